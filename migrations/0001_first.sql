@@ -1,0 +1,315 @@
+-- The first schema. Digests are 32 raw bytes; times are the database's own unless a column says "forge".
+-- Roles: the owner runs migrations; `bascule_app` (granted at the end) is what a running server is.
+
+
+-- What version of the software last migrated; `bascule serve` refuses another.
+CREATE TABLE installation (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    id          uuid NOT NULL DEFAULT gen_random_uuid(),
+    key_check   bytea,              -- HMAC of a constant under the server's key: a lost or swapped key is noticed
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO installation DEFAULT VALUES;
+
+-- ── forge facts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE repository (
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    forge           text NOT NULL,
+    forge_id        bigint NOT NULL,
+    full_name       text NOT NULL,
+    default_branch  text NOT NULL,
+    -- active; recreated: another id took a pinned name, refused until an operator accepts it; gone: the forge says 404
+    state           text NOT NULL DEFAULT 'active' CONSTRAINT repository_state CHECK (state IN ('active', 'recreated', 'gone')),
+    -- rises with every stored fact about the repository; the gate fails when it rose since it looked (rule 13)
+    fact_version    bigint NOT NULL DEFAULT 0,
+    swept_at        timestamptz,
+    CONSTRAINT repository_forge_id UNIQUE (forge, forge_id)
+);
+CREATE INDEX repository_name ON repository (forge, full_name);
+
+CREATE TABLE delivery (
+    id           uuid PRIMARY KEY,
+    forge        text NOT NULL,
+    delivery_id  text NOT NULL,
+    event        text NOT NULL,
+    body         bytea NOT NULL,
+    body_hash    bytea NOT NULL,
+    trace        uuid NOT NULL,
+    state        text NOT NULL DEFAULT 'stored'
+                 CONSTRAINT delivery_state CHECK (state IN ('stored', 'done', 'ignored', 'quarantined')),
+    reason       text,
+    received_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT delivery_once UNIQUE (forge, delivery_id)
+);
+CREATE INDEX delivery_recent ON delivery (received_at DESC, id);
+-- The same id with another body: kept as evidence, never acted on.
+CREATE TABLE delivery_conflict (
+    id           uuid PRIMARY KEY,
+    forge        text NOT NULL,
+    delivery_id  text NOT NULL,
+    body_hash    bytea NOT NULL,
+    received_at  timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE pull (
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repository_id   bigint NOT NULL REFERENCES repository,
+    number          bigint NOT NULL,
+    title           text NOT NULL,
+    author          jsonb NOT NULL,              -- ids::Account
+    state           text NOT NULL CONSTRAINT pull_state CHECK (state IN ('open', 'merged', 'closed')),
+    base_branch     text NOT NULL,
+    base_sha        text NOT NULL,               -- tip of the base branch when last read
+    head_sha        text NOT NULL,
+    from_fork       boolean NOT NULL,
+    merge_commit    text,                        -- last commit of the merge on the base branch
+    merged_by       jsonb,
+    comment_id      bigint,                      -- our one comment
+    comment_hash    bytea,                      -- of its body as last written
+    status_hash     bytea,                      -- of both statuses as last written
+    fact_hash       bytea,                      -- of what the sweep compares; equal means quiet
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT pull_number UNIQUE (repository_id, number)
+);
+
+-- Who pushed which head, from push and pull request deliveries (and the forge's activity list). Never removed.
+CREATE TABLE push (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    branch         text NOT NULL,
+    after_sha      text NOT NULL,
+    before_sha     text,
+    pusher         jsonb,                        -- ids::Account; null: nobody known
+    seen_at        timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT push_once PRIMARY KEY (repository_id, branch, after_sha)
+);
+
+-- ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- One object's canonical JSON, sealed (AES-256-GCM) under a key derived from the server's.
+CREATE TABLE object_content (
+    hash    bytea PRIMARY KEY,
+    sealed  bytea NOT NULL
+);
+CREATE TABLE rendered_set (
+    digest      bytea PRIMARY KEY,
+    target      jsonb NOT NULL,                  -- ids::Target
+    -- [[SetKey, hex hash], …] sorted; objects only of this set
+    hashes      jsonb NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+-- What an environment's block and path give, by content: a second look at the same content renders nothing.
+CREATE TABLE render_cache (
+    input_hash  bytea PRIMARY KEY,              -- renderer version, block, and the ids of every file it may read
+    set_digest  bytea REFERENCES rendered_set,
+    error       text,                            -- set when it does not render; exactly one of the two
+    reads       jsonb NOT NULL,                  -- files read
+    renderer    text NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT render_cache_one CHECK ((set_digest IS NULL) <> (error IS NULL))
+);
+
+CREATE TABLE environment (
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repository_id   bigint NOT NULL REFERENCES repository,
+    name            text NOT NULL,
+    cluster         text NOT NULL,
+    namespace       text NOT NULL,
+    state           text NOT NULL DEFAULT 'active' CONSTRAINT environment_state CHECK (state IN ('active', 'orphaned', 'forgotten')),
+    stage           text,
+    branch          text NOT NULL,
+    -- rule 8: the newest commit a sync was started for, and its set
+    position_commit text,
+    position_set    bytea REFERENCES rendered_set,
+    position_at     timestamptz,
+    -- the newest commit seen healthy, with its set: what `after:` asks
+    healthy_commit  text,
+    healthy_set     bytea REFERENCES rendered_set,
+    next_number     bigint NOT NULL DEFAULT 1,
+    block           jsonb,                       -- policy::rules::Environment of the default branch's tip
+    CONSTRAINT environment_target UNIQUE (repository_id, name, cluster, namespace)
+);
+
+CREATE TABLE preview (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repository_id bigint NOT NULL REFERENCES repository,
+    pull_number   bigint,                        -- the pull request, or the issue of ours a held change is shown in
+    head_sha      text NOT NULL,
+    base_sha      text NOT NULL,
+    merge_tree    text,                          -- null: conflict, nothing to compute
+    page          jsonb NOT NULL,                -- preview::Page, redacted: what /previews/{id} shows
+    trace         uuid NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX preview_of ON preview (repository_id, pull_number, id DESC);
+-- What was shown to people, and when by the forge's clock. Append-only; the end of showing is its own column.
+CREATE TABLE shown_change (
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    preview_id      bigint NOT NULL REFERENCES preview,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    base_set        bytea,                      -- null: the empty set
+    head_set        bytea NOT NULL REFERENCES rendered_set,
+    change_digest   bytea NOT NULL,
+    change          jsonb NOT NULL,              -- consent::Change
+    head_sha        text NOT NULL,
+    shown_at        timestamptz,                 -- forge time of the comment write that first carried it; null: not yet posted
+    hidden_at       timestamptz                  -- forge time of the write that took it away
+);
+CREATE INDEX shown_of_environment ON shown_change (environment_id, change_digest);
+
+-- ── consent ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE approval (
+    id              uuid PRIMARY KEY,
+    repository_id   bigint NOT NULL REFERENCES repository,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    pull_number     bigint NOT NULL,             -- the pull request or the issue of ours
+    base_branch     text NOT NULL,
+    reviewed_head   text NOT NULL,
+    base_set        bytea,
+    head_set        bytea NOT NULL,
+    change_digest   bytea NOT NULL,
+    preview_id      bigint NOT NULL REFERENCES preview,
+    person          jsonb NOT NULL,              -- ids::Account
+    source          text NOT NULL CONSTRAINT approval_source CHECK (source IN ('review', 'command')),
+    source_id       bigint NOT NULL,             -- the review's or the comment's
+    policy_digest   bytea NOT NULL,
+    deletions       bigint,                      -- the number named, if any
+    reason          text,
+    given_at        timestamptz NOT NULL,        -- forge time
+    recorded_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT approval_once UNIQUE (environment_id, source, source_id)
+);
+CREATE INDEX approval_of ON approval (repository_id, pull_number);
+-- Once void, void for ever: there is no way to take a row from here.
+CREATE TABLE approval_void (
+    approval_id  uuid PRIMARY KEY REFERENCES approval,
+    reason       text NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE hold (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    reason          text NOT NULL CONSTRAINT hold_reason CHECK (reason IN
+                    ('uncovered', 'frozen', 'window', 'waiting', 'pinned', 'failed', 'conflict', 'over-cap', 'orphaned', 'cluster-away')),
+    detail          text NOT NULL,               -- one sentence: what is missing and who can give it
+    lifts           text NOT NULL,               -- the one command
+    from_commit     text,                        -- newest covered commit
+    to_commit       text,                        -- the commit whose set the held change ends in
+    from_set        bytea,
+    to_set          bytea,
+    change_digest   bytea,
+    shown_in        bigint,                      -- pull request or issue number
+    since           timestamptz NOT NULL DEFAULT now()
+);
+
+-- ── sync ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE deployment (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    number          bigint NOT NULL,
+    commit_sha      text NOT NULL,
+    set_digest      bytea NOT NULL REFERENCES rendered_set,
+    from_commit     text,
+    from_set        bytea,
+    change_digest   bytea NOT NULL,
+    pulls           jsonb NOT NULL,              -- numbers of the pull requests whose changes it carries
+    approvals       jsonb NOT NULL,              -- ids of the approvals it used up
+    state           text NOT NULL CONSTRAINT deployment_state CHECK (state IN
+                    ('running', 'healthy', 'failed', 'conflict', 'superseded')),
+    outcome         jsonb,                       -- sync::Outcome: counts, and the object it failed at and why
+    trace           uuid NOT NULL,
+    fence           bigint NOT NULL,
+    started_at      timestamptz NOT NULL DEFAULT now(),
+    applied_at      timestamptz,
+    finished_at     timestamptz,
+    CONSTRAINT deployment_number UNIQUE (environment_id, number)
+);
+CREATE UNIQUE INDEX deployment_one_running ON deployment (environment_id) WHERE state = 'running';
+
+CREATE TABLE inventory (
+    cluster_uid     text NOT NULL,
+    api_group       text NOT NULL,
+    kind            text NOT NULL,
+    namespace       text NOT NULL DEFAULT '',    -- '' for cluster-scoped objects
+    name            text NOT NULL,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    api_version     text NOT NULL,               -- as last sent
+    uid             text,                        -- null: written ahead, not yet confirmed
+    hash            bytea NOT NULL,             -- of the canonical JSON last sent
+    resource_version text,
+    live_hash       bytea,                      -- of our fields in the answer to that send
+    CONSTRAINT inventory_one_owner PRIMARY KEY (cluster_uid, api_group, kind, namespace, name)
+);
+CREATE INDEX inventory_of ON inventory (environment_id);
+
+-- ── queue ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE SEQUENCE job_fence;
+CREATE TABLE job (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind         text NOT NULL,
+    key          text NOT NULL,                  -- at most one pending and one running per (kind, key)
+    lane         text NOT NULL CONSTRAINT job_lane CHECK (lane IN ('sync', 'default', 'sweep')),
+    payload      jsonb NOT NULL,                 -- ids only
+    trace        uuid NOT NULL,
+    state        text NOT NULL DEFAULT 'pending' CONSTRAINT job_state CHECK (state IN ('pending', 'running', 'failed')),
+    attempt      integer NOT NULL DEFAULT 0,
+    run_at       timestamptz NOT NULL DEFAULT now(),
+    error        text,
+    fence        bigint,
+    holder       text,
+    lease_until  timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT job_running CHECK ((state = 'running') = (lease_until IS NOT NULL AND fence IS NOT NULL AND holder IS NOT NULL))
+);
+CREATE UNIQUE INDEX job_one_pending ON job (kind, key) WHERE state = 'pending';
+CREATE UNIQUE INDEX job_one_running ON job (kind, key) WHERE state = 'running';
+CREATE INDEX job_ready ON job (lane, run_at, id) WHERE state = 'pending';
+CREATE INDEX job_lease ON job (lease_until) WHERE state = 'running';
+
+-- ── proof ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE audit_entry (
+    seq        bigint PRIMARY KEY,
+    at         timestamptz NOT NULL,
+    actor      text NOT NULL,                    -- "work/alice (3)", "bascule", "token ci", "config"
+    action     text NOT NULL,
+    subject    text NOT NULL,                    -- "work/acme/shop production", …
+    detail     jsonb NOT NULL,
+    cause      text NOT NULL,                    -- delivery, job, approval id …
+    trace      uuid NOT NULL,
+    intent     bigint REFERENCES audit_entry,    -- an outcome names the intent it closes
+    previous   bytea NOT NULL,
+    hash       bytea NOT NULL
+);
+CREATE INDEX audit_subject ON audit_entry (subject, seq);
+CREATE INDEX audit_action ON audit_entry (action, seq);
+CREATE UNIQUE INDEX audit_one_outcome ON audit_entry (intent) WHERE intent IS NOT NULL;
+-- The head that every append locks; its row is the only thing of the log that is ever updated.
+CREATE TABLE audit_head (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    size      bigint NOT NULL,
+    hash      bytea NOT NULL
+);
+INSERT INTO audit_head (size, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit log is append-only: % refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+
+CREATE TABLE api_token (
+    id          uuid PRIMARY KEY,
+    name        text NOT NULL,
+    hash        bytea NOT NULL,
+    scopes      jsonb NOT NULL,                  -- subset of ["read", "operate", "audit"]
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL,
+    revoked_at  timestamptz,
+    CONSTRAINT api_token_name UNIQUE (name),
+    CONSTRAINT api_token_hash UNIQUE (hash)
+);

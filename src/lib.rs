@@ -1,0 +1,6 @@
+//! Bascule: a server between pull requests and deployments.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
+
+pub mod clock;
+pub mod ids;
+pub mod policy;

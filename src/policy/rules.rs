@@ -1,0 +1,269 @@
+//! The rules of one environment, parsed and with defaults filled in: what consent is judged by.
+//!
+//! These are the shapes both files agree on. `repository.rs` reads them from `.bascule.yaml`, the server's
+//! configuration fills [`Grant`], [`Floor`] and [`Group`], and `consent/` judges by them. Serialised as canonical JSON
+//! they are the environment's *entry* in its rendered set, so a field added here must not be written when it has its
+//! default, or every environment in the world gets a new set.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ClusterName, EnvironmentName, Target};
+
+/// Who may give one kind of consent. Within one `Voters` any listed membership suffices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Voters {
+    /// Logins on the repository's forge.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub users: BTreeSet<String>,
+    /// Teams of the repository's forge, `org/team`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
+    /// Groups of the server's file.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<String>,
+    /// Rights on the repository; a higher one includes the lower.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<Role>,
+}
+
+/// A right on a repository, in the order of inclusion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May read.
+    Read,
+    /// May push.
+    Write,
+    /// May change settings.
+    Admin,
+}
+
+/// When a rule applies. Both given: either suffices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct When {
+    /// Globs over changed files of the repository that the render reads.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub paths: BTreeSet<String>,
+    /// `Kind`, `group/Kind` or `group/*` of changed objects.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub kinds: BTreeSet<String>,
+}
+
+/// One rule: so many distinct people of these.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ApprovalRule {
+    /// How many people; at least 1.
+    pub count: u32,
+    /// Which people.
+    #[serde(flatten)]
+    pub voters: Voters,
+    /// For which changes; `None` is every change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+}
+
+/// How an approval may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalSource {
+    /// An approving review on the forge.
+    Review,
+    /// `/bascule approve`.
+    Command,
+}
+
+/// What a push to the pull request does to approvals already given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPush {
+    /// They stand while the change digest is the same.
+    #[default]
+    Keep,
+    /// Any push voids them.
+    Void,
+}
+
+/// What an approved change has to fit at merge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Binds {
+    /// Each changed object's old hash.
+    #[default]
+    Change,
+    /// The whole set.
+    Set,
+}
+
+/// The consent an environment asks for. `consent: none` is no rules at all; an omitted key is
+/// [`Consent::one_writer`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Consent {
+    /// All that apply must be met.
+    pub approvals: Vec<ApprovalRule>,
+    /// Ways that count.
+    pub by: BTreeSet<ApprovalSource>,
+    /// What a push does.
+    pub on_push: OnPush,
+    /// What is bound.
+    pub binds: Binds,
+}
+
+impl Consent {
+    /// The default: one person with write access (who, as always, is not a contributor).
+    pub fn one_writer() -> Self {
+        let voters = Voters { roles: BTreeSet::from([Role::Write]), ..Voters::default() };
+        Self { approvals: vec![ApprovalRule { count: 1, voters, when: None }], ..Self::none() }
+    }
+
+    /// Nothing is asked.
+    pub fn none() -> Self {
+        Self {
+            approvals: Vec::new(),
+            by: BTreeSet::from([ApprovalSource::Review, ApprovalSource::Command]),
+            on_push: OnPush::Keep,
+            binds: Binds::Change,
+        }
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_none(&self) -> bool {
+        self.approvals.is_empty()
+    }
+}
+
+/// How a sync starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncMode {
+    /// As soon as the gate opens.
+    #[default]
+    Auto,
+    /// When someone says `sync ENV`.
+    Manual,
+    /// Never: previews and consent only.
+    None,
+}
+
+/// How an environment is synced.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SyncRules {
+    /// What starts it.
+    pub mode: SyncMode,
+    /// Whether objects of ours that left the set are deleted.
+    pub prune: bool,
+    /// How long to wait until healthy, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// `after:` one environment of the same branch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct After {
+    /// Which environment must have been healthy with the objects it has at the commit.
+    pub environment: EnvironmentName,
+}
+
+/// The `helm:` block.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Helm {
+    /// Release name; the environment's name when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Values files, from `path`; a leading `/` is the repository's root.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// One environment, its block of `.bascule.yaml` with defaults and patterns filled in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Environment {
+    /// Its name, after a pattern's captures.
+    pub name: EnvironmentName,
+    /// The label of its row and of the forge's deployment environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Folder of the repository, without leading or trailing slash; empty is the root.
+    pub path: String,
+    /// How `path` is rendered when it is a chart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helm: Option<Helm>,
+    /// Cluster and namespace.
+    pub target: Target,
+    /// The branch it follows; `None` is the default branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// What must be healthy first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<After>,
+    /// Who must consent.
+    pub consent: Consent,
+    /// More deletions than this need approvals that carry their exact number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletions_confirm_above: Option<u32>,
+    /// How it is synced.
+    pub sync: SyncRules,
+    /// `limits:` and `owners:` of the file: consent to changes of this environment's entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owners: Option<ApprovalRule>,
+}
+
+/// Sizes of one pull request above which an owner must consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Changed files.
+    pub files: u64,
+    /// Changed lines.
+    pub lines: u64,
+    /// Changed objects over all environments.
+    pub objects: u64,
+}
+
+/// `[grant.NAME]`: what a repository may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// `forge/owner/name`; `*` within a segment, `**` across.
+    pub repositories: Vec<String>,
+    /// Clusters it may name.
+    pub clusters: BTreeSet<ClusterName>,
+    /// Namespaces, with `*`.
+    pub namespaces: Vec<String>,
+    /// Cluster-scoped kinds it may write, `Kind` or `group/Kind` or `group/*`.
+    pub cluster_scoped: Vec<String>,
+    /// Kinds it may not write.
+    pub deny: Vec<String>,
+    /// Who judges first sets, and may approve a held change with a reason.
+    pub owners: Option<ApprovalRule>,
+}
+
+/// `[floor.NAME]`: what no repository file can go below.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// Which clusters' environments it covers.
+    pub clusters: BTreeSet<ClusterName>,
+    /// Judged beside the file's own rules; both must be met.
+    pub approvals: Vec<ApprovalRule>,
+}
+
+/// `[group.NAME]`: people across forges.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// `forge/org/team`.
+    pub teams: BTreeSet<String>,
+    /// Person → their accounts, `forge/login`. Several accounts of one person count once.
+    pub people: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The server's rules, as one value to judge by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// By name.
+    pub grants: BTreeMap<String, Grant>,
+    /// By name.
+    pub floors: BTreeMap<String, Floor>,
+    /// By name.
+    pub groups: BTreeMap<String, Group>,
+}
