@@ -58,9 +58,7 @@ macro_rules! word {
 }
 
 fn is_config_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 63
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// The characters a Kubernetes label value, a URL segment and a Markdown table cell all take as they are.

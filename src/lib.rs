@@ -2,5 +2,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 pub mod clock;
+pub mod consent;
 pub mod ids;
 pub mod policy;
