@@ -277,9 +277,10 @@ CREATE TABLE audit_entry (
     actor      text NOT NULL,                    -- "work/alice (3)", "bascule", "token ci", "config"
     action     text NOT NULL,
     subject    text NOT NULL,                    -- "work/acme/shop production", …
-    detail     jsonb NOT NULL,
+    detail     json NOT NULL,                    -- json, not jsonb: the hash covers its text as written
     cause      text NOT NULL,                    -- delivery, job, approval id …
     trace      uuid NOT NULL,
+    opens      boolean NOT NULL,                 -- an intent: an effect outside the database is about to be tried
     intent     bigint REFERENCES audit_entry,    -- an outcome names the intent it closes
     previous   bytea NOT NULL,
     hash       bytea NOT NULL
@@ -287,6 +288,7 @@ CREATE TABLE audit_entry (
 CREATE INDEX audit_subject ON audit_entry (subject, seq);
 CREATE INDEX audit_action ON audit_entry (action, seq);
 CREATE UNIQUE INDEX audit_one_outcome ON audit_entry (intent) WHERE intent IS NOT NULL;
+CREATE INDEX audit_intents ON audit_entry (cause, seq) WHERE opens;
 -- The head that every append locks; its row is the only thing of the log that is ever updated.
 CREATE TABLE audit_head (
     only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -1,0 +1,227 @@
+//! Signed heads of the chain, kept outside the database: a file of one JSON object a line, only ever appended to.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::signature::{self, Ed25519KeyPair, KeyPair as _};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+/// A checkpoint is at most this many entries behind the log …
+pub const ENTRIES: i64 = 1_000;
+/// … or this many seconds.
+pub const SECONDS: u64 = 60;
+
+/// The file of checkpoints within its folder.
+const FILE: &str = "checkpoints.jsonl";
+/// The public key beside it, in hex: what `verify --offline` needs.
+const PUBLIC_KEY: &str = "audit.pub";
+
+/// One signed head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How many entries.
+    pub size: i64,
+    /// The hash of the last of them; through the chain, the root of all.
+    #[serde(with = "hex::serde")]
+    pub hash: Vec<u8>,
+    /// When it was signed.
+    pub at: Timestamp,
+    /// Ed25519 over size, hash and time.
+    #[serde(with = "hex::serde")]
+    pub signature: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// Whether `public_key` signed it.
+    pub fn is_signed_by(&self, public_key: &[u8]) -> bool {
+        let message = message(self.size, &self.hash, self.at);
+        signature::UnparsedPublicKey::new(&signature::ED25519, public_key).verify(&message, &self.signature).is_ok()
+    }
+}
+
+fn message(size: i64, hash: &[u8], at: Timestamp) -> Vec<u8> {
+    format!("bascule checkpoint 1\n{size}\n{}\n{}\n", hex::encode(hash), at.as_microsecond()).into_bytes()
+}
+
+/// Why checkpoints could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A line of the file is not a checkpoint.
+    #[error("{}:{line} is not a checkpoint", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The key is not an Ed25519 key.
+    #[error("{what}")]
+    Key {
+        /// Which, and what to do.
+        what: String,
+    },
+    /// The database.
+    #[error("cannot read the head of the log")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Holds the signing key, which is never in the database.
+pub struct Signer(Ed25519KeyPair);
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Signer(…)")
+    }
+}
+
+impl Signer {
+    /// A new key in memory.
+    ///
+    /// # Errors
+    /// The random source's.
+    pub fn generate() -> Result<Self, CheckpointError> {
+        let key =
+            Ed25519KeyPair::generate().map_err(|_| no_key("the system gave no randomness for a new audit key"))?;
+        Ok(Self(key))
+    }
+
+    /// Reads the key file, or makes it (readable by its owner alone) at first start.
+    ///
+    /// # Errors
+    /// The file's, or that it holds something else.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ed25519KeyPair::from_pkcs8(&bytes).map(Self).map_err(|_| {
+                no_key(&format!(
+                    "{} is not an Ed25519 key in PKCS#8; restore it from the backup: checkpoints signed with it cannot be made again",
+                    path.display()
+                ))
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let signer = Self::generate()?;
+                let document = signer.0.to_pkcs8v1().map_err(|_| no_key("the new audit key cannot be written down"))?;
+                write_private(path, document.as_ref())
+                    .map_err(|source| CheckpointError::File { what: "write", path: path.to_owned(), source })?;
+                Ok(signer)
+            }
+            Err(source) => Err(CheckpointError::File { what: "read", path: path.to_owned(), source }),
+        }
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> Vec<u8> {
+        self.0.public_key().as_ref().to_vec()
+    }
+
+    /// Signs a head.
+    pub fn sign(&self, size: i64, hash: &[u8], at: Timestamp) -> Checkpoint {
+        let signature = self.0.sign(&message(size, hash, at)).as_ref().to_vec();
+        Checkpoint { size, hash: hash.to_vec(), at, signature }
+    }
+}
+
+fn no_key(what: &str) -> CheckpointError {
+    CheckpointError::Key { what: what.to_owned() }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The folder of checkpoints.
+#[derive(Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// Opens the folder, making it when absent, and leaves the public key in it.
+    ///
+    /// # Errors
+    /// The folder's.
+    pub fn open(folder: &Path, signer: &Signer) -> Result<Self, CheckpointError> {
+        let at = |what: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| CheckpointError::File { what, path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(at("make", folder))?;
+        let public = folder.join(PUBLIC_KEY);
+        if !public.exists() {
+            std::fs::write(&public, hex::encode(signer.public_key()) + "\n").map_err(at("write", &public))?;
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Signs the head as it is now, unless it has not moved since the last time. Gives the checkpoint, if one was written.
+    ///
+    /// # Errors
+    /// The database's or the file's.
+    pub async fn write(
+        &self,
+        pool: &PgPool,
+        signer: &Signer,
+        now: Timestamp,
+        last: i64,
+    ) -> Result<Option<Checkpoint>, CheckpointError> {
+        let head = sqlx::query!("SELECT size, hash FROM audit_head").fetch_one(pool).await?;
+        if head.size == last {
+            return Ok(None);
+        }
+        let checkpoint = signer.sign(head.size, &head.hash, now);
+        let path = self.folder.join(FILE);
+        let mut line = serde_json::json!(checkpoint).to_string();
+        line.push('\n');
+        let append = || {
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(line.as_bytes())?;
+            file.sync_all()
+        };
+        append().map_err(|source| CheckpointError::File { what: "append to", path: path.clone(), source })?;
+        Ok(Some(checkpoint))
+    }
+
+    /// All checkpoints and the public key in a folder.
+    ///
+    /// # Errors
+    /// The files', or a line that is no checkpoint. A last line without its newline is one that was being written when the
+    /// machine stopped, and is passed over.
+    pub fn read(folder: &Path) -> Result<(Vec<Checkpoint>, Vec<u8>), CheckpointError> {
+        let public = folder.join(PUBLIC_KEY);
+        let key = std::fs::read_to_string(&public).map_err(|source| CheckpointError::File {
+            what: "read",
+            path: public.clone(),
+            source,
+        })?;
+        let key =
+            hex::decode(key.trim()).map_err(|_| no_key(&format!("{} is not a public key in hex", public.display())))?;
+        let path = folder.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(CheckpointError::File { what: "read", path, source }),
+        };
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let checkpoints = whole.lines().enumerate().map(|(at, line)| {
+            serde_json::from_str(line).map_err(|_| CheckpointError::Line { path: path.clone(), line: at + 1 })
+        });
+        Ok((checkpoints.collect::<Result<_, _>>()?, key))
+    }
+}

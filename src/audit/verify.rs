@@ -1,0 +1,274 @@
+//! Is the log whole? Pure: rows and checkpoints in, findings out. The server's own check and `--offline` share it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Checkpoint;
+use super::encode;
+use crate::ids::TraceId;
+
+/// One entry, as stored and as exported (one JSON object a line).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// 1, 2, 3 … without gaps.
+    pub seq: i64,
+    /// The database's time, in microseconds.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// On what.
+    pub subject: String,
+    /// The particulars: JSON text, exactly as hashed.
+    pub detail: String,
+    /// What made it happen.
+    pub cause: String,
+    /// From delivery to sync.
+    pub trace: TraceId,
+    /// Whether it is an intent.
+    pub opens: bool,
+    /// The intent it closes.
+    pub intent: Option<i64>,
+    /// The hash of the entry before.
+    #[serde(with = "hex::serde")]
+    pub previous: Vec<u8>,
+    /// Its own hash.
+    #[serde(with = "hex::serde")]
+    pub hash: Vec<u8>,
+}
+
+/// Something that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// The entry's fields are not what its hash covers.
+    Changed {
+        /// Which entry.
+        seq: i64,
+    },
+    /// The number expected here is not there: removed or reordered.
+    Missing {
+        /// Which entry.
+        seq: i64,
+    },
+    /// The entry does not follow the one before it.
+    Unchained {
+        /// Which entry.
+        seq: i64,
+    },
+    /// The log ends before a signed head: its tail was cut off.
+    Cut {
+        /// How many entries there are.
+        size: i64,
+        /// How many the signed head counted.
+        signed: i64,
+    },
+    /// The chain is whole but is not the one that was signed: it was written anew.
+    Rewritten {
+        /// The signed head that disagrees.
+        signed: i64,
+    },
+    /// A checkpoint whose signature does not verify: it was forged, or belongs to another key.
+    BadSignature {
+        /// The size it claims.
+        signed: i64,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Entries read.
+    pub entries: i64,
+    /// Good checkpoints held against them.
+    pub checkpoints: usize,
+    /// The newest entry a signed head outside the database vouches for; 0 for none.
+    pub vouched: i64,
+    /// When that head was signed.
+    pub vouched_at: Option<Timestamp>,
+    /// Empty when the log is whole. At most [`MOST_FINDINGS`].
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether nothing was found.
+    pub fn is_whole(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// Enough to see the pattern; a rewritten log of a million rows need not be listed whole.
+pub const MOST_FINDINGS: usize = 100;
+
+/// Reads the log once, row by row, so that it need not fit in memory.
+pub struct Verifier<'a> {
+    checkpoints: Vec<&'a Checkpoint>,
+    next_checkpoint: usize,
+    seq: i64,
+    previous: Vec<u8>,
+    report: Report,
+}
+
+impl<'a> Verifier<'a> {
+    /// Begins with the checkpoints to hold the rows against, in any order; `public_key` is what they must be signed by.
+    pub fn new(checkpoints: &'a [Checkpoint], public_key: &[u8]) -> Self {
+        let report = Report { entries: 0, checkpoints: 0, vouched: 0, vouched_at: None, findings: Vec::new() };
+        let mut verifier = Self { checkpoints: Vec::new(), next_checkpoint: 0, seq: 0, previous: vec![0; 32], report };
+        for checkpoint in checkpoints {
+            if checkpoint.is_signed_by(public_key) {
+                verifier.checkpoints.push(checkpoint);
+            } else {
+                verifier.find(Finding::BadSignature { signed: checkpoint.size });
+            }
+        }
+        verifier.checkpoints.sort_by_key(|c| c.size);
+        verifier.report.checkpoints = verifier.checkpoints.len();
+        verifier
+    }
+
+    /// The next row, in ascending order of `seq`.
+    pub fn row(&mut self, row: &Row) {
+        self.report.entries += 1;
+        let expected = self.seq + 1;
+        if row.seq > expected {
+            self.find(Finding::Missing { seq: expected });
+        } else if row.seq < expected || row.previous != self.previous {
+            self.find(Finding::Unchained { seq: row.seq });
+        }
+        if encode::hash(row)[..] != row.hash[..] {
+            self.find(Finding::Changed { seq: row.seq });
+        }
+        self.seq = row.seq;
+        self.previous.clone_from(&row.hash);
+        while let Some(checkpoint) = self.checkpoints.get(self.next_checkpoint).copied()
+            && checkpoint.size <= self.seq
+        {
+            self.next_checkpoint += 1;
+            if checkpoint.size == self.seq && checkpoint.hash == self.previous {
+                self.report.vouched = self.seq;
+                self.report.vouched_at = Some(checkpoint.at);
+            } else if checkpoint.size > 0 {
+                self.find(Finding::Rewritten { signed: checkpoint.size });
+            }
+        }
+    }
+
+    /// The end of the log.
+    pub fn end(mut self) -> Report {
+        if let Some(last) = self.checkpoints.last().filter(|c| c.size > self.seq) {
+            let signed = last.size;
+            self.find(Finding::Cut { size: self.seq, signed });
+        }
+        self.report
+    }
+
+    fn find(&mut self, finding: Finding) {
+        if self.report.findings.len() < MOST_FINDINGS {
+            self.report.findings.push(finding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::checkpoint::Signer;
+
+    fn log(count: i64) -> Vec<Row> {
+        let mut previous = vec![0; 32];
+        (1..=count)
+            .map(|seq| {
+                let mut row = Row {
+                    seq,
+                    at: Timestamp::from_microsecond(seq).unwrap(),
+                    actor: "work/alice (3)".to_owned(),
+                    action: "approval.recorded".to_owned(),
+                    subject: "work/acme/shop production".to_owned(),
+                    detail: format!("{{\"n\":{seq}}}"),
+                    cause: "delivery 1".to_owned(),
+                    trace: TraceId(uuid::Uuid::nil()),
+                    opens: false,
+                    intent: None,
+                    previous: previous.clone(),
+                    hash: Vec::new(),
+                };
+                row.hash = encode::hash(&row).to_vec();
+                previous.clone_from(&row.hash);
+                row
+            })
+            .collect()
+    }
+
+    fn rechain(rows: &mut [Row]) {
+        let mut previous = vec![0; 32];
+        for row in rows {
+            row.previous.clone_from(&previous);
+            row.hash = encode::hash(row).to_vec();
+            previous.clone_from(&row.hash);
+        }
+    }
+
+    /// Signs the log at 5 and at 10, lets `tamper` have it, and verifies what is left.
+    fn check(tamper: impl FnOnce(&mut Vec<Row>)) -> Vec<Finding> {
+        let signer = Signer::generate().unwrap();
+        let mut rows = log(12);
+        let checkpoints: Vec<_> =
+            [5, 10].map(|n: usize| signer.sign(rows[n - 1].seq, &rows[n - 1].hash, Timestamp::UNIX_EPOCH)).to_vec();
+        tamper(&mut rows);
+        let mut verifier = Verifier::new(&checkpoints, &signer.public_key());
+        rows.iter().for_each(|row| verifier.row(row));
+        verifier.end().findings
+    }
+
+    #[test]
+    fn an_untouched_log_is_whole_up_to_its_newest_signed_head() {
+        let signer = Signer::generate().unwrap();
+        let rows = log(12);
+        let checkpoints = [signer.sign(10, &rows[9].hash, Timestamp::UNIX_EPOCH)];
+        let mut verifier = Verifier::new(&checkpoints, &signer.public_key());
+        rows.iter().for_each(|row| verifier.row(row));
+        let report = verifier.end();
+        assert!(report.is_whole());
+        assert_eq!((report.entries, report.vouched), (12, 10));
+    }
+
+    #[test]
+    fn every_way_to_tamper_is_found() {
+        assert_eq!(check(|rows| rows[3].actor = "work/mallory (9)".to_owned()), [Finding::Changed { seq: 4 }]);
+        assert_eq!(check(|rows| drop(rows.remove(3))), [Finding::Missing { seq: 4 }]);
+        assert!(check(|rows| rows.swap(3, 4)).contains(&Finding::Missing { seq: 4 }), "reordered");
+        assert_eq!(check(|rows| rows.truncate(7)), [Finding::Cut { size: 7, signed: 10 }]);
+        assert_eq!(check(Vec::clear), [Finding::Cut { size: 0, signed: 10 }]);
+        let rewritten = check(|rows| {
+            rows[3].actor = "work/mallory (9)".to_owned();
+            rechain(rows);
+        });
+        assert_eq!(rewritten, [Finding::Rewritten { signed: 5 }, Finding::Rewritten { signed: 10 }]);
+        let newest = check(|rows| {
+            rows[9].detail = "{}".to_owned();
+            rechain(rows);
+        });
+        assert_eq!(newest, [Finding::Rewritten { signed: 10 }]);
+    }
+
+    #[test]
+    fn entries_after_the_newest_signed_head_are_only_as_safe_as_the_database() {
+        let tail = check(|rows| {
+            rows[11].detail = "{}".to_owned();
+            rechain(rows);
+        });
+        assert_eq!(tail, [], "documented: 11 and 12 are not vouched for yet");
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_key_vouches_for_nothing() {
+        let rows = log(3);
+        let forged = [Signer::generate().unwrap().sign(3, &rows[2].hash, Timestamp::UNIX_EPOCH)];
+        let mut verifier = Verifier::new(&forged, &Signer::generate().unwrap().public_key());
+        rows.iter().for_each(|row| verifier.row(row));
+        let report = verifier.end();
+        assert_eq!(report.findings, [Finding::BadSignature { signed: 3 }]);
+        assert_eq!(report.vouched, 0);
+    }
+}
