@@ -1,0 +1,76 @@
+//! A temporary folder per part.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+const PREFIX: &str = "bascule-part-";
+const LOCK: &str = "owner.lock";
+
+/// A folder that is deleted with this value. Where we are killed before that, the next run deletes it: it can tell by
+/// the lock, which dies with its owner.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Folder {
+    /// A new folder, which only this user can enter.
+    pub(crate) fn new(part: &str) -> Result<Self> {
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| sweep(&std::env::temp_dir()));
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{part}-"))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .context("no temporary folder can be made")?;
+        let lock = File::create(folder.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder within.
+    pub(super) fn subfolder(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(path)
+    }
+
+    /// A file within that only this user can read.
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(path)
+    }
+
+    /// Lets others pass through to the subfolders that are theirs, without seeing what there is.
+    pub(super) fn let_others_through(&self) -> Result<()> {
+        Ok(fs::set_permissions(self.path(), Permissions::from_mode(0o711))?)
+    }
+}
+
+/// Deletes what killed processes of this user left behind. Whatever cannot be deleted is the next run's.
+fn sweep(folder: &Path) {
+    let me = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == me);
+        // A folder without its lock is one that is being made just now.
+        if ours
+            && let Ok(lock) = File::open(entry.path().join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
