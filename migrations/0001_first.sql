@@ -73,15 +73,17 @@ CREATE TABLE pull (
     CONSTRAINT pull_number UNIQUE (repository_id, number)
 );
 
--- Who pushed which head, from push and pull request deliveries (and the forge's activity list). Never removed.
+-- Who pushed which head, from push deliveries, stored with the delivery, and the forge's activity list. Never removed.
+-- Keyed by the forge's own number: the door stores it before it knows whether the repository is one of ours.
 CREATE TABLE push (
-    repository_id  bigint NOT NULL REFERENCES repository,
+    forge          text NOT NULL,
+    forge_id       bigint NOT NULL,
     branch         text NOT NULL,
     after_sha      text NOT NULL,
     before_sha     text,
     pusher         jsonb,                        -- ids::Account; null: nobody known
     seen_at        timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT push_once PRIMARY KEY (repository_id, branch, after_sha)
+    CONSTRAINT push_once PRIMARY KEY (forge, forge_id, branch, after_sha)
 );
 
 -- ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,7 +175,7 @@ CREATE TABLE approval (
     person          jsonb NOT NULL,              -- ids::Account
     source          text NOT NULL CONSTRAINT approval_source CHECK (source IN ('review', 'command')),
     source_id       bigint NOT NULL,             -- the review's or the comment's
-    policy_digest   bytea NOT NULL,
+    policy_digest   bytea NOT NULL,              -- of the rules in force when it was given
     deletions       bigint,                      -- the number named, if any
     reason          text,
     given_at        timestamptz NOT NULL,        -- forge time
@@ -186,6 +188,15 @@ CREATE TABLE approval_void (
     approval_id  uuid PRIMARY KEY REFERENCES approval,
     reason       text NOT NULL,
     at           timestamptz NOT NULL DEFAULT now()
+);
+
+-- A command that was carried out or answered: read again, it does nothing.
+CREATE TABLE command_done (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    comment_id     bigint NOT NULL,
+    answer         text NOT NULL,
+    at             timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT command_once PRIMARY KEY (repository_id, comment_id)
 );
 
 CREATE TABLE hold (

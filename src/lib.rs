@@ -4,5 +4,6 @@
 pub mod audit;
 pub mod clock;
 pub mod consent;
+pub mod db;
 pub mod ids;
 pub mod policy;

@@ -1,0 +1,205 @@
+//! Environments: where each is, and which content it was last healthy with.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::ids::{ClusterName, CommitId, EnvironmentName, SetDigest, Target};
+use crate::policy::rules;
+
+/// A commit and the set an environment has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its set.
+    pub set: SetDigest,
+}
+
+/// A stored environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Our number.
+    pub id: i64,
+    /// Our number of its repository.
+    pub repository: i64,
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Where its objects go.
+    pub target: Target,
+    /// Whether its repository still names it.
+    pub state: EnvironmentState,
+    /// The branch it follows.
+    pub branch: String,
+    /// Rule 8 of consent: the newest commit a sync was started for; `None` before the first.
+    pub position: Option<At>,
+    /// The newest content seen healthy.
+    pub healthy: Option<At>,
+    /// Its block at the default branch's tip.
+    pub block: Option<rules::Environment>,
+}
+
+/// Whether a repository still names an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentState {
+    /// It does.
+    Active,
+    /// It does no more; what is deployed stays, and its rules still guard its name and namespace.
+    Orphaned,
+    /// An operator let go of it.
+    Forgotten,
+}
+
+impl EnvironmentState {
+    fn read(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "orphaned" => Self::Orphaned,
+            _ => Self::Forgotten,
+        }
+    }
+
+    /// The word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Orphaned => "orphaned",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+fn decode<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+fn at(commit: Option<String>, set: Option<Vec<u8>>) -> Result<Option<At>, sqlx::Error> {
+    let (Some(commit), Some(set)) = (commit, set) else { return Ok(None) };
+    let set = SetDigest::from_bytes(&set).ok_or_else(|| sqlx::Error::Decode("a set digest is not 32 bytes".into()))?;
+    Ok(Some(At { commit: commit.parse().map_err(decode)?, set }))
+}
+
+macro_rules! environment {
+    ($row:expr) => {{
+        let row = $row;
+        Ok::<_, sqlx::Error>(Environment {
+            id: row.id,
+            repository: row.repository_id,
+            name: row.name.parse().map_err(decode)?,
+            target: Target { cluster: row.cluster.parse::<ClusterName>().map_err(decode)?, namespace: row.namespace },
+            state: EnvironmentState::read(&row.state),
+            branch: row.branch,
+            position: at(row.position_commit, row.position_set)?,
+            healthy: at(row.healthy_commit, row.healthy_set)?,
+            block: row.block.map(|Json(block)| block),
+        })
+    }};
+}
+
+/// Stores an environment that its repository's file names, active again if it was orphaned.
+///
+/// # Errors
+/// The database's own.
+pub async fn upsert(
+    conn: &mut PgConnection,
+    repository: i64,
+    block: &rules::Environment,
+    branch: &str,
+) -> Result<Environment, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"INSERT INTO environment (repository_id, name, cluster, namespace, stage, branch, block) VALUES ($1, $2, $3, $4, $5, $6, $7)
+           ON CONFLICT (repository_id, name, cluster, namespace) DO UPDATE SET stage = excluded.stage, branch = excluded.branch,
+               block = excluded.block, state = 'active'
+           RETURNING id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
+               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>""#,
+        repository,
+        block.name.as_str(),
+        block.target.cluster.as_str(),
+        block.target.namespace,
+        block.stage,
+        branch,
+        Json(block) as _,
+    )
+    .fetch_one(conn)
+    .await?;
+    environment!(row)
+}
+
+/// One environment.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, id: i64) -> Result<Option<Environment>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
+               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>"
+           FROM environment WHERE id = $1"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| environment!(row)).transpose()
+}
+
+/// All of a repository that are not forgotten.
+///
+/// # Errors
+/// The database's own.
+pub async fn of_repository(conn: &mut PgConnection, repository: i64) -> Result<Vec<Environment>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
+               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>"
+           FROM environment WHERE repository_id = $1 AND state <> 'forgotten' ORDER BY name, id"#,
+        repository
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| environment!(row)).collect()
+}
+
+/// Says that the repository's file names these environments and no others.
+/// Gives how many were orphaned.
+///
+/// # Errors
+/// The database's own.
+pub async fn orphan_others(conn: &mut PgConnection, repository: i64, named: &[i64]) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE environment SET state = 'orphaned' WHERE repository_id = $1 AND state = 'active' AND id <> ALL($2)",
+        repository,
+        named
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Moves the position, in the transaction that starts the sync, and gives the deployment's number.
+///
+/// # Errors
+/// The database's own.
+pub async fn move_position(conn: &mut PgConnection, id: i64, to: &At) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE environment SET position_commit = $2, position_set = $3, position_at = now(), next_number = next_number + 1
+         WHERE id = $1 RETURNING next_number - 1 AS \"number!\"",
+        id,
+        to.commit.as_str(),
+        to.set.as_bytes()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Says that the environment was seen healthy with this content.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_healthy(conn: &mut PgConnection, id: i64, at: &At) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE environment SET healthy_commit = $2, healthy_set = $3 WHERE id = $1",
+        id,
+        at.commit.as_str(),
+        at.set.as_bytes()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

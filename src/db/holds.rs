@@ -1,0 +1,118 @@
+//! Holds: which environment is not synced further, why, and the change it waits for.
+
+use sqlx::PgConnection;
+
+use crate::ids::{ChangeDigest, CommitId, SetDigest};
+
+/// A hold, as stored and as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Our number of the environment.
+    pub environment: i64,
+    /// One of the closed list (`hold_reason` in the schema).
+    pub reason: String,
+    /// One sentence: what is missing and who can give it.
+    pub detail: String,
+    /// The one command that lifts it.
+    pub lifts: String,
+    /// The change it waits for, when it waits for one.
+    pub change: Option<HeldChange>,
+    /// The pull request or issue it is shown in.
+    pub shown_in: Option<i64>,
+}
+
+/// The change a hold waits for: from the newest covered commit to the one it was fixed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldChange {
+    /// The newest covered commit; `None` is before the first.
+    pub from_commit: Option<CommitId>,
+    /// Its set; `None` is the empty set.
+    pub from_set: Option<SetDigest>,
+    /// The commit whose set it ends in.
+    pub to_commit: CommitId,
+    /// That set.
+    pub to_set: SetDigest,
+    /// Its digest.
+    pub digest: ChangeDigest,
+}
+
+/// Stores a hold over whatever was there; it keeps its beginning while the reason is the same.
+///
+/// # Errors
+/// The database's own.
+pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error> {
+    let change = hold.change.as_ref();
+    sqlx::query!(
+        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
+             from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
+             change_digest = excluded.change_digest, shown_in = excluded.shown_in,
+             since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
+        hold.environment,
+        hold.reason,
+        hold.detail,
+        hold.lifts,
+        change.and_then(|c| c.from_commit.as_ref()).map(CommitId::as_str),
+        change.map(|c| c.to_commit.as_str()),
+        change.and_then(|c| c.from_set.as_ref()).map(|s| s.as_bytes() as &[u8]),
+        change.map(|c| c.to_set.as_bytes() as &[u8]),
+        change.map(|c| c.digest.as_bytes() as &[u8]),
+        hold.shown_in,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Lifts a hold. `false` when there was none.
+///
+/// # Errors
+/// The database's own.
+pub async fn lift(conn: &mut PgConnection, environment: i64) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("DELETE FROM hold WHERE environment_id = $1", environment).execute(conn).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Says where a held change is shown.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_shown_in(conn: &mut PgConnection, environment: i64, number: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE hold SET shown_in = $2 WHERE environment_id = $1", environment, number).execute(conn).await?;
+    Ok(())
+}
+
+/// The hold of an environment.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hold>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in
+         FROM hold WHERE environment_id = $1",
+        environment
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let bad = || sqlx::Error::Decode("a stored digest or commit is not one".into());
+    let change = match (row.to_commit, row.to_set, row.change_digest) {
+        (Some(to_commit), Some(to_set), Some(digest)) => Some(HeldChange {
+            from_commit: row.from_commit.map(|c| c.parse().map_err(|_| bad())).transpose()?,
+            from_set: row.from_set.map(|s| SetDigest::from_bytes(&s).ok_or_else(bad)).transpose()?,
+            to_commit: to_commit.parse().map_err(|_| bad())?,
+            to_set: SetDigest::from_bytes(&to_set).ok_or_else(bad)?,
+            digest: ChangeDigest::from_bytes(&digest).ok_or_else(bad)?,
+        }),
+        _ => None,
+    };
+    Ok(Some(Hold {
+        environment: row.environment_id,
+        reason: row.reason,
+        detail: row.detail,
+        lifts: row.lifts,
+        change,
+        shown_in: row.shown_in,
+    }))
+}

@@ -1,0 +1,222 @@
+//! Pull requests as last read, and where our comment and statuses on them are.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::ids::{Account, CommitId};
+
+/// What the forge says of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullFacts {
+    /// Its number.
+    pub number: i64,
+    /// Its title, as written by whoever opened it: hostile.
+    pub title: String,
+    /// Who opened it.
+    pub author: Account,
+    /// Open, merged or closed.
+    pub state: PullState,
+    /// The branch it is for.
+    pub base_branch: String,
+    /// That branch's tip.
+    pub base_sha: CommitId,
+    /// Its own tip.
+    pub head_sha: CommitId,
+    /// Whether its head is in another repository.
+    pub from_fork: bool,
+    /// The last commit of its merge.
+    pub merge_commit: Option<CommitId>,
+    /// Who merged it.
+    pub merged_by: Option<Account>,
+}
+
+/// Open, merged or closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullState {
+    /// Open.
+    Open,
+    /// Merged.
+    Merged,
+    /// Closed without a merge.
+    Closed,
+}
+
+impl PullState {
+    fn read(text: &str) -> Self {
+        match text {
+            "open" => Self::Open,
+            "merged" => Self::Merged,
+            _ => Self::Closed,
+        }
+    }
+
+    /// The word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Merged => "merged",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A stored pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// Our number of the row.
+    pub id: i64,
+    /// As last read.
+    pub facts: PullFacts,
+    /// Our comment.
+    pub comment_id: Option<i64>,
+    /// The hash of its body as last written.
+    pub comment_hash: Option<Vec<u8>>,
+    /// The hash of both statuses as last written.
+    pub status_hash: Option<Vec<u8>>,
+    /// What the sweep compares.
+    pub fact_hash: Option<Vec<u8>>,
+}
+
+macro_rules! pull {
+    ($row:expr) => {
+        Pull {
+            id: $row.id,
+            facts: PullFacts {
+                number: $row.number,
+                title: $row.title,
+                author: $row.author.0,
+                state: PullState::read(&$row.state),
+                base_branch: $row.base_branch,
+                base_sha: commit(&$row.base_sha)?,
+                head_sha: commit(&$row.head_sha)?,
+                from_fork: $row.from_fork,
+                merge_commit: $row.merge_commit.as_deref().map(commit).transpose()?,
+                merged_by: $row.merged_by.map(|Json(account)| account),
+            },
+            comment_id: $row.comment_id,
+            comment_hash: $row.comment_hash,
+            status_hash: $row.status_hash,
+            fact_hash: $row.fact_hash,
+        }
+    };
+}
+
+fn commit(text: &str) -> Result<CommitId, sqlx::Error> {
+    text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// Stores what the forge says. A merged pull request stays merged: a late answer of the forge never reopens it.
+///
+/// # Errors
+/// The database's own.
+pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts) -> Result<Pull, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"INSERT INTO pull (repository_id, number, title, author, state, base_branch, base_sha, head_sha, from_fork, merge_commit, merged_by)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+           ON CONFLICT (repository_id, number) DO UPDATE SET title = excluded.title, author = excluded.author,
+               state = CASE WHEN pull.state = 'merged' THEN 'merged' ELSE excluded.state END,
+               base_branch = excluded.base_branch, base_sha = excluded.base_sha, head_sha = excluded.head_sha,
+               from_fork = excluded.from_fork, merge_commit = coalesce(excluded.merge_commit, pull.merge_commit),
+               merged_by = coalesce(excluded.merged_by, pull.merged_by), updated_at = now()
+           RETURNING id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
+               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash"#,
+        repository,
+        facts.number,
+        facts.title.replace('\0', "\u{fffd}"),
+        Json(&facts.author) as _,
+        facts.state.as_str(),
+        facts.base_branch,
+        facts.base_sha.as_str(),
+        facts.head_sha.as_str(),
+        facts.from_fork,
+        facts.merge_commit.as_ref().map(CommitId::as_str),
+        facts.merged_by.as_ref().map(Json) as _,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(pull!(row))
+}
+
+/// One pull request.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Option<Pull>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
+               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash
+           FROM pull WHERE repository_id = $1 AND number = $2"#,
+        repository,
+        number
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| Ok(pull!(row))).transpose()
+}
+
+/// The stored pull requests of one state, newest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn in_state(conn: &mut PgConnection, repository: i64, state: PullState) -> Result<Vec<Pull>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
+               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash
+           FROM pull WHERE repository_id = $1 AND state = $2 ORDER BY number DESC"#,
+        repository,
+        state.as_str()
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok(pull!(row))).collect()
+}
+
+/// The pull request whose merge ended in this commit.
+///
+/// # Errors
+/// The database's own.
+pub async fn merged_as(
+    conn: &mut PgConnection,
+    repository: i64,
+    commit: &CommitId,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT number FROM pull WHERE repository_id = $1 AND merge_commit = $2 AND state = 'merged' ORDER BY number LIMIT 1",
+        repository,
+        commit.as_str()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// What was written to the forge, so that nothing is written when nothing changed.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_written(
+    conn: &mut PgConnection,
+    id: i64,
+    comment: Option<(i64, &[u8])>,
+    statuses: &[u8],
+) -> Result<(), sqlx::Error> {
+    let (comment_id, comment_hash) = comment.unzip();
+    sqlx::query!(
+        "UPDATE pull SET comment_id = coalesce($2, comment_id), comment_hash = coalesce($3, comment_hash), status_hash = $4 WHERE id = $1",
+        id,
+        comment_id,
+        comment_hash,
+        statuses
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the sweep will compare next time.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_fact_hash(conn: &mut PgConnection, id: i64, hash: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE pull SET fact_hash = $2 WHERE id = $1", id, hash).execute(conn).await?;
+    Ok(())
+}

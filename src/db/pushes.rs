@@ -1,0 +1,86 @@
+//! Who pushed which head. Only ever added to: a pusher once known stays known.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::ids::{Account, CommitId, RepositoryKey};
+
+/// One push to a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// Of which repository.
+    pub repository: RepositoryKey,
+    /// The branch, without `refs/heads/`.
+    pub branch: String,
+    /// Its tip before, `None` for a new branch.
+    pub before: Option<CommitId>,
+    /// Its tip after.
+    pub after: CommitId,
+    /// Who pushed; `None` when the forge does not say.
+    pub pusher: Option<Account>,
+}
+
+/// Stores a push. A pusher learnt later fills one that was not known, never replaces one that was.
+///
+/// # Errors
+/// The database's own.
+pub async fn record(conn: &mut PgConnection, push: &Push) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO push (forge, forge_id, branch, before_sha, after_sha, pusher) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (forge, forge_id, branch, after_sha) DO NOTHING",
+        push.repository.forge.as_str(),
+        push.repository.id,
+        push.branch,
+        push.before.as_ref().map(CommitId::as_str),
+        push.after.as_str(),
+        push.pusher.as_ref().map(Json) as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Who pushed any of these commits as a branch's tip: commit → the accounts known for it.
+///
+/// # Errors
+/// The database's own.
+pub async fn pushers_of(
+    conn: &mut PgConnection,
+    repository: &RepositoryKey,
+    commits: &[CommitId],
+) -> Result<Vec<(CommitId, Option<Account>)>, sqlx::Error> {
+    let commits: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        r#"SELECT DISTINCT after_sha, pusher AS "pusher: Json<Account>" FROM push
+           WHERE forge = $1 AND forge_id = $2 AND after_sha = ANY($3)"#,
+        repository.forge.as_str(),
+        repository.id,
+        &commits
+    )
+    .fetch_all(conn)
+    .await?;
+    let pair = |sha: String| sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)));
+    rows.into_iter().map(|row| Ok((pair(row.after_sha)?, row.pusher.map(|Json(account)| account)))).collect()
+}
+
+/// Every push to a branch, oldest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn to_branch(
+    conn: &mut PgConnection,
+    repository: &RepositoryKey,
+    branch: &str,
+) -> Result<Vec<(CommitId, Option<Account>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT after_sha, pusher AS "pusher: Json<Account>" FROM push
+           WHERE forge = $1 AND forge_id = $2 AND branch = $3 ORDER BY seen_at"#,
+        repository.forge.as_str(),
+        repository.id,
+        branch
+    )
+    .fetch_all(conn)
+    .await?;
+    let parse = |sha: String| sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)));
+    rows.into_iter().map(|row| Ok((parse(row.after_sha)?, row.pusher.map(|Json(account)| account)))).collect()
+}

@@ -1,0 +1,156 @@
+//! Repositories as last read from their forge, keyed by the forge's own number.
+
+use sqlx::PgConnection;
+
+use crate::ids::{ForgeName, RepositoryKey};
+
+/// A repository we know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Our number.
+    pub id: i64,
+    /// The forge's.
+    pub key: RepositoryKey,
+    /// `owner/name`, as last read.
+    pub full_name: String,
+    /// As last read.
+    pub default_branch: String,
+    /// What we do with it.
+    pub state: RepositoryState,
+    /// Rises with every stored fact about it.
+    pub fact_version: i64,
+}
+
+/// What we do with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepositoryState {
+    /// All of it.
+    Active,
+    /// Another repository took the name of one we knew; nothing until an operator accepts it.
+    Recreated,
+    /// The forge says it is not there.
+    Gone,
+}
+
+impl RepositoryState {
+    fn read(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "recreated" => Self::Recreated,
+            _ => Self::Gone,
+        }
+    }
+
+    fn write(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Recreated => "recreated",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+macro_rules! repository {
+    ($row:expr, $forge:expr) => {
+        Repository {
+            id: $row.id,
+            key: RepositoryKey { forge: $forge, id: $row.forge_id },
+            full_name: $row.full_name,
+            default_branch: $row.default_branch,
+            state: RepositoryState::read(&$row.state),
+            fact_version: $row.fact_version,
+        }
+    };
+}
+
+/// Stores what the forge says of a repository. A new one whose name another active repository of ours had is stored as
+/// [`RepositoryState::Recreated`]: a deleted and re-created repository must not inherit what the old one was trusted with.
+///
+/// # Errors
+/// The database's own.
+pub async fn upsert(
+    conn: &mut PgConnection,
+    key: &RepositoryKey,
+    full_name: &str,
+    default_branch: &str,
+) -> Result<Repository, sqlx::Error> {
+    let row = sqlx::query!(
+        "INSERT INTO repository (forge, forge_id, full_name, default_branch, state)
+         VALUES ($1, $2, $3, $4,
+            CASE WHEN EXISTS (SELECT FROM repository WHERE forge = $1 AND full_name = $3 AND forge_id <> $2)
+                 THEN 'recreated' ELSE 'active' END)
+         ON CONFLICT (forge, forge_id) DO UPDATE SET full_name = excluded.full_name, default_branch = excluded.default_branch,
+            state = CASE WHEN repository.state = 'gone' THEN 'active' ELSE repository.state END
+         RETURNING id, forge_id, full_name, default_branch, state, fact_version",
+        key.forge.as_str(),
+        key.id,
+        full_name,
+        default_branch
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(repository!(row, key.forge.clone()))
+}
+
+/// By the forge's number.
+///
+/// # Errors
+/// The database's own.
+pub async fn by_key(conn: &mut PgConnection, key: &RepositoryKey) -> Result<Option<Repository>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT id, forge_id, full_name, default_branch, state, fact_version FROM repository WHERE forge = $1 AND forge_id = $2",
+        key.forge.as_str(),
+        key.id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| repository!(row, key.forge.clone())))
+}
+
+/// All of a forge.
+///
+/// # Errors
+/// The database's own.
+pub async fn of_forge(conn: &mut PgConnection, forge: &ForgeName) -> Result<Vec<Repository>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT id, forge_id, full_name, default_branch, state, fact_version FROM repository WHERE forge = $1 ORDER BY id",
+        forge.as_str()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| repository!(row, forge.clone())).collect())
+}
+
+/// Sets what we do with it.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1", id, state.write()).execute(conn).await?;
+    Ok(())
+}
+
+/// Says that a fact about the repository was stored: a gate that looked before this fails (rule 13 of consent).
+///
+/// # Errors
+/// The database's own.
+pub async fn fact_stored(conn: &mut PgConnection, key: &RepositoryKey) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE repository SET fact_version = fact_version + 1 WHERE forge = $1 AND forge_id = $2",
+        key.forge.as_str(),
+        key.id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks the repository's facts until the transaction ends and tells whether they are still those of `version`.
+///
+/// # Errors
+/// The database's own.
+pub async fn facts_are_still(conn: &mut PgConnection, id: i64, version: i64) -> Result<bool, sqlx::Error> {
+    let now =
+        sqlx::query_scalar!("SELECT fact_version FROM repository WHERE id = $1 FOR UPDATE", id).fetch_one(conn).await?;
+    Ok(now == version)
+}
