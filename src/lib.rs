@@ -6,4 +6,5 @@ pub mod clock;
 pub mod consent;
 pub mod db;
 pub mod ids;
+pub mod manifest;
 pub mod policy;

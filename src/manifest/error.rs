@@ -1,0 +1,101 @@
+//! What is wrong with a manifest: where, which object, and what to do. All are for a person, and all are final: the
+//! same commit gives the same error until someone changes it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestError {
+    /// File of the repository, or the template a chart names.
+    pub file: Option<String>,
+    /// Line in what was read, from 1; `None` when it concerns no single place.
+    pub line: Option<u64>,
+    /// The object, as far as it could be named.
+    pub object: Option<String>,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(out, "{file}:{line}: ")?,
+            (Some(file), None) => write!(out, "{file}: ")?,
+            (None, _) => {}
+        }
+        if let Some(object) = &self.object {
+            write!(out, "{object}: ")?;
+        }
+        self.problem.fmt(out)
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+/// What is wrong; `Display` says it with what to do. Values never appear, only names and places: a value may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", content = "detail", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Problem {
+    /// Not UTF-8.
+    #[error("is not UTF-8 text")]
+    NotText,
+    /// Not YAML, or over a budget of the parser; the parser's words.
+    #[error("cannot be read as YAML: {0}")]
+    NotYaml(String),
+    /// More bytes than a render may have.
+    #[error("the rendered manifests have more than {0} bytes: split the environment")]
+    TooManyBytes(usize),
+    /// More objects than a render may have.
+    #[error("the rendered manifests hold more than {0} objects: split the environment")]
+    TooManyObjects(usize),
+    /// A document that is not a mapping.
+    #[error("is not a Kubernetes object: a mapping with apiVersion, kind and metadata was expected")]
+    NotAnObject,
+    /// A field of identity is missing, of another type or empty.
+    #[error("has no {0}: every object needs one")]
+    Missing(String),
+    /// A field of identity has characters Kubernetes does not take.
+    #[error("its {field} is not one Kubernetes takes: {rule}")]
+    BadName {
+        /// Which field.
+        field: String,
+        /// What is allowed.
+        rule: String,
+    },
+    /// `generateName`.
+    #[error("uses generateName: an object without a fixed name would be created anew by every sync; give it a name")]
+    GenerateName,
+    /// Nobody knows the kind.
+    #[error(
+        "{0} is neither built in, nor known to the cluster, nor defined by a CustomResourceDefinition of this environment: \
+         install its definition first, or correct apiVersion and kind"
+    )]
+    UnknownKind(String),
+    /// A namespace outside every grant.
+    #[error("is in the namespace `{0}`, which this repository's grant does not name")]
+    NamespaceNotGranted(String),
+    /// A cluster-scoped kind outside every grant.
+    #[error("{0} is cluster-scoped, and this repository's grant does not list it in kinds.cluster_scoped")]
+    ClusterScopedNotGranted(String),
+    /// A kind the grant denies.
+    #[error("{0} is a kind this repository's grant denies")]
+    KindDenied(String),
+    /// No grant at all.
+    #[error("no grant of the server covers this environment")]
+    NoGrant,
+    /// The same object twice.
+    #[error("is rendered twice, here and in {0}: one environment holds an object once")]
+    Twice(String),
+    /// A Secret whose values the server would refuse.
+    #[error("{0}")]
+    BadSecret(String),
+    /// One of our own annotations or labels.
+    #[error("{0}")]
+    OurMark(String),
+    /// SOPS.
+    #[error("is encrypted with SOPS, which is not in this version: a cluster would get the encrypted text")]
+    Sops,
+}

@@ -1,0 +1,39 @@
+//! Manifests: from rendered YAML to the objects of an environment, their identity, hashes, order and differences.
+//!
+//! ```text
+//! files ──parse──▶ Parsed ──RenderedSet::build──▶ Object (identity, canonical JSON, hash) ──diff──▶ what people read
+//!                          Scopes, Within, HashKey ▲
+//! ```
+//!
+//! Pure: the same bytes give the same set on every machine. What is decided here, once:
+//!
+//! * Text of every [`Dialect`] is read as `kubectl` reads it ([`yaml`]): YAML 1.1 booleans, `0777` octal, merge keys.
+//! * A number is kept exactly or refused; `1.0` is `1`. A key written twice is refused.
+//! * What only the server sets leaves an object, a Secret's `stringData` becomes `data` ([`shape`]).
+//! * Helm hooks that an install or upgrade would never create are left out, and named ([`hooks`]).
+//! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
+//!
+//! Absent on purpose: schemas (the cluster's dry run knows them), SOPS, waves. An object that asks for one of the
+//! latter is refused by name.
+
+mod canonical;
+mod error;
+mod hooks;
+mod identity;
+mod order;
+mod scope;
+mod set;
+mod shape;
+mod within;
+mod yaml;
+
+pub use canonical::{HashKey, canonical_json};
+pub use error::{ManifestError, Problem};
+pub use order::{Phase, apply_order, delete_order, phase};
+pub use scope::{Scope, Scopes};
+pub use set::{LeftOut, Object, RenderedSet};
+pub use within::{Reach, Within};
+pub use yaml::{Dialect, Limits, Parsed, parse};
+
+/// What every annotation and label of ours begins with.
+pub const OUR_PREFIX: &str = "bascule.dev/";
