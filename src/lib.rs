@@ -8,3 +8,4 @@ pub mod db;
 pub mod ids;
 pub mod manifest;
 pub mod policy;
+pub mod sync;

@@ -1,0 +1,210 @@
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ObjectKey;
+
+use super::hold::HoldReason;
+
+/// What came of a sync: stored with the deployment, told on the pull request, kept in the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outcome {
+    /// Objects sent that were not there.
+    pub created: u64,
+    /// Objects sent that were there and ours.
+    pub updated: u64,
+    /// Objects sent that were there and nobody's.
+    pub adopted: u64,
+    /// Objects not sent, because nothing of ours differs.
+    pub unchanged: u64,
+    /// Objects deleted and confirmed gone.
+    pub deleted: u64,
+    /// Objects that left the set and stay, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+    /// Objects that could not be sent or deleted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failure>,
+    /// Objects of which somebody else holds fields with other values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Troubled>,
+    /// Objects that are sent and not well, or not yet when the time was up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unhealthy: Vec<Failure>,
+    /// The cluster could not be reached, and what it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
+}
+
+/// An object that stays although it left the set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which.
+    pub object: ObjectKey,
+    /// Why it stays.
+    pub why: String,
+}
+
+/// An object with which something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which.
+    pub object: ObjectKey,
+    /// What is wrong, for a person; holds no value of a Secret.
+    pub why: String,
+}
+
+/// An object whose fields somebody else holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Troubled {
+    /// Which.
+    pub object: ObjectKey,
+    /// Who holds what.
+    pub fields: Vec<FieldConflict>,
+}
+
+/// One field and the manager that holds it with another value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FieldConflict {
+    /// The field manager, with its subresource when it wrote through one.
+    pub manager: String,
+    /// The field's path, as the server writes it.
+    pub path: String,
+}
+
+/// How a deployment ended, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Everything is sent and well.
+    Healthy,
+    /// Something could not be sent or is not well.
+    Failed,
+    /// Nothing failed, and somebody else holds fields.
+    Conflict,
+}
+
+impl State {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failed => "failed",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+impl Outcome {
+    /// Objects sent.
+    pub fn sent(&self) -> u64 {
+        self.created + self.updated + self.adopted
+    }
+
+    /// Whether every object of the set is in the cluster as it should be: what deleting anything presupposes.
+    pub fn is_applied(&self) -> bool {
+        self.failed.is_empty() && self.conflicts.is_empty() && self.away.is_none()
+    }
+
+    /// How it ended.
+    pub fn state(&self) -> State {
+        if !self.failed.is_empty() || !self.unhealthy.is_empty() || self.away.is_some() {
+            State::Failed
+        } else if !self.conflicts.is_empty() {
+            State::Conflict
+        } else {
+            State::Healthy
+        }
+    }
+
+    /// Why the environment is held afterwards, if it is.
+    pub fn hold(&self) -> Option<HoldReason> {
+        match self.state() {
+            State::Healthy => None,
+            State::Conflict => Some(HoldReason::Conflict),
+            State::Failed if self.away.is_some() => Some(HoldReason::ClusterAway),
+            State::Failed => Some(HoldReason::Failed),
+        }
+    }
+
+    /// One sentence: the first thing that went wrong and how many more, or what was done.
+    pub fn sentence(&self) -> String {
+        if let Some(why) = &self.away {
+            return format!("the cluster cannot be reached: {why}");
+        }
+        let more = |count: usize| match count {
+            0 | 1 => String::new(),
+            2 => ", and 1 more".to_owned(),
+            count => format!(", and {} more", count - 1),
+        };
+        if let Some(Failure { object, why }) = self.failed.first() {
+            return format!("failed at {object}: {why}{}", more(self.failed.len() + self.conflicts.len()));
+        }
+        if let Some(Troubled { object, fields }) = self.conflicts.first() {
+            let held: Vec<_> = fields.iter().map(|held| format!("`{}` holds `{}`", held.manager, held.path)).collect();
+            return format!("conflict at {object}: {}{}", held.join(", "), more(self.conflicts.len()));
+        }
+        if let Some(Failure { object, why }) = self.unhealthy.first() {
+            return format!("not healthy: {object}: {why}{}", more(self.unhealthy.len()));
+        }
+        let mut parts = Vec::new();
+        for (count, what) in [
+            (self.created, "created"),
+            (self.updated, "updated"),
+            (self.adopted, "adopted"),
+            (self.deleted, "deleted"),
+            (self.unchanged, "unchanged"),
+        ] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        if !self.kept.is_empty() {
+            parts.push(format!("{} kept", self.kept.len()));
+        }
+        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kind: &str, name: &str) -> ObjectKey {
+        ObjectKey { group: String::new(), kind: kind.into(), namespace: Some("shop".into()), name: name.into() }
+    }
+
+    #[test]
+    fn an_outcome_says_the_first_thing_a_person_must_know() {
+        let done = Outcome { created: 1, unchanged: 3, deleted: 1, ..Outcome::default() };
+        assert_eq!((done.state(), done.hold(), done.sent()), (State::Healthy, None, 1));
+        let fields = vec![FieldConflict { manager: "kubectl-edit".into(), path: ".spec.replicas".into() }];
+        let conflict = Outcome { conflicts: vec![Troubled { object: key("Service", "web"), fields }], ..done.clone() };
+        assert_eq!((conflict.state(), conflict.hold()), (State::Conflict, Some(HoldReason::Conflict)));
+        let why = "spec.selector: field is immutable".to_owned();
+        let failed = Outcome { failed: vec![Failure { object: key("Pod", "a"), why }], ..conflict.clone() };
+        assert_eq!(failed.hold(), Some(HoldReason::Failed));
+        let away = Outcome { away: Some("connection refused".into()), ..Outcome::default() };
+        assert_eq!(away.hold(), Some(HoldReason::ClusterAway));
+        let unhealthy = Outcome {
+            unhealthy: vec![Failure { object: key("Pod", "a"), why: "1 of 2 ready".into() }],
+            ..done.clone()
+        };
+        let sentences = [&done, &conflict, &failed, &away, &unhealthy].map(Outcome::sentence).join("\n");
+        insta::assert_snapshot!(sentences, @r"
+        1 created, 1 deleted, 3 unchanged
+        conflict at Service shop/web: `kubectl-edit` holds `.spec.replicas`
+        failed at Pod shop/a: spec.selector: field is immutable, and 1 more
+        the cluster cannot be reached: connection refused
+        not healthy: Pod shop/a: 1 of 2 ready
+        ");
+        assert!(!conflict.is_applied() && unhealthy.is_applied());
+    }
+
+    #[test]
+    fn an_outcome_is_read_back_from_what_is_stored() {
+        let outcome = Outcome { created: 2, away: Some("x".into()), ..Outcome::default() };
+        let stored = serde_json::to_value(&outcome).unwrap();
+        assert_eq!(serde_json::from_value::<Outcome>(stored).unwrap(), outcome);
+        assert_eq!(serde_json::from_str::<Outcome>("{}").unwrap(), Outcome::default());
+    }
+}
