@@ -257,27 +257,33 @@ CREATE INDEX inventory_of ON inventory (environment_id);
 
 -- ── queue ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- Every claim takes the next number: of two holders of one job, the later has the higher.
 CREATE SEQUENCE job_fence;
 CREATE TABLE job (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind         text NOT NULL,
     key          text NOT NULL,                  -- at most one pending and one running per (kind, key)
     lane         text NOT NULL CONSTRAINT job_lane CHECK (lane IN ('sync', 'default', 'sweep')),
+    share        text NOT NULL,                  -- whose share of a lane it takes: shares are served in turn
     payload      jsonb NOT NULL,                 -- ids only
     trace        uuid NOT NULL,
     state        text NOT NULL DEFAULT 'pending' CONSTRAINT job_state CHECK (state IN ('pending', 'running', 'failed')),
-    attempt      integer NOT NULL DEFAULT 0,
+    attempt      integer NOT NULL DEFAULT 0,     -- claims that count: a snooze gives its own back
+    crashes      integer NOT NULL DEFAULT 0,     -- workers that died on it since it last came to an end of its own
     run_at       timestamptz NOT NULL DEFAULT now(),
-    error        text,
+    error        text,                           -- of the last try
     fence        bigint,
     holder       text,
     lease_until  timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT job_running CHECK ((state = 'running') = (lease_until IS NOT NULL AND fence IS NOT NULL AND holder IS NOT NULL))
-);
+    ended_at     timestamptz,                    -- when it failed for good
+    CONSTRAINT job_running CHECK ((state = 'running') = (lease_until IS NOT NULL AND fence IS NOT NULL AND holder IS NOT NULL)),
+    CONSTRAINT job_failed CHECK ((state = 'failed') = (ended_at IS NOT NULL))
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500);
 CREATE UNIQUE INDEX job_one_pending ON job (kind, key) WHERE state = 'pending';
 CREATE UNIQUE INDEX job_one_running ON job (kind, key) WHERE state = 'running';
-CREATE INDEX job_ready ON job (lane, run_at, id) WHERE state = 'pending';
+CREATE UNIQUE INDEX job_one_failed ON job (kind, key) WHERE state = 'failed';
+CREATE INDEX job_ready ON job (lane, share, run_at, id) WHERE state = 'pending';
 CREATE INDEX job_lease ON job (lease_until) WHERE state = 'running';
 
 -- ── proof ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,3 +9,4 @@ pub mod ids;
 pub mod manifest;
 pub mod policy;
 pub mod sync;
+pub mod queue;

@@ -1,4 +1,14 @@
-//! What we remember, in PostgreSQL: one file per table family, and no SQL elsewhere but in `queue` and `audit`.
+//! What we remember, in PostgreSQL: the pool, the schema's version, the roles, and one file per family of tables.
+//! There is no SQL elsewhere but in `queue` and `audit`.
+//!
+//! Functions of a family take `&mut PgConnection` where they belong into a caller's transaction and `&PgPool` where
+//! they stand alone; they return [`sqlx::Error`], which a job turns into a [`DbError`] to learn its fate. Deliberately
+//! absent: a repository object, an ORM, and any statement that alters the audit log (its rows are written in `audit`).
+
+pub mod error;
+pub mod migrate;
+pub mod pool;
+pub mod roles;
 
 pub mod approvals;
 pub mod environments;
@@ -8,3 +18,7 @@ pub mod pulls;
 pub mod pushes;
 pub mod renders;
 pub mod repositories;
+
+pub use error::{DbError, Fate, retrying};
+pub use migrate::{Schema, SchemaError};
+pub use pool::{ConnectError, connect};

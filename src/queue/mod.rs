@@ -1,0 +1,128 @@
+//! Work that outlives a process. Knows no job: a job is a kind, a key, and ids.
+//!
+//! ```text
+//!   enqueue ──► pending ──claim──► running ──done──► (gone)
+//!                ▲  ▲                │ │ │
+//!                │  └─retry, snooze──┘ │ └─fail, 12 attempts──► failed ──jobs retry──► pending
+//!                └───lease ran out─────┘    (5 dead workers too)
+//! ```
+//!
+//! - Enqueueing is part of the caller's transaction ([`enqueue`]); of one kind and key at most one job is pending and
+//!   one is running, so that any number of events becomes one more look at the truth.
+//! - A claim is short and the work runs unlocked, under a [`Lease`] by the database's clock. Every claim carries a
+//!   higher *fence* than the one before; a job ends only under its own.
+//! - [`Source`] is what a worker needs of a queue: the database here ([`PgSource`]), and a server over HTTPS for a
+//!   worker that has no database.
+//! - [`worker::run`] gives each [`Lane`] slots of its own, so that no number of previews delays a sync.
+//!
+//! Deliberately absent: a history of finished jobs (the audit log is the record, metrics are the count), priorities
+//! within a lane, and periodic jobs (a sweep enqueues itself).
+
+mod bell;
+mod claim;
+mod enqueue;
+mod lease;
+mod operate;
+mod settle;
+pub mod worker;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::ids::TraceId;
+
+pub use bell::Bell;
+pub use claim::{PgSource, Renewal, Source, SourceError};
+pub use enqueue::{enqueue, enqueue_all};
+pub use lease::{Lease, LeaseLost, Permit};
+pub use operate::{Depth, Job, State, depths, list, retry_failed, show};
+pub use settle::{Unsettled, confirm, finish};
+
+/// Which workers a job waits for. Lanes never wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Syncs: what is consented to goes out at once.
+    Sync,
+    /// Events and previews.
+    Default,
+    /// Comparisons of our memory with the world.
+    Sweep,
+}
+
+impl Lane {
+    /// All of them, most urgent first.
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Default, Self::Sweep];
+
+    /// As stored, and as the metrics' label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Default => "default",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// What to do, for [`enqueue`].
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Which job; the name of its file in `jobs/`.
+    pub kind: String,
+    /// What it is about. Of one kind and key at most one job is pending and one runs.
+    pub key: String,
+    /// Which workers it waits for.
+    pub lane: Lane,
+    /// Whose share of the lane it takes (the repository). Shares are served in turn, so one that sends ten thousand
+    /// jobs delays the others by one job each.
+    pub share: String,
+    /// Ids only: the job reads the truth when it runs.
+    pub payload: Value,
+    /// The trace it belongs to.
+    pub trace: TraceId,
+    /// Not before this long from now, by the database's clock.
+    pub run_after: Duration,
+}
+
+/// A job that is ours to run until its lease ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The row.
+    pub id: i64,
+    /// Which job.
+    pub kind: String,
+    /// What it is about.
+    pub key: String,
+    /// Which workers it waited for.
+    pub lane: Lane,
+    /// Ids.
+    pub payload: Value,
+    /// The trace it belongs to.
+    pub trace: TraceId,
+    /// The how-manieth try this is, from 1.
+    pub attempt: i32,
+    /// Higher than that of every holder before.
+    pub fence: i64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done. A job that recorded something has called [`finish`] in that transaction; here it is a second look.
+    Done,
+    /// It failed in a way that may pass: again after a stored, growing, jittered delay; for good after 12 tries.
+    Retry {
+        /// For people: what failed.
+        error: String,
+    },
+    /// Nothing failed; not now. Counts as no attempt. Zero hands the job back at once (a server that stops).
+    Snooze {
+        /// How long from now, by the database's clock.
+        wait: Duration,
+    },
+    /// It will never work; kept as failed until somebody retries it.
+    Fail {
+        /// For people: what failed.
+        error: String,
+    },
+}

@@ -1,0 +1,207 @@
+//! What an operator sees and does: `bascule jobs list|show|retry`, and the queue's depth for the metrics.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::Lane;
+use crate::ids::TraceId;
+
+/// Where a job is in its life; a finished one is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Waits for its time or a free slot.
+    Pending,
+    /// A worker holds it.
+    Running,
+    /// Set aside until somebody retries it.
+    Failed,
+}
+
+impl State {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads a stored or typed state.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Pending, Self::Running, Self::Failed].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A job as an operator sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The row.
+    pub id: i64,
+    /// Which job.
+    pub kind: String,
+    /// What it is about.
+    pub key: String,
+    /// Which workers it waits for.
+    pub lane: Lane,
+    /// Where it is.
+    pub state: State,
+    /// Ids.
+    pub payload: Value,
+    /// The trace it belongs to.
+    pub trace: TraceId,
+    /// Tries so far.
+    pub attempt: i32,
+    /// When it is due, or was.
+    pub run_at: Timestamp,
+    /// When it was first put in.
+    pub created_at: Timestamp,
+    /// Of the last try.
+    pub error: Option<String>,
+    /// Which worker holds it.
+    pub holder: Option<String>,
+}
+
+struct Row {
+    id: i64,
+    kind: String,
+    key: String,
+    lane: String,
+    state: String,
+    payload: Value,
+    trace: uuid::Uuid,
+    attempt: i32,
+    run_at: jiff_sqlx::Timestamp,
+    created_at: jiff_sqlx::Timestamp,
+    error: Option<String>,
+    holder: Option<String>,
+}
+
+impl From<Row> for Job {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            key: row.key,
+            // The constraints job_lane and job_state allow nothing else.
+            lane: Lane::ALL.into_iter().find(|lane| lane.as_str() == row.lane).unwrap_or(Lane::Default),
+            state: State::parse(&row.state).unwrap_or(State::Failed),
+            payload: row.payload,
+            trace: TraceId(row.trace),
+            attempt: row.attempt,
+            run_at: row.run_at.to_jiff(),
+            created_at: row.created_at.to_jiff(),
+            error: row.error,
+            holder: row.holder,
+        }
+    }
+}
+
+/// At most `limit` jobs with an id below `before`, newest first; all states, or one.
+///
+/// # Errors
+/// The statement's.
+pub async fn list(
+    connection: &mut PgConnection,
+    state: Option<State>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Job>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, kind, key, lane, state, payload, trace, attempt, run_at, created_at, error, holder FROM job
+         WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+        state.map(State::as_str),
+        before,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Job::from).collect())
+}
+
+/// One job.
+///
+/// # Errors
+/// The statement's.
+pub async fn show(connection: &mut PgConnection, id: i64) -> Result<Option<Job>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, kind, key, lane, state, payload, trace, attempt, run_at, created_at, error, holder FROM job
+         WHERE id = $1",
+        id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Job::from))
+}
+
+/// Gives a failed job a new beginning: pending, due now, no tries counted. Where the same kind and key is already
+/// pending, that one is it. False when there is no failed job of this id.
+///
+/// # Errors
+/// The statement's.
+pub async fn retry_failed(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
+    let revived = sqlx::query_scalar!(
+        r#"WITH failed AS (DELETE FROM job WHERE id = $1 AND state = 'failed' RETURNING *),
+                again AS (
+                    INSERT INTO job (id, kind, key, lane, share, payload, trace, created_at)
+                    OVERRIDING SYSTEM VALUE
+                    SELECT id, kind, key, lane, share, payload, trace, created_at FROM failed
+                    ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+                        run_at = least(job.run_at, EXCLUDED.run_at))
+           SELECT count(*) AS "count!" FROM failed"#,
+        id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(revived > 0)
+}
+
+/// How full a lane is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Depth {
+    /// Which.
+    pub lane: Lane,
+    /// Pending and due.
+    pub due: i64,
+    /// Pending for later: backing off, snoozed.
+    pub later: i64,
+    /// Held by workers.
+    pub running: i64,
+    /// Set aside.
+    pub failed: i64,
+    /// Seconds the oldest due job has waited; 0 without one.
+    pub oldest: f64,
+}
+
+/// How full every lane is, as the metrics show it.
+///
+/// # Errors
+/// The statement's.
+pub async fn depths(connection: &mut PgConnection) -> Result<Vec<Depth>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT lane, count(*) FILTER (WHERE state = 'pending' AND run_at <= now()) AS "due!",
+                  count(*) FILTER (WHERE state = 'pending' AND run_at > now()) AS "later!",
+                  count(*) FILTER (WHERE state = 'running') AS "running!",
+                  count(*) FILTER (WHERE state = 'failed') AS "failed!",
+                  coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'pending' AND run_at <= now())),
+                           0)::float8 AS "oldest!"
+           FROM job GROUP BY lane"#
+    )
+    .fetch_all(connection)
+    .await?;
+    let depth = |lane: Lane| {
+        let found = rows.iter().find(|row| row.lane == lane.as_str());
+        Depth {
+            lane,
+            due: found.map_or(0, |row| row.due),
+            later: found.map_or(0, |row| row.later),
+            running: found.map_or(0, |row| row.running),
+            failed: found.map_or(0, |row| row.failed),
+            oldest: found.map_or(0.0, |row| row.oldest),
+        }
+    };
+    Ok(Lane::ALL.into_iter().map(depth).collect())
+}

@@ -1,0 +1,203 @@
+//! How a run ends: under its own fence or not at all.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+
+use super::enqueue::seconds;
+use super::{Claimed, LeaseLost, Verdict};
+
+/// Tries before a job fails for good. With the delays below the last is about 45 minutes after the first: what has not
+/// passed by then needs a person, and an outage of the forge or the cluster is a snooze, not a try.
+const MAX_ATTEMPTS: i32 = 12;
+
+/// Workers that may die on a job (killed, out of memory, aborted) before it is set aside as poison.
+const MAX_CRASHES: i32 = 5;
+
+/// The first delay; it doubles with each attempt.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+/// The longest delay.
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
+
+/// Of an error's text, in characters: enough for a person, bounded because a sender may have written it.
+const MAX_ERROR: usize = 4000;
+
+/// Why a job could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsettled {
+    /// Somebody else has it; the caller's transaction must be rolled back.
+    #[error(transparent)]
+    Lost(#[from] LeaseLost),
+    /// The statement failed.
+    #[error("the job could not be finished")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Ends a job as done, inside the transaction that records what it did; a failure of the same job before it is
+/// forgotten with it. Whoever took the job over meanwhile makes this fail, and the record with it.
+///
+/// # Errors
+/// [`Unsettled::Lost`] when it is ours no more.
+pub async fn finish(connection: &mut PgConnection, job: &Claimed) -> Result<(), Unsettled> {
+    let ended = sqlx::query_scalar!(
+        r#"WITH done AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING kind, key),
+                healed AS (DELETE FROM job USING done
+                           WHERE job.state = 'failed' AND job.kind = done.kind AND job.key = done.key)
+           SELECT count(*) AS "count!" FROM done"#,
+        job.id,
+        job.fence
+    )
+    .fetch_one(connection)
+    .await?;
+    if ended == 0 { Err(LeaseLost.into()) } else { Ok(()) }
+}
+
+/// Inside a transaction that starts something but does not end the job: that the job is ours, and stays ours until
+/// the transaction ends. Keep that transaction short: the lease is not renewed meanwhile.
+///
+/// # Errors
+/// [`Unsettled::Lost`] when it is ours no more.
+pub async fn confirm(connection: &mut PgConnection, job: &Claimed) -> Result<(), Unsettled> {
+    let held = sqlx::query_scalar!(
+        "SELECT id FROM job WHERE id = $1 AND fence = $2 AND state = 'running' FOR NO KEY UPDATE",
+        job.id,
+        job.fence
+    )
+    .fetch_optional(connection)
+    .await?;
+    held.map(|_| ()).ok_or(Unsettled::Lost(LeaseLost))
+}
+
+/// Ends a run with any verdict. A job that is not ours any more, or that [`finish`] already ended, is left alone.
+pub(super) async fn settle(pool: &PgPool, job: &Claimed, verdict: &Verdict) -> Result<(), sqlx::Error> {
+    match verdict {
+        Verdict::Done => {
+            let mut connection = pool.acquire().await?;
+            match finish(&mut connection, job).await {
+                Ok(()) | Err(Unsettled::Lost(_)) => Ok(()),
+                Err(Unsettled::Database(error)) => Err(error),
+            }
+        }
+        Verdict::Retry { error } if job.attempt >= MAX_ATTEMPTS => {
+            let error = format!("gave up after {MAX_ATTEMPTS} tries; the last: {error}");
+            fail(pool, job, &error).await
+        }
+        Verdict::Retry { error } => again(pool, job, delay(job.attempt), Some(error)).await,
+        Verdict::Snooze { wait } => again(pool, job, *wait, None).await,
+        Verdict::Fail { error } => fail(pool, job, error).await,
+    }
+}
+
+/// The upper end of the delay after a failed `attempt`; the database takes a random point of its upper half.
+fn delay(attempt: i32) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(20);
+    FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY)
+}
+
+/// Back to pending after about `wait`. Without an error the try did not count. Where the same kind and key was
+/// enqueued meanwhile, the two become one: the newer's payload and time, the older's count.
+async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
+         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, run_at, error, created_at)
+         OVERRIDING SYSTEM VALUE
+         SELECT id, kind, key, lane, share, payload, trace,
+                CASE WHEN $4::text IS NULL THEN attempt - 1 ELSE attempt END,
+                now() + make_interval(secs => $3) * CASE WHEN $4::text IS NULL THEN 1 ELSE 0.5 + random() / 2 END,
+                coalesce($4, error), created_at
+         FROM back
+         ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+             attempt = greatest(job.attempt, EXCLUDED.attempt), error = coalesce(EXCLUDED.error, job.error)",
+        job.id,
+        job.fence,
+        seconds(wait),
+        error.map(short)
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Set aside until somebody retries it; the newest failure of a kind and key is the one that is kept.
+async fn fail(pool: &PgPool, job: &Claimed, error: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH dead AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
+         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, error, created_at, state, ended_at)
+         OVERRIDING SYSTEM VALUE
+         SELECT id, kind, key, lane, share, payload, trace, attempt, $3, created_at, 'failed', now() FROM dead
+         ON CONFLICT (kind, key) WHERE state = 'failed' DO UPDATE SET
+             payload = EXCLUDED.payload, trace = EXCLUDED.trace, attempt = EXCLUDED.attempt, error = EXCLUDED.error,
+             ended_at = EXCLUDED.ended_at",
+        job.id,
+        job.fence,
+        short(error)
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Brings back the jobs whose holder stopped renewing, by the database's clock; those that killed five are set aside.
+/// Rows that are locked are being finished at this very moment and are left alone. Looks only, when there are none.
+pub(super) async fn rescue(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let any = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM job WHERE state = 'running' AND lease_until < now()) AS "any!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    if !any {
+        return Ok(());
+    }
+    let rescued = sqlx::query!(
+        r#"WITH gone AS (
+               DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state = 'running' AND lease_until < now()
+                                            ORDER BY lease_until LIMIT 100 FOR UPDATE SKIP LOCKED)
+               RETURNING *, crashes + 1 >= $1 AS poison),
+           back AS (
+               INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, crashes, error, created_at)
+               OVERRIDING SYSTEM VALUE
+               SELECT id, kind, key, lane, share, payload, trace, attempt, crashes + 1,
+                      format('the worker %s stopped renewing its lease', holder), created_at
+               FROM gone WHERE NOT poison
+               ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+                   attempt = greatest(job.attempt, EXCLUDED.attempt),
+                   crashes = greatest(job.crashes, EXCLUDED.crashes), error = EXCLUDED.error),
+           aside AS (
+               INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, crashes, error, created_at, state,
+                                ended_at)
+               OVERRIDING SYSTEM VALUE
+               SELECT id, kind, key, lane, share, payload, trace, attempt, crashes + 1,
+                      format('poison: %s workers died on it, the last was %s', crashes + 1, holder), created_at,
+                      'failed', now()
+               FROM gone WHERE poison
+               ON CONFLICT (kind, key) WHERE state = 'failed' DO UPDATE SET
+                   payload = EXCLUDED.payload, trace = EXCLUDED.trace, attempt = EXCLUDED.attempt,
+                   crashes = EXCLUDED.crashes, error = EXCLUDED.error, ended_at = EXCLUDED.ended_at)
+           SELECT kind, key, poison AS "poison!" FROM gone"#,
+        MAX_CRASHES
+    )
+    .fetch_all(pool)
+    .await?;
+    for job in rescued {
+        tracing::warn!(kind = job.kind, key = job.key, poison = job.poison, "took over a job whose worker is gone");
+        metrics::counter!("bascule_jobs_rescued_total", "kind" => job.kind).increment(1);
+    }
+    Ok(())
+}
+
+fn short(error: &str) -> &str {
+    error.char_indices().nth(MAX_ERROR).map_or(error, |(end, _)| &error[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_to_ten_minutes() {
+        let seconds: Vec<u64> = (1..=MAX_ATTEMPTS).map(|attempt| delay(attempt).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
+        assert_eq!(delay(i32::MAX), LONGEST_DELAY);
+    }
+}
