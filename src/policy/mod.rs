@@ -1,3 +1,28 @@
 //! The rules: `.bascule.yaml`, floors, grants, patterns. Pure; knows only the words of `ids`.
+//!
+//! ```text
+//! text → document (tree with places) → repository (blocks) → expand(folders) → rules::Environment …
+//!                                                     rules::Platform → reach: grants, floors ↗
+//! ```
 
 pub mod rules;
+
+pub mod repository;
+
+pub mod expand;
+pub mod reach;
+
+pub mod approvals;
+pub mod block;
+pub mod document;
+pub mod environment;
+pub mod globs;
+pub mod located;
+pub mod paths;
+pub mod pattern;
+
+pub use expand::Expanded;
+pub use globs::{kind_matches, name_matches, path_matches, repository_matches};
+pub use located::{Located, Place};
+pub use reach::{Granted, Outside};
+pub use repository::{FILE_NAME, RepositoryFile};

@@ -1,0 +1,257 @@
+//! Reads one environment's block, defaults merged in and placeholders filled, into the rules of `rules.rs`.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use super::approvals::approval_rules;
+use super::block::{Block, Keys, list, one_of, text};
+use super::document::{Key, Node, Value};
+use super::located::{Complaints, Place};
+use super::paths::{branch_fault, from_folder, repository_folder};
+use super::rules::{
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, OnPush, SyncMode, SyncRules,
+};
+use crate::ids::{EnvironmentName, Target};
+
+/// The keys of an environment.
+pub const ENVIRONMENT_KEYS: Keys = Keys {
+    known: &["path", "namespace", "cluster", "stage", "follow", "after", "consent", "deletions", "sync", "helm", "for"],
+    later: &[
+        "drift",
+        "on_failure",
+        "windows",
+        "may",
+        "runbook",
+        "chart",
+        "health",
+        "ignore",
+        "secrets",
+        "verify",
+        "notify",
+        "engine",
+        "promote",
+        "include",
+        "extends",
+        "policies",
+    ],
+};
+/// The keys of `consent`.
+pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "on_push", "binds"], later: &["checks", "reverts"] };
+/// The keys of `sync`.
+pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
+/// The keys of `helm`.
+pub const HELM_KEYS: Keys = Keys { known: &["release", "values"], later: &[] };
+/// The keys of `follow`.
+pub const FOLLOW_KEYS: Keys = Keys { known: &["branch"], later: &["tags"] };
+/// The keys of `deletions`.
+pub const DELETIONS_KEYS: Keys = Keys { known: &["confirm_above"], later: &[] };
+/// The keys of one item of `after`.
+pub const AFTER_KEYS: Keys = Keys { known: &["environment"], later: &["soak"] };
+
+/// How long a sync waits until healthy when the file does not say.
+const DEFAULT_TIMEOUT_SECONDS: u64 = 5 * 60;
+/// No rollout is waited for longer than a day.
+const LONGEST_TIMEOUT_SECONDS: u64 = 86_400;
+/// Helm's own limit: the release's name goes into object names with a suffix.
+const LONGEST_RELEASE: usize = 53;
+
+/// Reads an environment; `None` when something was wrong, which `complaints` then names.
+pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &mut Complaints) -> Option<Environment> {
+    let before = complaints.len();
+    let what = format!("in environment `{}`", key.name);
+    let name = word::<EnvironmentName>(&key.name, &key.at, "choose another name", complaints);
+    let block = Block::open(node, &what, ENVIRONMENT_KEYS, complaints)?;
+
+    let path = required(&block, "path", key, "name the folder it is rendered from", complaints)
+        .and_then(|written| good_folder(written, complaints));
+    let cluster = required(&block, "cluster", key, "name the cluster, here or in `defaults`", complaints)
+        .and_then(|(text, at)| word(text, at, "write the name of a `[cluster.NAME]` of the server", complaints));
+    let namespace = required(&block, "namespace", key, "name the namespace of objects that name none", complaints)
+        .and_then(|written| good_namespace(written, complaints));
+    let stage = block.text("stage", complaints).map(|(text, at)| {
+        if text.parse::<EnvironmentName>().is_err() {
+            let advice = "write up to 63 letters, digits, `-`, `_` or `.`, as in an environment's name";
+            complaints.add(at, format!("`{text}` cannot be a stage"), advice);
+        }
+        text.to_owned()
+    });
+    let branch = block.get("follow").and_then(|node| branch(node, complaints));
+    let after = block.get("after").map(|node| after(node, complaints)).unwrap_or_default();
+    let consent = match block.get("consent") {
+        Some(node) => consent(node, complaints),
+        None => Some(Consent::one_writer()),
+    };
+    let deletions_confirm_above = block.get("deletions").and_then(|node| {
+        let block = Block::open(node, "in `deletions`", DELETIONS_KEYS, complaints)?;
+        block.number("confirm_above", 0, complaints)
+    });
+    let sync = sync(block.get("sync"), complaints);
+    let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
+
+    if let Some(at) = block.place_of("after")
+        && sync.mode == SyncMode::None
+        && !after.is_empty()
+    {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `after`", key.name);
+        complaints.add(at, problem, "remove `after`: what is never synced waits for nothing");
+    }
+    if complaints.len() > before {
+        return None;
+    }
+    Some(Environment {
+        name: name?,
+        stage,
+        path: path?,
+        helm,
+        target: Target { cluster: cluster?, namespace: namespace? },
+        branch,
+        after,
+        consent: consent?,
+        deletions_confirm_above,
+        sync,
+        owners: owners.cloned(),
+    })
+}
+
+fn required<'n>(
+    block: &Block<'n>,
+    name: &str,
+    key: &Key,
+    advice: &str,
+    complaints: &mut Complaints,
+) -> Option<(&'n str, &'n Place)> {
+    if block.get(name).is_none() {
+        complaints.add(&key.at, format!("environment `{}` has no `{name}`", key.name), advice);
+    }
+    block.text(name, complaints)
+}
+
+fn word<T: FromStr<Err = crate::ids::WordError>>(
+    text: &str,
+    at: &Place,
+    advice: &str,
+    complaints: &mut Complaints,
+) -> Option<T> {
+    text.parse().map_err(|error: crate::ids::WordError| complaints.add(at, error.to_string(), advice)).ok()
+}
+
+fn good_folder((written, at): (&str, &Place), complaints: &mut Complaints) -> Option<String> {
+    repository_folder(written)
+        .map_err(|advice| complaints.add(at, format!("`path: {written}` is no folder of the repository"), advice))
+        .ok()
+}
+
+/// A namespace as Kubernetes takes it.
+fn good_namespace((written, at): (&str, &Place), complaints: &mut Complaints) -> Option<String> {
+    if is_dns_label(written, 63) {
+        return Some(written.to_owned());
+    }
+    let advice = "write 1 to 63 lower-case letters, digits or `-`, beginning and ending with a letter or digit";
+    complaints.add(at, format!("`{written}` cannot be a namespace"), advice);
+    None
+}
+
+fn is_dns_label(text: &str, longest: usize) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=longest).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn branch(node: &Node, complaints: &mut Complaints) -> Option<String> {
+    let block = Block::open(node, "in `follow`", FOLLOW_KEYS, complaints)?;
+    let (written, at) = block.text("branch", complaints)?;
+    match branch_fault(written) {
+        None => Some(written.to_owned()),
+        Some(advice) => {
+            complaints.add(at, format!("`{written}` cannot be a branch"), advice);
+            None
+        }
+    }
+}
+
+fn after(node: &Node, complaints: &mut Complaints) -> Vec<After> {
+    let mut found: Vec<After> = Vec::new();
+    for item in list(node, "after", complaints).unwrap_or_default() {
+        let written = match &item.value {
+            Value::Map(_) => Block::open(item, "in `after`", AFTER_KEYS, complaints)
+                .and_then(|block| block.text("environment", complaints)),
+            _ => text(item, "after", complaints),
+        };
+        let Some((written, at)) = written else { continue };
+        let Some(environment) = word(written, at, "name an environment of this file", complaints) else { continue };
+        let after = After { environment };
+        if found.contains(&after) {
+            complaints.add(at, format!("`{written}` is in `after` twice"), "remove one");
+        } else {
+            found.push(after);
+        }
+    }
+    found
+}
+
+fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
+    match &node.value {
+        Value::Text(text) if text == "none" => return Some(Consent::none()),
+        Value::Map(_) => {}
+        other => {
+            let problem = format!("`consent` is `none` or a map, found {}", other.what());
+            complaints.add(&node.at, problem, "write `consent: none`, or the rules under `approvals`");
+            return None;
+        }
+    }
+    let block = Block::open(node, "in `consent`", CONSENT_KEYS, complaints)?;
+    let mut consent = Consent::one_writer();
+    if let Some(node) = block.get("approvals") {
+        consent.approvals = approval_rules(node, "of `consent`", complaints)?;
+    }
+    if let Some(node) = block.get("by") {
+        let sources = [("review", ApprovalSource::Review), ("command", ApprovalSource::Command)];
+        let written = block.texts("by", complaints).unwrap_or_default();
+        let by: BTreeSet<_> = written.into_iter().filter_map(|word| one_of(word, "by", &sources, complaints)).collect();
+        if by.is_empty() && node.value == Value::List(Vec::new()) {
+            complaints.add(
+                &node.at,
+                "`by` is empty, so nothing could ever consent",
+                "name `review`, `command` or both",
+            );
+        }
+        consent.by = by;
+    }
+    if let Some(written) = block.text("on_push", complaints) {
+        consent.on_push = one_of(written, "on_push", &[("keep", OnPush::Keep), ("void", OnPush::Void)], complaints)?;
+    }
+    if let Some(written) = block.text("binds", complaints) {
+        consent.binds = one_of(written, "binds", &[("change", Binds::Change), ("set", Binds::Set)], complaints)?;
+    }
+    Some(consent)
+}
+
+fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
+    let mut rules = SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: DEFAULT_TIMEOUT_SECONDS };
+    let Some(block) = node.and_then(|node| Block::open(node, "in `sync`", SYNC_KEYS, complaints)) else { return rules };
+    let modes = [("auto", SyncMode::Auto), ("manual", SyncMode::Manual), ("none", SyncMode::None)];
+    if let Some(mode) = block.text("mode", complaints).and_then(|written| one_of(written, "mode", &modes, complaints)) {
+        rules.mode = mode;
+    }
+    rules.prune = block.flag("prune", complaints).unwrap_or(rules.prune);
+    rules.timeout_seconds =
+        block.seconds("timeout", LONGEST_TIMEOUT_SECONDS, complaints).unwrap_or(rules.timeout_seconds);
+    rules
+}
+
+fn helm(node: &Node, path: Option<&str>, complaints: &mut Complaints) -> Option<Helm> {
+    let block = Block::open(node, "in `helm`", HELM_KEYS, complaints)?;
+    let release = block.text("release", complaints).map(|(written, at)| {
+        if !is_dns_label(written, LONGEST_RELEASE) {
+            let advice = "write 1 to 53 lower-case letters, digits or `-`";
+            complaints.add(at, format!("`{written}` cannot be a release"), advice);
+        }
+        written.to_owned()
+    });
+    let written = block.texts("values", complaints).unwrap_or_default();
+    for (file, at) in &written {
+        if let Err(advice) = from_folder(path.unwrap_or_default(), file) {
+            complaints.add(at, format!("values file `{file}` is not in the repository"), advice);
+        }
+    }
+    Some(Helm { release, values: written.into_iter().map(|(file, _)| file.to_owned()).collect() })
+}
