@@ -5,6 +5,7 @@ pub mod audit;
 pub mod clock;
 pub mod consent;
 pub mod db;
+pub mod event;
 pub mod git;
 pub mod ids;
 pub mod manifest;

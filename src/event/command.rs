@@ -1,0 +1,342 @@
+//! Commands in comments: the first line of a new, unedited comment or review, outside quotes and code.
+//!
+//! Reading a command never fails: a comment has none, or one, or one we answer with what is wrong about it. What
+//! looks like a command but could be read in two ways is refused, because a person's consent must not be guessed.
+//!
+//! Deliberately not commands: `/bascule` anywhere but on the first line, inside a quote (also the lazy continuation
+//! that Markdown gives a quote's last paragraph) or code; and words whose letters only look like ours.
+
+use crate::ids::EnvironmentName;
+
+/// The word every command begins with.
+const TRIGGER: &str = "/bascule";
+/// A longer command line was not typed by a person; its answer would be as long.
+const LONGEST_LINE: usize = 500;
+/// A longer reason belongs in the pull request's text.
+const LONGEST_REASON: usize = 300;
+
+/// What a comment asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// List the commands.
+    Help,
+    /// Say what is missing and who can give it.
+    Explain {
+        /// `None`: every environment of the pull request.
+        environments: Option<Selector>,
+    },
+    /// Render again, and move a held change on.
+    Preview,
+    /// Consent to the change shown.
+    Approve {
+        /// `None`: every environment of the preview whose rules name the giver.
+        environments: Option<Selector>,
+        /// Eight or more digits of the change consented to, without `b1:`, in lower case.
+        digest: Option<String>,
+        /// The exact number of deletions consented to.
+        deletions: Option<u64>,
+        /// For a grant's owner who approves a held change.
+        reason: Option<String>,
+    },
+    /// Take approvals back, for ever.
+    Revoke {
+        /// `None`: every environment.
+        environments: Option<Selector>,
+    },
+    /// Start a gated sync.
+    Sync {
+        /// Which.
+        environments: Selector,
+    },
+    /// A command of the contract that this version does not build.
+    NotInThisVersion {
+        /// Its first word.
+        word: &'static str,
+    },
+    /// Not understood; nothing is done, the sentence is the answer.
+    Misunderstood {
+        /// What is wrong and what to type, in plain words; quotes of the comment are escaped and short.
+        answer: String,
+    },
+}
+
+/// ENV: a name, a glob (`*`), or `stage=production`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// Exactly this one.
+    Name(EnvironmentName),
+    /// Those whose name matches; `*` is any run of characters.
+    Glob(String),
+    /// Those of this stage.
+    Stage(String),
+}
+
+impl Selector {
+    /// Whether an environment of this name and stage is meant.
+    pub fn matches(&self, name: &EnvironmentName, stage: Option<&str>) -> bool {
+        match self {
+            Self::Name(wanted) => wanted == name,
+            Self::Glob(pattern) => glob_matches(pattern.as_bytes(), name.as_str().as_bytes()),
+            Self::Stage(wanted) => stage == Some(wanted),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let plain =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if let Some(stage) = text.strip_prefix("stage=") {
+            return if plain(stage) { Ok(Self::Stage(stage.to_owned())) } else { Err(refused_name(text)) };
+        }
+        if text.contains('*') {
+            return if text.split('*').all(|part| part.is_empty() || plain(part)) && text.len() <= 63 {
+                Ok(Self::Glob(text.to_owned()))
+            } else {
+                Err(refused_name(text))
+            };
+        }
+        text.parse().map(Self::Name).map_err(|_| refused_name(text))
+    }
+}
+
+impl std::fmt::Display for Selector {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(out),
+            Self::Glob(pattern) => out.write_str(pattern),
+            Self::Stage(stage) => write!(out, "stage={stage}"),
+        }
+    }
+}
+
+/// The command of a comment or of a review's text; `None` when there is none.
+pub fn parse(body: &str) -> Option<Command> {
+    let mut lines = spoken_lines(body);
+    let rest = after_trigger(lines.next()?)?;
+    if lines.any(|line| after_trigger(line).is_some()) {
+        let answer =
+            "One comment carries one command, on its first line; nothing was done. Write one comment for each.";
+        return Some(Command::Misunderstood { answer: answer.to_owned() });
+    }
+    Some(read(rest).unwrap_or_else(|answer| Command::Misunderstood { answer }))
+}
+
+/// What follows the trigger word on its line, when the line has it.
+fn after_trigger(line: &str) -> Option<&str> {
+    let rest = line.trim_start_matches(' ').strip_prefix(TRIGGER)?;
+    match rest.chars().next() {
+        None => Some(rest),
+        Some(next) if next.is_ascii_alphanumeric() || next.is_ascii_punctuation() => None,
+        Some(_) => Some(rest),
+    }
+}
+
+/// The lines a person speaks themselves: without blank ones, quotes and code.
+fn spoken_lines(body: &str) -> impl Iterator<Item = &str> {
+    let mut fence: Option<(u8, usize)> = None;
+    let mut quoting = false;
+    body.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).filter(move |line| {
+        let indent = line.bytes().take_while(|b| *b == b' ').count();
+        let text = line.get(indent..).unwrap_or_default();
+        let mark = text.bytes().next().filter(|b| indent < 4 && (*b == b'`' || *b == b'~'));
+        let run = mark.map_or(0, |mark| text.bytes().take_while(|b| *b == mark).count());
+        if let Some((open, length)) = fence {
+            if mark == Some(open) && run >= length && text.bytes().skip(run).all(|b| b == b' ' || b == b'\t') {
+                fence = None;
+            }
+            return false;
+        }
+        if text.trim_matches([' ', '\t']).is_empty() {
+            quoting = false;
+            return false;
+        }
+        if let Some(mark) = mark.filter(|_| run >= 3) {
+            fence = Some((mark, run));
+            quoting = false;
+            return false;
+        }
+        // A quote goes on until a blank line, whether or not its later lines carry the mark.
+        quoting |= indent < 4 && text.starts_with('>');
+        !quoting && indent < 4 && !text.starts_with('\t')
+    })
+}
+
+/// Words of the contract, in the order `help` lists them.
+const WORDS: [&str; 14] = [
+    "help",
+    "explain",
+    "preview",
+    "approve",
+    "revoke",
+    "sync",
+    "waive",
+    "heal",
+    "adopt",
+    "rollback",
+    "resume",
+    "freeze",
+    "unfreeze",
+    "emergency",
+];
+/// How many of [`WORDS`] this version does.
+const DONE: usize = 6;
+
+fn read(rest: &str) -> Result<Command, String> {
+    if rest.len() > LONGEST_LINE {
+        return Err(format!("A command is at most {LONGEST_LINE} characters long; nothing was done."));
+    }
+    let (typed, reason) = split_reason(rest)?;
+    if let Some(odd) = typed.chars().find(|c| !c.is_ascii() || (c.is_ascii_control() && *c != '\t')) {
+        return Err(format!(
+            "The command contains the character U+{:04X}, which is not one a command is made of, though it may look \
+             like one; nothing was done. Type it again by hand.",
+            u32::from(odd)
+        ));
+    }
+    let mut words = typed.split([' ', '\t']).filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or("help").to_ascii_lowercase();
+    let rest: Vec<&str> = words.collect();
+    let known = WORDS.iter().position(|word| *word == first).ok_or_else(|| unknown(&first))?;
+    if known >= DONE {
+        return Ok(Command::NotInThisVersion { word: WORDS[known] });
+    }
+    if reason.is_some() && first != "approve" {
+        return Err(format!("`{first}` takes no `--reason`; nothing was done."));
+    }
+    match first.as_str() {
+        "help" => none_left("help", &rest).map(|()| Command::Help),
+        "preview" => none_left("preview", &rest).map(|()| Command::Preview),
+        "explain" => Ok(Command::Explain { environments: at_most_one("explain", &rest)? }),
+        "revoke" => Ok(Command::Revoke { environments: at_most_one("revoke", &rest)? }),
+        "sync" => match at_most_one("sync", &rest)? {
+            Some(environments) => Ok(Command::Sync { environments }),
+            None => Err("`sync` needs the environment: `/bascule sync ENV`.".to_owned()),
+        },
+        _ => read_approve(&rest, reason),
+    }
+}
+
+fn read_approve(words: &[&str], reason: Option<String>) -> Result<Command, String> {
+    let (mut environments, mut digest, mut deletions) = (None, None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if let Some(option) = word.strip_prefix("--") {
+            let number = match option.split_once('=') {
+                Some(("deletions", number)) => number,
+                None if option == "deletions" => words.next().copied().unwrap_or_default(),
+                _ => return Err(format!("`approve` has no option {}; nothing was done.", quoted(word))),
+            };
+            let digits = !number.is_empty() && number.len() <= 9 && number.bytes().all(|b| b.is_ascii_digit());
+            if !digits || deletions.is_some() {
+                return Err("`--deletions` takes one number, once: `--deletions 4`; nothing was done.".to_owned());
+            }
+            deletions = number.parse().ok();
+        } else if environments.is_none() {
+            environments = Some(Selector::parse(word)?);
+        } else if digest.is_none() {
+            digest = Some(read_digest(word)?);
+        } else {
+            return Err(too_much("approve", word));
+        }
+    }
+    if digest.is_some() && !matches!(environments, Some(Selector::Name(_))) {
+        return Err("A digest names one change of one environment: `/bascule approve ENV DIGEST`, with the \
+                    environment's own name; nothing was done."
+            .to_owned());
+    }
+    Ok(Command::Approve { environments, digest, deletions, reason })
+}
+
+fn read_digest(word: &str) -> Result<String, String> {
+    let digits = word.strip_prefix("b1:").unwrap_or(word).to_ascii_lowercase();
+    if (8..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(digits)
+    } else {
+        Err(format!("{} is not a change's digest: 8 to 64 hexadecimal digits; nothing was done.", quoted(word)))
+    }
+}
+
+/// Cuts `--reason …` off: it takes the rest of the line, in any script.
+fn split_reason(rest: &str) -> Result<(&str, Option<String>), String> {
+    let Some(at) = rest.find("--reason") else { return Ok((rest, None)) };
+    let (typed, tail) = (&rest[..at], &rest[at + "--reason".len()..]);
+    let reason: String =
+        tail.trim_start_matches('=').trim().trim_matches('"').chars().filter(|c| !c.is_control()).collect();
+    if reason.trim().is_empty() || reason.len() > LONGEST_REASON || !typed.ends_with([' ', '\t']) {
+        return Err(format!("`--reason` comes last and takes up to {LONGEST_REASON} characters; nothing was done."));
+    }
+    Ok((typed, Some(reason)))
+}
+
+fn at_most_one(command: &str, words: &[&str]) -> Result<Option<Selector>, String> {
+    match words {
+        [] => Ok(None),
+        [one] => Selector::parse(one).map(Some),
+        [_, second, ..] => Err(too_much(command, second)),
+    }
+}
+
+fn none_left(command: &str, words: &[&str]) -> Result<(), String> {
+    words.first().map_or(Ok(()), |word| Err(too_much(command, word)))
+}
+
+fn too_much(command: &str, word: &str) -> String {
+    format!("`{command}` takes no {} there; nothing was done. `/bascule help` lists the commands.", quoted(word))
+}
+
+fn refused_name(text: &str) -> String {
+    format!("{} is not an environment's name, a glob or `stage=NAME`; nothing was done.", quoted(text))
+}
+
+fn unknown(word: &str) -> String {
+    let nearest = WORDS.iter().take(DONE).map(|known| (distance(word, known), known)).min();
+    let hint = match nearest {
+        Some((steps, known)) if steps <= 2 && steps < known.len() => format!(" Did you mean `/bascule {known}`?"),
+        _ => " `/bascule help` lists the commands.".to_owned(),
+    };
+    format!("There is no command {}; nothing was done.{hint}", quoted(word))
+}
+
+/// A word of the comment, short and inert in Markdown.
+fn quoted(word: &str) -> String {
+    let inert: String =
+        word.chars().take(40).map(|c| if c == '`' || !c.is_ascii_graphic() { '?' } else { c }).collect();
+    format!("`{inert}`")
+}
+
+/// Levenshtein distance; both words are short.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let next = (corner + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}
+
+/// `*` is any run. Linear in practice: remembers only the last star.
+fn glob_matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == text.get(t) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            p = at + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
+}
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! Commands as people type them, and as attackers do.
+
+use super::*;
+use insta::assert_snapshot;
+
+fn name(text: &str) -> EnvironmentName {
+    text.parse().unwrap()
+}
+
+fn one(text: &str) -> Option<Selector> {
+    Some(Selector::Name(name(text)))
+}
+
+fn answer(body: &str) -> String {
+    match parse(body) {
+        Some(Command::Misunderstood { answer }) => answer,
+        other => panic!("{body:?} gave {other:?}"),
+    }
+}
+
+#[test]
+fn every_command_of_the_contract_is_read() {
+    let approve = |environments, digest: Option<&str>, deletions| {
+        let digest = digest.map(str::to_owned);
+        Some(Command::Approve { environments, digest, deletions, reason: None })
+    };
+    let cases = [
+        ("/bascule", Some(Command::Help)),
+        ("/bascule help", Some(Command::Help)),
+        ("/bascule explain", Some(Command::Explain { environments: None })),
+        ("/bascule explain production", Some(Command::Explain { environments: one("production") })),
+        ("/bascule preview", Some(Command::Preview)),
+        ("/bascule approve", approve(None, None, None)),
+        ("/bascule approve production", approve(one("production"), None, None)),
+        ("/bascule approve production 9f2c1a2b", approve(one("production"), Some("9f2c1a2b"), None)),
+        ("/bascule approve production b1:9F2C1A2B3C", approve(one("production"), Some("9f2c1a2b3c"), None)),
+        ("/bascule approve production --deletions 4", approve(one("production"), None, Some(4))),
+        ("/bascule approve --deletions=4 production 9f2c1a2b", approve(one("production"), Some("9f2c1a2b"), Some(4))),
+        ("/bascule approve shop-*", approve(Some(Selector::Glob("shop-*".into())), None, None)),
+        ("/bascule approve stage=production", approve(Some(Selector::Stage("production".into())), None, None)),
+        ("/bascule revoke", Some(Command::Revoke { environments: None })),
+        ("/bascule revoke production", Some(Command::Revoke { environments: one("production") })),
+        ("/bascule sync staging", Some(Command::Sync { environments: Selector::Name(name("staging")) })),
+        ("/bascule rollback production --to 3", Some(Command::NotInThisVersion { word: "rollback" })),
+        ("/bascule waive no-bare-pods --reason later", Some(Command::NotInThisVersion { word: "waive" })),
+        ("/bascule unfreeze production", Some(Command::NotInThisVersion { word: "unfreeze" })),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(parse(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn white_space_case_and_line_ends_do_not_matter() {
+    let expected = Some(Command::Sync { environments: Selector::Name(name("staging")) });
+    for body in [
+        "/bascule sync staging",
+        "\n\n/bascule sync staging\r\n\r\nbecause we said so",
+        "  /bascule\t sync   staging  \nthanks",
+        "/bascule SYNC staging",
+    ] {
+        assert_eq!(parse(body), expected, "{body:?}");
+    }
+}
+
+#[test]
+fn only_the_first_spoken_line_is_a_command() {
+    for body in [
+        "",
+        "LGTM\n/bascule approve",
+        "please type /bascule approve",
+        "> /bascule approve",
+        "> what they said\n/bascule approve",
+        "```\n/bascule approve\n```",
+        "~~~~\n~~~\n/bascule approve\n~~~~",
+        "```\n/bascule approve",
+        "    /bascule approve",
+        "\t/bascule approve",
+        "`/bascule approve`",
+        "<!-- \n/bascule approve -->",
+        "/bascule-bot approve",
+        "/basculeapprove",
+        "/bascule/approve",
+        "/bаscule approve",
+        "\u{200b}/bascule approve",
+        "\u{feff}/bascule approve",
+        "- /bascule approve",
+    ] {
+        assert_eq!(parse(body), None, "{body:?}");
+    }
+    let preview = Some(Command::Preview);
+    assert_eq!(parse("> what they said\n> and more\n\n/bascule preview"), preview, "below a quote");
+    assert_eq!(parse("```\n/bascule approve\n```\n/bascule preview"), preview, "below code");
+    assert_eq!(parse("/bascule preview\n```\n/bascule approve\n```\n> /bascule approve"), preview, "above both");
+}
+
+#[test]
+fn what_is_not_understood_is_answered_and_nothing_is_done() {
+    assert_snapshot!(answer("/bascule aprove production"), @"There is no command `aprove`; nothing was done. Did you mean `/bascule approve`?");
+    assert_snapshot!(answer("/bascule deploy"), @"There is no command `deploy`; nothing was done. `/bascule help` lists the commands.");
+    assert_snapshot!(answer("/bascule approve prod `rm -rf` x"), @"`?rm` is not a change's digest: 8 to 64 hexadecimal digits; nothing was done.");
+    assert_snapshot!(answer("/bascule approve * 9f2c1a2b"), @"A digest names one change of one environment: `/bascule approve ENV DIGEST`, with the environment's own name; nothing was done.");
+    assert_snapshot!(answer("/bascule approve production 9f2c1a2"), @"`9f2c1a2` is not a change's digest: 8 to 64 hexadecimal digits; nothing was done.");
+    assert_snapshot!(answer("/bascule approve --force"), @"`approve` has no option `--force`; nothing was done.");
+    assert_snapshot!(answer("/bascule approve production --deletions -1"), @"`--deletions` takes one number, once: `--deletions 4`; nothing was done.");
+    assert_snapshot!(answer("/bascule sync"), @"`sync` needs the environment: `/bascule sync ENV`.");
+    assert_snapshot!(answer("/bascule sync staging production"), @"`sync` takes no `production` there; nothing was done. `/bascule help` lists the commands.");
+    assert_snapshot!(answer("/bascule help me"), @"`help` takes no `me` there; nothing was done. `/bascule help` lists the commands.");
+    assert_snapshot!(answer("/bascule sync staging --reason x"), @"`sync` takes no `--reason`; nothing was done.");
+    assert_snapshot!(answer("/bascule аpprove production"), @"The command contains the character U+0430, which is not one a command is made of, though it may look like one; nothing was done. Type it again by hand.");
+    assert_snapshot!(answer("/bascule\u{a0}approve production"), @"The command contains the character U+00A0, which is not one a command is made of, though it may look like one; nothing was done. Type it again by hand.");
+    assert_snapshot!(answer("/bascule approve prod\u{202e}uction"), @"The command contains the character U+202E, which is not one a command is made of, though it may look like one; nothing was done. Type it again by hand.");
+    assert_snapshot!(answer("/bascule approve\n/bascule sync staging"), @"One comment carries one command, on its first line; nothing was done. Write one comment for each.");
+}
+
+#[test]
+fn a_reason_takes_the_rest_of_the_line_in_any_script() {
+    let Some(Command::Approve { reason, digest, .. }) =
+        parse("/bascule approve prod 9f2c1a2b --reason \"größer, jetzt\"")
+    else {
+        panic!()
+    };
+    assert_eq!((reason.as_deref(), digest.as_deref()), (Some("größer, jetzt"), Some("9f2c1a2b")));
+    assert!(answer("/bascule approve prod --reason").contains("--reason"));
+}
+
+#[test]
+fn a_megabyte_is_read_in_one_pass_and_answered_shortly() {
+    let lines = "> quoted\n".repeat(120_000);
+    assert_eq!(parse(&lines), None);
+    assert!(answer(&format!("/bascule approve {}", "a".repeat(1_000_000))).len() < 200);
+    assert!(answer(&format!("/bascule {}", "b ".repeat(200))).len() < 200);
+}
+
+#[test]
+fn selectors_choose_by_name_glob_or_stage() {
+    let chosen = |selector: &str, environment: &str, stage| {
+        Selector::parse(selector).unwrap().matches(&name(environment), stage)
+    };
+    assert!(chosen("production", "production", None) && !chosen("production", "production-2", None));
+    assert!(chosen("shop-*-eu", "shop-a-b-eu", None) && !chosen("shop-*-eu", "shop-eu", None));
+    assert!(chosen("*", "anything", None) && chosen("a*a*a", "aaa", None) && !chosen("a*a*a", "aa", None));
+    assert!(chosen("stage=live", "x", Some("live")) && !chosen("stage=live", "live", None));
+    for bad in ["stage=", "-x", "a/b", "*/x", "a`b"] {
+        assert!(Selector::parse(bad).is_err(), "{bad}");
+    }
+}

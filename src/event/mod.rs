@@ -1,0 +1,89 @@
+//! What happened: the closed list of forge-neutral facts a delivery can carry.
+//!
+//! An event names things, it does not describe them: whoever acts on it reads the truth from the forge. The only
+//! exceptions are what the truth cannot tell any more later, such as who pushed and what a branch was before. A forge
+//! may send events late, twice, in any order or never, so nothing may depend on having seen one.
+
+pub mod command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Account, CommitId};
+
+/// One delivery, read: about which repository, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The repository it is about; `None` when it is about none (a ping of an organisation's webhook).
+    pub repository: Option<NamedRepository>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A repository as a delivery names it. The number identifies it; the name is as of the sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedRepository {
+    /// The forge's own number.
+    pub id: i64,
+    /// `owner/name`.
+    pub full_name: String,
+}
+
+/// What happened. A new kind of event is a new variant here and an arm in `jobs::route`, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A pull request was opened, closed, merged, reopened, retargeted, renamed, or its head moved.
+    PullChanged {
+        /// The pull request.
+        number: i64,
+        /// Who moved its head, and to where, when that is what happened.
+        head_push: Option<HeadPush>,
+    },
+    /// A review was given, or changed.
+    ReviewChanged {
+        /// The pull request.
+        number: i64,
+    },
+    /// A comment was written on a pull request or an issue.
+    CommentCreated {
+        /// The pull request or issue.
+        number: i64,
+        /// The comment.
+        comment: i64,
+    },
+    /// A comment (or the text of a review) was edited or deleted: it consents to nothing any more.
+    CommentEdited {
+        /// The pull request or issue.
+        number: i64,
+        /// The comment.
+        comment: i64,
+    },
+    /// A branch was created, moved or deleted.
+    Pushed {
+        /// Without `refs/heads/`.
+        branch: String,
+        /// Its commit before; `None` when it was created now.
+        before: Option<CommitId>,
+        /// Its commit after; `None` when it was deleted.
+        after: Option<CommitId>,
+        /// Who; `None` when the forge names nobody.
+        pusher: Option<Account>,
+    },
+    /// The repository was created, renamed, transferred or deleted, or its settings changed.
+    RepositoryChanged,
+    /// The forge tries the webhook.
+    Ping,
+    /// Known to be of no interest, or not known at all; kept, and nothing is done.
+    Ignored {
+        /// For the list of deliveries.
+        why: &'static str,
+    },
+}
+
+/// A push to the head of a pull request, which may be in a fork whose push deliveries we never see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadPush {
+    /// The head when the forge wrote the delivery: at a quick second push it may already be that one's.
+    pub after: CommitId,
+    /// Who.
+    pub pusher: Account,
+}
