@@ -6,6 +6,7 @@ pub mod clock;
 pub mod consent;
 pub mod db;
 pub mod event;
+pub mod forge;
 pub mod git;
 pub mod ids;
 pub mod manifest;

@@ -1,0 +1,318 @@
+//! What we read from a forge, in our own words. Nothing here is taken from a delivery.
+
+use jiff::Timestamp;
+
+use crate::ids::{Account, CommitId, RepositoryKey};
+
+/// `owner/name`, checked so that it can be a path of a URL and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryName {
+    owner: String,
+    name: String,
+}
+
+/// A name that is no `owner/name`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a repository's name is `owner/name`, of letters, digits, `.`, `-` and `_`")]
+pub struct NotAName;
+
+impl RepositoryName {
+    /// The owner: a person or an organisation.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+    /// The name within the owner's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl std::str::FromStr for RepositoryName {
+    type Err = NotAName;
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        match text.split_once('/') {
+            Some((owner, name)) if is_segment(owner) && is_segment(name) => {
+                Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(NotAName),
+        }
+    }
+}
+
+impl std::fmt::Display for RepositoryName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}/{}", self.owner, self.name)
+    }
+}
+
+/// Whether `text` can be a login, an organisation or a repository: what goes into a path as one segment.
+pub(super) fn is_segment(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !text.is_empty() && text.len() <= 100 && text.bytes().all(inner) && text.bytes().any(|b| b != b'.')
+}
+
+/// Where to ask for a repository: its number says which one, its name is how the API wants it called. Read the name
+/// anew ([`super::Forge::repository_by_id`]) when a call answers [`super::Fate::Gone`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryAt {
+    /// The forge's own number.
+    pub id: i64,
+    /// As last read.
+    pub name: RepositoryName,
+}
+
+/// A repository as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// Survives renames; differs after delete and re-create.
+    pub key: RepositoryKey,
+    /// For further calls.
+    pub at: RepositoryAt,
+    /// The branch `.bascule.yaml` is read from.
+    pub default_branch: String,
+    /// Without a commit yet.
+    pub is_empty: bool,
+    /// Read-only by its owner's wish.
+    pub is_archived: bool,
+}
+
+/// Whether a pull request is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullState {
+    /// Open.
+    Open,
+    /// Closed without merging.
+    Closed,
+    /// Merged.
+    Merged {
+        /// The last commit the merge made on the base branch, whatever the kind of merge. `None` when a person marked
+        /// it merged by hand and named none.
+        commit: Option<CommitId>,
+        /// Who merged.
+        by: Option<Account>,
+        /// By the forge's clock.
+        at: Option<Timestamp>,
+    },
+}
+
+/// A pull request as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// Its number.
+    pub number: i64,
+    /// A stranger's text.
+    pub title: String,
+    /// Who opened it; `None` when the account is deleted.
+    pub author: Option<Account>,
+    /// Open, closed or merged.
+    pub state: PullState,
+    /// The branch it is for.
+    pub base_branch: String,
+    /// The base branch's tip now; *after* the merge once merged.
+    pub base: CommitId,
+    /// The head branch; of another repository when `from_fork`.
+    pub head_branch: String,
+    /// The head's commit.
+    pub head: CommitId,
+    /// Where the two met, as the forge last computed it.
+    pub merge_base: Option<CommitId>,
+    /// The repository the head is in; `None` when that is deleted.
+    pub head_repository: Option<i64>,
+    /// Whether the head is in another repository.
+    pub from_fork: bool,
+    /// By the forge's clock. Moves with comments, reviews, dismissals, retargeting and closing; *not* with every push.
+    pub updated_at: Timestamp,
+}
+
+/// What a review says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Approves.
+    Approved,
+    /// Asks for changes.
+    ChangesRequested,
+    /// Only words.
+    Commented,
+}
+
+/// A submitted review.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// The forge's number of it.
+    pub id: i64,
+    /// Who; `None` when the account is deleted.
+    pub person: Option<Account>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// The commit that was looked at.
+    pub commit: Option<CommitId>,
+    /// The head moved since.
+    pub stale: bool,
+    /// Taken back by someone, or replaced by the same person's next verdict.
+    pub dismissed: bool,
+    /// When it was submitted, or last dismissed or undismissed (forge's clock). A review that was begun as a draft has
+    /// an older time of creation, which is not when it was given; this is.
+    pub given_at: Timestamp,
+    /// Its text as submitted; later edits are not in it.
+    pub body: String,
+}
+
+/// A comment of a pull request or issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// The forge's number of it.
+    pub id: i64,
+    /// Of which pull request or issue, when the forge says so.
+    pub number: Option<i64>,
+    /// Who; `None` when the account is deleted.
+    pub author: Option<Account>,
+    /// By the forge's clock, in whole seconds.
+    pub created_at: Timestamp,
+    /// Later than `created_at` when it was edited, unless within the same second: then only the delivery tells.
+    pub updated_at: Timestamp,
+    /// As it is now.
+    pub body: String,
+}
+
+impl Comment {
+    /// Whether the forge shows that the text is not the first.
+    pub fn is_edited(&self) -> bool {
+        self.updated_at != self.created_at
+    }
+}
+
+/// What kind of account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountKind {
+    /// An ordinary account, as far as the forge can know.
+    Person,
+    /// A bot, an organisation, or one of the forge's own accounts: never consents.
+    NotAPerson,
+}
+
+/// Whether an account may act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Yes.
+    Active,
+    /// Suspended, or never activated.
+    Suspended,
+    /// The forge does not show it to our account (Gitea: only site administrators see it).
+    NotShown,
+}
+
+/// An account as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub account: Account,
+    /// What kind.
+    pub kind: AccountKind,
+    /// May act?
+    pub standing: Standing,
+}
+
+/// A branch and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch {
+    /// Without `refs/heads/`.
+    pub name: String,
+    /// Its tip.
+    pub tip: CommitId,
+}
+
+/// A push, from the forge's own list of what happened in the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// Without `refs/heads/`.
+    pub branch: String,
+    /// Its commit afterwards; `None` when deleted or when the forge did not keep it.
+    pub after: Option<CommitId>,
+    /// Who.
+    pub pusher: Option<Account>,
+    /// By the forge's clock.
+    pub at: Timestamp,
+}
+
+/// A push to a pull request's head, wherever that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullPush {
+    /// The commits it brought, oldest first (of a forced push: old and new head).
+    pub commits: Vec<CommitId>,
+    /// Who.
+    pub pusher: Option<Account>,
+    /// By the forge's clock.
+    pub at: Timestamp,
+}
+
+/// Whom the forge takes for a commit's author and committer, by their addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitPeople {
+    /// `None`: no account has that address (or shows it).
+    pub author: Option<Account>,
+    /// `None`: no account has that address (or shows it).
+    pub committer: Option<Account>,
+}
+
+/// A commit status' state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusState {
+    /// Not decided.
+    Pending,
+    /// Good.
+    Success,
+    /// Bad.
+    Failure,
+    /// Could not be found out.
+    Error,
+}
+
+/// The newest status of one context on a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    /// Who is speaking: `ci/test`.
+    pub context: String,
+    /// What.
+    pub state: StatusState,
+    /// Which account set it.
+    pub creator: Option<Account>,
+}
+
+/// A status of ours to set. Anyone with write access can set the same: branch protection should not rest on it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStatus {
+    /// `bascule/preview`.
+    pub context: &'static str,
+    /// What.
+    pub state: StatusState,
+    /// One line.
+    pub description: String,
+    /// Where it leads.
+    pub target_url: Option<String>,
+}
+
+/// A short answer to a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    /// Done.
+    Agreed,
+    /// Seen, and working on it.
+    Seen,
+    /// Refused; the comment says why.
+    Confused,
+}
+
+/// An issue of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// Its number, shared with pull requests.
+    pub number: i64,
+    /// Still open.
+    pub is_open: bool,
+    /// Who opened it.
+    pub author: Option<Account>,
+    /// As it is now.
+    pub title: String,
+    /// As it is now.
+    pub body: String,
+}

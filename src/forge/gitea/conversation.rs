@@ -1,0 +1,120 @@
+//! What is said: comments, issues, reactions and statuses.
+
+use serde_json::json;
+
+use super::{Gitea, wire};
+use crate::forge::error::Result;
+use crate::forge::facts::{Comment, CommitStatus, Issue, NewStatus, Reaction, RepositoryAt, StatusState};
+use crate::forge::http::Call;
+use crate::ids::CommitId;
+
+/// Contexts of statuses on one commit.
+const MOST_CONTEXTS: usize = 1_000;
+
+impl Gitea {
+    /// All comments of a pull request or issue, oldest first; the texts of reviews are not among them.
+    pub(crate) async fn comments(&self, at: &RepositoryAt, number: i64) -> Result<Vec<Comment>> {
+        let number = number.to_string();
+        let path = self.path(at, &["issues", &number, "comments"]);
+        // One answer with everything: this list has no pages.
+        let all: Vec<wire::CommentJson> = self.http.get(Call { name: "comments", path: &path, query: &[] }).await?;
+        Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+
+    pub(crate) async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
+        let comment = comment.to_string();
+        let path = self.path(at, &["issues", "comments", &comment]);
+        let json: Option<wire::CommentJson> = self.http.get(Call { name: "comment", path: &path, query: &[] }).await?;
+        self.said(json)
+    }
+
+    pub(crate) async fn create_comment(&self, at: &RepositoryAt, number: i64, body: &str) -> Result<Comment> {
+        let number = number.to_string();
+        let path = self.path(at, &["issues", &number, "comments"]);
+        let call = Call { name: "create_comment", path: &path, query: &[] };
+        self.said(self.http.post(call, &json!({ "body": body })).await?)
+    }
+
+    pub(crate) async fn edit_comment(&self, at: &RepositoryAt, comment: i64, body: &str) -> Result<Comment> {
+        let comment = comment.to_string();
+        let path = self.path(at, &["issues", "comments", &comment]);
+        let call = Call { name: "edit_comment", path: &path, query: &[] };
+        self.said(self.http.patch(call, &json!({ "body": body })).await?)
+    }
+
+    fn said(&self, json: Option<wire::CommentJson>) -> Result<Comment> {
+        json.map(|json| json.into_fact(&self.http.forge))
+            .ok_or_else(|| self.unusable("calls that no comment".to_owned()))
+    }
+
+    pub(crate) async fn react(&self, at: &RepositoryAt, comment: i64, reaction: Reaction) -> Result<()> {
+        let comment = comment.to_string();
+        let path = self.path(at, &["issues", "comments", &comment, "reactions"]);
+        let content = match reaction {
+            Reaction::Agreed => "+1",
+            Reaction::Seen => "eyes",
+            Reaction::Confused => "confused",
+        };
+        let call = Call { name: "react", path: &path, query: &[] };
+        let _: serde_json::Value = self.http.post(call, &json!({ "content": content })).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn issue(&self, at: &RepositoryAt, number: i64) -> Result<Issue> {
+        let number = number.to_string();
+        let path = self.path(at, &["issues", &number]);
+        let json: wire::IssueJson = self.http.get(Call { name: "issue", path: &path, query: &[] }).await?;
+        Ok(json.into_fact(&self.http.forge))
+    }
+
+    pub(crate) async fn create_issue(&self, at: &RepositoryAt, title: &str, body: &str) -> Result<Issue> {
+        let path = self.path(at, &["issues"]);
+        let call = Call { name: "create_issue", path: &path, query: &[] };
+        let json: wire::IssueJson = self.http.post(call, &json!({ "title": title, "body": body })).await?;
+        Ok(json.into_fact(&self.http.forge))
+    }
+
+    pub(crate) async fn edit_issue(&self, at: &RepositoryAt, issue: &Issue) -> Result<Issue> {
+        let number = issue.number.to_string();
+        let path = self.path(at, &["issues", &number]);
+        let state = if issue.is_open { "open" } else { "closed" };
+        let body = json!({ "title": issue.title, "body": issue.body, "state": state });
+        let call = Call { name: "edit_issue", path: &path, query: &[] };
+        let json: wire::IssueJson = self.http.patch(call, &body).await?;
+        Ok(json.into_fact(&self.http.forge))
+    }
+
+    pub(crate) async fn set_status(&self, at: &RepositoryAt, commit: &CommitId, status: &NewStatus) -> Result<()> {
+        let path = self.path(at, &["statuses", commit.as_str()]);
+        let state = match status.state {
+            StatusState::Pending => "pending",
+            StatusState::Success => "success",
+            StatusState::Failure => "failure",
+            StatusState::Error => "error",
+        };
+        let body = json!({
+            "context": status.context,
+            "state": state,
+            "description": status.description,
+            "target_url": status.target_url.as_deref().unwrap_or_default(),
+        });
+        let call = Call { name: "set_status", path: &path, query: &[] };
+        let _: wire::StatusJson = self.http.post(call, &body).await?;
+        Ok(())
+    }
+
+    /// The newest status of each context.
+    pub(crate) async fn statuses(&self, at: &RepositoryAt, commit: &CommitId) -> Result<Vec<CommitStatus>> {
+        let path = self.path(at, &["commits", commit.as_str(), "statuses"]);
+        let query = [("sort", "highestindex")];
+        let call = Call { name: "statuses", path: &path, query: &query };
+        let all: Vec<wire::StatusJson> = self.http.get_all(call, MOST_CONTEXTS).await?;
+        let mut newest: Vec<CommitStatus> = Vec::new();
+        for status in all.into_iter().map(|json| json.into_fact(&self.http.forge)) {
+            if newest.iter().all(|seen| seen.context != status.context) {
+                newest.push(status);
+            }
+        }
+        Ok(newest)
+    }
+}

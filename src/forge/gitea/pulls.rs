@@ -1,0 +1,115 @@
+//! Pull requests and reviews.
+
+use jiff::Timestamp;
+
+use super::{Gitea, wire};
+use crate::forge::error::{Fate, Result};
+use crate::forge::facts::{Pull, PullPush, RepositoryAt, Review};
+use crate::forge::http::Call;
+use crate::ids::CommitId;
+
+/// Open pull requests of one repository.
+const MOST_OPEN: usize = 5_000;
+/// Reviews and pushes of one pull request.
+const MOST_IN_A_PULL: usize = 5_000;
+/// Pages of closed pull requests read back at most.
+const MOST_CLOSED_PAGES: usize = 40;
+
+impl Gitea {
+    pub(crate) async fn pull(&self, at: &RepositoryAt, number: i64) -> Result<Pull> {
+        let path = self.path(at, &["pulls"]);
+        let number = number.to_string();
+        let path: Vec<&str> = path.into_iter().chain([number.as_str()]).collect();
+        let json: wire::PullJson = self.http.get(Call { name: "pull", path: &path, query: &[] }).await?;
+        self.of_this_repository(at, json)
+    }
+
+    /// All open ones, oldest first, so that one that is opened meanwhile moves none to another page.
+    pub(crate) async fn open_pulls(&self, at: &RepositoryAt) -> Result<Vec<Pull>> {
+        let path = self.path(at, &["pulls"]);
+        let query = [("state", "open"), ("sort", "oldest")];
+        let all = self.http.get_all(Call { name: "open_pulls", path: &path, query: &query }, MOST_OPEN).await?;
+        all.into_iter().map(|json| self.of_this_repository(at, json)).collect()
+    }
+
+    /// Those closed or merged at `since` or later, newest first.
+    pub(crate) async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
+        let path = self.path(at, &["pulls"]);
+        let query = [("state", "closed"), ("sort", "recentclose")];
+        let mut closed = Vec::new();
+        for page in 1..=MOST_CLOSED_PAGES {
+            let call = Call { name: "closed_pulls", path: &path, query: &query };
+            let (found, _) = self.http.get_page::<wire::PullJson>(call, page).await?;
+            let ended = found.last().is_none_or(|oldest| oldest.closed_at() < since);
+            for json in found.into_iter().filter(|json| json.closed_at() >= since) {
+                closed.push(self.of_this_repository(at, json)?);
+            }
+            if ended {
+                return Ok(closed);
+            }
+        }
+        Err(self.unusable(format!(
+            "closed more pull requests since the last look than the {MOST_CLOSED_PAGES} pages we read"
+        )))
+    }
+
+    /// A name can come to mean another repository between two calls.
+    fn of_this_repository(&self, at: &RepositoryAt, json: wire::PullJson) -> Result<Pull> {
+        if json.base.repo_id == at.id {
+            Ok(json.into_fact(&self.http.forge))
+        } else {
+            let what = format!("has another repository (number {}) at {} now", json.base.repo_id, at.name);
+            Err(self.http.error(Fate::Gone, None, what))
+        }
+    }
+
+    /// Submitted reviews, oldest first.
+    pub(crate) async fn reviews(&self, at: &RepositoryAt, number: i64) -> Result<Vec<Review>> {
+        let number = number.to_string();
+        let path = self.path(at, &["pulls", &number, "reviews"]);
+        let all: Vec<wire::ReviewJson> =
+            self.http.get_all(Call { name: "reviews", path: &path, query: &[] }, MOST_IN_A_PULL).await?;
+        Ok(all.into_iter().filter_map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+
+    /// The commits of its head that its base has not, newest first.
+    pub(crate) async fn pull_commits(&self, at: &RepositoryAt, number: i64) -> Result<Vec<CommitId>> {
+        let number = number.to_string();
+        let path = self.path(at, &["pulls", &number, "commits"]);
+        let query = [("verification", "false"), ("files", "false")];
+        let all: Vec<wire::CommitJson> =
+            self.http.get_all(Call { name: "pull_commits", path: &path, query: &query }, MOST_IN_A_PULL).await?;
+        Ok(all.into_iter().map(|commit| commit.sha).collect())
+    }
+
+    /// Pushes to its head, wherever that is, oldest first. The timeline is not a whole record: a forced push removes
+    /// what it replaced, and what was there at the opening is told as the author's, whoever pushed it. What it does
+    /// not tell is a push by nobody known.
+    pub(crate) async fn pull_pushes(&self, at: &RepositoryAt, number: i64) -> Result<Vec<PullPush>> {
+        let number = number.to_string();
+        let path = self.path(at, &["issues", &number, "timeline"]);
+        let mut pushes = Vec::new();
+        for page in 1..=MOST_IN_A_PULL / crate::forge::http::PAGE {
+            let call = Call { name: "pull_pushes", path: &path, query: &[] };
+            // Its count is of the page, not of the whole.
+            let (found, _) = self.http.get_page::<wire::TimelineJson>(call, page).await?;
+            if found.is_empty() {
+                return Ok(pushes);
+            }
+            pushes.extend(found.into_iter().filter_map(|entry| self.pull_push(entry)));
+        }
+        Err(self.unusable("has a longer timeline of the pull request than we read".to_owned()))
+    }
+
+    fn pull_push(&self, entry: wire::TimelineJson) -> Option<PullPush> {
+        if entry.kind != "pull_push" {
+            return None;
+        }
+        let body: wire::PullPushJson = serde_json::from_str(&entry.body).ok()?;
+        Some(PullPush {
+            commits: body.commit_ids.unwrap_or_default(),
+            pusher: wire::account(&self.http.forge, entry.user),
+            at: entry.created_at,
+        })
+    }
+}
