@@ -13,3 +13,4 @@ pub mod manifest;
 pub mod policy;
 pub mod queue;
 pub mod sync;
+pub mod webhook;

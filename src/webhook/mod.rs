@@ -1,0 +1,3 @@
+//! The door: what forges deliver.
+
+pub mod gitea;
