@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod cluster;
 pub mod consent;
 pub mod db;
 pub mod event;

@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod cases;
+mod cluster;
 mod manifest;
+#[path = "../parts/mod.rs"]
+mod parts;
+mod plane;
 mod policy;

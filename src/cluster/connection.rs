@@ -1,0 +1,62 @@
+//! From a kubeconfig to a connection.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::http::{HeaderValue, header};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::sync::{OnceCell, RwLock, Semaphore};
+
+use crate::ids::ClusterName;
+
+use super::error::ClusterError;
+use super::{Cluster, Counts, Inner, WIDTH};
+
+/// How long a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// As whom requests are made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity {
+    /// As the user of the kubeconfig.
+    Own,
+    /// As this user, on behalf of whom the kubeconfig's user may act.
+    Impersonated(String),
+}
+
+impl Cluster {
+    /// Prepares a connection from a kubeconfig file; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClusterError::Configuration`], naming the file.
+    pub async fn from_kubeconfig(name: ClusterName, file: &Path, identity: &Identity) -> Result<Self, ClusterError> {
+        let bad = |error: &dyn std::fmt::Display| {
+            ClusterError::Configuration(format!("kubeconfig {} of cluster `{name}`: {error}", file.display()))
+        };
+        let kubeconfig = Kubeconfig::read_from(file).map_err(|error| bad(&error))?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .map_err(|error| bad(&error))?;
+        config.connect_timeout = Some(CONNECT_LIMIT);
+        // Limits of our own surround every request; a watch is quiet for as long as nothing happens.
+        config.read_timeout = None;
+        config.write_timeout = Some(super::wire::WRITE_LIMIT);
+        // Its 15 attempts over minutes would write without a look at the lease.
+        config.default_retry = false;
+        let agent = concat!("bascule/", env!("CARGO_PKG_VERSION"));
+        config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
+        if let Identity::Impersonated(user) = identity {
+            config.auth_info.impersonate = Some(user.clone());
+        }
+        let client = kube::Client::try_from(config).map_err(|error| bad(&error))?;
+        Ok(Self(Arc::new(Inner {
+            name,
+            client,
+            slots: Semaphore::new(WIDTH),
+            served: RwLock::new(None),
+            uid: OnceCell::new(),
+            counts: Counts::default(),
+        })))
+    }
+}

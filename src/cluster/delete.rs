@@ -1,0 +1,52 @@
+//! Deletion of exactly one object.
+
+use hyper::http::Method;
+use serde_json::{Value, json};
+
+use crate::ids::ObjectKey;
+
+use super::Cluster;
+use super::discovery::Resource;
+use super::error::ClusterError;
+use super::wire::{JSON, Sent};
+
+/// What came of a delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deleted {
+    /// The object with that uid is not there any more.
+    Gone,
+    /// The server has begun; the names of those who must agree first.
+    Pending(Vec<String>),
+    /// There is one under that name, and it is another.
+    Recreated,
+}
+
+impl Cluster {
+    /// Deletes the object with exactly this uid; what belongs to it is collected in the background.
+    ///
+    /// # Errors
+    /// As every request. After [`ClusterError::Timeout`] it may have been deleted.
+    pub async fn delete(&self, resource: &Resource, key: &ObjectKey, uid: &str) -> Result<Deleted, ClusterError> {
+        let body = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            // Without it some kinds leave their children behind.
+            "propagationPolicy": "Background",
+        });
+        let sent = Sent { method: Method::DELETE, content_type: JSON, body: body.to_string().into_bytes() };
+        let answer = match self.write(&resource.object(key), sent).await {
+            Ok(answer) => answer,
+            Err(ClusterError::NotFound(_)) => return Ok(Deleted::Gone),
+            Err(ClusterError::Stale(_)) => return Ok(Deleted::Recreated),
+            Err(error) => return Err(error),
+        };
+        if answer.pointer("/metadata/deletionTimestamp").is_none() {
+            return Ok(Deleted::Gone);
+        }
+        let names = |pointer| {
+            let list = answer.pointer(pointer).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
+        };
+        Ok(Deleted::Pending(names("/metadata/finalizers").chain(names("/spec/finalizers")).collect()))
+    }
+}

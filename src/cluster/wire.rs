@@ -1,0 +1,115 @@
+//! One request and its answer: bounded in time and size, and counted. The only place that knows HTTP.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::http::{Method, Request, header};
+use kube::client::Body;
+use serde_json::Value;
+
+use super::error::{ClusterError, refusal};
+use super::{Cluster, Inner};
+
+/// How long a write may take. A worker's lease must outlast it, so that no write of ours is on its way when another
+/// worker takes over; the server is told, and gives up by itself.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a read may take: a list of many objects is slow and harmless.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+/// How large an answer may be: a page of the largest objects a server holds (1.5 MiB each) stays below it.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const ONE_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+pub(super) const LIST_METADATA: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/// A request that writes: its method, media type and body.
+pub(super) struct Sent {
+    pub(super) method: Method,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+impl Cluster {
+    /// Reads JSON.
+    pub(super) async fn read_json(&self, path: &str, accept: &'static str) -> Result<Value, ClusterError> {
+        self.0.counts.reads.fetch_add(1, Ordering::Relaxed);
+        let request = Request::builder().method(Method::GET).uri(path).header(header::ACCEPT, accept);
+        self.0.exchange(request.body(Body::empty()), READ_LIMIT).await
+    }
+
+    /// Writes, or tries to.
+    pub(super) async fn write(&self, path: &str, sent: Sent) -> Result<Value, ClusterError> {
+        self.0.counts.writes.fetch_add(1, Ordering::Relaxed);
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{separator}timeout={}s", WRITE_LIMIT.as_secs());
+        let request = Request::builder()
+            .method(sent.method)
+            .uri(path)
+            .header(header::ACCEPT, JSON)
+            .header(header::CONTENT_TYPE, sent.content_type);
+        self.0.exchange(request.body(Body::from(sent.body)), WRITE_LIMIT).await
+    }
+}
+
+impl Inner {
+    async fn exchange(
+        &self,
+        request: Result<Request<Body>, hyper::http::Error>,
+        limit: Duration,
+    ) -> Result<Value, ClusterError> {
+        let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
+        // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
+        let exchange = async {
+            let slot = self.slots.acquire().await;
+            let _slot = slot.map_err(|_| ClusterError::Unreachable("it is shut".to_owned()))?;
+            let answer = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_LIMIT).collect().await;
+            let body = body.map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {error}")))?;
+            Ok((head, body.to_bytes()))
+        };
+        let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
+        if head.status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"));
+        }
+        let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs)))
+    }
+}
+
+/// The innermost reason: those around it only say that something failed.
+pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> ClusterError {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    ClusterError::Unreachable(innermost.to_string())
+}
+
+/// A path segment that holds a name.
+pub(super) fn segment(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_within_its_segment() {
+        assert_eq!(segment("system:node/../x?y"), "system%3Anode%2F..%2Fx%3Fy");
+        assert_eq!(segment("web-1.a"), "web-1.a");
+    }
+}

@@ -1,0 +1,28 @@
+//! One control plane for all tests that can share one: each test has namespaces of its own.
+
+use std::future::Future;
+use std::sync::LazyLock;
+
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+use crate::parts::{ControlPlane, Progress, Rollouts};
+
+/// Lives as long as the test binary, because the control plane's client belongs to it.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// Runs a test against the shared control plane: status is what the test writes, and nothing else moves.
+pub(crate) fn on_plane<F: Future<Output = ()>>(test: impl FnOnce(&'static ControlPlane) -> F) {
+    RUNTIME.block_on(async {
+        let start = || async { ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap() };
+        test(PLANE.get_or_init(start).await).await;
+    });
+}
+
+/// Runs a test against a control plane of its own, which it may stop.
+pub(crate) fn on_own_plane<F: Future<Output = ()>>(test: impl FnOnce(ControlPlane) -> F) {
+    RUNTIME.block_on(async {
+        test(ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap()).await;
+    });
+}
