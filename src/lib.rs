@@ -10,6 +10,7 @@ pub mod event;
 pub mod forge;
 pub mod git;
 pub mod ids;
+pub mod jobs;
 pub mod manifest;
 pub mod policy;
 pub mod queue;

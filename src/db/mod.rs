@@ -11,6 +11,7 @@ pub mod pool;
 pub mod roles;
 
 pub mod approvals;
+pub mod deliveries;
 pub mod environments;
 pub mod holds;
 pub mod previews;

@@ -1,3 +1,233 @@
-//! The door: what forges deliver.
+//! The door: bound, verify, deduplicate, store, answer. It makes no call outwards, and parses nothing before the
+//! signature of the raw bytes was checked under the secrets of the endpoint, which the path alone chooses.
+//!
+//! ```text
+//!   POST /webhooks/{forge} ─▶ headers ─▶ body (bounded) ─▶ signature ─▶ gitea::read ─▶ jobs::route ─▶ store ─▶ 202
+//!          404 unknown        401, 415     413, 408, 503      401        unreadable: quarantined      503
+//! ```
 
+pub mod body;
 pub mod gitea;
+pub mod signature;
+pub mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::Clock;
+use crate::db::deliveries::{DeliveryState, NewDelivery, Stored};
+use crate::db::pushes::Push;
+use crate::event::{Delivered, Event};
+use crate::ids::{ForgeName, RepositoryKey, TraceId};
+use crate::jobs;
+
+use body::{InFlight, Limits, Unread};
+use signature::{Kind, Refused};
+use store::{Intake, Store};
+
+/// Reads the secrets of an endpoint anew for each delivery, so that a rotated file counts at once.
+/// `None`: they cannot be read now.
+pub type Secrets = Arc<dyn Fn() -> Option<Vec<SecretString>> + Send + Sync>;
+
+/// One configured forge's endpoint.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// How its deliveries are signed.
+    pub kind: Kind,
+    /// Under what; never empty where deliveries are accepted.
+    pub secrets: Secrets,
+}
+
+/// All of the door's state.
+#[derive(Clone)]
+struct Door {
+    endpoints: Arc<BTreeMap<ForgeName, Endpoint>>,
+    store: Store,
+    clock: Clock,
+    limits: Limits,
+    room: InFlight,
+    turns: Arc<tokio::sync::Semaphore>,
+}
+
+/// The door's routes.
+pub fn router(endpoints: BTreeMap<ForgeName, Endpoint>, store: Store, clock: Clock, limits: Limits) -> Router {
+    let door = Door {
+        endpoints: Arc::new(endpoints),
+        store,
+        clock,
+        limits,
+        room: InFlight::new(limits.in_flight),
+        turns: Arc::new(tokio::sync::Semaphore::new(limits.concurrent)),
+    };
+    Router::new().route("/webhooks/{forge}", post(receive)).with_state(door)
+}
+
+/// What a sender is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Accepted,
+    Pong,
+    UnknownForge,
+    NotJson,
+    Refused(Refused),
+    NoDeliveryId,
+    Unread(Unread),
+    Conflict,
+    Unavailable,
+}
+
+impl Answer {
+    /// The status, and the word the counter carries.
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Accepted => (StatusCode::ACCEPTED, "accepted", "stored"),
+            Self::Pong => (StatusCode::OK, "ping", "pong"),
+            Self::UnknownForge => (StatusCode::NOT_FOUND, "unknown_forge", "no such endpoint"),
+            Self::NotJson => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "set the webhook's content type to application/json")
+            }
+            Self::Refused(Refused::Absent) => (StatusCode::UNAUTHORIZED, "no_signature", "refused"),
+            Self::Refused(Refused::Doubled) => (StatusCode::UNAUTHORIZED, "doubled_signature", "refused"),
+            Self::Refused(Refused::Malformed) => (StatusCode::UNAUTHORIZED, "malformed_signature", "refused"),
+            Self::Refused(Refused::Wrong) => (StatusCode::UNAUTHORIZED, "wrong_signature", "refused"),
+            Self::NoDeliveryId => (StatusCode::BAD_REQUEST, "no_delivery_id", "the delivery has no id or event header"),
+            Self::Unread(Unread::TooLarge(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large"),
+            Self::Unread(Unread::TooSlow) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "the body came too slowly"),
+            Self::Unread(Unread::Broken) => (StatusCode::BAD_REQUEST, "broken", "the body ended early"),
+            Self::Unread(Unread::Full) => (StatusCode::SERVICE_UNAVAILABLE, "full", "busy; try again"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "this delivery id came before with another body"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "cannot store it now; try again"),
+        }
+    }
+
+    /// After these the rest of the body is not read, so the connection cannot be used again.
+    fn closes(self) -> bool {
+        matches!(self, Self::Unread(_) | Self::NotJson | Self::Refused(_) | Self::NoDeliveryId)
+    }
+}
+
+async fn receive(State(door): State<Door>, Path(forge): Path<String>, request: Request) -> Response {
+    let answer = match take(&door, &forge, request).await {
+        Ok(answer) | Err(answer) => answer,
+    };
+    let (status, outcome, text) = answer.parts();
+    // An unknown forge's name is the sender's choice: it must not become a label.
+    let forge = if answer == Answer::UnknownForge { "unknown".to_owned() } else { forge };
+    metrics::counter!("bascule_webhook_deliveries_total", "forge" => forge, "outcome" => outcome).increment(1);
+    let mut response = (status, format!("{text}\n")).into_response();
+    let headers = response.headers_mut();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("5"));
+    }
+    if answer.closes() {
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answer> {
+    let forge: ForgeName = forge.parse().map_err(|_| Answer::UnknownForge)?;
+    let endpoint = door.endpoints.get(&forge).ok_or(Answer::UnknownForge)?;
+    let _turn = door.turns.try_acquire().map_err(|_| Answer::Unread(Unread::Full))?;
+    let (parts, raw) = request.into_parts();
+    let claimed = signature::claimed(endpoint.kind, &parts.headers).map_err(Answer::Refused)?;
+    is_json(&parts.headers).then_some(()).ok_or(Answer::NotJson)?;
+    let delivery_id = word(&parts.headers, endpoint.kind.delivery_headers()).ok_or(Answer::NoDeliveryId)?;
+    let event = word(&parts.headers, endpoint.kind.event_headers()).ok_or(Answer::NoDeliveryId)?;
+    let held =
+        body::read(raw, content_length(&parts.headers)?, &door.limits, &door.room).await.map_err(Answer::Unread)?;
+    let secrets = (endpoint.secrets)().unwrap_or_default();
+    if secrets.is_empty() || secrets.iter().any(|secret| secret.expose_secret().is_empty()) {
+        tracing::error!(%forge, "the webhook secret cannot be read or is empty; deliveries are refused until it can");
+        return Err(Answer::Unavailable);
+    }
+    signature::verify(&secrets, &claimed, &held.bytes).map_err(Answer::Refused)?;
+    if event == "ping" {
+        return Ok(Answer::Pong);
+    }
+    let intake = read(door, &forge, delivery_id, event, &held.bytes);
+    let answer = tokio::time::timeout(door.limits.answer, door.store.put(intake)).await;
+    match answer.map_err(|_| Answer::Unavailable)?.map_err(|_| Answer::Unavailable)? {
+        Stored::New | Stored::Duplicate => Ok(Answer::Accepted),
+        Stored::Conflict => Err(Answer::Conflict),
+    }
+}
+
+/// What is to be committed for a verified body: also one that cannot be read is kept, for a person to look at.
+fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: &[u8]) -> Intake {
+    let trace = TraceId(door.clock.new_id());
+    let read = gitea::read(forge, &event, body);
+    let (state, reason) = match &read {
+        Ok(Delivered { event: Event::Ignored { why }, .. }) => (DeliveryState::Ignored, Some((*why).to_owned())),
+        Ok(_) => (DeliveryState::Done, None),
+        Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
+    };
+    let delivery = NewDelivery {
+        id: door.clock.new_id(),
+        forge: forge.clone(),
+        delivery_id,
+        event,
+        body: body.to_vec(),
+        body_hash: Sha256::digest(body).into(),
+        trace,
+        state,
+        reason,
+    };
+    let Ok(Delivered { repository: Some(repository), event }) = read else {
+        return Intake { delivery, repository: None, push: None, jobs: Vec::new() };
+    };
+    let repository = RepositoryKey { forge: forge.clone(), id: repository.id };
+    let jobs = jobs::route(&repository, &event, trace);
+    Intake { push: push(&repository, event), repository: Some(repository), delivery, jobs }
+}
+
+/// Who pushed what: the one thing of a delivery that the forge cannot be asked for later.
+fn push(repository: &RepositoryKey, event: Event) -> Option<Push> {
+    let repository = repository.clone();
+    match event {
+        Event::Pushed { branch, before, after: Some(after), pusher } => {
+            Some(Push { repository, branch, before, after, pusher })
+        }
+        Event::PullChanged { number, head_push: Some(push) } => {
+            // The head may be a branch of a fork; it is filed under the reference the forge keeps for it here.
+            let branch = format!("refs/pull/{number}/head");
+            Some(Push { repository, branch, before: None, after: push.after, pusher: Some(push.pusher) })
+        }
+        Event::Pushed { after: None, .. }
+        | Event::PullChanged { head_push: None, .. }
+        | Event::ReviewChanged { .. }
+        | Event::CommentCreated { .. }
+        | Event::CommentEdited { .. }
+        | Event::RepositoryChanged
+        | Event::Ping
+        | Event::Ignored { .. } => None,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A header that must be one printable word of a sane length, once.
+fn word(headers: &HeaderMap, names: &[&str]) -> Option<String> {
+    let name = names.iter().find(|name| headers.contains_key(**name))?;
+    let mut values = headers.get_all(*name).iter();
+    let value = values.next()?.to_str().ok()?;
+    let fits = (1..=200).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+    (values.next().is_none() && fits).then(|| value.to_owned())
+}
+
+fn content_length(headers: &HeaderMap) -> Result<Option<usize>, Answer> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or(Answer::Unread(Unread::Broken))
+}

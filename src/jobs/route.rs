@@ -1,0 +1,62 @@
+//! Which jobs an event causes, and how each job is keyed. Deliveries and sweeps enqueue through the same functions.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::event::Event;
+use crate::ids::{RepositoryKey, TraceId};
+use crate::queue::{Lane, NewJob};
+
+/// The jobs an event causes.
+pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<NewJob> {
+    match event {
+        Event::PullChanged { number, .. }
+        | Event::ReviewChanged { number }
+        | Event::CommentCreated { number, .. }
+        | Event::CommentEdited { number, .. } => vec![attend_pull(repository, *number, trace)],
+        Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
+        Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
+        Event::Ping | Event::Ignored { .. } => Vec::new(),
+    }
+}
+
+/// Looks at a pull request, or at an issue of ours.
+pub fn attend_pull(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "number": number });
+    job("attend_pull", format!("{}#{number}", share(repository)), Lane::Default, repository, payload, trace)
+}
+
+/// Looks at a branch.
+pub fn follow_branch(repository: &RepositoryKey, branch: &str, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "branch": branch });
+    job("follow_branch", format!("{}@{branch}", share(repository)), Lane::Default, repository, payload, trace)
+}
+
+/// Brings an environment (our number) to its newest covered content.
+pub fn sync_environment(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
+    let payload = json!({ "environment": environment });
+    job("sync_environment", environment.to_string(), Lane::Sync, repository, payload, trace)
+}
+
+/// Compares our memory of a repository with the forge.
+pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id });
+    job("sweep_repository", share(repository), Lane::Sweep, repository, payload, trace)
+}
+
+fn share(repository: &RepositoryKey) -> String {
+    format!("{}/{}", repository.forge, repository.id)
+}
+
+fn job(
+    kind: &str,
+    key: String,
+    lane: Lane,
+    repository: &RepositoryKey,
+    payload: serde_json::Value,
+    trace: TraceId,
+) -> NewJob {
+    let share = share(repository);
+    NewJob { kind: kind.to_owned(), key, lane, share, payload, trace, run_after: Duration::ZERO }
+}

@@ -1,0 +1,136 @@
+//! One commit for many: deliveries that arrive while the last commit runs share the next one.
+//!
+//! No timer: a lone delivery is committed at once, and under load the batch is whatever queued up meanwhile. What is
+//! answered 202 is committed, together with the jobs it causes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::db::deliveries::{self, NewDelivery, Stored};
+use crate::db::pushes::{self, Push};
+use crate::db::{self, repositories};
+use crate::ids::RepositoryKey;
+use crate::queue::{self, Bell, Lane, NewJob};
+
+/// Deliveries that may wait for a commit; beyond it the sender is asked to come again.
+const WAITING: usize = 1_024;
+/// Deliveries in one commit: bounds the statement, not the rate.
+const BATCH: usize = 256;
+/// Under the senders' patience: a commit that takes longer is answered 503, and the sweep finds what it told.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A verified delivery with all that is committed with it.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// The row.
+    pub delivery: NewDelivery,
+    /// The repository it is a fact about.
+    pub repository: Option<RepositoryKey>,
+    /// A push it tells of: who pushed cannot be asked later.
+    pub push: Option<Push>,
+    /// What to do about it.
+    pub jobs: Vec<NewJob>,
+}
+
+/// The store is down, too slow or too full; nothing was promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot take deliveries now")]
+pub struct Unavailable;
+
+struct Waiting {
+    intake: Intake,
+    answer: oneshot::Sender<Result<Stored, Unavailable>>,
+}
+
+/// Hands deliveries to the one task that commits them.
+#[derive(Debug, Clone)]
+pub struct Store(mpsc::Sender<Waiting>);
+
+/// The task that commits; to be run until every [`Store`] is dropped.
+pub struct Committer {
+    waiting: mpsc::Receiver<Waiting>,
+    pool: PgPool,
+    bell: Bell,
+}
+
+/// A store and its task.
+pub fn new(pool: PgPool, bell: Bell) -> (Store, Committer) {
+    let (sender, waiting) = mpsc::channel(WAITING);
+    (Store(sender), Committer { waiting, pool, bell })
+}
+
+impl Store {
+    /// Returns when the delivery is committed.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; the delivery may still have been committed, which does no harm: a second one is a duplicate.
+    pub async fn put(&self, intake: Intake) -> Result<Stored, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(Waiting { intake, answer }).map_err(|_| Unavailable)?;
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Unavailable),
+        }
+    }
+}
+
+impl Committer {
+    /// Commits until there is nobody left to hand anything in.
+    pub async fn run(mut self) {
+        let mut batch = Vec::new();
+        while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
+            // Whoever stopped waiting was told 503: what is not committed yet need not be.
+            batch.retain(|waiting| !waiting.answer.is_closed());
+            let (intakes, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|w| (w.intake, w.answer)).unzip();
+            if intakes.is_empty() {
+                continue;
+            }
+            let intakes = Arc::new(intakes);
+            let committed = tokio::time::timeout(PATIENCE, db::retrying(|| commit(self.pool.clone(), intakes.clone())));
+            match committed.await {
+                Ok(Ok(stored)) => {
+                    metrics::counter!("bascule_webhook_commits_total").increment(1);
+                    let lanes: BTreeSet<Lane> = intakes.iter().flat_map(|i| &i.jobs).map(|job| job.lane).collect();
+                    lanes.into_iter().for_each(|lane| self.bell.ring(lane));
+                    for (answer, stored) in answers.into_iter().zip(stored) {
+                        let _ = answer.send(Ok(stored));
+                    }
+                }
+                failed => {
+                    let error = match failed {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "no answer in time".to_owned(),
+                    };
+                    tracing::error!(deliveries = intakes.len(), error, "cannot store deliveries");
+                    for answer in answers {
+                        let _ = answer.send(Err(Unavailable));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let rows: Vec<&NewDelivery> = intakes.iter().map(|intake| &intake.delivery).collect();
+    let stored = deliveries::store(&mut tx, &rows).await?;
+    let new = || intakes.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New).map(|(intake, _)| intake);
+    for push in new().filter_map(|intake| intake.push.as_ref()) {
+        pushes::record(&mut tx, push).await?;
+    }
+    // In order of key, as every other batch locks them: two servers cannot wait for each other.
+    let told: BTreeSet<&RepositoryKey> = new().filter_map(|intake| intake.repository.as_ref()).collect();
+    for repository in told {
+        repositories::fact_stored(&mut tx, repository).await?;
+    }
+    let mut jobs: Vec<NewJob> = new().flat_map(|intake| intake.jobs.iter().cloned()).collect();
+    jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    tx.commit().await?;
+    Ok(stored)
+}
