@@ -17,6 +17,7 @@
 //! latter is refused by name.
 
 mod canonical;
+mod diff;
 mod error;
 mod hooks;
 mod identity;
@@ -24,14 +25,17 @@ mod order;
 mod scope;
 mod set;
 mod shape;
+mod visible;
 mod within;
 mod yaml;
 
 pub use canonical::{HashKey, canonical_json};
+pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff};
 pub use error::{ManifestError, Problem};
 pub use order::{Phase, apply_order, delete_order, phase};
 pub use scope::{Scope, Scopes};
 pub use set::{LeftOut, Object, RenderedSet};
+pub use visible::visible;
 pub use within::{Reach, Within};
 pub use yaml::{Dialect, Limits, Parsed, parse};
 

@@ -1,19 +1,59 @@
-//! Manifests, as cases: each file of `tests/cases/manifest` holds what is rendered and what comes of it.
-//!
-//! A case is sections headed `-- name --`. `settings` has lines `word: values`; every other section is a file, but the
-//! last, `set`, which is what must come out.
+//! Manifests, as cases. Each file of `tests/cases/manifest` holds what is rendered and the set that comes of it; each
+//! of `tests/cases/diff` an `old` and a `new` render, and what a person reads of their difference.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bascule::ids::{ObjectHash, SetKey, Target};
-use bascule::manifest::{Dialect, HashKey, Limits, Reach, RenderedSet, Scope, Scopes, Within, canonical_json, parse};
+use bascule::manifest::{
+    Body, Dialect, HashKey, Limits, Reach, RenderedSet, Room, Scope, Scopes, Verb, Within, canonical_json, compare,
+    parse,
+};
 
 use crate::cases::{self, Case};
 
 #[test]
 fn every_case_of_a_set() {
     cases::check(Path::new("tests/cases/manifest"), "set", set_of);
+}
+
+#[test]
+fn every_case_of_a_difference() {
+    cases::check(Path::new("tests/cases/diff"), "shown", |case| {
+        let set = |name: &str| {
+            let files: Vec<_> = case.files.iter().filter(|(file, _)| file == name).cloned().collect();
+            let target = Target { cluster: "prod".parse().unwrap(), namespace: "shop".to_owned() };
+            let parsed = parse(&files, Dialect::Plain, &Limits::default()).unwrap();
+            let key = HashKey::new([7; 32]);
+            RenderedSet::build(&target, &"rules", parsed, Within::Anywhere, &Scopes::without_cluster(), &key).unwrap()
+        };
+        let shown = differences(&set("old"), &set("new"));
+        assert!(!shown.contains("hunter"), "a secret is shown:\n{shown}");
+        assert_eq!(differences(&set("new"), &set("new")), "", "a set does not differ from itself");
+        shown
+    });
+}
+
+fn differences(old: &RenderedSet, new: &RenderedSet) -> String {
+    let mut shown = String::new();
+    for one in compare(Some(old), new, &mut Room::default()) {
+        let verb = match one.verb {
+            Verb::Added => '+',
+            Verb::Changed => '~',
+            Verb::Removed => '-',
+        };
+        shown.push_str(&format!("{verb} {} (+{} -{})\n", one.key, one.plus, one.minus));
+        match &one.body {
+            Body::Name => {}
+            Body::TooLarge(paths) => shown.push_str(&format!("too large: {}\n", paths.join(", "))),
+            Body::Hunks(hunks) => {
+                for hunk in hunks {
+                    shown.push_str(&format!("@@ {}\n{}\n", hunk.path, hunk.lines.join("\n")));
+                }
+            }
+        }
+    }
+    shown
 }
 
 fn set_of(case: &Case) -> String {

@@ -1,0 +1,307 @@
+//! What must not be shown: by the object's kind, by the name a value has, by what a value looks like.
+//!
+//! Redaction is for display alone and errs on the side of hiding. It is no proof: a password in a field called `note` is
+//! shown, as it is in the pull request itself.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Stands where a value was.
+pub(super) const REDACTED: &str = "(redacted)";
+
+/// A word that makes the value of its name a secret …
+const SECRET: &[&str] = &[
+    "apikey",
+    "bearer",
+    "credential",
+    "credentials",
+    "dockercfg",
+    "dockerconfigjson",
+    "htpasswd",
+    "jwt",
+    "netrc",
+    "pass",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwords",
+    "pgpass",
+    "privatekey",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+];
+/// … or two that follow each other.
+const KEY_OF: &[&str] = &[
+    "access",
+    "account",
+    "api",
+    "auth",
+    "encryption",
+    "master",
+    "private",
+    "rsa",
+    "secret",
+    "shared",
+    "signing",
+    "ssh",
+];
+/// A last word that makes it the name, place or measure of a secret instead.
+const ABOUT: &[&str] = &[
+    "algorithm",
+    "audience",
+    "audiences",
+    "class",
+    "count",
+    "dir",
+    "enabled",
+    "endpoint",
+    "expiration",
+    "expiry",
+    "file",
+    "host",
+    "id",
+    "issuer",
+    "kind",
+    "length",
+    "limit",
+    "mode",
+    "mount",
+    "name",
+    "names",
+    "namespace",
+    "path",
+    "policy",
+    "port",
+    "provider",
+    "ref",
+    "refs",
+    "required",
+    "seconds",
+    "selector",
+    "size",
+    "store",
+    "timeout",
+    "ttl",
+    "type",
+    "version",
+    "volume",
+];
+/// A first word that does so.
+const REFERS: &[&str] = &["existing"];
+
+/// Whether the value of this name is to be hidden: a key of a ConfigMap, an environment variable, a field, a flag.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let words = words(name);
+    let last_is_about = words.last().is_some_and(|word| ABOUT.contains(&word.as_str()));
+    let first_refers = words.first().is_some_and(|word| REFERS.contains(&word.as_str()));
+    if last_is_about || first_refers {
+        return false;
+    }
+    let pair = |two: &[String]| two[1].starts_with("key") && KEY_OF.contains(&two[0].as_str());
+    // `passwordKey` names a key within a Secret, unless it is a key of its own right (`secretKey`).
+    let names_a_key = words.len() > 1 && words.last().is_some_and(|word| word == "key");
+    words.windows(2).any(pair) || (!names_a_key && words.iter().any(|word| SECRET.contains(&word.as_str())))
+}
+
+/// `DB_PASSWORD`, `dbPassword`, `db.password` → db, password.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut last = ' ';
+    for c in name.chars().take(256) {
+        if !c.is_alphanumeric() || (c.is_uppercase() && (last.is_lowercase() || last.is_ascii_digit())) {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
+            word.extend(c.to_lowercase());
+        }
+        last = c;
+    }
+    for word in &mut words {
+        // `SECRET2` is a secret as much as the first one.
+        word.truncate(word.trim_end_matches(|c: char| c.is_ascii_digit()).len());
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+static USER_OF_URL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@?#]+@"));
+static ASSIGNED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?<name>[A-Za-z][A-Za-z0-9_.-]*)(?<sign>["']?\s*(?:[=:]|:=)\s*)(?<value>[^\s,;&]+)"#));
+static SETTING: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"^(?<head>\s*(?:export\s+|-\s+)?["']?(?<name>[A-Za-z][A-Za-z0-9_.-]*)["']?\s*(?:[=:]|:=)\s*)(?<value>\S.*)$"#,
+    )
+});
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk_live_|npm_|hvs\.)[A-Za-z0-9_-]{10,}",
+    )
+});
+
+fn pattern(text: &'static str) -> Regex {
+    Regex::new(text).expect("the pattern is a constant that the tests compile")
+}
+
+/// Whether a whole value is a private key.
+pub(super) fn is_private_key(value: &str) -> bool {
+    value.contains("-----BEGIN") && value.contains("PRIVATE KEY")
+}
+
+/// One line of text with its secrets hidden: users of URLs, well-known tokens, and what is assigned to a secret's name
+/// (`--password=x`, `db.password: x`, `"token": "x"`). `None` when there are none.
+pub(super) fn hide(line: &str) -> Option<String> {
+    // Most lines are neither an assignment nor a URL, and shorter than any token.
+    if line.len() < 16 && !line.contains(['=', ':', '@']) {
+        return None;
+    }
+    if let Some(setting) = SETTING.captures(line)
+        && is_secret_name(&setting["name"])
+        && !is_reference(&setting["value"])
+    {
+        return Some(format!("{}{REDACTED}", &setting["head"]));
+    }
+    let mut shown = USER_OF_URL.replace_all(line, format!("${{scheme}}{REDACTED}@")).into_owned();
+    shown = TOKEN.replace_all(&shown, REDACTED).into_owned();
+    shown = ASSIGNED
+        .replace_all(&shown, |found: &regex::Captures<'_>| {
+            let whole = found.get(0).map_or("", |found| found.as_str());
+            let value = &found["value"];
+            if is_secret_name(&found["name"]) && !is_reference(value) && !value.contains(REDACTED) {
+                format!("{}{}{REDACTED}", &found["name"], &found["sign"])
+            } else {
+                whole.to_owned()
+            }
+        })
+        .into_owned();
+    (shown != line).then_some(shown)
+}
+
+/// A variable or a template's expression instead of a value.
+fn is_reference(value: &str) -> bool {
+    let value = value.trim_matches(['"', '\'', ',']);
+    let within = |open, close| value.strip_prefix(open).and_then(|rest: &str| rest.strip_suffix(close)).is_some();
+    within("$(", ")") || within("${", "}") || within("{{", "}}")
+}
+
+/// Hides line after line of a text that may itself be YAML: also what stands below `password: |`.
+#[derive(Default)]
+pub(super) struct Below(Option<usize>);
+
+impl Below {
+    /// The line with its secrets hidden; `None` when it has none.
+    pub(super) fn hide(&mut self, line: &str) -> Option<String> {
+        let indent = line.len() - line.trim_start().len();
+        if let Some(above) = self.0 {
+            if line.trim().is_empty() {
+                return None;
+            }
+            if indent > above {
+                return Some(format!("{:indent$}{REDACTED}", ""));
+            }
+            self.0 = None;
+        }
+        let opens = |setting: regex::Captures<'_>| {
+            let value = &setting["value"];
+            value.starts_with(['|', '>']) && value.len() <= 3 && is_secret_name(&setting["name"])
+        };
+        if SETTING.captures(line).is_some_and(opens) {
+            self.0 = Some(indent);
+            return None;
+        }
+        hide(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_whether_its_value_is_a_secret() {
+        for name in [
+            "password",
+            "DB_PASSWORD",
+            "dbPassword",
+            "db.password",
+            "API_KEY",
+            "apiKey",
+            "APIKEY",
+            "token",
+            "GITHUB_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "client-secret",
+            "SECRET_KEY_BASE",
+            "checksum/secret",
+            ".dockerconfigjson",
+            "DB_PASS",
+            "privateKey",
+            "tls.privateKey",
+            "password.txt",
+            "encryption_keys",
+            "SECRET2",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in [
+            "secretName",
+            "SECRET_FILE",
+            "passwordKey",
+            "tokenExpirationSeconds",
+            "existingSecret",
+            "host",
+            "keyboard",
+            "bypass",
+            "compass",
+            "PASSWORD_MIN_LENGTH",
+            "AWS_ACCESS_KEY_ID",
+            "key",
+            "publicKey",
+            "secretRef",
+            "",
+        ] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_line_shows_everything_but_its_secrets() {
+        let lines = [
+            "postgres://app:hunter2@db:5432/shop?sslmode=require",
+            "https://hunter2@git.example.com/x.git and amqp://u:hunter2@mq",
+            "--password=hunter2",
+            "curl -H 'token: hunter2' --data api_key=hunter2&x=1",
+            "spring.datasource.password = hunter2",
+            "{\"clientSecret\": \"hunter2\", \"user\": \"lee\"}",
+            "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.hunter2",
+            "AKIAABCDEFGHIJKLMNOP",
+            "password=$(DB_PASSWORD)",
+            "image: registry.example.com/shop/web:1.27@sha256:abc",
+            "secretName: web-tls",
+            "password: hunter2 hunter2",
+            "export TOKEN='hunter2'",
+            "tokenTTL: 5m",
+        ];
+        let shown: Vec<_> = lines.iter().map(|line| hide(line).unwrap_or_else(|| format!("= {line}"))).collect();
+        assert!(!shown.concat().contains("hunter2"), "{shown:#?}");
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+                postgres://(redacted)@db:5432/shop?sslmode=require
+                https://(redacted)@git.example.com/x.git and amqp://(redacted)@mq
+                --password=(redacted)
+                curl -H 'token: (redacted) --data api_key=(redacted)&x=1
+                spring.datasource.password = (redacted)
+                {"clientSecret": (redacted), "user": "lee"}
+                Bearer (redacted)
+                (redacted)
+                = password=$(DB_PASSWORD)
+                = image: registry.example.com/shop/web:1.27@sha256:abc
+                = secretName: web-tls
+                password: (redacted)
+                export TOKEN=(redacted)
+                = tokenTTL: 5m
+                "#);
+    }
+}
