@@ -140,6 +140,8 @@ pub enum Verdict {
 pub struct Review {
     /// The forge's number of it.
     pub id: i64,
+    /// The comment its text is shown as: an edit of that is told as an edit of this comment.
+    pub comment: Option<i64>,
     /// Who; `None` when the account is deleted.
     pub person: Option<Account>,
     /// What it says.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -304,18 +304,26 @@ impl Http {
                 Some(pause) => (self.pause(pause), "is failing"),
                 None => (Fate::Retry { after: None }, "is failing"),
             },
+            301 | 307 | 308 if self.is_our_api(headers) => (Fate::Gone, "has it under another name now"),
             // Something in front of the forge, or its sign-in page, is speaking: nothing can be concluded.
-            _ if json.is_none() && !status.is_redirection() => {
+            _ if json.is_none() || status.is_redirection() => {
                 (Fate::Retry { after: None }, "did not answer as its API")
             }
             401 => (Fate::Refused, "does not take our token"),
             403 => (Fate::Refused, "does not let our account do this"),
             404 | 410 => (Fate::Gone, "does not have it, or does not show it to our account"),
-            300..=399 => (Fate::Gone, "has it under another name now"),
             _ => (Fate::Invalid, "does not take this request"),
         };
         let said = json.and_then(|body| message_of(body)).map(|said| format!(": {said}")).unwrap_or_default();
         self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said})"))
+    }
+
+    /// A renamed repository is redirected to its new name; to a sign-in page, anything is.
+    fn is_our_api(&self, headers: &HeaderMap) -> bool {
+        let to = headers.get(LOCATION).and_then(|v| v.to_str().ok()).and_then(|to| self.base.join(to).ok());
+        to.is_some_and(|to| {
+            to.origin() == self.base.origin() && to.path().starts_with(&format!("{}/", self.base.path()))
+        })
     }
 
     /// Remembers that the forge wants no call for a while.

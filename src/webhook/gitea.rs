@@ -52,13 +52,14 @@ fn push(forge: &ForgeName, body: PushBody) -> Result<Delivered, Unreadable> {
     let Some(branch) = body.reference.strip_prefix("refs/heads/") else {
         return about(body.repository, Event::Ignored { why: "not a push to a branch" });
     };
-    let event = Event::Pushed {
-        branch: branch_name(branch)?,
-        before: unless_zero(&body.before)?,
-        after: unless_zero(&body.after)?,
-        pusher: body.pusher.and_then(|user| user.account(forge)),
-    };
-    about(body.repository, event)
+    let (before, after) = (unless_zero(&body.before)?, unless_zero(&body.after)?);
+    if before == after {
+        // What the button "test delivery" sends.
+        return about(body.repository, Event::Ping);
+    }
+    let branch = branch_name(branch)?;
+    let pusher = body.pusher.and_then(|user| user.account(forge));
+    about(body.repository, Event::Pushed { branch, before, after, pusher })
 }
 
 fn delete(forge: &ForgeName, body: DeleteBody) -> Result<Delivered, Unreadable> {
@@ -240,3 +241,7 @@ struct Issue {
 struct Comment {
     id: i64,
 }
+
+#[cfg(test)]
+#[path = "gitea_tests.rs"]
+mod tests;

@@ -153,6 +153,8 @@ pub(super) struct ReviewJson {
     submitted_at: Timestamp,
     /// Gitea since 1.20; before it, and in a draft's case, creation is all there is.
     updated_at: Option<Timestamp>,
+    #[serde(default)]
+    html_url: String,
 }
 
 impl ReviewJson {
@@ -166,6 +168,7 @@ impl ReviewJson {
         };
         Some(Review {
             id: self.id,
+            comment: self.html_url.rsplit_once("#issuecomment-").and_then(|(_, id)| id.parse().ok()),
             person: account(forge, self.user),
             verdict,
             commit: self.commit_id,
