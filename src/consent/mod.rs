@@ -4,8 +4,40 @@
 //! A *set* is what an environment's path gives at one commit; a *change* is the difference between two sets; an
 //! approval consents to one change. Nothing here ever compares whole approvals with whole commits: a commit may be
 //! deployed when its set is the set that runs, plus approved changes.
+//!
+//! ```text
+//! Given + Shown → bind → Approval ─→ voids → Recorded ─┐
+//!                        contributors, people ─────────┼→ judge → Verdict → explain
+//!                        required (rules, floors) ─────┘     ↑
+//!                     Position + Steps + Hold ──────────→  walk  → Walk → destination
+//! ```
+//!
+//! Callers gather facts and record outcomes. Three of them are theirs alone: lists must be whole (what is not in them
+//! is not there), a void once found is stored at once, and a sync starts only under [`Reading::may_start`].
 
+pub mod approval;
+pub mod bind;
+pub mod branch;
 pub mod change;
+pub mod contributors;
 mod encode;
+pub mod explain;
+pub mod gate;
+pub mod judge;
+pub mod people;
+pub mod required;
+pub mod void;
+pub mod walk;
 
+pub use approval::{Approval, ApprovalKey, Given, Place, Recorded, Shown, ShownAs, State, Text, Wanted};
+pub use bind::{WhyNot, bind, line_to_type};
+pub use branch::{Court, Hold, Made, Merged, Offer, Position, Step};
 pub use change::{Altered, Change, HashedSet};
+pub use contributors::{Brings, Contributed, Contributors, Push, Written};
+pub use explain::explain;
+pub use gate::{Before, Destination, Reading, Stale, destination};
+pub use judge::{Case, Discount, NotCounted, Passage, RuleVerdict, Verdict, judge};
+pub use people::{Answer, Identities, Kind, People, Person, Right, Standing};
+pub use required::{InForce, Law, Origin, Required, Requirements, Size, Subject, required};
+pub use void::{Look, Now, Objection, Revocation, SourceNow, VoidReason, voids};
+pub use walk::{Covered, Ground, Held, Walk, Why, walk};

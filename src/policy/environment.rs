@@ -9,7 +9,7 @@ use super::document::{Key, Node, Value};
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, OnPush, SyncMode, SyncRules,
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, OnPush, SyncMode, SyncRules,
 };
 use crate::ids::{EnvironmentName, Target};
 
@@ -110,6 +110,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         deletions_confirm_above,
         sync,
         owners: owners.cloned(),
+        limits: Limits::default(),
     })
 }
 

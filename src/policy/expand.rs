@@ -92,6 +92,7 @@ impl RepositoryFile {
             complaints.add(&key.at, problem, "rename one, or narrow the pattern");
             return;
         }
+        let environment = Environment { limits: self.limits, ..environment };
         let expanded = Expanded { at: key.at, block, environment };
         all.insert(expanded.environment.name.clone(), (expanded, origin));
     }

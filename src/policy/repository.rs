@@ -23,8 +23,6 @@ pub const LIMITS_KEYS: Keys = Keys { known: &["files", "lines", "objects"], late
 /// What `for` cannot count through.
 const LATER_FOR: &str = "pull_request";
 
-/// Sizes above which an owner must consent when the file does not say.
-pub const DEFAULT_LIMITS: Limits = Limits { files: 300, lines: 5_000, objects: 500 };
 /// The most environments one file may give: a cap on the work one push can ask for.
 pub const MOST_ENVIRONMENTS: usize = 10_000;
 
@@ -89,7 +87,7 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
     version(&block, complaints);
     let owners_node = block.get("owners");
     let owners = owners_node.and_then(|node| approvals::owners(node, "of the file", complaints));
-    let limits = block.get("limits").map_or(Some(DEFAULT_LIMITS), |node| limits(node, complaints));
+    let limits = block.get("limits").map_or(Some(Limits::default()), |node| limits(node, complaints));
     let defaults = block.get("defaults").and_then(|node| defaults(node, complaints));
     let Some(environments) = block.get("environments") else {
         complaints.add(block.at, "the file has no `environments`", "add `environments:` with a block for each");
@@ -121,11 +119,8 @@ pub fn version(block: &Block<'_>, complaints: &mut Complaints) {
 fn limits(node: &Node, complaints: &mut Complaints) -> Option<Limits> {
     let block = Block::open(node, "in `limits`", LIMITS_KEYS, complaints)?;
     let mut read = |key: &str, default: u64| block.number(key, 1, complaints).map_or(default, u64::from);
-    Some(Limits {
-        files: read("files", DEFAULT_LIMITS.files),
-        lines: read("lines", DEFAULT_LIMITS.lines),
-        objects: read("objects", DEFAULT_LIMITS.objects),
-    })
+    let Limits { files, lines, objects } = Limits::default();
+    Some(Limits { files: read("files", files), lines: read("lines", lines), objects: read("objects", objects) })
 }
 
 /// The entries of `defaults` that environments take over. What is wrong with its keys is said here, once; what is

@@ -206,13 +206,16 @@ pub struct Environment {
     pub deletions_confirm_above: Option<u32>,
     /// How it is synced.
     pub sync: SyncRules,
-    /// `limits:` and `owners:` of the file: consent to changes of this environment's entry.
+    /// `owners:` of the file: consent to changes of this environment's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<ApprovalRule>,
+    /// `limits:` of the file. Part of the entry, so that raising them takes the consent that they ask for.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
 }
 
 /// Sizes of one pull request above which an owner must consent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limits {
     /// Changed files.
     pub files: u64,
@@ -220,6 +223,19 @@ pub struct Limits {
     pub lines: u64,
     /// Changed objects over all environments.
     pub objects: u64,
+}
+
+impl Default for Limits {
+    /// When the file does not say.
+    fn default() -> Self {
+        Self { files: 300, lines: 5_000, objects: 500 }
+    }
+}
+
+impl Limits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[grant.NAME]`: what a repository may reach.

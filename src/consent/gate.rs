@@ -1,0 +1,117 @@
+//! Rules 11 and 13: where a sync may go now.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::change::HashedSet;
+use super::walk::{Covered, Walk};
+use crate::ids::{EnvironmentName, ObjectHash, SetKey};
+use crate::policy::rules::{After, Environment};
+
+/// How old facts may be when a sync starts (rule 13).
+pub const FRESH: SignedDuration = SignedDuration::from_secs(30);
+
+/// When the facts of a judgement were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// When the first of them was read from the forge, by the clock that also says what time it is now.
+    pub at: Timestamp,
+    /// The number of the newest fact of this repository that was stored before they were read.
+    pub newest_fact: i64,
+}
+
+/// Why a judgement may not be acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// They are too old, or of a time that is still to come: a clock was moved.
+    #[error("what was read from the forge is older than 30 seconds")]
+    Old,
+    /// Something was stored since.
+    #[error("something new arrived from the forge while this was judged")]
+    Overtaken,
+}
+
+impl Reading {
+    /// Whether a judgement on these facts may start a sync. Asked in the transaction that starts it; both ways it fails
+    /// are tried again with new facts.
+    ///
+    /// # Errors
+    /// What made them stale.
+    pub fn may_start(&self, now: Timestamp, newest_fact: i64) -> Result<(), Stale> {
+        let age = now.duration_since(self.at);
+        if age.is_negative() || age > FRESH {
+            Err(Stale::Old)
+        } else if newest_fact != self.newest_fact {
+            Err(Stale::Overtaken)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Another environment that one waits for, seen from a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Before {
+    /// What it has at that commit; `None` when it does not render there, or is not there.
+    pub at_commit: Option<HashedSet>,
+    /// With what it was last healthy.
+    pub healthy: Option<HashedSet>,
+}
+
+impl Before {
+    /// Whether it has been healthy with exactly the objects it has at that commit. Its rules are no objects.
+    pub fn is_met(&self) -> bool {
+        let objects = |set: &HashedSet| -> BTreeMap<SetKey, ObjectHash> {
+            set.hashes
+                .iter()
+                .filter(|(key, _)| **key != SetKey::Entry)
+                .map(|(key, hash)| (key.clone(), *hash))
+                .collect()
+        };
+        match (&self.at_commit, &self.healthy) {
+            (Some(wanted), Some(healthy)) => wanted.target == healthy.target && objects(wanted) == objects(healthy),
+            _ => false,
+        }
+    }
+}
+
+/// What a covered commit waits for: those of its own `after` (which is covered with it) that are not met there.
+pub fn waits_for<'c>(
+    covered: &Covered,
+    entries: &'c BTreeMap<ObjectHash, Environment>,
+    mut before: impl FnMut(&EnvironmentName, &Covered) -> Before,
+) -> Option<Vec<&'c EnvironmentName>> {
+    let rules = covered.set.entry().and_then(|entry| entries.get(entry))?;
+    let open = rules.after.iter().filter(|after: &&After| !before(&after.environment, covered).is_met());
+    Some(open.map(|after| &after.environment).collect())
+}
+
+/// Where a sync goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination<'w> {
+    /// There is nothing covered that is newer than the position.
+    Nowhere,
+    /// To this commit: the newest one that is covered and waits for nothing.
+    To(&'w Covered),
+    /// Everything covered still waits; this is the newest, and for what.
+    Waits(&'w Covered, Vec<EnvironmentName>),
+}
+
+/// Rule 11: the newest covered commit whose `after` is met.
+pub fn destination<'w>(
+    walk: &'w Walk,
+    entries: &BTreeMap<ObjectHash, Environment>,
+    mut before: impl FnMut(&EnvironmentName, &Covered) -> Before,
+) -> Destination<'w> {
+    let mut newest_waits = None;
+    for covered in walk.covered.iter().rev() {
+        match waits_for(covered, entries, &mut before) {
+            Some(open) if open.is_empty() => return Destination::To(covered),
+            Some(open) => newest_waits = newest_waits.or(Some((covered, open.into_iter().cloned().collect()))),
+            // Its rules cannot be read here, so what it waits for is not known.
+            None => newest_waits = newest_waits.or(Some((covered, Vec::new()))),
+        }
+    }
+    newest_waits.map_or(Destination::Nowhere, |(covered, open)| Destination::Waits(covered, open))
+}

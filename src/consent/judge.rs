@@ -1,0 +1,289 @@
+//! Rules 6, 8 and 9: whether a change has the approvals it needs, from whom, and who can give what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::approval::{Approval, ApprovalKey, Place, Recorded, State};
+use super::contributors::{Contributed, Contributors};
+use super::people::{Answer, Kind, People, Person, Standing};
+use super::required::{Law, Origin, Required, Requirements, Subject, required};
+use crate::ids::{Account, ChangeDigest, SetDigest};
+use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds};
+
+/// A change that waits for consent, and what was given for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// What is judged.
+    pub subject: Subject<'a>,
+    /// Its digest.
+    pub digest: ChangeDigest,
+    /// The set it is to be added to; `None` is the empty set.
+    pub from_set: Option<SetDigest>,
+    /// The pull request, or the place a held change is shown in. `None` when it is not shown anywhere yet.
+    pub place: Option<&'a Place>,
+    /// Whether the grant's owners may let it pass by themselves.
+    pub passage: Passage,
+    /// Whose change it is.
+    pub contributors: &'a Contributors,
+    /// Everything given in that place for that environment.
+    pub approvals: &'a [Recorded],
+}
+
+/// The ways a change can pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// A pull request's change: by its rules.
+    Rules,
+    /// A held change: by its rules, or by the grant's owners with a reason. Floors are asked either way.
+    RulesOrOwners,
+}
+
+/// Why an approval does not count; `Display` completes "…'s does not count: …".
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Discount {
+    /// Void, for this reason.
+    Void(String),
+    /// A sync was started on it before.
+    UsedUp,
+    /// It was given elsewhere, or for another branch.
+    Elsewhere,
+    /// It is for another change.
+    OtherChange,
+    /// The rules bind whole sets, and it was given on top of another.
+    OtherSet,
+    /// It does not carry the exact number of deletions.
+    Deletions(u64),
+    /// The account is a bot's.
+    Bot,
+    /// The account is deleted or suspended.
+    Inactive,
+    /// The forge could not be asked about this person.
+    Unread,
+    /// They are a contributor.
+    Contributor(Contributed),
+    /// The rules want another way of approving.
+    Way(ApprovalSource),
+    /// No rule that applies names them.
+    NotNamed,
+}
+
+impl fmt::Display for Discount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Void(why) => write!(out, "void, {why}"),
+            Self::UsedUp => out.write_str("it was used for an earlier deployment"),
+            Self::Elsewhere => out.write_str("it was given for another pull request or branch"),
+            Self::OtherChange => out.write_str("it is for another change"),
+            Self::OtherSet => out.write_str("it was given on top of another state, and the rules bind the whole set"),
+            Self::Deletions(number) => write!(out, "it does not say `--deletions {number}`"),
+            Self::Bot => out.write_str("a bot cannot consent"),
+            Self::Inactive => out.write_str("the account is not active"),
+            Self::Unread => out.write_str("the forge could not be asked about this person"),
+            Self::Contributor(how) => write!(out, "contributor: {how}"),
+            Self::Way(ApprovalSource::Review) => {
+                out.write_str("a review is not a way to approve here; use the command")
+            }
+            Self::Way(ApprovalSource::Command) => out.write_str("a command is not a way to approve here; use a review"),
+            Self::NotNamed => out.write_str("no rule that applies names this person"),
+        }
+    }
+}
+
+/// One rule, and how far it is met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleVerdict {
+    /// The rule.
+    pub required: Required,
+    /// How many distinct people it needs here: its count, and one more for each push by nobody known.
+    pub needed: u32,
+    /// Whose approvals count for it, one account a person.
+    pub counted: Vec<Account>,
+}
+
+impl RuleVerdict {
+    /// How many are missing.
+    pub fn missing(&self) -> u32 {
+        self.needed.saturating_sub(u32::try_from(self.counted.len()).unwrap_or(u32::MAX))
+    }
+}
+
+/// An approval that does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotCounted {
+    /// Which.
+    pub key: ApprovalKey,
+    /// Whose.
+    pub person: Account,
+    /// Why.
+    pub why: Discount,
+}
+
+/// The verdict on one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Each rule that applies. One person may count for several rules: each asks its own question.
+    pub rules: Vec<RuleVerdict>,
+    /// The number of deletions every approval has to carry.
+    pub deletions: Option<u64>,
+    /// Approvals that count for at least one rule.
+    pub counted: BTreeSet<ApprovalKey>,
+    /// Those that do not, and why.
+    pub not_counted: Vec<NotCounted>,
+    /// Contributors, to leave out of who can give what is missing.
+    pub contributors: Contributors,
+    /// Why nothing passes at all.
+    pub closed: Option<&'static str>,
+    /// A held change that the grant's owners let pass, with these reasons: an exception to be reviewed later.
+    pub exception: Option<BTreeSet<String>>,
+}
+
+impl Verdict {
+    /// Whether the change may pass.
+    pub fn met(&self) -> bool {
+        self.closed.is_none() && (self.exception.is_some() || self.rules.iter().all(|rule| rule.missing() == 0))
+    }
+
+    /// Whether nobody had to be asked.
+    pub fn asks_nothing(&self) -> bool {
+        self.closed.is_none() && self.rules.is_empty()
+    }
+}
+
+/// Judges a change.
+pub fn judge(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
+    let Requirements { rules, deletions, closed } = required(case.subject, law);
+    let more = case.contributors.more();
+    let binds = law.rules.binds();
+    let mut verdict = Verdict {
+        rules: Vec::new(),
+        deletions,
+        counted: BTreeSet::new(),
+        not_counted: Vec::new(),
+        contributors: case.contributors.clone(),
+        closed,
+        exception: None,
+    };
+    let mut eligible: Vec<(&Approval, &Standing)> = Vec::new();
+    for recorded in case.approvals {
+        match discount(recorded, case, binds, deletions, people) {
+            Ok(standing) => eligible.push((&recorded.approval, standing)),
+            Err(why) => verdict.not_counted.push(not_counted(&recorded.approval, why)),
+        }
+    }
+    let mut best: BTreeMap<&ApprovalKey, Vec<Discount>> = BTreeMap::new();
+    for required in rules {
+        let mut counted: BTreeMap<Person, Account> = BTreeMap::new();
+        for (approval, standing) in &eligible {
+            match counts_for(&required.rule, &required.by, approval, standing, people) {
+                Ok(()) => {
+                    counted.entry(people.identities.person(&standing.account)).or_insert(standing.account.clone());
+                    verdict.counted.insert(approval.key.clone());
+                }
+                Err(why) => best.entry(&approval.key).or_default().push(why),
+            }
+        }
+        let needed = required.rule.count.saturating_add(more);
+        verdict.rules.push(RuleVerdict { needed, counted: counted.into_values().collect(), required });
+    }
+    if case.passage == Passage::RulesOrOwners {
+        verdict.exception = exception(&mut verdict, &eligible, law, more, people);
+    }
+    for (approval, _) in &eligible {
+        if !verdict.counted.contains(&approval.key) && !verdict.rules.is_empty() {
+            // The most telling of what the rules said: unread before another way before not named.
+            let why = best.remove(&approval.key).and_then(|mut whys| {
+                whys.sort_unstable();
+                whys.into_iter().next()
+            });
+            verdict.not_counted.push(not_counted(approval, why.unwrap_or(Discount::NotNamed)));
+        }
+    }
+    verdict
+}
+
+fn not_counted(approval: &Approval, why: Discount) -> NotCounted {
+    NotCounted { key: approval.key.clone(), person: approval.person.clone(), why }
+}
+
+/// Why an approval counts for no rule at all, or whose it is as of now.
+fn discount<'p>(
+    recorded: &Recorded,
+    case: Case<'_>,
+    binds: Binds,
+    deletions: Option<u64>,
+    people: &'p People,
+) -> Result<&'p Standing, Discount> {
+    let approval = &recorded.approval;
+    match &recorded.state {
+        State::Stands => {}
+        State::Void(why) => return Err(Discount::Void(why.clone())),
+        State::UsedUp => return Err(Discount::UsedUp),
+    }
+    if case.place != Some(&approval.place) {
+        return Err(Discount::Elsewhere);
+    }
+    if approval.change != case.digest {
+        return Err(Discount::OtherChange);
+    }
+    if binds == Binds::Set && approval.old_set != case.from_set {
+        return Err(Discount::OtherSet);
+    }
+    if let Some(number) = deletions.filter(|number| approval.deletions != Some(*number)) {
+        return Err(Discount::Deletions(number));
+    }
+    let standing = people.standings.get(&approval.person).ok_or(Discount::Unread)?;
+    match standing.kind {
+        Kind::Person => {}
+        Kind::Bot => return Err(Discount::Bot),
+        Kind::Inactive => return Err(Discount::Inactive),
+        Kind::Unknown => return Err(Discount::Unread),
+    }
+    let contributed = case.contributors.find(&approval.person, &people.identities);
+    match contributed.or_else(|| case.contributors.find(&standing.account, &people.identities)) {
+        Some(how) => Err(Discount::Contributor(how)),
+        None => Ok(standing),
+    }
+}
+
+fn counts_for(
+    rule: &ApprovalRule,
+    by: &BTreeSet<ApprovalSource>,
+    approval: &Approval,
+    standing: &Standing,
+    people: &People,
+) -> Result<(), Discount> {
+    match people.is_one_of(standing, &rule.voters) {
+        Answer::No => Err(Discount::NotNamed),
+        Answer::Unknown => Err(Discount::Unread),
+        Answer::Yes if !by.contains(&approval.key.source) => Err(Discount::Way(approval.key.source)),
+        Answer::Yes => Ok(()),
+    }
+}
+
+/// The owners' way past a held change: enough of them with a reason, and every floor.
+fn exception(
+    verdict: &mut Verdict,
+    eligible: &[(&Approval, &Standing)],
+    law: Law<'_>,
+    more: u32,
+    people: &People,
+) -> Option<BTreeSet<String>> {
+    let owners = law.grant_owners?;
+    let by_rules = verdict.rules.iter().all(|rule| rule.missing() == 0);
+    let floors = verdict.rules.iter().filter(|rule| matches!(rule.required.origin, Origin::Floor(_)));
+    if by_rules || verdict.closed.is_some() || floors.map(RuleVerdict::missing).any(|missing| missing > 0) {
+        return None;
+    }
+    let with_reason = eligible.iter().filter(|(approval, standing)| {
+        approval.reason.is_some() && people.is_one_of(standing, &owners.voters) == Answer::Yes
+    });
+    let given: Vec<_> = with_reason.collect();
+    let persons: BTreeSet<Person> =
+        given.iter().map(|(_, standing)| people.identities.person(&standing.account)).collect();
+    let needed = usize::try_from(owners.count.saturating_add(more)).unwrap_or(usize::MAX);
+    if persons.len() < needed {
+        return None;
+    }
+    verdict.counted.extend(given.iter().map(|(approval, _)| approval.key.clone()));
+    Some(given.iter().filter_map(|(approval, _)| approval.reason.clone()).collect())
+}

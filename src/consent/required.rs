@@ -1,0 +1,221 @@
+//! Rules 8 and 9: which rules a change has to meet.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use crate::ids::SetKey;
+use crate::policy::rules::{
+    ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Limits, Role, Voters, When,
+};
+use crate::policy::{kind_matches, path_matches};
+
+/// How much a pull request alters; of several steps, the most that any of them does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Files of the repository.
+    pub files: u64,
+    /// Lines of them.
+    pub lines: u64,
+    /// Objects over all environments.
+    pub objects: u64,
+}
+
+impl Size {
+    /// The larger of each.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            files: self.files.max(other.files),
+            lines: self.lines.max(other.lines),
+            objects: self.objects.max(other.objects),
+        }
+    }
+
+    fn exceeds(self, limits: Limits) -> bool {
+        self.files > limits.files || self.lines > limits.lines || self.objects > limits.objects
+    }
+}
+
+/// A change with everything a rule may ask about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What it changes.
+    pub change: &'a Change,
+    /// The changed files that the render reads, or read before.
+    pub files: &'a BTreeSet<String>,
+    /// How much.
+    pub size: Size,
+}
+
+/// The rules a change is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Law<'a> {
+    /// The environment's.
+    pub rules: InForce<'a>,
+    /// The platform's under it, by name.
+    pub floors: &'a [(String, Floor)],
+    /// The grant's owners.
+    pub grant_owners: Option<&'a ApprovalRule>,
+}
+
+/// Rule 8: the rules of the environment itself.
+#[derive(Debug, Clone, Copy)]
+pub enum InForce<'a> {
+    /// Those in the entry of the set at hand.
+    OfSet(&'a Environment),
+    /// There is no set yet.
+    First {
+        /// The new set's own.
+        own: &'a Environment,
+        /// In force for environments of its name or namespace, orphaned ones too until they are forgotten.
+        neighbours: &'a [Environment],
+    },
+    /// They cannot be read: nothing passes.
+    Unreadable,
+}
+
+impl InForce<'_> {
+    /// What an approved change has to fit.
+    pub fn binds(&self) -> Binds {
+        match self {
+            Self::OfSet(rules) | Self::First { own: rules, .. } => rules.consent.binds,
+            Self::Unreadable => Binds::Set,
+        }
+    }
+}
+
+/// Where a rule comes from, for people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// `consent` of the environment.
+    Environment,
+    /// `consent` of another environment of the same name or namespace.
+    Neighbour(String),
+    /// `[floor.NAME]` of the server.
+    Floor(String),
+    /// `owners` of the repository's file, because the environment's own rules change.
+    Owners,
+    /// The same, because a limit is exceeded.
+    Limits,
+    /// `owners` of the grant: a first set.
+    GrantOwners,
+    /// `deletions.confirm_above`, where no rule asks for anybody.
+    Deletions,
+}
+
+/// One rule that has to be met.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Required {
+    /// Who, and how many.
+    pub rule: ApprovalRule,
+    /// The ways that count for it.
+    pub by: BTreeSet<ApprovalSource>,
+    /// Where it comes from; of equal rules, the first.
+    pub origin: Origin,
+}
+
+/// Every rule a change has to meet, and the number its approvals have to carry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// All of them.
+    pub rules: Vec<Required>,
+    /// The exact number of deletions.
+    pub deletions: Option<u64>,
+    /// Why nothing passes at all.
+    pub closed: Option<&'static str>,
+}
+
+impl Requirements {
+    /// Whether nobody has to be asked.
+    pub fn is_nothing(&self) -> bool {
+        self.rules.is_empty() && self.closed.is_none()
+    }
+}
+
+/// What a change asks for.
+pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
+    let mut asked = Requirements::default();
+    if subject.change.is_empty() {
+        return asked;
+    }
+    let (own, neighbours, first) = match law.rules {
+        InForce::OfSet(rules) => (rules, &[][..], None),
+        InForce::First { own, neighbours } => (own, neighbours, law.grant_owners),
+        InForce::Unreadable => {
+            asked.closed = Some("the rules in force cannot be read");
+            return asked;
+        }
+    };
+    let add = |asked: &mut Requirements, rule: &ApprovalRule, by: &BTreeSet<ApprovalSource>, origin: Origin| {
+        let same = |one: &Required| (one.rule.count, &one.rule.voters, &one.by) == (rule.count, &rule.voters, by);
+        if !asked.rules.iter().any(same) {
+            asked.rules.push(Required { rule: rule.clone(), by: by.clone(), origin });
+        }
+    };
+    let by = &own.consent.by;
+    let everything = subject.change.alters_entry();
+    for rule in applying(&own.consent.approvals, everything, subject) {
+        add(&mut asked, rule, by, Origin::Environment);
+    }
+    for neighbour in neighbours {
+        let rules = neighbour.consent.approvals.iter().chain(&neighbour.owners);
+        for rule in rules {
+            add(&mut asked, rule, &neighbour.consent.by, Origin::Neighbour(neighbour.name.to_string()));
+        }
+    }
+    for (name, floor) in law.floors {
+        for rule in applying(&floor.approvals, everything, subject) {
+            add(&mut asked, rule, by, Origin::Floor(name.clone()));
+        }
+    }
+    if let (true, Some(owners)) = (everything, &own.owners) {
+        add(&mut asked, owners, by, Origin::Owners);
+    }
+    if let Some(owners) = first {
+        add(&mut asked, owners, by, Origin::GrantOwners);
+    }
+    if subject.size.exceeds(own.limits) {
+        // A file that sets limits and names nobody must not close itself for ever.
+        let admin = ApprovalRule { count: 1, voters: role(Role::Admin), when: None };
+        add(&mut asked, own.owners.as_ref().or(law.grant_owners).unwrap_or(&admin), by, Origin::Limits);
+    }
+    let deletions = subject.change.deletions();
+    if own.deletions_confirm_above.is_some_and(|most| deletions > u64::from(most)) {
+        asked.deletions = Some(deletions);
+        // Where nobody is asked, somebody who may push still has to say the number.
+        if asked.rules.is_empty() {
+            for rule in &Consent::one_writer().approvals {
+                add(&mut asked, rule, by, Origin::Deletions);
+            }
+        }
+    }
+    asked
+}
+
+fn role(role: Role) -> Voters {
+    Voters { roles: BTreeSet::from([role]), ..Voters::default() }
+}
+
+/// The rules of one list that apply: all of them, when a changed file that the render reads matches no `paths` of a
+/// rule that has them, because then nobody knows whose file it is.
+fn applying<'r>(
+    rules: &'r [ApprovalRule],
+    everything: bool,
+    subject: Subject<'_>,
+) -> impl Iterator<Item = &'r ApprovalRule> {
+    let globs: Vec<&String> = rules.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| &when.paths).collect();
+    let nobodys = |file: &String| !globs.iter().any(|glob| path_matches(glob, file));
+    let all = everything || (!globs.is_empty() && subject.files.iter().any(nobodys));
+    rules.iter().filter(move |rule| all || rule.when.as_ref().is_none_or(|when| applies(when, subject)))
+}
+
+fn applies(when: &When, subject: Subject<'_>) -> bool {
+    let path = || subject.files.iter().any(|file| when.paths.iter().any(|glob| path_matches(glob, file)));
+    let kind = || {
+        subject.change.items().iter().any(|item| match &item.key {
+            SetKey::Entry => false,
+            SetKey::Object(key) => when.kinds.iter().any(|pattern| kind_matches(pattern, &key.group, &key.kind)),
+        })
+    };
+    // A `when` that says nothing excludes nothing.
+    (when.paths.is_empty() && when.kinds.is_empty()) || path() || kind()
+}
