@@ -26,7 +26,8 @@ impl Account {
 
     /// Gives a file or folder to this account.
     pub(super) fn owns(self, path: &Path) -> Result<()> {
-        chown(path, Some(self.user), Some(self.group)).with_context(|| format!("{} cannot be given away", path.display()))
+        chown(path, Some(self.user), Some(self.group))
+            .with_context(|| format!("{} cannot be given away", path.display()))
     }
 
     /// The arguments of `setpriv` that make a process this account's.

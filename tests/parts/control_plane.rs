@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::folder::Folder;
 use super::http;
 use super::kubeconfig::{kubeconfig, signing_key};
+use super::launch::Launch;
 use super::people::People;
 use super::ports::{again_if_taken, free_port};
-use super::process::{Launch, Process};
+use super::process::Process;
 use super::progress::Progress;
 use super::rollouts;
 

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use super::folder::Folder;
 use super::gitea_api::{GiteaApi, Permission};
 use super::gitea_settings::app_ini;
+use super::launch::Launch;
 use super::ports::{again_if_taken, free_port};
-use super::process::{Launch, Process};
+use super::process::Process;
 use super::progress::Progress;
 use super::tools;
 

@@ -156,7 +156,8 @@ impl GiteaApi {
 
     async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let authorization = format!("token {}", self.token);
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).header("authorization", authorization);
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.url)).header("authorization", authorization);
         if let Some(body) = body {
             request = request.json(body);
         }

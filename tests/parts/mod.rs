@@ -2,7 +2,7 @@
 //!
 //! Each `start` gives a part of one's own, on free loopback ports and in a temporary folder, and returns when the
 //! part answers. It ends with its value, and, because a test may be killed, also when this process dies in whatever
-//! way (see [`process`]). The programs are those of `tools/build`.
+//! way (see [`launch`]). The programs are those of `tools/build`.
 //!
 //!     let progress = Progress::silent();
 //!     let (postgres, gitea) = tokio::try_join!(Postgres::start(&progress), Gitea::start(&progress))?;
@@ -20,6 +20,7 @@ mod gitea_api;
 mod gitea_settings;
 mod http;
 mod kubeconfig;
+mod launch;
 mod people;
 mod ports;
 mod postgres;

@@ -1,8 +1,6 @@
 //! A PostgreSQL cluster of one's own.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -11,15 +9,16 @@ use uuid::Uuid;
 
 use super::account::Account;
 use super::folder::Folder;
+use super::launch::Launch;
 use super::ports::{again_if_taken, free_port};
-use super::process::{Launch, Process};
+use super::process::Process;
 use super::progress::Progress;
 use super::tools;
 
 const OWNER: &str = "postgres";
 
-/// A new cluster that forgets everything at the end, and may forget the last moments when the machine fails: it does
-/// not wait for the disk.
+/// A new cluster that forgets everything at the end. It does not wait for the disk: what is committed outlives a crash
+/// of the server, not of the machine.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     /// Before the folder, so that it ends before its files do.
@@ -94,8 +93,7 @@ impl Postgres {
             account.owns(&home)?;
             account.owns(&secret)?;
         }
-        let data = home.join("data");
-        initialise(&folder, account, &data, &secret).await.context(
+        let data = initialise(&home, account, &secret).await.context(
             "no cluster can be made; where the temporary folder is closed to other users, set TMPDIR to an open one",
         )?;
         std::fs::remove_file(&secret)?;
@@ -111,13 +109,10 @@ impl Postgres {
     }
 
     async fn serve(&self) -> Result<Process> {
-        let mut launch = Launch {
-            program: tools::postgresql("postgres")?,
-            account: self.account,
-            // It then ends its own processes and gives its shared memory back.
-            ended_by: Signal::QUIT,
-            ..Launch::of_system("postgres", self.folder.path())
-        };
+        let mut launch = Launch::of("postgres", tools::postgresql("postgres")?, self.folder.path());
+        launch.account = self.account;
+        // It then ends its own processes and gives its shared memory back.
+        launch.ended_by = Signal::QUIT;
         launch = launch.arguments(["-D".to_owned(), self.data.display().to_string(), format!("-p{}", self.port)]);
         for setting in [
             "listen_addresses=127.0.0.1",
@@ -125,7 +120,6 @@ impl Postgres {
             "dynamic_shared_memory_type=mmap",
             "fsync=off",
             "full_page_writes=off",
-            "synchronous_commit=off",
             "max_connections=300",
             "shared_buffers=64MB",
             // Only an administrator's clean stop would need it sooner.
@@ -140,30 +134,22 @@ impl Postgres {
     }
 
     fn client(&self, program: &'static str, arguments: &[&str]) -> Result<Launch<'_>> {
-        let mut launch = Launch {
-            program: tools::postgresql(program)?,
-            environment: vec![("PGPASSWORD", self.password.clone()), ("PGCONNECT_TIMEOUT", "5".to_owned())],
-            ..Launch::of_system(program, self.folder.path())
-        };
+        let mut launch = Launch::of(program, tools::postgresql(program)?, self.folder.path());
+        launch.environment = vec![("PGPASSWORD", self.password.clone()), ("PGCONNECT_TIMEOUT", "5".to_owned())];
         launch = launch.arguments(["-h", "127.0.0.1", "-U", OWNER, "-p"]).arguments([self.port.to_string()]);
         Ok(launch.arguments(arguments.iter().copied()))
     }
 }
 
-async fn initialise(
-    folder: &Folder,
-    account: Option<Account>,
-    data: &std::path::Path,
-    secret: &std::path::Path,
-) -> Result<()> {
-    let launch = Launch {
-        program: tools::postgresql("initdb")?,
-        account,
-        ..Launch::of_system("initdb", data.parent().unwrap_or(folder.path()))
-    };
-    let arguments = ["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username", OWNER, "-D"];
-    let launch = launch.arguments(arguments).arguments([data.display().to_string()]);
-    launch.arguments([format!("--pwfile={}", secret.display())]).run().await?;
-    std::fs::set_permissions(data, Permissions::from_mode(0o700))?;
-    Ok(())
+/// Makes the files of a cluster, in a folder of the account's own.
+async fn initialise(home: &Path, account: Option<Account>, secret: &Path) -> Result<PathBuf> {
+    let data = home.join("data");
+    let mut launch = Launch::of("initdb", tools::postgresql("initdb")?, home);
+    launch.account = account;
+    launch
+        .arguments(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username", OWNER])
+        .arguments([format!("--pwfile={}", secret.display()), format!("--pgdata={}", data.display())])
+        .run()
+        .await?;
+    Ok(data)
 }

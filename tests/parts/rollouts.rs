@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::process::{Launch, Process};
+use super::launch::Launch;
+use super::process::Process;
 use super::tools;
 
 /// What the three programs are given.
