@@ -57,7 +57,7 @@ CREATE TABLE pull (
     repository_id   bigint NOT NULL REFERENCES repository,
     number          bigint NOT NULL,
     title           text NOT NULL,
-    author          jsonb NOT NULL,              -- ids::Account
+    author          jsonb,                       -- ids::Account; null: the account is deleted
     state           text NOT NULL CONSTRAINT pull_state CHECK (state IN ('open', 'merged', 'closed')),
     base_branch     text NOT NULL,
     base_sha        text NOT NULL,               -- tip of the base branch when last read
@@ -99,6 +99,11 @@ CREATE TABLE rendered_set (
     -- [[SetKey, hex hash], …] sorted; objects only of this set
     hashes      jsonb NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now()
+);
+-- What an environment's entry says, by its hash in a set: the rules in force are those of the set at hand.
+CREATE TABLE environment_entry (
+    hash   bytea PRIMARY KEY,
+    block  jsonb NOT NULL                        -- policy::rules::Environment
 );
 -- What an environment's block and path give, by content: a second look at the same content renders nothing.
 CREATE TABLE render_cache (
@@ -153,7 +158,10 @@ CREATE TABLE shown_change (
     head_set        bytea NOT NULL REFERENCES rendered_set,
     change_digest   bytea NOT NULL,
     change          jsonb NOT NULL,              -- consent::Change
-    head_sha        text NOT NULL,
+    head_sha        text NOT NULL,               -- the pull request's head, or the commit a held change ends in
+    shown_as        text NOT NULL CONSTRAINT shown_as CHECK (shown_as IN ('pull', 'held')),
+    deletions       bigint,                      -- the number an approval has to carry
+    made            jsonb NOT NULL,              -- files the change comes from, and its size
     shown_at        timestamptz,                 -- forge time of the comment write that first carried it; null: not yet posted
     hidden_at       timestamptz                  -- forge time of the write that took it away
 );
@@ -168,6 +176,7 @@ CREATE TABLE approval (
     pull_number     bigint NOT NULL,             -- the pull request or the issue of ours
     base_branch     text NOT NULL,
     reviewed_head   text NOT NULL,
+    shown_as        text NOT NULL CONSTRAINT approval_shown_as CHECK (shown_as IN ('pull', 'held')),
     base_set        bytea,
     head_set        bytea NOT NULL,
     change_digest   bytea NOT NULL,
@@ -190,6 +199,12 @@ CREATE TABLE approval_void (
     at           timestamptz NOT NULL DEFAULT now()
 );
 
+-- A sync was started on it: it counts once.
+CREATE TABLE approval_use (
+    approval_id  uuid PRIMARY KEY REFERENCES approval,
+    deployment_id uuid NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now()
+);
 -- A command that was carried out or answered: read again, it does nothing.
 CREATE TABLE command_done (
     repository_id  bigint NOT NULL REFERENCES repository,

@@ -9,6 +9,8 @@ pub mod error;
 pub mod migrate;
 pub mod pool;
 pub mod roles;
+pub mod seal;
+pub mod sets;
 
 pub mod approvals;
 pub mod deliveries;

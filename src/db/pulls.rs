@@ -12,8 +12,8 @@ pub struct PullFacts {
     pub number: i64,
     /// Its title, as written by whoever opened it: hostile.
     pub title: String,
-    /// Who opened it.
-    pub author: Account,
+    /// Who opened it; `None` when the account is deleted.
+    pub author: Option<Account>,
     /// Open, merged or closed.
     pub state: PullState,
     /// The branch it is for.
@@ -84,7 +84,7 @@ macro_rules! pull {
             facts: PullFacts {
                 number: $row.number,
                 title: $row.title,
-                author: $row.author.0,
+                author: $row.author.map(|Json(account)| account),
                 state: PullState::read(&$row.state),
                 base_branch: $row.base_branch,
                 base_sha: commit(&$row.base_sha)?,
@@ -123,7 +123,7 @@ pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts)
         repository,
         facts.number,
         facts.title.replace('\0', "\u{fffd}"),
-        Json(&facts.author) as _,
+        facts.author.as_ref().map(Json) as _,
         facts.state.as_str(),
         facts.base_branch,
         facts.base_sha.as_str(),

@@ -1,0 +1,149 @@
+//! Rendered sets by digest, and the objects in them by hash, sealed. What was previewed and consented to is what is
+//! applied: a sync reads it from here and renders nothing.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::seal::{Seal, Unopened};
+use crate::consent::HashedSet;
+use crate::ids::{ObjectHash, ObjectKey, SetDigest, SetKey, Target};
+use crate::manifest::{Object, RenderedSet, canonical_json};
+use crate::policy::rules::Environment;
+
+/// Why a set could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum SetError {
+    /// The database.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// An object does not open.
+    #[error(transparent)]
+    Unopened(#[from] Unopened),
+    /// It is not there, or not what its digest says.
+    #[error("the stored set {0} is not whole: {1}")]
+    Broken(SetDigest, &'static str),
+}
+
+/// The hashes of a rendered set, as consent compares them.
+pub fn hashed(set: &RenderedSet) -> HashedSet {
+    HashedSet { target: set.target.clone(), hashes: set.hashes() }
+}
+
+/// Stores a set, its objects, and what its entry says. Storing it again does nothing.
+///
+/// # Errors
+/// The database's own.
+pub async fn store(
+    conn: &mut PgConnection,
+    set: &RenderedSet,
+    entry: &Environment,
+    seal: &Seal,
+) -> Result<SetDigest, sqlx::Error> {
+    let hashed = hashed(set);
+    let digest = hashed.digest();
+    let known = sqlx::query_scalar!("SELECT true FROM rendered_set WHERE digest = $1", digest.as_bytes())
+        .fetch_optional(&mut *conn)
+        .await?;
+    if known.is_some() {
+        return Ok(digest);
+    }
+    let hashes: Vec<Vec<u8>> = set.objects.values().map(|o| o.hash.as_bytes().to_vec()).collect();
+    let sealed: Vec<Vec<u8>> =
+        set.objects.values().map(|o| seal.close(o.hash.as_bytes(), &canonical_json(&o.json))).collect();
+    sqlx::query!(
+        "INSERT INTO object_content (hash, sealed) SELECT DISTINCT ON (h) h, s FROM UNNEST($1::bytea[], $2::bytea[]) AS n (h, s)
+         ORDER BY h ON CONFLICT DO NOTHING",
+        &hashes,
+        &sealed
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO environment_entry (hash, block) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        set.entry.as_bytes(),
+        Json(entry) as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    let pairs: Vec<(&SetKey, &ObjectHash)> = hashed.hashes.iter().collect();
+    sqlx::query!(
+        "INSERT INTO rendered_set (digest, target, hashes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        digest.as_bytes(),
+        Json(&set.target) as _,
+        Json(&pairs) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(digest)
+}
+
+/// The hashes of a stored set.
+///
+/// # Errors
+/// [`SetError::Broken`] when it is not there or not what its digest says.
+pub async fn load_hashed(conn: &mut PgConnection, digest: &SetDigest) -> Result<HashedSet, SetError> {
+    let row = sqlx::query!(
+        r#"SELECT target AS "target: Json<Target>", hashes AS "hashes: Json<Vec<(SetKey, ObjectHash)>>"
+           FROM rendered_set WHERE digest = $1"#,
+        digest.as_bytes()
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or(SetError::Broken(*digest, "it is not in the database"))?;
+    let set = HashedSet { target: row.target.0, hashes: row.hashes.0.into_iter().collect() };
+    if set.digest() == *digest {
+        Ok(set)
+    } else {
+        Err(SetError::Broken(*digest, "its hashes are not those of its digest"))
+    }
+}
+
+/// A stored set with its objects, ready to be applied.
+///
+/// # Errors
+/// [`SetError`]; an object whose content is gone or does not open is never passed over.
+pub async fn load(conn: &mut PgConnection, digest: &SetDigest, seal: &Seal) -> Result<RenderedSet, SetError> {
+    let hashed = load_hashed(&mut *conn, digest).await?;
+    let broken = |why| SetError::Broken(*digest, why);
+    let wanted: Vec<Vec<u8>> = hashed.hashes.values().map(|hash| hash.as_bytes().to_vec()).collect();
+    let rows =
+        sqlx::query!("SELECT hash, sealed FROM object_content WHERE hash = ANY($1)", &wanted).fetch_all(conn).await?;
+    let sealed: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().map(|row| (row.hash, row.sealed)).collect();
+    let entry = *hashed.entry().ok_or_else(|| broken("it has no entry"))?;
+    let mut objects = BTreeMap::new();
+    for (key, hash) in hashed.hashes {
+        let SetKey::Object(key) = key else { continue };
+        let sealed = sealed.get(hash.as_bytes()).ok_or_else(|| broken("an object's content is gone"))?;
+        objects.insert(
+            key.clone(),
+            object(key, hash, &seal.open(hash.as_bytes(), sealed)?).ok_or_else(|| broken("an object is no JSON"))?,
+        );
+    }
+    Ok(RenderedSet { target: hashed.target, objects, entry, left_out: Vec::new() })
+}
+
+fn object(key: ObjectKey, hash: ObjectHash, content: &[u8]) -> Option<Object> {
+    let json: serde_json::Value = serde_json::from_slice(content).ok()?;
+    let api_version = json.get("apiVersion")?.as_str()?.to_owned();
+    Some(Object { key, api_version, json, file: None, hash })
+}
+
+/// What entries say, by their hashes; one that is not known is left out.
+///
+/// # Errors
+/// The database's own.
+pub async fn entries(
+    conn: &mut PgConnection,
+    hashes: &[ObjectHash],
+) -> Result<BTreeMap<ObjectHash, Environment>, sqlx::Error> {
+    let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT hash, block AS "block: Json<Environment>" FROM environment_entry WHERE hash = ANY($1)"#,
+        &wanted
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((ObjectHash::from_bytes(&row.hash)?, row.block.0))).collect())
+}
