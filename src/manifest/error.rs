@@ -74,15 +74,9 @@ pub enum Problem {
          install its definition first, or correct apiVersion and kind"
     )]
     UnknownKind(String),
-    /// A namespace outside every grant.
-    #[error("is in the namespace `{0}`, which this repository's grant does not name")]
-    NamespaceNotGranted(String),
-    /// A cluster-scoped kind outside every grant.
-    #[error("{0} is cluster-scoped, and this repository's grant does not list it in kinds.cluster_scoped")]
-    ClusterScopedNotGranted(String),
-    /// A kind the grant denies.
-    #[error("{0} is a kind this repository's grant denies")]
-    KindDenied(String),
+    /// Outside every grant; the judge's words.
+    #[error("is outside what the server grants this repository: {0}")]
+    NotGranted(String),
     /// No grant at all.
     #[error("no grant of the server covers this environment")]
     NoGrant,

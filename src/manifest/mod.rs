@@ -36,7 +36,7 @@ pub use order::{Phase, apply_order, delete_order, phase};
 pub use scope::{Scope, Scopes};
 pub use set::{LeftOut, Object, RenderedSet};
 pub use visible::visible;
-pub use within::{Reach, Within};
+pub use within::{Judge, Within};
 pub use yaml::{Dialect, Limits, Parsed, parse};
 
 /// What every annotation and label of ours begins with.

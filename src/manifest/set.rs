@@ -146,9 +146,9 @@ impl RenderedSet {
 
     /// What no single grant reaches. Of several, the one that refuses least is the one that was meant.
     fn out_of_reach(&self, within: Within<'_>, lines: &BTreeMap<ObjectKey, u64>) -> Vec<ManifestError> {
-        let reaches = match within {
+        let judges = match within {
             Within::Anywhere => return Vec::new(),
-            Within::OneOf(reaches) => reaches,
+            Within::OneOf(judges) => judges,
         };
         let located = |object: &Object, problem| ManifestError {
             file: object.file.clone(),
@@ -156,9 +156,10 @@ impl RenderedSet {
             object: Some(object.key.to_string()),
             problem,
         };
-        let refused = reaches.iter().map(|reach| {
-            let judged = self.objects.values().map(|object| (object, reach.refuses(&object.key)));
-            judged.filter_map(|(object, problem)| Some(located(object, problem?))).collect::<Vec<_>>()
+        let refused = judges.iter().map(|judge| {
+            let refusal =
+                |object: &Object| judge(&object.key).err().map(|why| located(object, Problem::NotGranted(why)));
+            self.objects.values().filter_map(refusal).collect::<Vec<_>>()
         });
         refused
             .min_by_key(Vec::len)

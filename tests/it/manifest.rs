@@ -1,14 +1,15 @@
 //! Manifests, as cases. Each file of `tests/cases/manifest` holds what is rendered and the set that comes of it; each
 //! of `tests/cases/diff` an `old` and a `new` render, and what a person reads of their difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bascule::ids::{ObjectHash, SetKey, Target};
+use bascule::ids::{ObjectHash, ObjectKey, SetKey, Target};
 use bascule::manifest::{
-    Body, Dialect, HashKey, Limits, Reach, RenderedSet, Room, Scope, Scopes, Verb, Within, canonical_json, compare,
+    Body, Dialect, HashKey, Judge, Limits, RenderedSet, Room, Scope, Scopes, Verb, Within, canonical_json, compare,
     parse,
 };
+use bascule::policy::rules::Grant;
 
 use crate::cases::{self, Case};
 
@@ -64,11 +65,17 @@ fn set_of(case: &Case) -> String {
         None => Dialect::Plain,
         Some(other) => panic!("no dialect {other}"),
     };
-    let (namespaces, cluster_scoped, deny) =
-        (setting("namespaces"), setting("cluster_scoped").unwrap_or_default(), setting("deny").unwrap_or_default());
-    let reach =
-        namespaces.as_deref().map(|namespaces| [Reach { namespaces, cluster_scoped: &cluster_scoped, deny: &deny }]);
-    let within = reach.as_ref().map_or(Within::Anywhere, |reach| Within::OneOf(reach));
+    let grant = setting("namespaces").map(|namespaces| Grant {
+        repositories: Vec::new(),
+        clusters: BTreeSet::new(),
+        namespaces,
+        cluster_scoped: setting("cluster_scoped").unwrap_or_default(),
+        deny: setting("deny").unwrap_or_default(),
+        owners: None,
+    });
+    let judge = grant.map(|grant| move |key: &ObjectKey| grant.allows(key).map_err(|outside| outside.to_string()));
+    let judges: Option<[Judge<'_>; 1]> = judge.as_ref().map(|judge| [judge as Judge<'_>]);
+    let within = judges.as_ref().map_or(Within::Anywhere, |judges| Within::OneOf(judges));
     let scopes = setting("discovered").map_or_else(Scopes::without_cluster, |kinds| {
         Scopes::discovered(kinds.iter().map(|kind| {
             let (group, kind) = kind.split_once('/').unwrap();
