@@ -8,3 +8,8 @@ mod manifest;
 mod parts;
 mod plane;
 mod policy;
+mod roles;
+mod support;
+
+#[path = "../parts/mod.rs"]
+mod parts;

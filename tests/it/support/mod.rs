@@ -1,0 +1,3 @@
+//! What stories start from.
+
+pub(crate) mod database;
