@@ -8,6 +8,7 @@ mod manifest;
 mod parts;
 mod plane;
 mod policy;
+mod queue;
 mod roles;
 mod support;
 
