@@ -6,7 +6,7 @@ use std::time::Duration;
 use bascule::queue::{self, Lane, NewJob, Source, State, Unsettled, Verdict};
 use insta::assert_snapshot;
 use serde_json::json;
-use sqlx::{Connection, Executor};
+use sqlx::Executor;
 
 use super::{LONG, OVER, claim, job, let_time_pass, put, rows, source};
 use crate::support::database::Database;
