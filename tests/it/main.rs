@@ -11,6 +11,3 @@ mod policy;
 mod queue;
 mod roles;
 mod support;
-
-#[path = "../parts/mod.rs"]
-mod parts;
