@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod clock;
 pub mod cluster;
+pub mod config;
 pub mod consent;
 pub mod db;
 pub mod event;

@@ -10,7 +10,7 @@ pub struct Place {
     pub file: Arc<str>,
     /// From 1; 0 where there are no lines: an environment variable, or a file that could not be read.
     pub line: u32,
-    /// From 1, in characters; 0 like `line`.
+    /// From 1, in characters; 0 like `line`, and where the line must not be shown.
     pub column: u32,
 }
 
@@ -18,6 +18,11 @@ impl Place {
     /// The whole of a file or variable.
     pub fn whole(file: &str) -> Self {
         Self { file: file.into(), line: 0, column: 0 }
+    }
+
+    /// The line alone: for a complaint about something that must not be shown again, such as a secret.
+    pub fn without_column(&self) -> Self {
+        Self { column: 0, ..self.clone() }
     }
 
     /// The place of a byte offset in `text`.
@@ -36,10 +41,11 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(out, ":{}:{}", self.line, self.column)?;
+        match (self.line, self.column) {
+            (0, _) => Ok(()),
+            (line, 0) => write!(out, ":{line}"),
+            (line, column) => write!(out, ":{line}:{column}"),
         }
-        Ok(())
     }
 }
 
@@ -65,8 +71,10 @@ impl Located {
     /// The complaint, then the line it is about with a caret under the column; `text` is the text of its file.
     pub fn with_excerpt(&self, text: &str) -> String {
         let line = usize::try_from(self.place.line).ok().and_then(|n| n.checked_sub(1));
-        let Some(source) = line.and_then(|n| text.lines().nth(n)) else { return self.to_string() };
-        let column = usize::try_from(self.place.column).unwrap_or(1).max(1);
+        let column = usize::try_from(self.place.column).unwrap_or(0);
+        let Some(source) = line.and_then(|n| text.lines().nth(n)).filter(|_| column > 0) else {
+            return self.to_string();
+        };
         // A very long line is shown around the caret only.
         let skip = column.saturating_sub(80);
         let shown: String = source.chars().skip(skip).take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -84,7 +84,7 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
         return None;
     }
     let block = Block::open(root, "at the top of the file", FILE_KEYS, complaints)?;
-    version(&block, complaints);
+    version(&block, "version: 1", complaints);
     let owners_node = block.get("owners");
     let owners = owners_node.and_then(|node| approvals::owners(node, "of the file", complaints));
     let limits = block.get("limits").map_or(Some(Limits::default()), |node| limits(node, complaints));
@@ -107,12 +107,16 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
     })
 }
 
-/// Complains unless the file says `version: 1`; both files share the rule.
-pub fn version(block: &Block<'_>, complaints: &mut Complaints) {
+/// Complains unless the file says version 1, `written` as its language has it; both files share the rule.
+pub fn version(block: &Block<'_>, written: &str, complaints: &mut Complaints) {
     match block.get("version") {
-        None => complaints.add(block.at, "the file has no `version`", "add `version: 1` as its first line"),
+        None => {
+            complaints.add(block.at, "the file has no `version`", format!("add `{written}` as its first line"));
+        }
         Some(Node { value: Value::Number(1), .. }) => {}
-        Some(node) => complaints.add(&node.at, "this version of the file is not known here", "write `version: 1`"),
+        Some(node) => {
+            complaints.add(&node.at, "this version of the file is not known here", format!("write `{written}`"));
+        }
     }
 }
 

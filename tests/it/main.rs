@@ -3,6 +3,7 @@
 
 mod cases;
 mod cluster;
+mod config;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;

@@ -1,0 +1,292 @@
+//! `bascule.toml`, its includes and the environment, read into a [`Server`] that cannot be wrong.
+//!
+//! ```text
+//! files → tree (places kept) ← BASCULE__…        tree → sections → Server → Platform (what policy judges by)
+//!                                                tree × tree → difference (the audit entry of a load)
+//! ```
+//! The commented default is the reference and part of the program: [`REFERENCE`].
+
+mod access;
+mod address;
+mod difference;
+mod environ;
+mod secret;
+mod sections;
+mod tree;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use access::{FLOOR_KEYS, GRANT_KEYS, GROUP_KEYS, KINDS_KEYS};
+pub use address::Network;
+pub use difference::{Difference, difference};
+pub use environ::{Environ, PREFIX};
+pub use secret::{Secret, SecretError};
+pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
+pub use world::{CLUSTER_KEYS, FORGE_KEYS};
+
+use crate::ids::{ClusterName, ForgeName};
+use crate::policy::document::{Node, Value};
+use crate::policy::located::{Complaints, Located, Place};
+use crate::policy::rules::Platform;
+
+/// The commented default: every key, what it does, and its default.
+pub const REFERENCE: &str = include_str!("../../config/bascule.toml");
+
+/// The name of the file, looked for in the working directory and then in `/etc/bascule`.
+pub const FILE_NAME: &str = "bascule.toml";
+
+/// Everything `bascule.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// `[server]`.
+    pub http: Http,
+    /// `[database]`.
+    pub database: Database,
+    /// `[audit]`.
+    pub audit: Audit,
+    /// `[forge.NAME]`.
+    pub forges: BTreeMap<ForgeName, Forge>,
+    /// `[cluster.NAME]`.
+    pub clusters: BTreeMap<ClusterName, Cluster>,
+    /// `[group.NAME]`, `[grant.NAME]`, `[floor.NAME]`: what policy judges by.
+    pub platform: Platform,
+    /// `[sweep]`.
+    pub sweep: Sweep,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Webhooks, API, pages. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub admin_listen: SocketAddr,
+    /// How people reach `listen`, without a slash at its end.
+    pub public_url: String,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// The installation's key. A file is made at first start when it is missing.
+    pub key: Secret,
+    /// Which part of the work this process does.
+    pub role: ServerRole,
+}
+
+/// Which part of the work a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerRole {
+    /// Everything.
+    All,
+    /// The door, the API and the pages.
+    Web,
+    /// The jobs.
+    Worker,
+}
+
+/// `[database]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Which PostgreSQL.
+    pub url: DatabaseUrl,
+    /// The owner's, for `bascule migrate`; never with [`DatabaseUrl::Embedded`].
+    pub migrate_url: Option<Secret>,
+    /// Where the embedded database and what can be made again (mirrors, rendered sets) live.
+    pub data_dir: PathBuf,
+}
+
+/// Which PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// One that this process starts for itself: for trying out.
+    Embedded,
+    /// A server, under a role that can insert into and read the log, no more.
+    At(Secret),
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// The folder of the signed heads.
+    pub checkpoints: PathBuf,
+    /// What signs them. A file is made at first start when it is missing.
+    pub key: Secret,
+}
+
+/// `[forge.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forge {
+    /// What it is.
+    pub kind: ForgeKind,
+    /// Its address, without a slash at its end.
+    pub url: String,
+    /// What its webhooks are signed with; at least one, more during rotation.
+    pub webhook_secrets: Vec<Secret>,
+    /// Our account's.
+    pub token: Secret,
+    /// Certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What a forge is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForgeKind {
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+}
+
+/// `[cluster.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// How it is reached; without it, only environments with `sync.mode: none` can name it.
+    pub kubeconfig: Option<Secret>,
+}
+
+/// `[sweep]`: how often our memory is compared with the world, before jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// Open pull requests.
+    pub pulls: Duration,
+    /// The tips of followed branches.
+    pub branches: Duration,
+    /// What is applied in clusters.
+    pub cluster: Duration,
+}
+
+/// A configuration that was read, and from where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What it says.
+    pub server: Server,
+    /// The files it is made of, in order: those to watch.
+    pub files: Vec<PathBuf>,
+    tree: Node,
+}
+
+impl Loaded {
+    /// Secrets that cannot be read now, and keys whose files cannot be: nothing may start without them. A key's file
+    /// that does not exist is no complaint: it is made at first start.
+    pub fn secrets_missing(&self) -> Vec<String> {
+        let server = &self.server;
+        let made_at_start = [&server.http.key, &server.audit.key];
+        let mut missing = Vec::new();
+        let mut look = |key: String, secret: &Secret| {
+            let is_made = made_at_start.contains(&secret) && secret.file().is_some_and(|file| !file.exists());
+            if !is_made && let Err(error) = secret.read() {
+                missing.push(format!("{key}: {error}"));
+            }
+        };
+        look("server.key".into(), &server.http.key);
+        look("audit.key".into(), &server.audit.key);
+        if let DatabaseUrl::At(url) = &server.database.url {
+            look("database.url".into(), url);
+        }
+        for (name, forge) in &server.forges {
+            look(format!("forge.{name}.token"), &forge.token);
+            forge.webhook_secrets.iter().for_each(|secret| look(format!("forge.{name}.webhook_secrets"), secret));
+        }
+        for (name, cluster) in &server.clusters {
+            cluster.kubeconfig.iter().for_each(|secret| look(format!("cluster.{name}.kubeconfig"), secret));
+        }
+        missing
+    }
+}
+
+/// The file to load: the one asked for, else `bascule.toml` here, else the one in `/etc/bascule`, else none.
+pub fn find(asked_for: Option<&Path>) -> Option<PathBuf> {
+    let places = [PathBuf::from(FILE_NAME), Path::new("/etc/bascule").join(FILE_NAME)];
+    asked_for.map(Path::to_owned).or_else(|| places.into_iter().find(|path| path.exists()))
+}
+
+/// Loads a file with its includes, and the environment over it; without a file, defaults and the environment.
+///
+/// # Errors
+/// Every complaint at its place. Nothing of a configuration with a complaint is used.
+pub fn load(path: Option<&Path>, environ: &Environ) -> Result<Loaded, Vec<Located>> {
+    let mut complaints = Complaints::default();
+    let mut files = Vec::new();
+    let mut root = match path {
+        Some(path) => read_with_includes(path, &mut files, &mut complaints),
+        None => Some(empty()),
+    };
+    if let Some(root) = &mut root {
+        tree::lay_environment_over(root, environ, &mut complaints);
+    }
+    finish(root, files, environ, complaints)
+}
+
+/// Reads one text as the whole configuration, for checks and tests; `include` is read from the text's own folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(file: &str, text: &str, environ: &Environ) -> Result<Loaded, Vec<Located>> {
+    let mut complaints = Complaints::default();
+    let mut root = tree::read_toml(file, text, &mut complaints);
+    if let Some(root) = &mut root {
+        tree::lay_environment_over(root, environ, &mut complaints);
+    }
+    finish(root, Vec::new(), environ, complaints)
+}
+
+fn finish(
+    root: Option<Node>,
+    files: Vec<PathBuf>,
+    environ: &Environ,
+    mut complaints: Complaints,
+) -> Result<Loaded, Vec<Located>> {
+    let Some(tree) = root else { return Err(complaints.into_sorted()) };
+    match sections::server(&tree, environ, &mut complaints) {
+        Some(server) => complaints.unless_any(Loaded { server, files, tree }),
+        None => Err(complaints.into_sorted()),
+    }
+}
+
+/// No file at all: the defaults of this version.
+fn empty() -> Node {
+    let at = Place::whole(FILE_NAME);
+    let version = Node { at: at.clone(), value: Value::Number(1) };
+    let key = crate::policy::document::Key { at: at.clone(), name: "version".to_owned() };
+    Node { at, value: Value::Map(vec![(key, version)]) }
+}
+
+fn read_with_includes(path: &Path, files: &mut Vec<PathBuf>, complaints: &mut Complaints) -> Option<Node> {
+    let mut root = read_file(path, files, complaints)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for (glob, at) in sections::includes(&root, complaints) {
+        let included = match tree::included(folder, &glob) {
+            Ok(included) => included,
+            Err(advice) => {
+                complaints.add(&at, format!("`{glob}` cannot be included"), advice);
+                continue;
+            }
+        };
+        for file in included {
+            if !file.exists() {
+                complaints.add(&at, format!("`{glob}` is not there"), "correct the name, or remove it");
+                continue;
+            }
+            let Some(more) = read_file(&file, files, complaints) else { continue };
+            if let Some((key, _)) = sections::entry(&more, "include") {
+                complaints.add(&key.at, "an included file cannot include", "name the file in the first one");
+            }
+            tree::join(&mut root, sections::without(more, &["include", "version"], complaints), complaints);
+        }
+    }
+    Some(root)
+}
+
+fn read_file(path: &Path, files: &mut Vec<PathBuf>, complaints: &mut Complaints) -> Option<Node> {
+    files.push(path.to_owned());
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => tree::read_toml(&name, &text, complaints),
+        Err(error) => {
+            complaints.add(&Place::whole(&name), format!("the file cannot be read: {error}"), "name a readable file");
+            None
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The top of the file and the sections that are there once: server, database, audit, sweep.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::address::base_url;
+use super::environ::Environ;
+use super::secret::Secret;
+use super::{Audit, Database, DatabaseUrl, Http, Network, Server, ServerRole, Sweep, access, world};
+use crate::policy::block::{Block, Keys, one_of};
+use crate::policy::document::{Key, Node, Value};
+use crate::policy::located::{Complaints, Place};
+use crate::policy::repository::version;
+
+/// The keys of the file.
+pub const FILE_KEYS: Keys = Keys {
+    known: &[
+        "version", "include", "server", "database", "audit", "forge", "cluster", "group", "grant", "floor", "sweep",
+    ],
+    later: &["registry", "notify", "tools", "sandbox"],
+};
+/// The keys of `[server]`.
+pub const SERVER_KEYS: Keys =
+    Keys { known: &["listen", "admin_listen", "public_url", "trusted_proxies", "key", "role"], later: &[] };
+/// The keys of `[database]`.
+pub const DATABASE_KEYS: Keys = Keys { known: &["url", "migrate_url", "data_dir"], later: &[] };
+/// The keys of `[audit]`.
+pub const AUDIT_KEYS: Keys = Keys { known: &["checkpoints", "key"], later: &[] };
+/// The keys of `[sweep]`.
+pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches", "cluster"], later: &[] };
+/// The keys of a secret.
+const SECRET_KEYS: Keys = Keys { known: &["env", "file"], later: &[] };
+
+/// A sweep less often than weekly is a sweep forgotten.
+const LONGEST_SWEEP_SECONDS: u64 = 7 * 86_400;
+
+/// What every section reads with.
+pub(super) struct Reading<'r> {
+    pub(super) environ: &'r Environ,
+    pub(super) complaints: &'r mut Complaints,
+}
+
+pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints) -> Option<Server> {
+    let root = Block::open(tree, "at the top of the file", FILE_KEYS, complaints)?;
+    version(&root, "version = 1", complaints);
+    let mut reading = Reading { environ, complaints };
+    let http = http(root.get("server"), &mut reading);
+    let database = database(root.get("database"), &mut reading);
+    let audit = audit(root.get("audit"), &mut reading);
+    let forges = world::forges(root.get("forge"), &mut reading);
+    let clusters = world::clusters(root.get("cluster"), &mut reading);
+    let platform = access::platform(&root, &forges, &clusters, reading.complaints);
+    let sweep = sweep(root.get("sweep"), reading.complaints);
+    if http.role != ServerRole::All && database.url == DatabaseUrl::Embedded {
+        let at = root.get("server").map_or(root.at, |node| &node.at);
+        let advice = "set `database.url` to a PostgreSQL that all of them reach, or `role = \"all\"`";
+        reading.complaints.add(at, "the embedded database serves one process, which has to be of role \"all\"", advice);
+    }
+    Some(Server {
+        http,
+        database,
+        audit,
+        forges: forges.into_iter().filter_map(|(name, forge)| Some((name, forge?))).collect(),
+        clusters: clusters.into_iter().filter_map(|(name, cluster)| Some((name, cluster?))).collect(),
+        platform,
+        sweep,
+    })
+}
+
+/// What `include` names, with places. The rest of the key is judged with the file's other keys.
+pub(super) fn includes(tree: &Node, complaints: &mut Complaints) -> Vec<(String, Place)> {
+    let Some((_, node)) = entry(tree, "include") else { return Vec::new() };
+    let items = crate::policy::block::list(node, "include", complaints).unwrap_or_default();
+    let texts = items.iter().filter_map(|item| crate::policy::block::text(item, "include", complaints));
+    texts.map(|(text, at)| (text.to_owned(), at.clone())).collect()
+}
+
+pub(super) fn entry<'n>(tree: &'n Node, name: &str) -> Option<&'n (Key, Node)> {
+    match &tree.value {
+        Value::Map(entries) => entries.iter().find(|(key, _)| key.name == name),
+        _ => None,
+    }
+}
+
+/// An included file without the keys only the first file has. A `version` in it has to be one we read.
+pub(super) fn without(tree: Node, keys: &[&str], complaints: &mut Complaints) -> Node {
+    if let Some((_, node)) = entry(&tree, "version")
+        && node.value != Value::Number(1)
+    {
+        complaints.add(&node.at, "this version of the file is not known here", "write `version = 1`");
+    }
+    let value = match tree.value {
+        Value::Map(entries) => {
+            Value::Map(entries.into_iter().filter(|(key, _)| !keys.contains(&key.name.as_str())).collect())
+        }
+        other => other,
+    };
+    Node { at: tree.at, value }
+}
+
+fn section<'n>(node: Option<&'n Node>, name: &str, keys: Keys, complaints: &mut Complaints) -> Option<Block<'n>> {
+    Block::open(node?, &format!("in `[{name}]`"), keys, complaints)
+}
+
+fn http(node: Option<&Node>, reading: &mut Reading<'_>) -> Http {
+    let mut http = Http {
+        listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+        public_url: "http://127.0.0.1:8080".to_owned(),
+        trusted_proxies: Vec::new(),
+        key: Secret::File("data/server.key".into()),
+        role: ServerRole::All,
+    };
+    let Some(block) = section(node, "server", SERVER_KEYS, reading.complaints) else { return http };
+    let complaints = &mut *reading.complaints;
+    for (key, address) in [("listen", &mut http.listen), ("admin_listen", &mut http.admin_listen)] {
+        let Some((text, at)) = block.text(key, complaints) else { continue };
+        match text.parse() {
+            Ok(parsed) => *address = parsed,
+            Err(_) => complaints.add(at, format!("`{key}` is no address to listen on"), "write `127.0.0.1:8080`"),
+        }
+    }
+    if http.listen.port() != 0 && http.listen.port() == http.admin_listen.port() {
+        let at = block.get("admin_listen").or(block.get("listen")).map_or(block.at, |node| &node.at);
+        let problem = "`listen` and `admin_listen` have the same port: metrics must not be on the public address";
+        complaints.add(at, problem, "give them different ports");
+    }
+    if let Some(url) = url(&block, "public_url", complaints) {
+        http.public_url = url;
+    }
+    for (text, at) in block.texts("trusted_proxies", complaints).unwrap_or_default() {
+        match text.parse::<Network>() {
+            Ok(network) => http.trusted_proxies.push(network),
+            Err(advice) => complaints.add(at, format!("`{text}` is no network"), advice),
+        }
+    }
+    let roles = [("all", ServerRole::All), ("web", ServerRole::Web), ("worker", ServerRole::Worker)];
+    if let Some(role) = block.text("role", complaints).and_then(|word| one_of(word, "role", &roles, complaints)) {
+        http.role = role;
+    }
+    if let Some(key) = block.get("key").and_then(|node| secret(node, "key", reading)) {
+        http.key = key;
+    }
+    http
+}
+
+fn database(node: Option<&Node>, reading: &mut Reading<'_>) -> Database {
+    let mut database = Database { url: DatabaseUrl::Embedded, migrate_url: None, data_dir: "data".into() };
+    let Some(block) = section(node, "database", DATABASE_KEYS, reading.complaints) else { return database };
+    if let Some(folder) = path(&block, "data_dir", reading.complaints) {
+        database.data_dir = folder;
+    }
+    match block.get("url") {
+        None => {}
+        Some(Node { value: Value::Text(text), .. }) if text == "embedded" => {}
+        Some(node) => {
+            if let Some(url) = secret(node, "url", reading) {
+                database.url = DatabaseUrl::At(url);
+            }
+        }
+    }
+    database.migrate_url = block.get("migrate_url").and_then(|node| secret(node, "migrate_url", reading));
+    if database.url == DatabaseUrl::Embedded
+        && let Some(at) = block.place_of("migrate_url")
+        && database.migrate_url.is_some()
+    {
+        let problem = "`migrate_url` means nothing with the embedded database, which migrates itself";
+        reading.complaints.add(at, problem, "remove it, or set `url` to a PostgreSQL");
+    }
+    database
+}
+
+fn audit(node: Option<&Node>, reading: &mut Reading<'_>) -> Audit {
+    let mut audit = Audit { checkpoints: "data/checkpoints".into(), key: Secret::File("data/audit.key".into()) };
+    let Some(block) = section(node, "audit", AUDIT_KEYS, reading.complaints) else { return audit };
+    match block.get("checkpoints") {
+        Some(Node { at, value: Value::Text(text) }) if text.contains("://") => {
+            let problem = "checkpoints outside the file system are not in this version";
+            reading.complaints.add(at, problem, "name a folder, on another disk or a network share when you can");
+        }
+        _ => {
+            if let Some(folder) = path(&block, "checkpoints", reading.complaints) {
+                audit.checkpoints = folder;
+            }
+        }
+    }
+    if let Some(key) = block.get("key").and_then(|node| secret(node, "key", reading)) {
+        audit.key = key;
+    }
+    audit
+}
+
+fn sweep(node: Option<&Node>, complaints: &mut Complaints) -> Sweep {
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let mut sweep = Sweep { pulls: minutes(2), branches: minutes(1), cluster: minutes(60) };
+    let Some(block) = section(node, "sweep", SWEEP_KEYS, complaints) else { return sweep };
+    for (key, every) in
+        [("pulls", &mut sweep.pulls), ("branches", &mut sweep.branches), ("cluster", &mut sweep.cluster)]
+    {
+        if let Some(seconds) = block.seconds(key, LONGEST_SWEEP_SECONDS, complaints) {
+            *every = Duration::from_secs(seconds);
+        }
+    }
+    sweep
+}
+
+/// A key's address without a slash at its end. One with a password in it is not shown again.
+pub(super) fn url(block: &Block<'_>, key: &str, complaints: &mut Complaints) -> Option<String> {
+    let (text, at) = block.text(key, complaints)?;
+    match base_url(text) {
+        Ok(url) => Some(url),
+        Err(fault) => {
+            let at = if text.contains('@') { at.without_column() } else { at.clone() };
+            complaints.add(&at, format!("`{key}` is no address: {fault}"), "write `https://host`");
+            None
+        }
+    }
+}
+
+/// A key's path. Relative ones are from the folder of the file that says it; in a variable, from the working directory.
+pub(super) fn path(block: &Block<'_>, key: &str, complaints: &mut Complaints) -> Option<PathBuf> {
+    let (text, at) = block.text(key, complaints)?;
+    Some(from_file(at, text))
+}
+
+fn from_file(at: &Place, text: &str) -> PathBuf {
+    let text = text.strip_prefix("./").unwrap_or(text);
+    let folder = if at.line == 0 { None } else { Path::new(at.file.as_ref()).parent() };
+    folder.map_or_else(|| text.into(), |folder| folder.join(text))
+}
+
+/// Reads `{ env = … }` or `{ file = … }`. A secret written in the file itself is refused, and its line not shown.
+pub(super) fn secret(node: &Node, key: &str, reading: &mut Reading<'_>) -> Option<Secret> {
+    let Value::Map(_) = &node.value else {
+        let problem = format!("`{key}` is a secret and must not be written out");
+        let advice = "write `{ env = \"NAME\" }` or `{ file = \"/path\" }`; if it was real, change it";
+        reading.complaints.add(&node.at.without_column(), problem, advice);
+        return None;
+    };
+    let block = Block::open(node, &format!("in `{key}`"), SECRET_KEYS, reading.complaints)?;
+    let variable = block.text("env", reading.complaints);
+    let file = block.text("file", reading.complaints);
+    match (variable, file) {
+        (Some((variable, _)), None) => {
+            let value = reading.environ.get(variable).map(Into::into);
+            Some(Secret::Env { variable: variable.to_owned(), value })
+        }
+        (None, Some((file, at))) => Some(Secret::File(from_file(at, file))),
+        (Some(_), Some(_)) => {
+            reading.complaints.add(block.at, format!("`{key}` has both `env` and `file`"), "keep one of them");
+            None
+        }
+        (None, None) => {
+            let advice = "write `{ env = \"NAME\" }` or `{ file = \"/path\" }`";
+            reading.complaints.add(block.at, format!("`{key}` does not say where the secret is"), advice);
+            None
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Every file of `tests/cases/config` is one `bascule.toml`, optionally files it includes and the environment, and what
+//! is said about them: the complaints, or what was understood.
+
+use std::fs;
+use std::path::Path;
+
+use bascule::config::{self, Environ, Loaded};
+use bascule::policy::Located;
+
+use crate::cases::{Case, check};
+
+fn outcome(case: &Case) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut environ = Vec::new();
+    for (name, bytes) in &case.files {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        if name == "environment" {
+            environ.extend(text.lines().map(|line| line.split_once('=').unwrap()).map(owned));
+            continue;
+        }
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let loaded = config::load(Some(&folder.path().join("bascule.toml")), &Environ::from_iter(environ));
+    let said = match loaded {
+        Ok(loaded) => format!("{:#?}\n", loaded.server),
+        Err(complaints) => excerpts(&complaints),
+    };
+    said.replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn excerpts(complaints: &[Located]) -> String {
+    let text = |complaint: &Located| fs::read_to_string(complaint.place.file.as_ref()).unwrap_or_default();
+    complaints.iter().map(|complaint| complaint.with_excerpt(&text(complaint)) + "\n").collect()
+}
+
+#[test]
+fn every_case_says_what_it_should() {
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config"), "expected", outcome);
+}
+
+fn parse(text: &str) -> Loaded {
+    config::parse("bascule.toml", text, &Environ::default()).unwrap()
+}
+
+#[test]
+fn the_reference_says_the_defaults_and_knows_every_key() {
+    let nothing = config::load(None, &Environ::default()).unwrap();
+    assert_eq!(parse(config::REFERENCE).server, nothing.server);
+
+    // What is commented out is right, too: uncommented, it is a whole configuration.
+    let whole: String = config::REFERENCE
+        .lines()
+        .filter(|line| !line.starts_with("# include"))
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest,
+            _ => line,
+        })
+        .map(|line| line.replace("url = \"embedded\"", "url = { env = \"DATABASE_URL\" }") + "\n")
+        .collect();
+    let server = parse(&whole).server;
+    assert_eq!((server.forges.len(), server.clusters.len()), (1, 1), "{whole}");
+    let platform = server.platform;
+    assert_eq!((platform.grants.len(), platform.floors.len(), platform.groups.len()), (1, 1, 1));
+    for keys in [
+        config::FILE_KEYS,
+        config::SERVER_KEYS,
+        config::DATABASE_KEYS,
+        config::AUDIT_KEYS,
+        config::SWEEP_KEYS,
+        config::FORGE_KEYS,
+        config::CLUSTER_KEYS,
+        config::GROUP_KEYS,
+        config::GRANT_KEYS,
+        config::KINDS_KEYS,
+        config::FLOOR_KEYS,
+    ] {
+        for key in keys.known {
+            let written = [format!("{key} = "), format!("[{key}]"), format!("[{key}.")];
+            assert!(written.iter().any(|written| config::REFERENCE.contains(written)), "`{key}` is in no line");
+        }
+    }
+}
+
+fn is_key(word: &str) -> bool {
+    word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+#[test]
+fn a_load_says_what_changed_and_no_secret() {
+    let old = parse(
+        "version = 1\nx-mine = \"hunter2\"\n[cluster.dev]\n[cluster.prod]\nkubeconfig = { env = \"A\" }\n[sweep]\npulls = \"1m\"\n",
+    );
+    let new = parse(
+        "version = 1\n[cluster.prod]\nkubeconfig = { file = \"/b\" }\n[sweep]\npulls = \"2m\"\n[server]\ntrusted_proxies = [\"::1\"]\n",
+    );
+    assert!(config::difference(Some(&old), &old).is_empty());
+    insta::assert_json_snapshot!(config::difference(Some(&old), &new), @r#"
+    {
+      "added": {
+        "cluster.prod.kubeconfig.file": "\"/b\"",
+        "server.trusted_proxies": "[\"::1\"]"
+      },
+      "removed": {
+        "cluster.dev": "{  }",
+        "cluster.prod.kubeconfig.env": "\"A\""
+      },
+      "changed": {
+        "sweep.pulls": [
+          "\"1m\"",
+          "\"2m\""
+        ]
+      }
+    }
+    "#);
+}
+
+#[test]
+fn what_is_not_there_is_named_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bascule.toml");
+    fs::write(folder.path().join("empty"), "\n").unwrap();
+    fs::write(folder.path().join("good"), "x\n").unwrap();
+    fs::write(
+        &path,
+        r#"version = 1
+[database]
+url = { env = "DATABASE_URL" }
+[forge.work]
+kind = "forgejo"
+url = "https://git.example.com"
+webhook_secrets = [{ file = "good" }, { file = "empty" }]
+token = { file = "gone" }
+"#,
+    )
+    .unwrap();
+    let missing = |environ: Environ| {
+        let said = config::load(Some(&path), &environ).unwrap().secrets_missing().join("\n");
+        said.replace(&format!("{}/", folder.path().display()), "")
+    };
+    insta::assert_snapshot!(missing(Environ::default()), @"
+    database.url: environment variable `DATABASE_URL` is not set
+    forge.work.token: file `gone` cannot be read
+    forge.work.webhook_secrets: file `empty` is empty
+    ");
+    insta::assert_snapshot!(missing(Environ::from_iter([("DATABASE_URL", "postgres://x")])), @"
+    forge.work.token: file `gone` cannot be read
+    forge.work.webhook_secrets: file `empty` is empty
+    ");
+}
