@@ -14,8 +14,10 @@ pub mod sets;
 
 pub mod approvals;
 pub mod deliveries;
+pub mod deployments;
 pub mod environments;
 pub mod holds;
+pub mod inventory;
 pub mod previews;
 pub mod pulls;
 pub mod pushes;

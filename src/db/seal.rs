@@ -13,7 +13,11 @@ pub fn derive(server_key: &[u8; 32], purpose: &str) -> [u8; 32] {
 }
 
 /// Opens and closes sealed content.
-pub struct Seal(LessSafeKey);
+pub struct Seal {
+    cipher: LessSafeKey,
+    /// Nonces lie open beside what they seal: without a key, one would confirm a guess of a Secret.
+    nonces: [u8; 32],
+}
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,17 +36,21 @@ impl Seal {
     /// The seal of an installation.
     pub fn new(server_key: &[u8; 32]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, &derive(server_key, "bascule stored objects 1"));
-        Self(LessSafeKey::new(key.expect("the derived key is 32 bytes, as AES-256 wants")))
+        let cipher = LessSafeKey::new(key.expect("the derived key is 32 bytes, as AES-256 wants"));
+        Self { cipher, nonces: derive(server_key, "bascule stored objects 1 nonces") }
     }
 
     /// Closes content. `name` is what it is stored under: content moved to another name does not open. The nonce comes
-    /// first; it is derived from name and content, which are as unique as the content's hash.
+    /// first; it is derived from name and content under a key, and so as unique as they are.
     pub fn close(&self, name: &[u8], content: &[u8]) -> Vec<u8> {
-        let digest = sha2::Digest::chain_update(<Sha256 as sha2::Digest>::new_with_prefix(name), content);
-        let digest: [u8; 32] = sha2::Digest::finalize(digest).into();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.nonces).expect("HMAC takes a key of any length");
+        mac.update(&(name.len() as u64).to_be_bytes());
+        mac.update(name);
+        mac.update(content);
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
         let nonce: [u8; NONCE_LEN] = digest[..NONCE_LEN].try_into().expect("a digest is longer than a nonce");
         let mut sealed = content.to_vec();
-        self.0
+        self.cipher
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name), &mut sealed)
             .expect("an object is far below the 64 GiB that GCM takes");
         [&nonce[..], &sealed].concat()
@@ -56,7 +64,7 @@ impl Seal {
         let (nonce, content) = sealed.split_at_checked(NONCE_LEN).ok_or(Unopened)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unopened)?;
         let mut content = content.to_vec();
-        let opened = self.0.open_in_place(nonce, Aad::from(name), &mut content).map_err(|_| Unopened)?;
+        let opened = self.cipher.open_in_place(nonce, Aad::from(name), &mut content).map_err(|_| Unopened)?;
         Ok(opened.to_vec())
     }
 }

@@ -1,0 +1,219 @@
+//! Deployments: one sync to a covered commit each, numbered per environment.
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::environments::At;
+use crate::ids::{ChangeDigest, CommitId, SetDigest, TraceId};
+use crate::sync::{Outcome, State};
+
+/// What is known of a deployment when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDeployment {
+    /// Its id.
+    pub id: Uuid,
+    /// Our number of its environment.
+    pub environment: i64,
+    /// Its number there, from [`super::environments::move_position`].
+    pub number: i64,
+    /// Where it goes.
+    pub to: At,
+    /// Where the environment was; `None` is the first.
+    pub from: Option<At>,
+    /// What was consented to.
+    pub change: ChangeDigest,
+    /// The pull requests whose changes it carries.
+    pub pulls: Vec<i64>,
+    /// The approvals it used up.
+    pub approvals: Vec<Uuid>,
+    /// The trace it belongs to.
+    pub trace: TraceId,
+    /// Of the job that starts it.
+    pub fence: i64,
+}
+
+/// A stored deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// What was known when it started.
+    pub new: NewDeployment,
+    /// `None` while it runs.
+    pub ended: Option<Ended>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When everything was sent.
+    pub applied_at: Option<Timestamp>,
+}
+
+/// How and when a deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// `healthy`, `failed`, `conflict` or `superseded`.
+    pub state: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+macro_rules! deployment {
+    ($row:expr) => {{
+        let row = $row;
+        let bad = || sqlx::Error::Decode("a stored deployment holds a digest or commit that is none".into());
+        let commit = |text: String| text.parse::<CommitId>().map_err(|_| bad());
+        let from = match (row.from_commit, row.from_set) {
+            (Some(from), Some(set)) => {
+                Some(At { commit: commit(from)?, set: SetDigest::from_bytes(&set).ok_or_else(bad)? })
+            }
+            _ => None,
+        };
+        let ended = row.finished_at.map(|at| Ended {
+            state: row.state,
+            outcome: row.outcome.map(|Json(outcome)| outcome).unwrap_or_default(),
+            at: at.to_jiff(),
+        });
+        Ok::<_, sqlx::Error>(Deployment {
+            new: NewDeployment {
+                id: row.id,
+                environment: row.environment_id,
+                number: row.number,
+                to: At {
+                    commit: commit(row.commit_sha)?,
+                    set: SetDigest::from_bytes(&row.set_digest).ok_or_else(bad)?,
+                },
+                from,
+                change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
+                pulls: row.pulls.0,
+                approvals: row.approvals.0,
+                trace: TraceId(row.trace),
+                fence: row.fence,
+            },
+            ended,
+            started_at: row.started_at.to_jiff(),
+            applied_at: row.applied_at.map(|at| at.to_jiff()),
+        })
+    }};
+}
+
+/// Stores a deployment as running, in the transaction that moves the position. At most one of an environment runs
+/// (`deployment_one_running`).
+///
+/// # Errors
+/// The database's own.
+pub async fn start(conn: &mut PgConnection, new: &NewDeployment) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO deployment (id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+             pulls, approvals, state, trace, fence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12)",
+        new.id,
+        new.environment,
+        new.number,
+        new.to.commit.as_str(),
+        new.to.set.as_bytes() as &[u8],
+        new.from.as_ref().map(|from| from.commit.as_str()),
+        new.from.as_ref().map(|from| from.set.as_bytes() as &[u8]),
+        new.change.as_bytes() as &[u8],
+        Json(&new.pulls) as _,
+        Json(&new.approvals) as _,
+        new.trace.0,
+        new.fence
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The deployment of an environment that runs, taken over under this fence; `None` when none runs.
+///
+/// # Errors
+/// The database's own.
+pub async fn take_over(
+    conn: &mut PgConnection,
+    environment: i64,
+    fence: i64,
+) -> Result<Option<Deployment>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"UPDATE deployment SET fence = $2 WHERE environment_id = $1 AND state = 'running' AND fence <= $2
+           RETURNING id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", state,
+               outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at"#,
+        environment,
+        fence
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| deployment!(row)).transpose()
+}
+
+/// Says that everything was sent.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_applied(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE deployment SET applied_at = coalesce(applied_at, now()) WHERE id = $1", id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Ends a running deployment. `false` when it does not run any more.
+///
+/// # Errors
+/// The database's own.
+pub async fn finish(conn: &mut PgConnection, id: Uuid, state: State, outcome: &Outcome) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE deployment SET state = $2, outcome = $3, finished_at = now() WHERE id = $1 AND state = 'running'",
+        id,
+        state.as_str(),
+        Json(outcome) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The newest deployments of an environment, before this number when one is given.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(
+    conn: &mut PgConnection,
+    environment: i64,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Deployment>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", state,
+               outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
+           FROM deployment WHERE environment_id = $1 AND ($2::bigint IS NULL OR number < $2)
+           ORDER BY number DESC LIMIT $3"#,
+        environment,
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| deployment!(row)).collect()
+}
+
+/// The deployments that carry a pull request's change, newest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn of_pull(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Deployment>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT d.id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", d.state,
+               outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
+           FROM deployment d JOIN environment e ON e.id = d.environment_id
+           WHERE e.repository_id = $1 AND d.pulls @> to_jsonb($2::bigint) ORDER BY started_at DESC, d.id"#,
+        repository,
+        number
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| deployment!(row)).collect()
+}
