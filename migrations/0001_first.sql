@@ -145,6 +145,9 @@ CREATE TABLE preview (
     base_sha      text NOT NULL,
     merge_tree    text,                          -- null: conflict, nothing to compute
     page          jsonb NOT NULL,                -- preview::Page, redacted: what /previews/{id} shows
+    -- what was looked at: environment → change digest in hex, null for one it leaves as it is; absent: does not render
+    looks         jsonb NOT NULL,
+    shown_at      timestamptz,                   -- forge time of the comment write that first carried it
     trace         uuid NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now()
 );
@@ -162,8 +165,7 @@ CREATE TABLE shown_change (
     shown_as        text NOT NULL CONSTRAINT shown_as CHECK (shown_as IN ('pull', 'held')),
     deletions       bigint,                      -- the number an approval has to carry
     made            jsonb NOT NULL,              -- files the change comes from, and its size
-    shown_at        timestamptz,                 -- forge time of the comment write that first carried it; null: not yet posted
-    hidden_at       timestamptz                  -- forge time of the write that took it away
+    shown_at        timestamptz                  -- forge time of the comment write that first carried it; null: not yet posted
 );
 CREATE INDEX shown_of_environment ON shown_change (environment_id, change_digest);
 

@@ -1,53 +1,24 @@
-//! Approvals: added, voided, never changed and never taken back from being void.
+//! Approvals: added, voided, used up, never changed and never taken back from being void.
 
-use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::ids::{Account, ChangeDigest, CommitId, SetDigest};
+use super::previews::{read_shown_as, shown_as};
+use crate::consent::{Approval, ApprovalKey, Place, Recorded, State};
+use crate::ids::{Account, ChangeDigest, ObjectHash, SetDigest};
 use crate::policy::rules::ApprovalSource;
 
-/// A recorded approval.
+/// A stored approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
+pub struct Stored {
     /// Our id, named by the audit log.
     pub id: Uuid,
-    /// Our number of the repository.
-    pub repository: i64,
     /// Our number of the environment.
     pub environment: i64,
-    /// The pull request, or the issue of ours.
-    pub number: i64,
-    /// The branch it was for.
-    pub base_branch: String,
-    /// The head that was reviewed.
-    pub reviewed_head: CommitId,
-    /// The set the change begins from; `None` is the empty set.
-    pub base_set: Option<SetDigest>,
-    /// The set it ends in.
-    pub head_set: SetDigest,
-    /// The change consented to.
-    pub change: ChangeDigest,
-    /// The preview it was shown in.
-    pub preview: i64,
-    /// Who.
-    pub person: Account,
-    /// How.
-    pub source: ApprovalSource,
-    /// The review's or the comment's number on the forge.
-    pub source_id: i64,
-    /// Of the rules in force when it was given.
-    pub policy: [u8; 32],
-    /// The exact number of deletions it carries, if any.
-    pub deletions: Option<i64>,
-    /// Why, for an owner's consent to a held change.
-    pub reason: Option<String>,
-    /// The forge's time.
-    pub given_at: Timestamp,
-    /// Why it is void, if it is.
-    pub void: Option<String>,
+    /// The approval, and what became of it.
+    pub recorded: Recorded,
 }
 
 fn source(text: &str) -> ApprovalSource {
@@ -61,33 +32,40 @@ fn source_word(source: ApprovalSource) -> &'static str {
     }
 }
 
-/// Records an approval. `false` when this review or comment already gave one for this environment: it gives at most one, ever.
+/// Records an approval. `false` when this review or comment already gave one for this environment: it gives at most
+/// one, ever.
 ///
 /// # Errors
 /// The database's own.
-pub async fn record(conn: &mut PgConnection, approval: &Approval) -> Result<bool, sqlx::Error> {
+pub async fn record(
+    conn: &mut PgConnection,
+    id: Uuid,
+    (repository, environment): (i64, i64),
+    approval: &Approval,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "INSERT INTO approval (id, repository_id, environment_id, pull_number, base_branch, reviewed_head, base_set, head_set,
-             change_digest, preview_id, person, source, source_id, policy_digest, deletions, reason, given_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        "INSERT INTO approval (id, repository_id, environment_id, pull_number, base_branch, reviewed_head, shown_as, base_set,
+             head_set, change_digest, preview_id, person, source, source_id, policy_digest, deletions, reason, given_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          ON CONFLICT ON CONSTRAINT approval_once DO NOTHING",
-        approval.id,
-        approval.repository,
-        approval.environment,
-        approval.number,
-        approval.base_branch,
-        approval.reviewed_head.as_str(),
-        approval.base_set.as_ref().map(|s| s.as_bytes() as &[u8]),
-        approval.head_set.as_bytes(),
+        id,
+        repository,
+        environment,
+        approval.place.number,
+        approval.place.base_branch,
+        approval.head.as_str(),
+        shown_as(approval.shown_as),
+        approval.old_set.as_ref().map(|s| s.as_bytes() as &[u8]),
+        approval.new_set.as_bytes(),
         approval.change.as_bytes(),
         approval.preview,
         Json(&approval.person) as _,
-        source_word(approval.source),
-        approval.source_id,
-        &approval.policy[..],
-        approval.deletions,
-        approval.reason,
-        approval.given_at.to_sqlx() as _,
+        source_word(approval.key.source),
+        approval.key.source_id,
+        approval.policy.as_bytes(),
+        approval.deletions.map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
+        approval.reason.as_ref().map(|reason| reason.replace('\0', "\u{fffd}")),
+        approval.at.to_sqlx() as _,
     )
     .execute(conn)
     .await?;
@@ -109,50 +87,72 @@ pub async fn void(conn: &mut PgConnection, id: Uuid, reason: &str) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
-/// Every approval given in a pull request or an issue of ours, void ones too, in the order they were recorded.
+/// Uses approvals up: a sync was started on them.
+///
+/// # Errors
+/// The database's own; one already used up violates the primary key, and the sync does not start.
+pub async fn use_up(conn: &mut PgConnection, ids: &[Uuid], deployment: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO approval_use (approval_id, deployment_id) SELECT unnest($1::uuid[]), $2",
+        ids,
+        deployment
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Every approval given in a pull request or an issue of ours, void and used ones too, in the order they were recorded.
 ///
 /// # Errors
 /// The database's own.
-pub async fn given_in(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Approval>, sqlx::Error> {
+pub async fn given_in(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Stored>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT a.id, environment_id, pull_number, base_branch, reviewed_head, base_set, head_set, change_digest, preview_id,
-               person AS "person: Json<Account>", source, source_id, policy_digest, deletions, a.reason, given_at,
-               v.reason AS "void?"
-           FROM approval a LEFT JOIN approval_void v ON v.approval_id = a.id
-           WHERE repository_id = $1 AND pull_number = $2 ORDER BY a.recorded_at, a.id"#,
+        r#"SELECT a.id, environment_id, e.name, pull_number, base_branch, reviewed_head, shown_as, base_set, head_set,
+               change_digest, preview_id, person AS "person: Json<Account>", source, source_id, policy_digest, deletions,
+               a.reason, given_at, v.reason AS "void?", u.deployment_id AS "used?"
+           FROM approval a JOIN environment e ON e.id = a.environment_id
+               LEFT JOIN approval_void v ON v.approval_id = a.id LEFT JOIN approval_use u ON u.approval_id = a.id
+           WHERE a.repository_id = $1 AND pull_number = $2 ORDER BY a.recorded_at, a.id"#,
         repository,
         number
     )
     .fetch_all(conn)
     .await?;
-    let bad = || sqlx::Error::Decode("a stored digest is not 32 bytes".into());
+    let bad = || sqlx::Error::Decode("a stored digest, commit or name is not one".into());
     rows.into_iter()
         .map(|row| {
-            Ok(Approval {
-                id: row.id,
-                repository,
-                environment: row.environment_id,
-                number: row.pull_number,
-                base_branch: row.base_branch,
-                reviewed_head: row.reviewed_head.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                base_set: row.base_set.map(|b| SetDigest::from_bytes(&b).ok_or_else(bad)).transpose()?,
-                head_set: SetDigest::from_bytes(&row.head_set).ok_or_else(bad)?,
+            let key = ApprovalKey {
+                environment: row.name.parse().map_err(|_| bad())?,
+                source: source(&row.source),
+                source_id: row.source_id,
+            };
+            let approval = Approval {
+                key,
+                place: Place { number: row.pull_number, base_branch: row.base_branch },
+                head: row.reviewed_head.parse().map_err(|_| bad())?,
+                shown_as: read_shown_as(&row.shown_as),
+                old_set: row.base_set.map(|b| SetDigest::from_bytes(&b).ok_or_else(bad)).transpose()?,
+                new_set: SetDigest::from_bytes(&row.head_set).ok_or_else(bad)?,
                 change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
                 preview: row.preview_id,
                 person: row.person.0,
-                source: source(&row.source),
-                source_id: row.source_id,
-                policy: row.policy_digest.try_into().map_err(|_| bad())?,
-                deletions: row.deletions,
+                policy: ObjectHash::from_bytes(&row.policy_digest).ok_or_else(bad)?,
+                deletions: row.deletions.and_then(|number| u64::try_from(number).ok()),
                 reason: row.reason,
-                given_at: row.given_at.to_jiff(),
-                void: row.void,
-            })
+                at: row.given_at.to_jiff(),
+            };
+            let state = match (row.void, row.used) {
+                (Some(reason), _) => State::Void(reason),
+                (None, Some(_)) => State::UsedUp,
+                (None, None) => State::Stands,
+            };
+            Ok(Stored { id: row.id, environment: row.environment_id, recorded: Recorded { approval, state } })
         })
         .collect()
 }
 
-/// Whether a command was already carried out or answered.
+/// Which of these comments' commands were already carried out or answered.
 ///
 /// # Errors
 /// The database's own.

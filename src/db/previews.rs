@@ -6,8 +6,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::consent::Change;
-use crate::ids::{ChangeDigest, CommitId, SetDigest, TraceId};
+use std::collections::BTreeMap;
+
+use crate::consent::{Change, Shown, ShownAs, Size};
+use crate::ids::{ChangeDigest, CommitId, EnvironmentName, SetDigest, TraceId};
 
 /// A preview to be stored.
 #[derive(Debug, Clone)]
@@ -24,9 +26,14 @@ pub struct NewPreview<'a> {
     pub merge_tree: Option<&'a CommitId>,
     /// The page, already redacted.
     pub page: &'a Value,
+    /// What was looked at: each environment that renders, with its change if there is one.
+    pub looks: &'a Looks,
     /// From delivery to sync.
     pub trace: TraceId,
 }
+
+/// Environments that render at a head → what it changes of them, if anything.
+pub type Looks = BTreeMap<EnvironmentName, Option<ChangeDigest>>;
 
 /// Stores a preview and gives its number, the one of `/previews/{id}`.
 ///
@@ -34,14 +41,15 @@ pub struct NewPreview<'a> {
 /// The database's own.
 pub async fn insert(conn: &mut PgConnection, preview: &NewPreview<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
-        "INSERT INTO preview (repository_id, pull_number, head_sha, base_sha, merge_tree, page, trace)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+        "INSERT INTO preview (repository_id, pull_number, head_sha, base_sha, merge_tree, page, looks, trace)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
         preview.repository,
         preview.number,
         preview.head.as_str(),
         preview.base.as_str(),
         preview.merge_tree.map(CommitId::as_str),
         preview.page,
+        Json(preview.looks) as _,
         preview.trace.0
     )
     .fetch_one(conn)
@@ -57,23 +65,50 @@ pub async fn set_page(conn: &mut PgConnection, id: i64, page: &Value) -> Result<
     Ok(())
 }
 
-/// The newest preview of a pull request: its number, head, base and merge result.
+/// A stored preview.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    /// The number of `/previews/{id}`.
+    pub id: i64,
+    /// What was previewed.
+    pub head: CommitId,
+    /// The page as last stored.
+    pub page: Value,
+    /// What was looked at.
+    pub looks: Looks,
+    /// The forge's time of the write that first carried it; `None`: not posted yet.
+    pub shown_at: Option<Timestamp>,
+}
+
+/// Every preview of a pull request (or an issue of ours), oldest first.
 ///
 /// # Errors
 /// The database's own.
-pub async fn newest(
-    conn: &mut PgConnection,
-    repository: i64,
-    number: i64,
-) -> Result<Option<(i64, String, String, Option<String>)>, sqlx::Error> {
-    let row = sqlx::query!(
-        "SELECT id, head_sha, base_sha, merge_tree FROM preview WHERE repository_id = $1 AND pull_number = $2 ORDER BY id DESC LIMIT 1",
+pub async fn of(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Preview>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, head_sha, page, looks AS "looks: Json<Looks>", shown_at FROM preview
+           WHERE repository_id = $1 AND pull_number = $2 ORDER BY id"#,
         repository,
         number
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(|row| (row.id, row.head_sha, row.base_sha, row.merge_tree)))
+    let parse = |sha: String| sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)));
+    rows.into_iter()
+        .map(|row| {
+            let shown_at = row.shown_at.map(jiff_sqlx::Timestamp::to_jiff);
+            Ok(Preview { id: row.id, head: parse(row.head_sha)?, page: row.page, looks: row.looks.0, shown_at })
+        })
+        .collect()
+}
+
+/// The page of one preview, and the repository it is of.
+///
+/// # Errors
+/// The database's own.
+pub async fn page(conn: &mut PgConnection, id: i64) -> Result<Option<(i64, Value)>, sqlx::Error> {
+    let row = sqlx::query!("SELECT repository_id, page FROM preview WHERE id = $1", id).fetch_optional(conn).await?;
+    Ok(row.map(|row| (row.repository_id, row.page)))
 }
 
 /// A change of one environment that is, was or is about to be shown.
@@ -81,115 +116,107 @@ pub async fn newest(
 pub struct ShownChange {
     /// Our number.
     pub id: i64,
-    /// Of which preview.
-    pub preview: i64,
-    /// Of which environment.
+    /// Our number of the environment.
     pub environment: i64,
-    /// The set it begins from; `None` is the empty set.
-    pub base_set: Option<SetDigest>,
-    /// The set it ends in.
-    pub head_set: SetDigest,
-    /// Its digest.
-    pub digest: ChangeDigest,
+    /// As consent sees it.
+    pub shown: Shown,
     /// The change itself.
     pub change: Change,
-    /// For which head of the pull request.
-    pub head: CommitId,
-    /// The forge's time of the write that first carried it; `None`: not posted yet.
-    pub shown_at: Option<Timestamp>,
-    /// The forge's time of the write that took it away; `None`: still shown.
-    pub hidden_at: Option<Timestamp>,
+    /// Changed files it comes from that the render reads, or read before.
+    pub files: std::collections::BTreeSet<String>,
+    /// How much it alters.
+    pub size: Size,
 }
 
 /// Stores that a change is about to be shown, and gives its number.
 ///
 /// # Errors
 /// The database's own.
-pub async fn about_to_show(
-    conn: &mut PgConnection,
-    preview: i64,
-    environment: i64,
-    sets: (Option<&SetDigest>, &SetDigest),
-    change: (&Change, &ChangeDigest),
-    head: &CommitId,
-) -> Result<i64, sqlx::Error> {
+pub async fn about_to_show(conn: &mut PgConnection, change: &ShownChange) -> Result<i64, sqlx::Error> {
+    let shown = &change.shown;
     sqlx::query_scalar!(
-        "INSERT INTO shown_change (preview_id, environment_id, base_set, head_set, change_digest, change, head_sha)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-        preview,
-        environment,
-        sets.0.map(|s| s.as_bytes() as &[u8]),
-        sets.1.as_bytes(),
-        change.1.as_bytes(),
-        Json(change.0) as _,
-        head.as_str()
+        "INSERT INTO shown_change (preview_id, environment_id, base_set, head_set, change_digest, change, head_sha, shown_as,
+             deletions, made)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
+        shown.preview,
+        change.environment,
+        shown.old_set.as_ref().map(|s| s.as_bytes() as &[u8]),
+        shown.new_set.as_bytes(),
+        shown.change.as_bytes(),
+        Json(&change.change) as _,
+        shown.head.as_str(),
+        shown_as(shown.shown_as),
+        shown.deletions.map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
+        Json((&change.files, change.size.files, change.size.lines, change.size.objects)) as _,
     )
     .fetch_one(conn)
     .await
 }
 
-/// Says that the comment now shows these changes, since this write, and no others of the pull request.
+/// The word stored for whose change was shown.
+pub(super) fn shown_as(shown_as: ShownAs) -> &'static str {
+    match shown_as {
+        ShownAs::Pull => "pull",
+        ShownAs::Held => "held",
+    }
+}
+
+/// And back.
+pub(super) fn read_shown_as(text: &str) -> ShownAs {
+    if text == "held" { ShownAs::Held } else { ShownAs::Pull }
+}
+
+/// Says that our comment carries this preview, since this write of it.
 ///
 /// # Errors
 /// The database's own.
-pub async fn now_shown(
-    conn: &mut PgConnection,
-    repository: i64,
-    number: i64,
-    ids: &[i64],
-    at: Timestamp,
-) -> Result<(), sqlx::Error> {
+pub async fn now_shown(conn: &mut PgConnection, preview: i64, at: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE shown_change SET shown_at = $2 WHERE id = ANY($1) AND shown_at IS NULL",
-        ids,
+        "UPDATE shown_change SET shown_at = $2 WHERE preview_id = $1 AND shown_at IS NULL",
+        preview,
         at.to_sqlx() as _
     )
     .execute(&mut *conn)
     .await?;
-    sqlx::query!(
-        "UPDATE shown_change s SET hidden_at = $4 FROM preview p
-         WHERE p.id = s.preview_id AND p.repository_id = $1 AND p.pull_number = $2 AND s.id <> ALL($3)
-           AND s.shown_at IS NOT NULL AND s.hidden_at IS NULL",
-        repository,
-        number,
-        ids,
-        at.to_sqlx() as _
-    )
-    .execute(conn)
-    .await?;
+    sqlx::query!("UPDATE preview SET shown_at = $2 WHERE id = $1 AND shown_at IS NULL", preview, at.to_sqlx() as _)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// Every change ever shown in a pull request, oldest first.
+/// Every change ever shown in a pull request or an issue of ours, oldest first.
 ///
 /// # Errors
 /// The database's own.
 pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<ShownChange>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT s.id, s.preview_id, s.environment_id, s.base_set, s.head_set, s.change_digest, s.change AS "change: Json<Change>",
-               s.head_sha, s.shown_at, s.hidden_at
-           FROM shown_change s JOIN preview p ON p.id = s.preview_id
+        r#"SELECT s.id, s.preview_id, s.environment_id, e.name, s.base_set, s.head_set, s.change_digest,
+               s.change AS "change: Json<Change>", s.head_sha, s.shown_as, s.deletions,
+               s.made AS "made: Json<(std::collections::BTreeSet<String>, u64, u64, u64)>", s.shown_at
+           FROM shown_change s JOIN preview p ON p.id = s.preview_id JOIN environment e ON e.id = s.environment_id
            WHERE p.repository_id = $1 AND p.pull_number = $2 ORDER BY s.id"#,
         repository,
         number
     )
     .fetch_all(conn)
     .await?;
-    let bad = || sqlx::Error::Decode("a stored digest is not 32 bytes".into());
+    let bad = || sqlx::Error::Decode("a stored digest, commit or name is not one".into());
     rows.into_iter()
         .map(|row| {
-            Ok(ShownChange {
-                id: row.id,
+            let (files, changed_files, lines, objects) = row.made.0;
+            let shown = Shown {
+                environment: row.name.parse().map_err(|_| bad())?,
+                shown_as: read_shown_as(&row.shown_as),
                 preview: row.preview_id,
-                environment: row.environment_id,
-                base_set: row.base_set.map(|b| SetDigest::from_bytes(&b).ok_or_else(bad)).transpose()?,
-                head_set: SetDigest::from_bytes(&row.head_set).ok_or_else(bad)?,
-                digest: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
-                change: row.change.0,
-                head: row.head_sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                shown_at: row.shown_at.map(jiff_sqlx::Timestamp::to_jiff),
-                hidden_at: row.hidden_at.map(jiff_sqlx::Timestamp::to_jiff),
-            })
+                head: row.head_sha.parse().map_err(|_| bad())?,
+                old_set: row.base_set.map(|b| SetDigest::from_bytes(&b).ok_or_else(bad)).transpose()?,
+                new_set: SetDigest::from_bytes(&row.head_set).ok_or_else(bad)?,
+                change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
+                deletions: row.deletions.and_then(|number| u64::try_from(number).ok()),
+                from: row.shown_at.map(jiff_sqlx::Timestamp::to_jiff),
+            };
+            let size = Size { files: changed_files, lines, objects };
+            Ok(ShownChange { id: row.id, environment: row.environment_id, shown, change: row.change.0, files, size })
         })
         .collect()
 }
