@@ -15,5 +15,6 @@ pub mod jobs;
 pub mod manifest;
 pub mod policy;
 pub mod queue;
+pub mod render;
 pub mod sync;
 pub mod webhook;

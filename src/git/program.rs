@@ -276,9 +276,9 @@ async fn read_bounded(
 async fn read_tail(from: Option<impl AsyncRead + Unpin>) -> Result<String, GitError> {
     const KEEP: usize = 16 << 10;
     let mut tail = Vec::new();
-    let mut chunk = [0_u8; 4096];
+    let mut chunk = vec![0_u8; 4096];
     if let Some(mut from) = from {
-        while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        while let Ok(read @ 1..) = from.read(&mut chunk[..]).await {
             tail.extend_from_slice(chunk.get(..read).unwrap_or_default());
             if tail.len() > 2 * KEEP {
                 tail.drain(..tail.len() - KEEP);

@@ -1,0 +1,228 @@
+//! What a kustomization reads, followed by its own fields. What names something we never run or fetch is refused here,
+//! before kustomize sees it.
+//!
+//! A field that is not known here names files that are not in the box: kustomize then says which file it misses.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::RenderError;
+use super::closure::{KUSTOMIZATIONS, Reading};
+use super::files::{EntryKind, Files};
+use super::paths::{is_remote, join, within};
+use super::yaml::{documents, mapping, mappings, strings};
+
+/// How the files a kustomization names are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// As manifests.
+    Manifests,
+    /// As configuration of generators, transformers or validators: kustomize may run what they name.
+    Plugins,
+}
+
+struct Walk<'r, 'f, F> {
+    reading: &'r mut Reading<'f, F>,
+    /// Files to look at.
+    open: Vec<(String, Use)>,
+    /// Folders that were entered.
+    seen: BTreeSet<(String, Use)>,
+}
+
+pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, path: &str) -> Result<(), RenderError> {
+    let limit = reading.limits.kustomizations;
+    let mut walk = Walk { reading, open: Vec::new(), seen: BTreeSet::new() };
+    walk.enter(path, path, Use::Manifests).await?;
+    // Level by level, so that what is far away is fetched once a level.
+    while !walk.open.is_empty() {
+        let level = std::mem::take(&mut walk.open);
+        let files: Vec<String> = level.iter().map(|(file, _)| file.clone()).collect();
+        walk.reading.expect(&files).await?;
+        for (file, used) in level {
+            if walk.seen.len() > limit {
+                let what = "the number of kustomizations it is made of".to_owned();
+                return Err(RenderError::TooMuch { what, limit: limit.to_string() });
+            }
+            walk.kustomization(&file, used).await?;
+        }
+    }
+    Ok(())
+}
+
+impl<F: Files> Walk<'_, '_, F> {
+    /// Notes a folder with a kustomization.
+    async fn enter(&mut self, by: &str, folder: &str, used: Use) -> Result<(), RenderError> {
+        if !self.seen.insert((folder.to_owned(), used)) {
+            return Ok(());
+        }
+        let mut found = None;
+        for name in KUSTOMIZATIONS {
+            let path = within(folder, name);
+            match self.reading.entry(by, &path).await? {
+                Some(_) if found.is_some() => {
+                    return Err(RenderError::refused(folder, "it holds more than one kustomization file"));
+                }
+                Some(entry) if entry.kind == EntryKind::File => {
+                    self.reading.take(&path, entry.id)?;
+                    found = Some(path);
+                }
+                Some(_) | None => {}
+            }
+        }
+        match found {
+            Some(file) => {
+                self.open.push((file, used));
+                Ok(())
+            }
+            None => Err(RenderError::refused(
+                by,
+                format!("it names the folder `{folder}`, which has no kustomization file"),
+            )),
+        }
+    }
+
+    async fn kustomization(&mut self, file: &str, used: Use) -> Result<(), RenderError> {
+        let text = self.reading.content(file).await?;
+        let map = mapping(file, &text)?;
+        for key in ["helmCharts", "helmChartInflationGenerator", "helmGlobals"] {
+            if map.contains_key(key) {
+                let why =
+                    format!("`{key}` lets kustomize fetch and run charts: make the chart an environment of its own");
+                return Err(RenderError::refused(file, why));
+            }
+        }
+        for key in ["resources", "bases", "components"] {
+            for name in strings(&map, key) {
+                self.follow(file, key, name, used).await?;
+            }
+        }
+        for key in ["generators", "transformers", "validators"] {
+            for name in strings(&map, key) {
+                if name.contains('\n') {
+                    self.plugin(file, name.as_bytes()).await?;
+                } else {
+                    self.follow(file, key, name, Use::Plugins).await?;
+                }
+            }
+        }
+        for key in ["crds", "configurations"] {
+            for name in strings(&map, key) {
+                self.file(file, key, name).await?;
+            }
+        }
+        for name in strings(&map, "patchesStrategicMerge") {
+            if !name.contains('\n') {
+                self.file(file, "patchesStrategicMerge", name).await?;
+            }
+        }
+        for key in ["patches", "patchesJson6902", "replacements"] {
+            for one in mappings(&map, key) {
+                self.paths(file, one).await?;
+            }
+        }
+        if let Some(openapi) = map.get("openapi").and_then(Value::as_object) {
+            self.paths(file, openapi).await?;
+        }
+        for key in ["configMapGenerator", "secretGenerator"] {
+            for one in mappings(&map, key) {
+                self.sources(file, one).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name of a manifest, or of a folder with a kustomization.
+    async fn follow(&mut self, by: &str, key: &str, name: &str, used: Use) -> Result<(), RenderError> {
+        let path = local(by, key, name)?;
+        match self.reading.entry(by, &path).await? {
+            Some(entry) if entry.kind == EntryKind::Folder => self.enter(by, &path, used).await,
+            Some(entry) => {
+                self.reading.take(&path, entry.id)?;
+                if used == Use::Plugins {
+                    let text = self.reading.content(&path).await?;
+                    self.plugin_at(by, &path, &text).await?;
+                }
+                Ok(())
+            }
+            None => Err(RenderError::Missing { by: by.to_owned(), missing: path }),
+        }
+    }
+
+    async fn file(&mut self, by: &str, key: &str, name: &str) -> Result<(), RenderError> {
+        let path = local(by, key, name)?;
+        self.reading.file(by, &path).await
+    }
+
+    async fn paths(&mut self, by: &str, map: &Map<String, Value>) -> Result<(), RenderError> {
+        for key in ["path", "paths"] {
+            for name in strings(map, key) {
+                self.file(by, key, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `files: [name, key=name]`, `envs: [name]`, `env: name`.
+    async fn sources(&mut self, by: &str, map: &Map<String, Value>) -> Result<(), RenderError> {
+        for name in strings(map, "files") {
+            let name = name.split_once('=').map_or(name, |(_, name)| name);
+            self.file(by, "files", name).await?;
+        }
+        for key in ["envs", "env"] {
+            for name in strings(map, key) {
+                self.file(by, key, name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn plugin(&mut self, by: &str, text: &[u8]) -> Result<(), RenderError> {
+        self.plugin_at(by, by, text).await
+    }
+
+    /// Configuration of a generator, transformer or validator: only kustomize's own are run. Their files are relative
+    /// to the kustomization.
+    async fn plugin_at(&mut self, by: &str, file: &str, text: &[u8]) -> Result<(), RenderError> {
+        for document in documents(file, text)? {
+            let Value::Object(map) = document else { continue };
+            let kind = map.get("kind").and_then(Value::as_str).unwrap_or("?");
+            let annotations =
+                map.get("metadata").and_then(|metadata| metadata.get("annotations")).and_then(Value::as_object);
+            let function = annotations.is_some_and(|all| {
+                all.keys().any(|key| key == "config.kubernetes.io/function" || key == "config.k8s.io/function")
+            });
+            if function {
+                return Err(RenderError::refused(file, format!("`{kind}` is a KRM function: functions are never run")));
+            }
+            if map.get("apiVersion").and_then(Value::as_str) != Some("builtin") {
+                return Err(RenderError::refused(file, format!("`{kind}` is a plugin: only kustomize's own are run")));
+            }
+            if kind == "HelmChartInflationGenerator" {
+                let why = "it lets kustomize fetch and run charts: make the chart an environment of its own";
+                return Err(RenderError::refused(file, why));
+            }
+            self.paths(by, &map).await?;
+            self.sources(by, &map).await?;
+            for key in ["patches", "replacements"] {
+                for one in mappings(&map, key) {
+                    self.paths(by, one).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path from the root of what a kustomization names.
+fn local(by: &str, key: &str, name: &str) -> Result<String, RenderError> {
+    let printable: String = name.chars().take(120).flat_map(char::escape_debug).collect();
+    if is_remote(name) {
+        let why = format!(
+            "`{key}: {printable}` is on another machine: nothing is fetched while rendering, copy it into the repository"
+        );
+        return Err(RenderError::refused(by, why));
+    }
+    join(super::paths::folder_of(by), name)
+        .ok_or_else(|| RenderError::refused(by, format!("`{key}: {printable}` is outside the repository")))
+}

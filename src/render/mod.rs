@@ -1,0 +1,38 @@
+//! Rendering: from a folder of a repository to the manifests it gives, in a box.
+//!
+//! ```text
+//! Files ──closure──▶ Closure (what would be read, and its hash) ──render──▶ Rendered (documents)
+//!                    refusals happen here, before anything runs     the box: walls.rs, sandbox.rs
+//! ```
+//!
+//! A renderer is given the files its [`Closure`] names, written to an empty folder, and nothing else of the repository:
+//! what is not there cannot be read. So what a render read is known before it runs, the same content needs no second
+//! render, and a file that is not in the closure changes nothing.
+//!
+//! Which renderer: a kustomization file makes it kustomize, a `Chart.yaml` helm, anything else plain YAML and JSON.
+//!
+//! Deliberately absent: fetching anything. Remote bases and charts, plugins, KRM functions and symbolic links are
+//! refused by name. There is no fallback that runs a renderer on a checkout.
+
+mod archive;
+mod chart;
+mod closure;
+mod error;
+mod files;
+mod kustomize;
+mod limits;
+mod paths;
+mod plain;
+mod renderer;
+mod sandbox;
+mod tools;
+mod walls;
+mod yaml;
+
+pub use closure::{Closure, InputHash};
+pub use error::{Blame, RenderError};
+pub use files::{Entry, EntryKind, Files, FilesError};
+pub use limits::Limits;
+pub use renderer::{RenderInput, Rendered, Renderer};
+pub use tools::{Programs, Tool};
+pub use walls::{Wall, Walls};

@@ -1,0 +1,236 @@
+//! Renders what a closure names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::closure::{Closure, read_one, too_many_bytes};
+use super::sandbox::{Ran, Sandbox};
+use super::tools::{HELM, KUSTOMIZE, Tool, find};
+use super::{Files, Limits, Programs, RenderError, chart, closure};
+use crate::manifest::Dialect;
+use crate::policy::rules::{Environment, Helm};
+
+/// What is rendered, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderInput {
+    /// Folder, without leading or trailing slash; empty is the root.
+    pub path: String,
+    /// The environment's `helm:` block.
+    pub helm: Option<Helm>,
+    /// A chart's release name.
+    pub release: String,
+    /// A chart's release namespace.
+    pub namespace: String,
+}
+
+impl RenderInput {
+    /// What an environment renders.
+    pub fn of(environment: &Environment) -> Self {
+        let release = environment.helm.as_ref().and_then(|helm| helm.release.clone());
+        Self {
+            path: environment.path.clone(),
+            helm: environment.helm.clone(),
+            release: release.unwrap_or_else(|| environment.name.to_string()),
+            namespace: environment.target.namespace.clone(),
+        }
+    }
+
+    pub(super) fn values(&self) -> &[String] {
+        self.helm.as_ref().map(|helm| helm.values.as_slice()).unwrap_or_default()
+    }
+}
+
+/// What a render gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Texts to parse, each with the file it is from.
+    pub documents: Vec<(String, Vec<u8>)>,
+    /// How to read them.
+    pub dialect: Dialect,
+    /// File → content id: what was read.
+    pub reads: BTreeMap<String, String>,
+    /// Who rendered, with version.
+    pub renderer: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Renders folders. Holds the programs, the walls and the bounds; one for the whole process.
+#[derive(Debug)]
+pub struct Renderer {
+    helm: Result<Tool, String>,
+    kustomize: Result<Tool, String>,
+    limits: Limits,
+    scratch: PathBuf,
+    /// A renderer is bound by the processor: more of them than processors only take memory.
+    slots: Semaphore,
+    renders: AtomicU64,
+}
+
+impl Renderer {
+    /// Finds the programs and tries them behind walls. Boxes are made in `scratch`, which has to exist. A missing
+    /// program is an error only of what needs it.
+    pub async fn new(programs: &Programs, scratch: &Path, limits: Limits) -> Self {
+        let search = programs.search.as_ref();
+        let (helm, kustomize) = tokio::join!(
+            find(HELM, programs.helm.as_deref(), search, scratch, &limits),
+            find(KUSTOMIZE, programs.kustomize.as_deref(), search, scratch, &limits),
+        );
+        let slots = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let scratch = scratch.to_owned();
+        Self { helm, kustomize, limits, scratch, slots: Semaphore::new(slots), renders: AtomicU64::new(0) }
+    }
+
+    /// `helm`, or why there is none.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn helm(&self) -> Result<&Tool, &str> {
+        self.helm.as_ref().map_err(String::as_str)
+    }
+
+    /// `kustomize`, or why there is none.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn kustomize(&self) -> Result<&Tool, &str> {
+        self.kustomize.as_ref().map_err(String::as_str)
+    }
+
+    /// How many renders were run, plain ones included.
+    pub fn renders(&self) -> u64 {
+        self.renders.load(Ordering::Relaxed)
+    }
+
+    /// What a render would read, and the hash of everything it depends on. Refuses what is never rendered.
+    ///
+    /// # Errors
+    /// [`RenderError::Absent`] when there is no such folder; others as its `blame` says.
+    pub async fn closure<F: Files>(&self, files: &F, input: &RenderInput) -> Result<Closure, RenderError> {
+        closure::closure(files, input, &self.limits, |dialect| self.title(dialect)).await
+    }
+
+    /// Renders. `closure` has to be of the same files and input.
+    ///
+    /// # Errors
+    /// [`RenderError`]; [`RenderError::Empty`] when nothing comes out.
+    pub async fn render<F: Files>(
+        &self,
+        files: &F,
+        input: &RenderInput,
+        closure: &Closure,
+    ) -> Result<Rendered, RenderError> {
+        let renderer = self.title(closure.kind)?;
+        let contents = self.contents(files, closure).await?;
+        let _slot = self.slots.acquire().await.map_err(|_| RenderError::Machine("it is closed".to_owned()))?;
+        self.renders.fetch_add(1, Ordering::Relaxed);
+        let started = Instant::now();
+        let documents = match closure.kind {
+            Dialect::Plain => contents,
+            Dialect::Kustomize => {
+                let tool = self.tool(&self.kustomize)?;
+                let sandbox = self.fill(&contents)?;
+                let args = vec!["build".to_owned(), sandbox.inside(tool.level, &input.path)];
+                vec![(format!("{} (kustomize)", input.path), self.run(tool, &sandbox, &args).await?)]
+            }
+            Dialect::Helm => {
+                let tool = self.tool(&self.helm)?;
+                let sandbox = self.fill(&contents)?;
+                let args = self.helm_args(tool, &sandbox, input)?;
+                vec![(format!("{} (helm)", input.path), self.run(tool, &sandbox, &args).await?)]
+            }
+        };
+        if documents.iter().all(|(_, text)| is_blank(text)) {
+            return Err(RenderError::Empty { path: input.path.clone() });
+        }
+        let reads = closure.reads.clone();
+        Ok(Rendered { documents, dialect: closure.kind, reads, renderer, took: started.elapsed() })
+    }
+
+    fn title(&self, dialect: Dialect) -> Result<String, RenderError> {
+        match dialect {
+            Dialect::Plain => Ok("plain".to_owned()),
+            Dialect::Kustomize => self.tool(&self.kustomize).map(Tool::title),
+            Dialect::Helm => self.tool(&self.helm).map(Tool::title),
+        }
+    }
+
+    fn tool<'t>(&self, tool: &'t Result<Tool, String>) -> Result<&'t Tool, RenderError> {
+        tool.as_ref().map_err(|why| RenderError::NoProgram(why.clone()))
+    }
+
+    async fn contents<F: Files>(&self, files: &F, closure: &Closure) -> Result<Vec<(String, Vec<u8>)>, RenderError> {
+        let ids: Vec<String> = closure.reads.values().cloned().collect();
+        files.expect(&ids).await?;
+        let mut contents = Vec::with_capacity(ids.len());
+        let mut bytes = 0;
+        for (path, id) in &closure.reads {
+            let content = read_one(files, path, id, &self.limits).await?;
+            bytes += content.len() as u64;
+            if bytes > self.limits.bytes {
+                return Err(too_many_bytes(&self.limits));
+            }
+            contents.push((path.clone(), content));
+        }
+        Ok(contents)
+    }
+
+    fn fill(&self, contents: &[(String, Vec<u8>)]) -> Result<Sandbox, RenderError> {
+        let sandbox = Sandbox::new(&self.scratch)?;
+        contents.iter().try_for_each(|(path, content)| sandbox.put(path, content))?;
+        Ok(sandbox)
+    }
+
+    /// No cluster is asked (`lookup` is empty), no name resolved, no hook run. CRDs and hooks are part of the output.
+    fn helm_args(&self, tool: &Tool, sandbox: &Sandbox, input: &RenderInput) -> Result<Vec<String>, RenderError> {
+        let mut args = vec!["template".to_owned(), "--include-crds".to_owned()];
+        args.push(format!("--namespace={}", input.namespace));
+        for path in chart::values(input)? {
+            args.push(format!("--values={}", sandbox.inside(tool.level, &path)));
+        }
+        args.extend(["--".to_owned(), input.release.clone(), sandbox.inside(tool.level, &input.path)]);
+        Ok(args)
+    }
+
+    async fn run(&self, tool: &Tool, sandbox: &Sandbox, args: &[String]) -> Result<Vec<u8>, RenderError> {
+        let ran = sandbox.run(tool.level, (tool.name, &tool.path), args, &self.limits).await?;
+        if ran.ok { Ok(ran.out) } else { Err(self.failed(tool, sandbox, &ran)) }
+    }
+
+    fn failed(&self, tool: &Tool, sandbox: &Sandbox, ran: &Ran) -> RenderError {
+        let limit =
+            |what: &str, limit: String| RenderError::TooMuch { what: format!("{what} {} takes", tool.name), limit };
+        if ran.err.contains("out of memory") || ran.err.contains("cannot allocate memory") {
+            return limit("the memory", format!("{} MiB", self.limits.memory >> 20));
+        }
+        // How `unshare` reports that the kernel killed what it started.
+        if ran.err.contains("sigprocmask unblock failed") || ran.err.contains("SIGXCPU") || ran.err.trim() == "Killed" {
+            return limit("the processor time", format!("{} s", self.limits.cpu.as_secs()));
+        }
+        let root = sandbox.inside(tool.level, "");
+        let said = ran.err.replace(&format!("{root}/"), "").replace(&root, ".");
+        // From the error on: warnings come before it, advice for a terminal after.
+        let lines: Vec<&str> = said.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let from = lines.iter().position(|line| line.starts_with("Error")).unwrap_or(0);
+        let lines = lines.iter().skip(from).filter(|line| !line.starts_with("Use --debug flag")).take(12).copied();
+        let said: String = lines.collect::<Vec<_>>().join("\n").chars().take(1500).collect();
+        let said = said.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+        RenderError::Failed { renderer: tool.title(), said }
+    }
+}
+
+/// Nothing but comments, separators and space.
+fn is_blank(text: &[u8]) -> bool {
+    String::from_utf8_lossy(text)
+        .lines()
+        .map(str::trim)
+        .all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
+}
+
+#[cfg(test)]
+#[path = "renderer_tests.rs"]
+mod tests;

@@ -1,0 +1,253 @@
+//! The real programs, from `tools/.bin`.
+
+use std::time::Duration;
+
+use super::*;
+use crate::render::Wall;
+use crate::render::files::memory::Memory;
+use crate::render::walls::Level;
+
+fn programs() -> Programs {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/.bin");
+    Programs { helm: Some(tools.join("helm")), kustomize: Some(tools.join("kustomize")), search: None }
+}
+
+struct Box_ {
+    _scratch: tempfile::TempDir,
+    renderer: Renderer,
+}
+
+async fn renderer_within(limits: Limits) -> Box_ {
+    let scratch = tempfile::tempdir().unwrap();
+    let renderer = Renderer::new(&programs(), scratch.path(), limits).await;
+    Box_ { _scratch: scratch, renderer }
+}
+
+async fn renderer() -> Box_ {
+    renderer_within(Limits::default()).await
+}
+
+fn input(path: &str) -> RenderInput {
+    let words = |text: &str| text.to_owned();
+    RenderInput { path: words(path), helm: None, release: words("shop"), namespace: words("shop-ns") }
+}
+
+impl Box_ {
+    async fn render(&self, files: &Memory, input: &RenderInput) -> Result<String, RenderError> {
+        let closure = self.renderer.closure(files, input).await?;
+        let rendered = self.renderer.render(files, input, &closure).await?;
+        Ok(rendered.documents.into_iter().map(|(_, text)| String::from_utf8(text).unwrap()).collect())
+    }
+
+    async fn said(&self, files: &Memory, input: &RenderInput) -> String {
+        self.render(files, input).await.unwrap_or_else(|error| format!("{:?}: {error}", error.blame()))
+    }
+}
+
+const WEB: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\n";
+
+fn chart(template: &str) -> Memory {
+    Memory::new(&[("c/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 0.1.0"), ("c/templates/a.yaml", template)])
+}
+
+#[tokio::test]
+async fn kustomize_helm_and_plain_folders_render() {
+    let t = renderer().await;
+    let files = Memory::new(&[
+        ("base/kustomization.yaml", "resources: [web.yaml]"),
+        ("base/web.yaml", WEB),
+        ("env/kustomization.yaml", "namePrefix: x-\nresources: [../base]"),
+        ("plain/b.yaml", "b: 1\n"),
+        ("plain/a.yaml", "a: 1\n"),
+    ]);
+    insta::assert_snapshot!(t.said(&files, &input("env")).await, @r#"
+        apiVersion: v1
+        kind: ConfigMap
+        metadata:
+          name: x-web
+    "#);
+    assert_eq!(t.said(&files, &input("plain")).await, "a: 1\nb: 1\n");
+    let files = chart("x: {{ .Release.Name }}/{{ .Release.Namespace }}/{{ .Values.a }}")
+        .with("c/crds/x.yaml", "crd: 1")
+        .with("v.yaml", "a: v");
+    let helm = Some(Helm { release: None, values: vec!["/v.yaml".to_owned()] });
+    insta::assert_snapshot!(t.said(&files, &RenderInput { helm, ..input("c") }).await, @r#"
+        ---
+        # Source: shop/crds/x.yaml
+        crd: 1
+        ---
+        # Source: shop/templates/a.yaml
+        x: shop/shop-ns/v
+    "#);
+    assert_eq!(t.renderer.renders(), 3);
+}
+
+#[tokio::test]
+async fn the_same_content_has_the_same_hash_and_an_unread_file_changes_nothing() {
+    let t = renderer().await;
+    let files = chart("a: 1");
+    let before = t.renderer.closure(&files, &input("c")).await.unwrap();
+    let after = t.renderer.closure(&files.with("c/README.md", "new"), &input("c")).await.unwrap();
+    assert_eq!(before, after);
+    assert_eq!(t.renderer.renders(), 0, "finding out renders nothing");
+}
+
+#[tokio::test]
+async fn rendering_to_nothing_is_an_error() {
+    let t = renderer().await;
+    let kustomize = Memory::new(&[("k/kustomization.yaml", "resources: []")]);
+    let mut said = String::new();
+    for (files, path) in [
+        (chart("{{ if false }}a: 1{{ end }}"), "c"),
+        (kustomize, "k"),
+        (Memory::new(&[("p/a.yaml", "# x\n---\n")]), "p"),
+    ] {
+        said.push_str(&t.said(&files, &input(path)).await);
+        said.push('\n');
+    }
+    insta::assert_snapshot!(said, @r#"
+        Author: `c` renders to nothing
+        Author: `k` renders to nothing
+        Author: `p` renders to nothing
+    "#);
+}
+
+#[tokio::test]
+async fn errors_of_the_renderers_name_paths_of_the_repository() {
+    let t = renderer().await;
+    let cycle =
+        Memory::new(&[("a/kustomization.yaml", "resources: [../b]"), ("b/kustomization.yaml", "resources: [../a]")]);
+    let outside = Memory::new(&[("a/kustomization.yaml", "resources: [../x.yaml]"), ("x.yaml", WEB)]);
+    let mut said = String::new();
+    for (files, path) in
+        [(cycle, "a"), (outside, "a"), (chart("{{ fail \"no such size\" }}"), "c"), (chart("{{ .Values.a.b }}"), "c")]
+    {
+        said.push_str(&t.said(&files, &input(path)).await);
+        said.push('\n');
+    }
+    assert!(!said.contains("/tmp") && !said.contains("/files"), "{said}");
+    insta::assert_snapshot!(said, @r#"
+        Author: kustomize v5.8.2 failed: Error: accumulating resources: accumulation err='accumulating resources from '../b': 'b' must resolve to a file': recursed accumulation of path 'b': accumulating resources: accumulation err='accumulating resources from '../a': 'a' must resolve to a file': cycle detected: candidate root 'a' contains visited root 'a'
+        Author: kustomize v5.8.2 failed: Error: accumulating resources: accumulation err='accumulating resources from '../x.yaml': security; file 'x.yaml' is not in or below 'a'': must build at directory: 'x.yaml': file is not directory
+        Author: helm v4.3.1 failed: Error: execution error at (shop/templates/a.yaml:1:3): no such size
+        Author: helm v4.3.1 failed: Error: shop/templates/a.yaml:1:10
+          executing "shop/templates/a.yaml" at <.Values.a.b>:
+            nil pointer evaluating interface {}.b
+    "#);
+}
+
+#[tokio::test]
+async fn a_chart_sees_no_environment_no_cluster_no_names_and_no_other_file() {
+    let t = renderer().await;
+    let template = r#"a: {{ (lookup "v1" "Namespace" "" "") | toJson }}
+b: "{{ getHostByName "localhost" }}"
+c: "{{ .Files.Get "../../../etc/passwd" }}{{ .Files.Get "/etc/passwd" }}"
+d: {{ .Capabilities.APIVersions.Has "v1" }}"#;
+    insta::assert_snapshot!(t.said(&chart(template), &input("c")).await, @r#"
+        ---
+        # Source: shop/templates/a.yaml
+        a: {}
+        b: ""
+        c: ""
+        d: true
+    "#);
+    for gone in ["env", "expandenv"] {
+        let said = t.said(&chart(&format!("a: {{{{ {gone} \"HOME\" }}}}")), &input("c")).await;
+        assert!(said.contains(&format!("function \"{gone}\" not defined")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_takes_too_much_is_stopped_and_named() {
+    let small = Limits { cpu: Duration::from_secs(2), output: 1 << 20, memory: 256 << 20, ..Limits::default() };
+    let t = renderer_within(small).await;
+    let grow = "{{- $x := \"a\" }}{{- range until 40 }}{{ $x = print $x $x }}{{ end }}x: {{ $x }}";
+    let spin = "{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}";
+    let print = "{{ range until 200000 }}{{ . }}: aaaaaaaaaaaaaa\n{{ end }}";
+    let forever = "{{ define \"x\" }}{{ include \"x\" . }}{{ end }}{{ include \"x\" . }}";
+    let mut said = String::new();
+    for template in [grow, spin, print, forever] {
+        let line = t.said(&chart(template), &input("c")).await;
+        said.push_str(&line.chars().take(120).collect::<String>());
+        said.push('\n');
+    }
+    insta::assert_snapshot!(said, @r#"
+        Author: the memory helm takes is more than the limit of 256 MiB
+        Author: the processor time helm takes is more than the limit of 2 s
+        Author: what helm prints is more than the limit of 1 MiB
+        Author: helm v4.3.1 failed: Error: template: shop/templates/a.yaml:1:47: executing "shop/templates/a.yaml" at <include "
+    "#);
+}
+
+#[tokio::test]
+async fn the_walls_on_this_machine_are_reported_as_they_are() {
+    let t = renderer().await;
+    for tool in [t.renderer.helm().unwrap(), t.renderer.kustomize().unwrap()] {
+        assert_eq!(tool.walls().limits, Wall::Up, "{}", tool.title());
+        assert_eq!(tool.walls().network, Wall::Up, "{}: this machine allows it", tool.title());
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let none = Renderer::new(&Programs::default(), scratch.path(), Limits::default()).await;
+    insta::assert_snapshot!(none.helm().unwrap_err(), @"helm 3.14 or newer is needed, and is not on PATH");
+    let wrong = Programs { helm: Some("/bin/true".into()), kustomize: Some("/nonexistent".into()), search: None };
+    let wrong = Renderer::new(&wrong, scratch.path(), Limits::default()).await;
+    assert!(wrong.helm().unwrap_err().ends_with("/true does not tell its version"));
+    insta::assert_snapshot!(wrong.kustomize().unwrap_err(), @"/nonexistent: No such file or directory (os error 2)");
+}
+
+/// helm fetches what a schema names. The closure refuses such a schema; here it is put into the box all the same, so
+/// that only the wall is left. Without the wall the listener is called, so the test would notice if helm stopped asking.
+#[tokio::test]
+async fn a_chart_that_calls_out_reaches_nobody() {
+    let t = renderer().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let schema = format!(r#"{{"properties":{{"a":{{"$ref":"http://127.0.0.1:{port}/x.json"}}}}}}"#);
+    let files = chart("a: 1").with("c/values.schema.json", &schema);
+    let refused = t.said(&files, &input("c")).await;
+    assert!(refused.contains("nothing is fetched while rendering"), "{refused}");
+    assert_eq!(t.renderer.renders(), 0);
+
+    let tool = t.renderer.helm().unwrap().clone();
+    let walls = tool.level;
+    assert_ne!(walls, Level::Bare);
+    let called = |level: Level| {
+        let (t, tool, files, listener) = (&t, &tool, &files, &listener);
+        async move {
+            let sandbox = Sandbox::new(&t.renderer.scratch).unwrap();
+            files.0.iter().for_each(|(path, content)| sandbox.put(path, content).unwrap());
+            let args = ["template".to_owned(), "x".to_owned(), sandbox.inside(level, "c")];
+            let run = sandbox.run(level, (tool.name, &tool.path), &args, &t.renderer.limits);
+            // The listener answers nobody, so a caller would wait; that it called is all that is asked.
+            tokio::select! {
+                biased;
+                call = listener.accept() => call.is_ok(),
+                _ = run => false,
+            }
+        }
+    };
+    assert!(!called(walls).await, "behind the walls");
+    assert!(called(Level::Limited).await, "without them");
+}
+
+#[tokio::test]
+async fn a_sealed_box_holds_the_closure_and_nothing_else() {
+    let t = renderer().await;
+    let tool = t.renderer.kustomize().unwrap();
+    if tool.walls().files != Wall::Up {
+        assert!(!tool.level.is_sealed());
+        return;
+    }
+    // Given a link out of the box, as a compromised renderer could make one: there is nothing behind it.
+    let sandbox = Sandbox::new(&t.renderer.scratch).unwrap();
+    sandbox.put("k/kustomization.yaml", b"resources: [link.yaml]").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", t.renderer.scratch.join("link")).unwrap();
+    let inside =
+        std::fs::read_dir(&t.renderer.scratch).unwrap().flatten().find(|e| e.file_name() != "link").unwrap().path();
+    std::os::unix::fs::symlink("/etc/passwd", inside.join("files/k/link.yaml")).unwrap();
+    let args =
+        ["build".to_owned(), "--load-restrictor=LoadRestrictionsNone".to_owned(), sandbox.inside(tool.level, "k")];
+    let ran = sandbox.run(tool.level, (tool.name, &tool.path), &args, &Limits::default()).await.unwrap();
+    assert!(!ran.ok && !ran.err.contains("root:"), "{}", ran.err);
+    assert!(ran.err.contains("no such file"), "{}", ran.err);
+}
