@@ -186,7 +186,9 @@ impl Http {
         let call = Call { query: &query, ..call };
         let (headers, body) = self.send::<()>(Method::GET, &call, None).await?;
         let total = headers.get("x-total-count").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-        Ok((self.json(&call, &body)?, total))
+        // Go says `null` for a list that it never filled.
+        let found: Option<Vec<T>> = self.json(&call, &body)?;
+        Ok((found.unwrap_or_default(), total))
     }
 
     /// An error of this forge.

@@ -4,6 +4,9 @@
 mod cases;
 mod cluster;
 mod config;
+mod fake;
+mod forge;
+mod forge_contract;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;

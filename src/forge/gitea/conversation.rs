@@ -8,8 +8,8 @@ use crate::forge::facts::{Comment, CommitStatus, Issue, NewStatus, Reaction, Rep
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
-/// Contexts of statuses on one commit.
-const MOST_CONTEXTS: usize = 1_000;
+/// Statuses ever set on one commit.
+const MOST_STATUSES: usize = 1_000;
 
 impl Gitea {
     /// All comments of a pull request or issue, oldest first; the texts of reviews are not among them.
@@ -17,8 +17,9 @@ impl Gitea {
         let number = number.to_string();
         let path = self.path(at, &["issues", &number, "comments"]);
         // One answer with everything: this list has no pages.
-        let all: Vec<wire::CommentJson> = self.http.get(Call { name: "comments", path: &path, query: &[] }).await?;
-        Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
+        let all: Option<Vec<wire::CommentJson>> =
+            self.http.get(Call { name: "comments", path: &path, query: &[] }).await?;
+        Ok(all.into_iter().flatten().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 
     pub(crate) async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
@@ -103,18 +104,14 @@ impl Gitea {
         Ok(())
     }
 
-    /// The newest status of each context.
+    /// The newest status of each context, by context.
     pub(crate) async fn statuses(&self, at: &RepositoryAt, commit: &CommitId) -> Result<Vec<CommitStatus>> {
         let path = self.path(at, &["commits", commit.as_str(), "statuses"]);
-        let query = [("sort", "highestindex")];
-        let call = Call { name: "statuses", path: &path, query: &query };
-        let all: Vec<wire::StatusJson> = self.http.get_all(call, MOST_CONTEXTS).await?;
-        let mut newest: Vec<CommitStatus> = Vec::new();
-        for status in all.into_iter().map(|json| json.into_fact(&self.http.forge)) {
-            if newest.iter().all(|seen| seen.context != status.context) {
-                newest.push(status);
-            }
-        }
-        Ok(newest)
+        let call = Call { name: "statuses", path: &path, query: &[] };
+        let mut all: Vec<wire::StatusJson> = self.http.get_all(call, MOST_STATUSES).await?;
+        // Not by the API's own sorting, where 1.26 has "highest" and "least" the wrong way round.
+        all.sort_by(|a, b| a.context.cmp(&b.context).then(b.id.cmp(&a.id)));
+        all.dedup_by(|later, kept| later.context == kept.context);
+        Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 }

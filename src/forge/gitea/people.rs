@@ -42,13 +42,13 @@ impl Gitea {
     async fn is_in_writing_team(&self, at: &RepositoryAt, login: &str) -> Result<bool> {
         let path = self.path(at, &["teams"]);
         // One answer with everything: this list has no pages.
-        let teams: Vec<wire::TeamJson> =
+        let teams: Option<Vec<wire::TeamJson>> =
             match self.http.get(Call { name: "repository_teams", path: &path, query: &[] }).await {
                 // The repository belongs to a person: there are no teams.
                 Err(error) if error.status == Some(405) => return Ok(false),
                 teams => teams?,
             };
-        for team in teams {
+        for team in teams.into_iter().flatten() {
             let code = team.units_map.get("repo.code").unwrap_or(&team.permission);
             if role(code) >= Some(Role::Write) && self.is_member(team.id, login).await? {
                 return Ok(true);

@@ -231,7 +231,9 @@ impl IssueJson {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct StatusJson {
-    context: String,
+    /// Rises; two of one second are told apart by nothing else.
+    pub(super) id: i64,
+    pub(super) context: String,
     /// Gitea calls it `status` here and `state` when it is set.
     #[serde(alias = "state")]
     status: String,

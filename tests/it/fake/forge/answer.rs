@@ -1,0 +1,450 @@
+//! The server: API calls of our account, and `git fetch`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::{Response, StatusCode, header};
+use base64::Engine as _;
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+
+use super::git::Bare;
+use super::state::{Comment, Fault, Issue, Repository, Review, State, Status};
+use super::{TOKEN, World};
+
+/// One call, as the rest of this file wants it.
+struct Call {
+    method: String,
+    path: Vec<String>,
+    query: BTreeMap<String, String>,
+    body: Value,
+}
+
+/// An answer: a value, a list to page through (or whole, where the real one has no pages), or a refusal.
+enum Page {
+    One(StatusCode, Value),
+    List(Vec<Value>),
+    Whole(Vec<Value>),
+    Moved(String),
+    Refused(StatusCode, String),
+}
+
+const NOT_FOUND: Page = Page::Refused(StatusCode::NOT_FOUND, String::new());
+
+fn found(value: Value) -> Page {
+    Page::One(StatusCode::OK, value)
+}
+
+fn made(value: Value) -> Page {
+    Page::One(StatusCode::CREATED, value)
+}
+
+pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let path: Vec<String> = parts.uri.path().split('/').skip(1).map(decoded).collect();
+    let query = parts.uri.query().unwrap_or_default();
+    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let basic = base64::engine::general_purpose::STANDARD.decode(header("authorization").trim_start_matches("Basic "));
+    let is_ours = header("authorization") == format!("token {TOKEN}")
+        || basic.is_ok_and(|basic| String::from_utf8_lossy(&basic).ends_with(&format!(":{TOKEN}")));
+
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let ["api", "v1", rest @ ..] = &path[..] else {
+        let kind = header("content-type");
+        return git(&world, &parts.method, &path, query, is_ours, &kind, &header("git-protocol"), body).await;
+    };
+    let place = format!("/{}", rest.join("/"));
+    let fault = {
+        let mut state = world.state();
+        state.calls.push(format!("{} {place}", parts.method));
+        state.fault.clone().filter(|(part, _)| place.contains(part.as_str()))
+    };
+    if let Some((_, fault)) = fault {
+        return broken(fault).await;
+    }
+    if !is_ours {
+        return refusal(StatusCode::UNAUTHORIZED, "invalid username, password or token");
+    }
+    let call = Call {
+        method: parts.method.to_string(),
+        path: rest.iter().map(|part| (*part).to_owned()).collect(),
+        query: reqwest::Url::parse(&format!("http://x/?{query}")).unwrap().query_pairs().into_owned().collect(),
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    };
+    let (largest, asks_git) = {
+        let state = world.state();
+        (state.largest_page, needs_git(&state, &call))
+    };
+    let page = match asks_git {
+        None => api_call(&mut world.state(), &call),
+        Some((repository, base, head)) => {
+            let commits = Bare::at(world.folder.path(), repository).commits(&base, &head).await;
+            let state = world.state();
+            Page::List(commits.iter().map(|sha| state.commit_page(sha)).collect())
+        }
+    };
+    world.tell_all().await;
+    sent(page, &call, largest)
+}
+
+/// The one call whose answer only Git knows: the commits of a pull request.
+fn needs_git(state: &State, call: &Call) -> Option<(i64, String, String)> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let ["repos", owner, name, "pulls", number, "commits"] = path[..] else { return None };
+    let repository = by_name(state, &format!("{owner}/{name}"))?;
+    let pull = state.pull(repository.id, number.parse().ok()?)?;
+    Some((repository.id, pull.merge_base.clone(), format!("refs/pull/{number}/head")))
+}
+
+fn by_name<'a>(state: &'a State, name: &str) -> Option<&'a Repository> {
+    state.repositories.iter().find(|found| found.name == name && !found.is_deleted)
+}
+
+fn api_call(state: &mut State, call: &Call) -> Page {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    match (call.method.as_str(), &path[..]) {
+        ("GET", ["user"]) => found(state.user_page("bascule")),
+        ("GET", ["users", "search"]) => found(json!({ "ok": true, "data": search(state, &call.query) })),
+        ("GET", ["users", login]) => match state.users.iter().any(|user| user.login == *login) {
+            true => found(state.user_page(login)),
+            false => NOT_FOUND,
+        },
+        ("GET", ["orgs", organisation, "teams"]) => {
+            let teams = state.teams.iter().filter(|team| team.organisation == *organisation);
+            Page::List(teams.map(|team| state.team_page(team)).collect())
+        }
+        ("GET", ["teams", team, "members", login]) => {
+            match state.teams.iter().find(|found| found.id.to_string() == *team) {
+                Some(team) if team.members.iter().any(|member| member == login) => found(state.user_page(login)),
+                _ => NOT_FOUND,
+            }
+        }
+        ("GET", ["repositories", id]) => {
+            let page = state.repositories.iter().find(|found| found.id.to_string() == *id && !found.is_deleted);
+            page.map_or(NOT_FOUND, |repository| found(state.repository_page(repository)))
+        }
+        (_, ["repos", owner, name, rest @ ..]) => {
+            let full = format!("{owner}/{name}");
+            if let Some(repository) = by_name(state, &full).cloned() {
+                return repository_call(state, call, &repository, rest);
+            }
+            match state.moved.get(&full).map(|id| state.repository(*id)).filter(|to| !to.is_deleted) {
+                Some(to) => Page::Moved(format!("/api/v1/repos/{}/{}", to.name, rest.join("/"))),
+                None => NOT_FOUND,
+            }
+        }
+        _ => NOT_FOUND,
+    }
+}
+
+/// Finds people only: that is how a bot is known for one.
+fn search(state: &State, query: &BTreeMap<String, String>) -> Vec<Value> {
+    let people = state.users.iter().filter(|user| !user.is_bot && !user.is_organisation);
+    let wanted = people.filter(|user| match (query.get("uid"), query.get("q")) {
+        (Some(uid), _) => user.id.to_string() == *uid,
+        (None, Some(word)) => format!("{}@example.com", user.login).contains(&word.to_lowercase()),
+        (None, None) => true,
+    });
+    wanted.map(|user| state.user_page(&user.login)).collect()
+}
+
+fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str]) -> Page {
+    let text = |key: &str| call.body[key].as_str().unwrap_or_default().to_owned();
+    match (call.method.as_str(), rest) {
+        ("GET", []) => found(state.repository_page(at)),
+        ("GET", ["branches"]) => {
+            Page::List(at.branches.iter().map(|(name, tip)| state.branch_page(name, tip)).collect())
+        }
+        ("GET", ["branches", name @ ..]) => {
+            let name = name.join("/");
+            at.branches.get(&name).map_or(NOT_FOUND, |tip| found(state.branch_page(&name, tip)))
+        }
+        ("GET", ["activities", "feeds"]) => {
+            let mine = state.activities.iter().rev().filter(|activity| activity.repository == at.id);
+            Page::List(mine.map(|activity| state.activity_page(activity)).collect())
+        }
+        ("GET", ["git", "commits", sha]) if state.commits.contains_key(*sha) => found(state.commit_page(sha)),
+        ("GET", ["collaborators", login, "permission"]) => match state.users.iter().any(|user| user.login == *login) {
+            true => {
+                let right = state.told_right(at, login).word();
+                found(json!({ "permission": right, "role_name": right, "user": state.user_page(login) }))
+            }
+            false => NOT_FOUND,
+        },
+        ("GET", ["teams"]) => {
+            let owner = at.name.split_once('/').unwrap().0;
+            if !state.users.iter().any(|user| user.login == owner && user.is_organisation) {
+                return Page::Refused(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "repo is not owned by an organization".to_owned(),
+                );
+            }
+            let teams = state.teams.iter().filter(|team| team.organisation == owner);
+            Page::Whole(teams.map(|team| state.team_page(team)).collect())
+        }
+        ("GET", ["pulls"]) => pulls(state, at.id, &call.query),
+        (method, ["pulls", number, rest @ ..]) => {
+            match number.parse().ok().filter(|number| state.pull(at.id, *number).is_some()) {
+                Some(number) => pull_call(state, method, at.id, number, rest),
+                None => NOT_FOUND,
+            }
+        }
+        ("POST", ["statuses", sha]) => {
+            if !state.commits.contains_key(*sha) {
+                return Page::Refused(StatusCode::INTERNAL_SERVER_ERROR, String::new());
+            }
+            let status = Status {
+                id: state.id(),
+                repository: at.id,
+                commit: (*sha).to_owned(),
+                context: text("context"),
+                state: text("state"),
+                description: text("description"),
+                target_url: text("target_url"),
+                creator: "bascule".to_owned(),
+                at: state.tick(),
+            };
+            let page = state.status_page(&status);
+            state.statuses.push(status);
+            made(page)
+        }
+        ("GET", ["commits", sha, "statuses"]) => {
+            let mine = state.statuses.iter().rev().filter(|status| status.repository == at.id && status.commit == *sha);
+            Page::List(mine.map(|status| state.status_page(status)).collect())
+        }
+        ("POST", ["issues"]) => {
+            let (number, at_time) = (state.next_number(at.id), state.tick());
+            let (title, body) = (text("title"), text("body"));
+            let author = "bascule".to_owned();
+            let issue = Issue { repository: at.id, number, author, title, body, is_open: true, at: at_time };
+            let page = state.issue_page(&issue);
+            state.issues.push(issue);
+            made(page)
+        }
+        (method, ["issues", "comments", id, rest @ ..]) => comment_call(state, method, at.id, id, rest, &call.body),
+        (method, ["issues", number, rest @ ..]) => match number.parse() {
+            Ok(number) => issue_call(state, method, at.id, number, rest, &call.body),
+            Err(_) => NOT_FOUND,
+        },
+        _ => NOT_FOUND,
+    }
+}
+
+fn pulls(state: &State, repository: i64, query: &BTreeMap<String, String>) -> Page {
+    let wants_open = query.get("state").is_none_or(|wanted| wanted == "open");
+    let mut mine: Vec<_> = state.pulls.iter().filter(|pull| pull.repository == repository).collect();
+    mine.retain(|pull| pull.is_open == wants_open);
+    match query.get("sort").map(String::as_str) {
+        Some("recentclose") => mine.sort_by_key(|pull| std::cmp::Reverse(pull.closed)),
+        Some("oldest") => mine.sort_by_key(|pull| pull.created),
+        _ => mine.reverse(),
+    }
+    Page::List(mine.into_iter().map(|pull| state.pull_page(pull)).collect())
+}
+
+fn pull_call(state: &State, method: &str, repository: i64, number: i64, rest: &[&str]) -> Page {
+    match (method, rest) {
+        ("GET", []) => state.pull(repository, number).map_or(NOT_FOUND, |pull| found(state.pull_page(pull))),
+        ("GET", ["reviews"]) => {
+            let mine = |review: &&Review| review.repository == repository && review.number == number;
+            Page::List(state.reviews.iter().filter(mine).map(|review| state.review_page(review)).collect())
+        }
+        _ => NOT_FOUND,
+    }
+}
+
+fn issue_call(state: &mut State, method: &str, repository: i64, number: i64, rest: &[&str], body: &Value) -> Page {
+    let at = state.issues.iter().position(|issue| issue.repository == repository && issue.number == number);
+    if at.is_none() && state.pull(repository, number).is_none() {
+        return NOT_FOUND;
+    }
+    let mine = |comment: &&Comment| comment.repository == repository && comment.number == number;
+    match (method, rest) {
+        ("GET", []) => match (at, state.pull(repository, number)) {
+            (Some(at), _) => found(state.issue_page(&state.issues[at])),
+            (None, Some(pull)) => found(state.pull_as_issue_page(pull)),
+            (None, None) => NOT_FOUND,
+        },
+        ("PATCH", []) => {
+            let Some(at) = at else { return NOT_FOUND };
+            let issue = &mut state.issues[at];
+            for (key, place) in [("title", &mut issue.title), ("body", &mut issue.body)] {
+                if let Some(new) = body[key].as_str() {
+                    new.clone_into(place);
+                }
+            }
+            issue.is_open = body["state"].as_str().map_or(issue.is_open, |wanted| wanted == "open");
+            made(state.issue_page(&state.issues[at]))
+        }
+        ("GET", ["comments"]) => {
+            let mine = state.comments.iter().filter(mine).filter(|comment| !comment.of_review);
+            Page::Whole(mine.map(|comment| state.comment_page(comment)).collect())
+        }
+        ("POST", ["comments"]) => {
+            let text = body["body"].as_str().unwrap_or_default();
+            if text.len() > 65_535 {
+                return Page::Refused(StatusCode::UNPROCESSABLE_ENTITY, "the comment is too long".to_owned());
+            }
+            let id = state.write_comment("bascule", repository, number, text);
+            made(state.comment_page(state.comment(id)))
+        }
+        ("GET", ["timeline"]) => {
+            let comments = state.comments.iter().filter(mine);
+            let mut all: Vec<(i64, Value)> =
+                comments.map(|comment| (comment.id, state.timeline_page(comment))).collect();
+            let pushes = state.pull(repository, number).map(|pull| pull.pushes.as_slice()).unwrap_or_default();
+            all.extend(pushes.iter().map(|push| (push.id, state.pull_push_page(push))));
+            all.sort_by_key(|(id, _)| *id);
+            Page::List(all.into_iter().map(|(_, page)| page).collect())
+        }
+        _ => NOT_FOUND,
+    }
+}
+
+fn comment_call(state: &mut State, method: &str, repository: i64, id: &str, rest: &[&str], body: &Value) -> Page {
+    let at = state.comments.iter().position(|comment| comment.id.to_string() == id && comment.repository == repository);
+    let Some(at) = at else { return NOT_FOUND };
+    match (method, rest) {
+        ("GET", []) => found(state.comment_page(&state.comments[at])),
+        ("PATCH", []) => {
+            let id = state.comments[at].id;
+            state.edit_comment("bascule", id, body["body"].as_str().unwrap_or_default());
+            found(state.comment_page(state.comment(id)))
+        }
+        ("POST", ["reactions"]) => {
+            let content = body["content"].as_str().unwrap_or_default().to_owned();
+            let reaction = (state.comments[at].id, "bascule".to_owned(), content);
+            if !state.reactions.contains(&reaction) {
+                state.reactions.push(reaction.clone());
+            }
+            made(json!({ "user": state.user_page("bascule"), "content": reaction.2 }))
+        }
+        _ => NOT_FOUND,
+    }
+}
+
+fn sent(page: Page, call: &Call, largest: usize) -> Response<Body> {
+    let number = |key: &str, default: usize| call.query.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
+    let json = |status: StatusCode, value: &Value| {
+        Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, "application/json;charset=utf-8")
+            .body(Body::from(value.to_string()))
+    };
+    match page {
+        Page::One(status, value) => json(status, &value).unwrap(),
+        Page::Whole(all) => json(StatusCode::OK, &Value::Array(all)).unwrap(),
+        Page::List(all) => {
+            let limit = number("limit", largest).min(largest);
+            let total = all.len();
+            let shown: Vec<Value> = all.into_iter().skip((number("page", 1).max(1) - 1) * limit).take(limit).collect();
+            // The timeline's count is of the page, in the real one too.
+            let counted = if call.path.last().is_some_and(|last| last == "timeline") { shown.len() } else { total };
+            // So is its `null`, past its end.
+            let is_null = shown.is_empty() && call.path.last().is_some_and(|last| last == "timeline");
+            let body = if is_null { Value::Null } else { Value::Array(shown) };
+            let mut response = json(StatusCode::OK, &body).unwrap();
+            response.headers_mut().insert("x-total-count", counted.into());
+            response
+        }
+        Page::Moved(to) => {
+            let moved = Response::builder().status(StatusCode::MOVED_PERMANENTLY).header(header::LOCATION, to);
+            moved
+                .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
+                .body(Body::from("Moved Permanently"))
+                .unwrap()
+        }
+        Page::Refused(status, why) if why.is_empty() => refusal(status, "not found"),
+        Page::Refused(status, why) => refusal(status, &why),
+    }
+}
+
+fn refusal(status: StatusCode, why: &str) -> Response<Body> {
+    let body = json!({ "errors": null, "message": why, "url": "http://localhost/api/swagger" }).to_string();
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json;charset=utf-8")
+        .body(Body::from(body))
+        .unwrap()
+}
+
+async fn broken(fault: Fault) -> Response<Body> {
+    let page = |status: u16, kind: &str, body: Body| {
+        Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
+    };
+    match fault {
+        Fault::Status(status) => refusal(StatusCode::from_u16(status).unwrap(), "as you wished"),
+        Fault::Html(status) => page(status, "text/html", Body::from("<html><title>Sign in</title></html>")),
+        Fault::SlowDown(seconds) => {
+            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, "slow down");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+        }
+        Fault::BreaksOff => {
+            let chunks: [Result<Bytes, std::io::Error>; 2] =
+                [Ok(Bytes::from("{\"id\":")), Err(std::io::Error::other("gone"))];
+            page(200, "application/json", Body::from_stream(futures::stream::iter(chunks)))
+        }
+        Fault::Hangs => std::future::pending().await,
+        Fault::Endless => {
+            let chunk = Bytes::from(" ".repeat(1 << 16));
+            let chunks = futures::stream::repeat(chunk).map(Ok::<_, std::io::Error>);
+            page(200, "application/json", Body::from_stream(chunks))
+        }
+        Fault::OtherShape => page(200, "application/json", Body::from("{\"surprise\":[1,2,3]}")),
+        Fault::Redirects(to) => {
+            let mut response = page(302, "text/html", Body::from("elsewhere"));
+            response.headers_mut().insert(header::LOCATION, to.parse().unwrap());
+            response
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one request")]
+async fn git(
+    world: &World,
+    method: &axum::http::Method,
+    path: &[&str],
+    query: &str,
+    is_ours: bool,
+    kind: &str,
+    protocol: &str,
+    body: Bytes,
+) -> Response<Body> {
+    let repository = match path {
+        [owner, name, ..] => {
+            by_name(&world.state(), &format!("{owner}/{}", name.trim_end_matches(".git"))).map(|found| found.id)
+        }
+        _ => None,
+    };
+    match (repository, is_ours) {
+        (_, false) => refusal(StatusCode::UNAUTHORIZED, "who are you?"),
+        (None, true) => refusal(StatusCode::NOT_FOUND, "no such repository"),
+        (Some(id), true) => {
+            let bare = Bare::at(world.folder.path(), id);
+            bare.serve(method.as_str(), &path[2..].join("/"), query, kind, protocol, body.to_vec()).await
+        }
+    }
+}
+
+/// `%2F` and the like.
+fn decoded(segment: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = segment.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex::decode([*high, *low]).is_ok() => {
+                bytes.extend(hex::decode([*high, *low]).unwrap());
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

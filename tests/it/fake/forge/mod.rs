@@ -1,0 +1,97 @@
+//! A stateful Gitea on a loopback socket, with real Git repositories behind it.
+//!
+//! It keeps what the real one keeps, answers the calls our client makes in the real one's shapes
+//! (`forge_contract.rs` compares the two), serves `git fetch` through `git http-backend`, and sends signed deliveries.
+//! Its clock is its own and goes one second further with everything that happens, so that order is visible and no test
+//! waits. The methods that tests use read as what people do.
+//!
+//! Who may what: everyone who is named has `write` until [`FakeForge::lets`] says otherwise; our own account,
+//! `bascule`, owns the organisations.
+#![allow(dead_code, unused_imports, reason = "a vocabulary; each story uses a part of it")]
+
+mod answer;
+mod git;
+mod hook;
+mod page;
+mod state;
+mod story;
+mod talk;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use tokio::task::JoinSet;
+
+pub(crate) use self::hook::{Delivering, Delivery};
+pub(crate) use self::state::{Fault, Right, State};
+pub(crate) use self::story::{Merge, Pr, Shop};
+
+/// The token our account has.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
+/// The secret deliveries are signed with.
+pub(crate) const SECRET: &str = "a secret of sixteen or more";
+
+/// The forge. It ends with this value.
+pub(crate) struct FakeForge {
+    world: Arc<World>,
+    port: u16,
+    _server: JoinSet<()>,
+}
+
+/// What its server and its people share.
+pub(super) struct World {
+    state: Mutex<State>,
+    folder: tempfile::TempDir,
+    client: reqwest::Client,
+}
+
+impl World {
+    /// The state; never held across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl FakeForge {
+    /// An empty forge that answers.
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        #[expect(clippy::disallowed_methods, reason = "the sender of deliveries, to a server of the same test")]
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let world = Arc::new(World {
+            state: Mutex::new(State::new(format!("http://127.0.0.1:{port}"))),
+            folder: tempfile::tempdir().unwrap(),
+            client,
+        });
+        let app = Router::new().fallback(answer::answer).with_state(world.clone());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { world, port, _server: server }
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on every answer to our client's API calls is this, until [`Self::recovers`].
+    pub(crate) fn breaks(&self, fault: Fault) {
+        self.world.state().fault = Some((String::new(), fault));
+    }
+
+    /// Like [`Self::breaks`], for calls whose path contains `part` only.
+    pub(crate) fn breaks_at(&self, part: &str, fault: Fault) {
+        self.world.state().fault = Some((part.to_owned(), fault));
+    }
+
+    /// Answers as it should again.
+    pub(crate) fn recovers(&self) {
+        self.world.state().fault = None;
+    }
+
+    /// The API calls of our client so far, `GET /repos/acme/shop/pulls/1`, and forgets them.
+    pub(crate) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.world.state().calls)
+    }
+}

@@ -1,0 +1,307 @@
+//! What the fake forge remembers.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::hook::{Delivering, Delivery};
+
+/// How the API fails.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// This status, with Gitea's JSON.
+    Status(u16),
+    /// A page for people, with this status: a proxy's error, or a sign-in.
+    Html(u16),
+    /// 429 and `Retry-After` of so many seconds.
+    SlowDown(u32),
+    /// The connection ends in the middle of the answer.
+    BreaksOff,
+    /// No answer at all.
+    Hangs,
+    /// An answer larger than anyone reads.
+    Endless,
+    /// Valid JSON of another shape.
+    OtherShape,
+    /// To another address.
+    Redirects(String),
+}
+
+/// What somebody may do with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Right {
+    None,
+    Read,
+    Write,
+    Admin,
+}
+
+impl Right {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub(super) id: i64,
+    pub(super) login: String,
+    pub(super) is_bot: bool,
+    pub(super) is_site_admin: bool,
+    pub(super) is_suspended: bool,
+    pub(super) is_organisation: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Team {
+    pub(super) id: i64,
+    pub(super) organisation: String,
+    pub(super) name: String,
+    pub(super) code: Right,
+    pub(super) members: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Repository {
+    pub(super) id: i64,
+    pub(super) name: String,
+    pub(super) is_deleted: bool,
+    pub(super) is_archived: bool,
+    pub(super) branches: BTreeMap<String, String>,
+    pub(super) rights: BTreeMap<String, Right>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pull {
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) title: String,
+    pub(super) author: String,
+    pub(super) base: String,
+    pub(super) head: String,
+    pub(super) head_repository: i64,
+    pub(super) head_sha: String,
+    pub(super) is_open: bool,
+    pub(super) merge: Option<Merged>,
+    pub(super) merge_base: String,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    pub(super) closed: Option<Timestamp>,
+    pub(super) pushes: Vec<PullPush>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Merged {
+    pub(super) commit: String,
+    pub(super) by: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PullPush {
+    pub(super) id: i64,
+    pub(super) by: String,
+    pub(super) commits: Vec<String>,
+    pub(super) is_forced: bool,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Issue {
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) author: String,
+    pub(super) title: String,
+    pub(super) body: String,
+    pub(super) is_open: bool,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Comment {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) author: String,
+    pub(super) body: String,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+    /// The text of a review: told in deliveries, not in the list of comments.
+    pub(super) of_review: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Review {
+    pub(super) id: i64,
+    pub(super) comment: i64,
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) author: String,
+    pub(super) state: &'static str,
+    pub(super) body: String,
+    pub(super) commit: String,
+    pub(super) dismissed: bool,
+    pub(super) created: Timestamp,
+    pub(super) updated: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Status {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) commit: String,
+    pub(super) context: String,
+    pub(super) state: String,
+    pub(super) description: String,
+    pub(super) target_url: String,
+    pub(super) creator: String,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Activity {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) op: &'static str,
+    pub(super) by: String,
+    pub(super) branch: String,
+    pub(super) head: Option<String>,
+    pub(super) at: Timestamp,
+}
+
+/// Who a commit says it is by, as logins of `LOGIN@example.com`.
+#[derive(Clone, Debug)]
+pub(super) struct Commit {
+    pub(super) author: String,
+    pub(super) committer: String,
+}
+
+/// Everything.
+pub(crate) struct State {
+    pub(super) users: Vec<User>,
+    pub(super) teams: Vec<Team>,
+    pub(super) repositories: Vec<Repository>,
+    /// Old names, and the repository each leads to.
+    pub(super) moved: BTreeMap<String, i64>,
+    pub(super) pulls: Vec<Pull>,
+    pub(super) issues: Vec<Issue>,
+    pub(super) comments: Vec<Comment>,
+    pub(super) reviews: Vec<Review>,
+    pub(super) statuses: Vec<Status>,
+    pub(super) activities: Vec<Activity>,
+    pub(super) commits: BTreeMap<String, Commit>,
+    /// (comment, login, what).
+    pub(super) reactions: Vec<(i64, String, String)>,
+    pub(super) hook: Option<String>,
+    pub(super) delivering: Delivering,
+    pub(super) kept: Vec<Delivery>,
+    /// What happened and is not told yet: event, its type, body.
+    pub(super) untold: Vec<(&'static str, &'static str, serde_json::Value)>,
+    pub(super) fault: Option<(String, Fault)>,
+    pub(super) calls: Vec<String>,
+    /// The most entries of a page, as an administrator may lower it.
+    pub(super) largest_page: usize,
+    /// `http://127.0.0.1:PORT`, for the addresses in answers.
+    pub(super) url: String,
+    now: Timestamp,
+    last_id: i64,
+}
+
+impl State {
+    pub(super) fn new(url: String) -> Self {
+        let mut state = Self {
+            users: Vec::new(),
+            teams: Vec::new(),
+            repositories: Vec::new(),
+            moved: BTreeMap::new(),
+            pulls: Vec::new(),
+            issues: Vec::new(),
+            comments: Vec::new(),
+            reviews: Vec::new(),
+            statuses: Vec::new(),
+            activities: Vec::new(),
+            commits: BTreeMap::new(),
+            reactions: Vec::new(),
+            hook: None,
+            delivering: Delivering::AtOnce,
+            kept: Vec::new(),
+            untold: Vec::new(),
+            fault: None,
+            calls: Vec::new(),
+            largest_page: 50,
+            url,
+            now: "2026-01-05T09:00:00Z".parse().unwrap(),
+            last_id: 0,
+        };
+        state.user("bascule");
+        state
+    }
+
+    /// A new number, for anything.
+    pub(super) fn id(&mut self) -> i64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// A second later than everything before.
+    pub(super) fn tick(&mut self) -> Timestamp {
+        self.now = self.now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
+        self.now
+    }
+
+    /// Somebody of this login, who is there from now on.
+    pub(super) fn user(&mut self, login: &str) -> &mut User {
+        let at = match self.users.iter().position(|user| user.login == login) {
+            Some(at) => at,
+            None => {
+                let id = self.id();
+                self.users.push(User {
+                    id,
+                    login: login.to_owned(),
+                    is_bot: false,
+                    is_site_admin: false,
+                    is_suspended: false,
+                    is_organisation: false,
+                });
+                self.users.len() - 1
+            }
+        };
+        &mut self.users[at]
+    }
+
+    pub(super) fn repository(&self, id: i64) -> &Repository {
+        self.repositories.iter().find(|found| found.id == id).expect("a repository of this forge")
+    }
+
+    pub(super) fn repository_mut(&mut self, id: i64) -> &mut Repository {
+        self.repositories.iter_mut().find(|found| found.id == id).expect("a repository of this forge")
+    }
+
+    pub(super) fn pull(&self, repository: i64, number: i64) -> Option<&Pull> {
+        self.pulls.iter().find(|pull| pull.repository == repository && pull.number == number)
+    }
+
+    pub(super) fn pull_mut(&mut self, repository: i64, number: i64) -> &mut Pull {
+        let found = self.pulls.iter_mut().find(|pull| pull.repository == repository && pull.number == number);
+        found.expect("a pull request of this forge")
+    }
+
+    /// The next number of a repository, shared by issues and pull requests.
+    pub(super) fn next_number(&self, repository: i64) -> i64 {
+        let pulls = self.pulls.iter().filter(|pull| pull.repository == repository).map(|pull| pull.number);
+        let issues = self.issues.iter().filter(|issue| issue.repository == repository).map(|issue| issue.number);
+        pulls.chain(issues).max().unwrap_or(0) + 1
+    }
+
+    /// What the permission endpoint says: rights through teams are not in it, as in the real one.
+    pub(super) fn told_right(&self, repository: &Repository, login: &str) -> Right {
+        match self.users.iter().find(|user| user.login == login) {
+            Some(user) if user.is_site_admin || login == "bascule" => Right::Admin,
+            _ => repository.rights.get(login).copied().unwrap_or(Right::Write),
+        }
+    }
+}

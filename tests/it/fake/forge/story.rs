@@ -1,0 +1,487 @@
+//! What people do on the forge, in the words of the stories.
+
+use super::FakeForge;
+use super::git::{Bare, By, File};
+use super::state::{Comment, Commit, Issue, Merged, Pull, PullPush, Repository, Review, Right, State, Team};
+
+/// A repository of the fake forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shop {
+    pub(crate) id: i64,
+    pub(crate) name: String,
+}
+
+/// A pull request of the fake forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pr {
+    pub(crate) repository: i64,
+    pub(crate) number: i64,
+}
+
+/// How a pull request is merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merge {
+    Commit,
+    Squash,
+    Rebase,
+    FastForward,
+}
+
+impl FakeForge {
+    // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Gives somebody a right on a repository; without it they may write.
+    pub(crate) fn lets(&self, login: &str, shop: &Shop, right: Right) {
+        let mut state = self.world.state();
+        state.user(login);
+        state.repository_mut(shop.id).rights.insert(login.to_owned(), right);
+    }
+
+    /// Makes a team of an organisation, whose members may do this with the code of all its repositories.
+    pub(crate) fn team(&self, organisation: &str, name: &str, code: Right, members: &[&str]) {
+        let mut state = self.world.state();
+        members.iter().for_each(|member| drop(state.user(member).login.clone()));
+        let id = state.id();
+        let members = members.iter().map(|member| (*member).to_owned()).collect();
+        state.teams.push(Team { id, organisation: organisation.to_owned(), name: name.to_owned(), code, members });
+    }
+
+    /// Takes somebody out of every team of that name.
+    pub(crate) fn leaves_team(&self, login: &str, name: &str) {
+        let mut state = self.world.state();
+        state.teams.iter_mut().filter(|team| team.name == name).for_each(|team| team.members.retain(|m| m != login));
+    }
+
+    /// An account that is no person.
+    pub(crate) fn bot(&self, login: &str) {
+        self.world.state().user(login).is_bot = true;
+    }
+
+    /// May not sign in any more.
+    pub(crate) fn suspends(&self, login: &str) {
+        self.world.state().user(login).is_suspended = true;
+    }
+
+    /// Our account sees what site administrators see.
+    pub(crate) fn makes_us_site_admin(&self) {
+        self.world.state().user("bascule").is_site_admin = true;
+    }
+
+    /// An administrator lowers how many entries a page has.
+    pub(crate) fn shortens_pages(&self, entries: usize) {
+        self.world.state().largest_page = entries;
+    }
+
+    // ── repositories ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// A new repository `owner/name`, of an organisation, with one commit of these files on `main`.
+    pub(crate) async fn repository(&self, name: &str, files: &[(&str, &str)]) -> Shop {
+        let id = {
+            let mut state = self.world.state();
+            state.user(name.split_once('/').unwrap().0).is_organisation = true;
+            let id = state.id();
+            state.repositories.push(Repository {
+                id,
+                name: name.to_owned(),
+                is_deleted: false,
+                is_archived: false,
+                branches: [].into(),
+                rights: [].into(),
+            });
+            id
+        };
+        Bare::create(self.world.folder.path(), id).await;
+        let shop = Shop { id, name: name.to_owned() };
+        self.pushes_to("root", &shop, "main", files).await;
+        shop
+    }
+
+    /// Another name for it. As on the real one, nobody is told.
+    pub(crate) fn renames(&self, shop: &Shop, name: &str) -> Shop {
+        let mut state = self.world.state();
+        state.moved.insert(shop.name.clone(), shop.id);
+        name.clone_into(&mut state.repository_mut(shop.id).name);
+        Shop { id: shop.id, name: name.to_owned() }
+    }
+
+    /// Deletes it. As on the real one, nobody is told.
+    pub(crate) fn deletes(&self, shop: &Shop) {
+        self.world.state().repository_mut(shop.id).is_deleted = true;
+    }
+
+    /// Deletes it and makes another of the same name.
+    pub(crate) async fn recreates(&self, shop: &Shop, files: &[(&str, &str)]) -> Shop {
+        self.deletes(shop);
+        self.repository(&shop.name, files).await
+    }
+
+    /// Somebody pushes a commit of these files to a branch, without a pull request; the commit.
+    pub(crate) async fn pushes_to(&self, who: &str, shop: &Shop, branch: &str, files: &[(&str, &str)]) -> String {
+        let from = self.tip(shop, branch).or_else(|| self.tip(shop, "main"));
+        self.commit(who, who, shop.id, branch, from.as_deref(), &written(files)).await
+    }
+
+    /// Somebody makes a branch what it was at `commit`, by force.
+    pub(crate) async fn resets(&self, who: &str, shop: &Shop, branch: &str, commit: &str) {
+        let bare = Bare::at(self.world.folder.path(), shop.id);
+        bare.git(&["update-ref", &format!("refs/heads/{branch}"), commit]).await;
+        self.moved(who, shop.id, branch, commit, true).await;
+    }
+
+    /// Deletes a branch.
+    pub(crate) async fn deletes_branch(&self, who: &str, shop: &Shop, branch: &str) {
+        let bare = Bare::at(self.world.folder.path(), shop.id);
+        bare.git(&["update-ref", "-d", &format!("refs/heads/{branch}")]).await;
+        {
+            let mut state = self.world.state();
+            state.repository_mut(shop.id).branches.remove(branch);
+            state.tell_push(who, shop.id, branch, None, None);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// A branch's commit.
+    pub(crate) fn tip(&self, shop: &Shop, branch: &str) -> Option<String> {
+        self.world.state().repository(shop.id).branches.get(branch).cloned()
+    }
+
+    // ── pull requests ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Opens a pull request for `main`, from a branch of the repository itself.
+    pub(crate) async fn opens_pull(&self, who: &str, shop: &Shop, files: &[(&str, &str)]) -> Pr {
+        self.opens_pull_of(who, shop, "main", &written(files)).await
+    }
+
+    /// The same that removes files.
+    pub(crate) async fn opens_pull_that_removes(&self, who: &str, shop: &Shop, paths: &[&str]) -> Pr {
+        let files: Vec<File<'_>> = paths.iter().map(|path| (*path, None)).collect();
+        self.opens_pull_of(who, shop, "main", &files).await
+    }
+
+    /// The same for any branch and any mixture.
+    pub(crate) async fn opens_pull_of(&self, who: &str, shop: &Shop, base: &str, files: &[(&str, Option<&str>)]) -> Pr {
+        let number = self.world.state().next_number(shop.id);
+        let branch = format!("change-{number}");
+        let from = self.tip(shop, base);
+        self.commit(who, who, shop.id, &branch, from.as_deref(), files).await;
+        self.open(who, shop.id, base, shop.id, &branch).await
+    }
+
+    /// Opens one from a fork of one's own.
+    pub(crate) async fn opens_pull_from_fork(&self, who: &str, shop: &Shop, files: &[(&str, &str)]) -> Pr {
+        let base = Bare::at(self.world.folder.path(), shop.id);
+        let (fork, number) = {
+            let mut state = self.world.state();
+            state.user(who);
+            let id = state.id();
+            let mut fork = state.repository(shop.id).clone();
+            fork.id = id;
+            fork.name = format!("{who}/{}", shop.name.split_once('/').unwrap().1);
+            state.repositories.push(fork);
+            (id, state.next_number(shop.id))
+        };
+        base.fork(self.world.folder.path(), fork).await;
+        let branch = format!("change-{number}");
+        let from = self.tip(shop, "main");
+        self.commit(who, who, fork, &branch, from.as_deref(), &written(files)).await;
+        self.open(who, shop.id, "main", fork, &branch).await
+    }
+
+    async fn open(&self, who: &str, repository: i64, base: &str, head_repository: i64, head: &str) -> Pr {
+        let root = self.world.folder.path();
+        let (number, base_sha, head_sha) = {
+            let state = self.world.state();
+            let tip = |repository, branch| state.repository(repository).branches[branch].clone();
+            (state.next_number(repository), tip(repository, base), tip(head_repository, head))
+        };
+        let bare = Bare::at(root, repository);
+        bare.show_pull(&Bare::at(root, head_repository), number, &head_sha).await;
+        let merge_base = bare.merge_base(&base_sha, &head_sha).await;
+        let commits = bare.commits(&base_sha, &head_sha).await;
+        {
+            let mut state = self.world.state();
+            let (id, now) = (state.id(), state.tick());
+            // The real one tells what was there at the opening as the opener's push.
+            let push = PullPush { id, by: who.to_owned(), commits, is_forced: false, at: now };
+            state.pulls.push(Pull {
+                repository,
+                number,
+                title: format!("Change {number}"),
+                author: who.to_owned(),
+                base: base.to_owned(),
+                head: head.to_owned(),
+                head_repository,
+                head_sha,
+                is_open: true,
+                merge: None,
+                merge_base,
+                created: now,
+                updated: now,
+                closed: None,
+                pushes: vec![push],
+            });
+            state.tell_pull("opened", who, repository, number);
+        }
+        self.world.tell_all().await;
+        Pr { repository, number }
+    }
+
+    /// Somebody pushes one more commit of these files to the head; the new head.
+    pub(crate) async fn pushes(&self, who: &str, pr: &Pr, files: &[(&str, &str)]) -> String {
+        self.pushes_by(who, who, pr, files).await
+    }
+
+    /// Somebody pushes a commit that says it is somebody else's.
+    pub(crate) async fn pushes_by(&self, who: &str, author: &str, pr: &Pr, files: &[(&str, &str)]) -> String {
+        let pull = self.pull(pr);
+        self.commit(who, author, pull.head_repository, &pull.head, Some(&pull.head_sha), &written(files)).await
+    }
+
+    /// Somebody replaces the head's commits by one on top of the base.
+    pub(crate) async fn force_pushes(&self, who: &str, pr: &Pr, files: &[(&str, &str)]) -> String {
+        let pull = self.pull(pr);
+        self.commit(who, who, pull.head_repository, &pull.head, Some(&pull.merge_base), &written(files)).await
+    }
+
+    /// Somebody merges the base into the head, as the forge's button does; the new head.
+    pub(crate) async fn updates_from_base(&self, who: &str, pr: &Pr) -> String {
+        let pull = self.pull(pr);
+        let bare = Bare::at(self.world.folder.path(), pull.repository);
+        let base = bare.tip(&pull.base).await;
+        let by = By { author: who, committer: who, at: self.seconds(), message: "Merge the base" };
+        let merged = bare.merge(&pull.head, &base, &by, Merge::Commit).await;
+        self.note_commit(&merged, who, who);
+        self.moved(who, pull.head_repository, &pull.head, &merged, false).await;
+        merged
+    }
+
+    /// Merges it; the last commit on the base.
+    pub(crate) async fn merges(&self, who: &str, pr: &Pr, how: Merge) -> String {
+        let pull = self.pull(pr);
+        let bare = Bare::at(self.world.folder.path(), pull.repository);
+        let message = format!("{} (#{})", pull.title, pull.number);
+        let by = By { author: &pull.author, committer: who, at: self.seconds(), message: &message };
+        let merged = bare.merge(&pull.base, &pull.head_sha, &by, how).await;
+        match how {
+            Merge::Commit => self.note_commit(&merged, who, who),
+            Merge::Squash => self.note_commit(&merged, &pull.author, who),
+            Merge::Rebase => self.note_commit(&merged, &pull.author, &pull.author),
+            Merge::FastForward => {}
+        }
+        {
+            let mut state = self.world.state();
+            let now = state.tick();
+            let before = state.repository(pull.repository).branches[&pull.base].clone();
+            state.repository_mut(pull.repository).branches.insert(pull.base.clone(), merged.clone());
+            let ours = state.pull_mut(pr.repository, pr.number);
+            ours.is_open = false;
+            ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned() });
+            ours.closed = Some(now);
+            ours.updated = now;
+            state.tell_pull("closed", who, pr.repository, pr.number);
+            state.tell_push(who, pull.repository, &pull.base, Some(&before), Some(&merged));
+        }
+        self.world.tell_all().await;
+        merged
+    }
+
+    /// Closes it without merging.
+    pub(crate) async fn closes(&self, who: &str, pr: &Pr) {
+        self.alters(who, pr, "closed", |pull| pull.is_open = false).await;
+    }
+
+    /// Opens it again.
+    pub(crate) async fn reopens(&self, who: &str, pr: &Pr) {
+        self.alters(who, pr, "reopened", |pull| pull.is_open = true).await;
+    }
+
+    /// Makes it one for another branch.
+    pub(crate) async fn retargets(&self, who: &str, pr: &Pr, base: &str) {
+        self.alters(who, pr, "edited", |pull| base.clone_into(&mut pull.base)).await;
+    }
+
+    /// Gives it another title.
+    pub(crate) async fn titles(&self, who: &str, pr: &Pr, title: &str) {
+        self.alters(who, pr, "edited", |pull| title.clone_into(&mut pull.title)).await;
+    }
+
+    async fn alters(&self, who: &str, pr: &Pr, action: &str, how: impl FnOnce(&mut Pull)) {
+        {
+            let mut state = self.world.state();
+            state.user(who);
+            let now = state.tick();
+            let pull = state.pull_mut(pr.repository, pr.number);
+            how(pull);
+            pull.updated = now;
+            pull.closed = if pull.is_open { None } else { Some(now) };
+            state.tell_pull(action, who, pr.repository, pr.number);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// The commit of its head.
+    pub(crate) fn head(&self, pr: &Pr) -> String {
+        self.pull(pr).head_sha
+    }
+
+    fn pull(&self, pr: &Pr) -> Pull {
+        self.world.state().pull(pr.repository, pr.number).expect("a pull request of this forge").clone()
+    }
+
+    // ── what Git needs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn seconds(&self) -> i64 {
+        self.world.state().tick().as_second()
+    }
+
+    fn note_commit(&self, sha: &str, author: &str, committer: &str) {
+        let commit = Commit { author: author.to_owned(), committer: committer.to_owned() };
+        self.world.state().commits.insert(sha.to_owned(), commit);
+    }
+
+    async fn commit(
+        &self,
+        who: &str,
+        author: &str,
+        repository: i64,
+        branch: &str,
+        from: Option<&str>,
+        files: &[File<'_>],
+    ) -> String {
+        let bare = Bare::at(self.world.folder.path(), repository);
+        let was_there = self.world.state().repository(repository).branches.get(branch).cloned();
+        let by = By { author, committer: author, at: self.seconds(), message: "Change files" };
+        let commit = bare.commit(branch, from, &by, files).await;
+        self.note_commit(&commit, author, author);
+        let forced = was_there.is_some_and(|before| from != Some(before.as_str()));
+        self.moved(who, repository, branch, &commit, forced).await;
+        commit
+    }
+
+    /// A branch is at another commit now; so are the pull requests whose head it is.
+    async fn moved(&self, who: &str, repository: i64, branch: &str, commit: &str, is_forced: bool) {
+        let root = self.world.folder.path();
+        let heads: Vec<Pull> = {
+            let mut state = self.world.state();
+            state.user(who);
+            let before = state.repository_mut(repository).branches.insert(branch.to_owned(), commit.to_owned());
+            let is_fork =
+                state.pulls.iter().any(|pull| pull.head_repository == repository && pull.repository != repository);
+            if !is_fork && !state.repository(repository).name.starts_with(&format!("{who}/")) {
+                state.tell_push(who, repository, branch, before.as_deref(), Some(commit));
+            }
+            let mine = |pull: &&Pull| pull.is_open && pull.head_repository == repository && pull.head == branch;
+            state.pulls.iter().filter(mine).cloned().collect()
+        };
+        for pull in heads {
+            let bare = Bare::at(root, pull.repository);
+            bare.show_pull(&Bare::at(root, repository), pull.number, commit).await;
+            let base = bare.tip(&pull.base).await;
+            let merge_base = bare.merge_base(&base, commit).await;
+            let commits = if is_forced {
+                vec![pull.head_sha.clone(), commit.to_owned()]
+            } else {
+                bare.commits(&pull.head_sha, commit).await
+            };
+            let mut state = self.world.state();
+            let (id, at) = (state.id(), state.tick());
+            let ours = state.pull_mut(pull.repository, pull.number);
+            commit.clone_into(&mut ours.head_sha);
+            ours.merge_base = merge_base;
+            // Its `updated` stays: the real one does not count a push.
+            ours.pushes.push(PullPush { id, by: who.to_owned(), commits, is_forced, at });
+            state.tell_pull("synchronized", who, pull.repository, pull.number);
+        }
+        self.world.tell_all().await;
+    }
+}
+
+/// Files to write.
+fn written<'a>(files: &[(&'a str, &'a str)]) -> Vec<File<'a>> {
+    files.iter().map(|(path, content)| (*path, Some(*content))).collect()
+}
+
+impl State {
+    pub(super) fn comment(&self, id: i64) -> &Comment {
+        self.comments.iter().find(|comment| comment.id == id).expect("a comment of this forge")
+    }
+
+    /// Somebody writes on a pull request or issue; the comment's number.
+    pub(super) fn write_comment(&mut self, author: &str, repository: i64, number: i64, body: &str) -> i64 {
+        self.user(author);
+        let (id, now) = (self.id(), self.tick());
+        let (author, body) = (author.to_owned(), body.to_owned());
+        let comment = Comment { id, repository, number, author, body, created: now, updated: now, of_review: false };
+        self.comments.push(comment.clone());
+        if self.pull(repository, number).is_some() {
+            self.pull_mut(repository, number).updated = now;
+        }
+        self.tell_comment("created", &comment.author.clone(), &comment);
+        id
+    }
+
+    pub(super) fn edit_comment(&mut self, by: &str, id: i64, body: &str) {
+        self.user(by);
+        let now = self.tick();
+        let found = self.comments.iter_mut().find(|comment| comment.id == id).expect("a comment of this forge");
+        body.clone_into(&mut found.body);
+        found.updated = now;
+        let comment = found.clone();
+        self.tell_comment("edited", by, &comment);
+    }
+
+    pub(super) fn write_review(
+        &mut self,
+        who: &str,
+        repository: i64,
+        number: i64,
+        state: &'static str,
+        body: &str,
+        commit: &str,
+    ) -> i64 {
+        self.user(who);
+        let (id, comment, now) = (self.id(), self.id(), self.tick());
+        if state != "COMMENT" {
+            // The newest verdict of a person replaces the ones before.
+            let mine = |review: &&mut Review| {
+                review.repository == repository && review.number == number && review.author == who
+            };
+            for review in self.reviews.iter_mut().filter(mine).filter(|review| review.state != "COMMENT") {
+                review.dismissed = true;
+                review.updated = now;
+            }
+        }
+        let text = |of_review| Comment {
+            id: comment,
+            repository,
+            number,
+            author: who.to_owned(),
+            body: body.to_owned(),
+            created: now,
+            updated: now,
+            of_review,
+        };
+        self.comments.push(text(true));
+        let review = Review {
+            id,
+            comment,
+            repository,
+            number,
+            author: who.to_owned(),
+            state,
+            body: body.to_owned(),
+            commit: commit.to_owned(),
+            dismissed: false,
+            created: now,
+            updated: now,
+        };
+        self.reviews.push(review.clone());
+        self.pull_mut(repository, number).updated = now;
+        self.tell_review(&review);
+        id
+    }
+
+    pub(super) fn issue_of(&self, repository: i64, title_part: &str) -> Option<&Issue> {
+        self.issues.iter().find(|issue| issue.repository == repository && issue.title.contains(title_part))
+    }
+}

@@ -1,0 +1,187 @@
+//! What people say on the forge, and what we said.
+
+use std::collections::BTreeMap;
+
+use super::FakeForge;
+use super::story::{Pr, Shop};
+
+impl FakeForge {
+    /// Somebody approves what its head is now; the review.
+    pub(crate) async fn approves(&self, who: &str, pr: &Pr) -> i64 {
+        let head = self.head(pr);
+        self.reviews(who, pr, "APPROVED", "", &head).await
+    }
+
+    /// Somebody approves a commit whose page they had open, whatever the head is now; the review.
+    pub(crate) async fn approves_commit(&self, who: &str, pr: &Pr, commit: &str) -> i64 {
+        self.reviews(who, pr, "APPROVED", "", commit).await
+    }
+
+    /// Somebody asks for changes; the review.
+    pub(crate) async fn requests_changes(&self, who: &str, pr: &Pr) -> i64 {
+        let head = self.head(pr);
+        self.reviews(who, pr, "REQUEST_CHANGES", "please", &head).await
+    }
+
+    /// Somebody reviews with words only; the review.
+    pub(crate) async fn remarks(&self, who: &str, pr: &Pr, text: &str) -> i64 {
+        let head = self.head(pr);
+        self.reviews(who, pr, "COMMENT", text, &head).await
+    }
+
+    /// Any review.
+    pub(crate) async fn reviews(&self, who: &str, pr: &Pr, state: &'static str, text: &str, commit: &str) -> i64 {
+        let id = self.world.state().write_review(who, pr.repository, pr.number, state, text, commit);
+        self.world.tell_all().await;
+        id
+    }
+
+    /// Somebody dismisses a review. As on the real one, nobody is told.
+    pub(crate) fn dismisses(&self, review: i64) {
+        self.dismissed(review, true);
+    }
+
+    /// Somebody dismisses the oldest review.
+    pub(crate) fn dismisses_first_review(&self, pr: &Pr) {
+        let first = {
+            let state = self.world.state();
+            let of_pull =
+                |review: &&super::state::Review| review.repository == pr.repository && review.number == pr.number;
+            state.reviews.iter().find(of_pull).map(|review| review.id)
+        };
+        self.dismisses(first.expect("a review"));
+    }
+
+    /// Somebody takes a dismissal back. As on the real one, nobody is told.
+    pub(crate) fn undismisses(&self, review: i64) {
+        self.dismissed(review, false);
+    }
+
+    fn dismissed(&self, id: i64, dismissed: bool) {
+        let mut state = self.world.state();
+        let now = state.tick();
+        let review = state.reviews.iter_mut().find(|review| review.id == id).expect("a review of this forge");
+        review.dismissed = dismissed;
+        review.updated = now;
+        let (repository, number) = (review.repository, review.number);
+        if dismissed {
+            state.pull_mut(repository, number).updated = now;
+        }
+    }
+
+    /// Somebody deletes their review. As on the real one, nobody is told.
+    pub(crate) fn deletes_review(&self, id: i64) {
+        self.world.state().reviews.retain(|review| review.id != id);
+    }
+
+    /// Somebody edits the text of a review: the list of reviews shows the old one, the delivery the new one.
+    pub(crate) async fn edits_review(&self, who: &str, review: i64, text: &str) {
+        {
+            let mut state = self.world.state();
+            let found = state.reviews.iter().find(|found| found.id == review).map(|found| found.comment);
+            state.edit_comment(who, found.expect("a review of this forge"), text);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// Somebody writes on a pull request; the comment.
+    pub(crate) async fn comments(&self, who: &str, pr: &Pr, text: &str) -> i64 {
+        self.comments_on(who, pr.repository, pr.number, text).await
+    }
+
+    /// Somebody writes on a pull request or issue; the comment.
+    pub(crate) async fn comments_on(&self, who: &str, repository: i64, number: i64, text: &str) -> i64 {
+        let id = self.world.state().write_comment(who, repository, number, text);
+        self.world.tell_all().await;
+        id
+    }
+
+    /// Somebody edits a comment, their own or another's.
+    pub(crate) async fn edits_comment(&self, who: &str, comment: i64, text: &str) {
+        self.world.state().edit_comment(who, comment, text);
+        self.world.tell_all().await;
+    }
+
+    /// Somebody deletes a comment.
+    pub(crate) async fn deletes_comment(&self, who: &str, comment: i64) {
+        {
+            let mut state = self.world.state();
+            let found = state.comment(comment).clone();
+            state.comments.retain(|kept| kept.id != comment);
+            state.tell_comment("deleted", who, &found);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// A status as a CI sets it.
+    pub(crate) fn sets_status(&self, who: &str, pr: &Pr, context: &str, state_word: &str) {
+        let head = self.head(pr);
+        let mut state = self.world.state();
+        state.user(who);
+        let (id, at) = (state.id(), state.tick());
+        state.statuses.push(super::state::Status {
+            id,
+            repository: pr.repository,
+            commit: head,
+            context: context.to_owned(),
+            state: state_word.to_owned(),
+            description: String::new(),
+            target_url: String::new(),
+            creator: who.to_owned(),
+            at,
+        });
+    }
+
+    // ── what we said ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Our one comment on a pull request; two are a failure, none is empty.
+    pub(crate) fn comment(&self, pr: &Pr) -> String {
+        let ours = self.our_comments(pr.repository, pr.number);
+        assert!(ours.len() <= 1, "we wrote {} comments on one pull request: {ours:#?}", ours.len());
+        ours.into_iter().next().unwrap_or_default()
+    }
+
+    /// All comments of ours on a pull request or issue.
+    pub(crate) fn our_comments(&self, repository: i64, number: i64) -> Vec<String> {
+        let state = self.world.state();
+        let ours = state.comments.iter().filter(|comment| comment.repository == repository && comment.number == number);
+        ours.filter(|comment| comment.author == "bascule").map(|comment| comment.body.clone()).collect()
+    }
+
+    /// How often our comment was edited is not kept by a forge; how often it was written is in the calls. When it was
+    /// last written, by the forge's clock.
+    pub(crate) fn comment_written_at(&self, pr: &Pr) -> Option<jiff::Timestamp> {
+        let state = self.world.state();
+        let ours = |comment: &&super::state::Comment| {
+            comment.repository == pr.repository && comment.number == pr.number && comment.author == "bascule"
+        };
+        state.comments.iter().find(ours).map(|comment| comment.updated)
+    }
+
+    /// The newest status of each context on the head: context → (state, description).
+    pub(crate) fn statuses(&self, pr: &Pr) -> BTreeMap<String, (String, String)> {
+        let head = self.head(pr);
+        self.statuses_of(pr.repository, &head)
+    }
+
+    /// The same for any commit.
+    pub(crate) fn statuses_of(&self, repository: i64, commit: &str) -> BTreeMap<String, (String, String)> {
+        let state = self.world.state();
+        let of_commit =
+            state.statuses.iter().filter(|status| status.repository == repository && status.commit == commit);
+        of_commit.map(|s| (s.context.clone(), (s.state.clone(), s.description.clone()))).collect()
+    }
+
+    /// Reactions of ours to a comment.
+    pub(crate) fn reactions(&self, comment: i64) -> Vec<String> {
+        let state = self.world.state();
+        state.reactions.iter().filter(|(on, _, _)| *on == comment).map(|(_, _, what)| what.clone()).collect()
+    }
+
+    /// The open issue of ours whose title has these words: number, title and text.
+    pub(crate) fn our_issue(&self, shop: &Shop, words: &str) -> Option<(i64, String, String)> {
+        let state = self.world.state();
+        let issue = state.issue_of(shop.id, words).filter(|issue| issue.is_open && issue.author == "bascule")?;
+        Some((issue.number, issue.title.clone(), issue.body.clone()))
+    }
+}

@@ -1,0 +1,3 @@
+//! The world on the wire: what the middle circle of tests talks to with the real clients.
+
+pub(crate) mod forge;
