@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Shared};
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Response, StatusCode};
 use base64::Engine as _;
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::git::Bare;
-use super::state::{Comment, Fault, Issue, Repository, Review, State, Status};
+use super::state::{Comment, Issue, Repository, Review, State, Status};
+use super::wire::{NOT_FOUND, Page, broken, found, made, refusal, sent};
 use super::{TOKEN, World};
 
 /// One call, as the rest of this file wants it.
@@ -20,25 +20,6 @@ struct Call {
     path: Vec<String>,
     query: BTreeMap<String, String>,
     body: Value,
-}
-
-/// An answer: a value, a list to page through (or whole, where the real one has no pages), or a refusal.
-enum Page {
-    One(StatusCode, Value),
-    List(Vec<Value>),
-    Whole(Vec<Value>),
-    Moved(String),
-    Refused(StatusCode, String),
-}
-
-const NOT_FOUND: Page = Page::Refused(StatusCode::NOT_FOUND, String::new());
-
-fn found(value: Value) -> Page {
-    Page::One(StatusCode::OK, value)
-}
-
-fn made(value: Value) -> Page {
-    Page::One(StatusCode::CREATED, value)
 }
 
 pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) -> Response<Body> {
@@ -87,7 +68,7 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         }
     };
     world.tell_all().await;
-    sent(page, &call, largest)
+    sent(page, &call.path, &call.query, largest)
 }
 
 /// The one call whose answer only Git knows: the commits of a pull request.
@@ -323,83 +304,6 @@ fn comment_call(state: &mut State, method: &str, repository: i64, id: &str, rest
             made(json!({ "user": state.user_page("bascule"), "content": reaction.2 }))
         }
         _ => NOT_FOUND,
-    }
-}
-
-fn sent(page: Page, call: &Call, largest: usize) -> Response<Body> {
-    let number = |key: &str, default: usize| call.query.get(key).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let json = |status: StatusCode, value: &Value| {
-        Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, "application/json;charset=utf-8")
-            .body(Body::from(value.to_string()))
-    };
-    match page {
-        Page::One(status, value) => json(status, &value).unwrap(),
-        Page::Whole(all) => json(StatusCode::OK, &Value::Array(all)).unwrap(),
-        Page::List(all) => {
-            let limit = number("limit", largest).min(largest);
-            let total = all.len();
-            let shown: Vec<Value> = all.into_iter().skip((number("page", 1).max(1) - 1) * limit).take(limit).collect();
-            // The timeline's count is of the page, in the real one too.
-            let counted = if call.path.last().is_some_and(|last| last == "timeline") { shown.len() } else { total };
-            // So is its `null`, past its end.
-            let is_null = shown.is_empty() && call.path.last().is_some_and(|last| last == "timeline");
-            let body = if is_null { Value::Null } else { Value::Array(shown) };
-            let mut response = json(StatusCode::OK, &body).unwrap();
-            response.headers_mut().insert("x-total-count", counted.into());
-            response
-        }
-        Page::Moved(to) => {
-            let moved = Response::builder().status(StatusCode::MOVED_PERMANENTLY).header(header::LOCATION, to);
-            moved
-                .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-                .body(Body::from("Moved Permanently"))
-                .unwrap()
-        }
-        Page::Refused(status, why) if why.is_empty() => refusal(status, "not found"),
-        Page::Refused(status, why) => refusal(status, &why),
-    }
-}
-
-fn refusal(status: StatusCode, why: &str) -> Response<Body> {
-    let body = json!({ "errors": null, "message": why, "url": "http://localhost/api/swagger" }).to_string();
-    Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, "application/json;charset=utf-8")
-        .body(Body::from(body))
-        .unwrap()
-}
-
-async fn broken(fault: Fault) -> Response<Body> {
-    let page = |status: u16, kind: &str, body: Body| {
-        Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
-    };
-    match fault {
-        Fault::Status(status) => refusal(StatusCode::from_u16(status).unwrap(), "as you wished"),
-        Fault::Html(status) => page(status, "text/html", Body::from("<html><title>Sign in</title></html>")),
-        Fault::SlowDown(seconds) => {
-            let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, "slow down");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-            response
-        }
-        Fault::BreaksOff => {
-            let chunks: [Result<Bytes, std::io::Error>; 2] =
-                [Ok(Bytes::from("{\"id\":")), Err(std::io::Error::other("gone"))];
-            page(200, "application/json", Body::from_stream(futures::stream::iter(chunks)))
-        }
-        Fault::Hangs => std::future::pending().await,
-        Fault::Endless => {
-            let chunk = Bytes::from(" ".repeat(1 << 16));
-            let chunks = futures::stream::repeat(chunk).map(Ok::<_, std::io::Error>);
-            page(200, "application/json", Body::from_stream(chunks))
-        }
-        Fault::OtherShape => page(200, "application/json", Body::from("{\"surprise\":[1,2,3]}")),
-        Fault::Redirects(to) => {
-            let mut response = page(302, "text/html", Body::from("elsewhere"));
-            response.headers_mut().insert(header::LOCATION, to.parse().unwrap());
-            response
-        }
     }
 }
 

@@ -13,9 +13,12 @@ mod answer;
 mod git;
 mod hook;
 mod page;
+mod people;
 mod state;
 mod story;
 mod talk;
+mod wire;
+mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -2,7 +2,7 @@
 
 use super::FakeForge;
 use super::git::{Bare, By, File};
-use super::state::{Comment, Commit, Issue, Merged, Pull, PullPush, Repository, Review, Right, State, Team};
+use super::state::{Commit, Merged, Pull, PullPush, Repository};
 
 /// A repository of the fake forge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,50 +28,6 @@ pub(crate) enum Merge {
 }
 
 impl FakeForge {
-    // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    /// Gives somebody a right on a repository; without it they may write.
-    pub(crate) fn lets(&self, login: &str, shop: &Shop, right: Right) {
-        let mut state = self.world.state();
-        state.user(login);
-        state.repository_mut(shop.id).rights.insert(login.to_owned(), right);
-    }
-
-    /// Makes a team of an organisation, whose members may do this with the code of all its repositories.
-    pub(crate) fn team(&self, organisation: &str, name: &str, code: Right, members: &[&str]) {
-        let mut state = self.world.state();
-        members.iter().for_each(|member| drop(state.user(member).login.clone()));
-        let id = state.id();
-        let members = members.iter().map(|member| (*member).to_owned()).collect();
-        state.teams.push(Team { id, organisation: organisation.to_owned(), name: name.to_owned(), code, members });
-    }
-
-    /// Takes somebody out of every team of that name.
-    pub(crate) fn leaves_team(&self, login: &str, name: &str) {
-        let mut state = self.world.state();
-        state.teams.iter_mut().filter(|team| team.name == name).for_each(|team| team.members.retain(|m| m != login));
-    }
-
-    /// An account that is no person.
-    pub(crate) fn bot(&self, login: &str) {
-        self.world.state().user(login).is_bot = true;
-    }
-
-    /// May not sign in any more.
-    pub(crate) fn suspends(&self, login: &str) {
-        self.world.state().user(login).is_suspended = true;
-    }
-
-    /// Our account sees what site administrators see.
-    pub(crate) fn makes_us_site_admin(&self) {
-        self.world.state().user("bascule").is_site_admin = true;
-    }
-
-    /// An administrator lowers how many entries a page has.
-    pub(crate) fn shortens_pages(&self, entries: usize) {
-        self.world.state().largest_page = entries;
-    }
-
     // ── repositories ───────────────────────────────────────────────────────────────────────────────────────────────
 
     /// A new repository `owner/name`, of an organisation, with one commit of these files on `main`.
@@ -399,89 +355,4 @@ impl FakeForge {
 /// Files to write.
 fn written<'a>(files: &[(&'a str, &'a str)]) -> Vec<File<'a>> {
     files.iter().map(|(path, content)| (*path, Some(*content))).collect()
-}
-
-impl State {
-    pub(super) fn comment(&self, id: i64) -> &Comment {
-        self.comments.iter().find(|comment| comment.id == id).expect("a comment of this forge")
-    }
-
-    /// Somebody writes on a pull request or issue; the comment's number.
-    pub(super) fn write_comment(&mut self, author: &str, repository: i64, number: i64, body: &str) -> i64 {
-        self.user(author);
-        let (id, now) = (self.id(), self.tick());
-        let (author, body) = (author.to_owned(), body.to_owned());
-        let comment = Comment { id, repository, number, author, body, created: now, updated: now, of_review: false };
-        self.comments.push(comment.clone());
-        if self.pull(repository, number).is_some() {
-            self.pull_mut(repository, number).updated = now;
-        }
-        self.tell_comment("created", &comment.author.clone(), &comment);
-        id
-    }
-
-    pub(super) fn edit_comment(&mut self, by: &str, id: i64, body: &str) {
-        self.user(by);
-        let now = self.tick();
-        let found = self.comments.iter_mut().find(|comment| comment.id == id).expect("a comment of this forge");
-        body.clone_into(&mut found.body);
-        found.updated = now;
-        let comment = found.clone();
-        self.tell_comment("edited", by, &comment);
-    }
-
-    pub(super) fn write_review(
-        &mut self,
-        who: &str,
-        repository: i64,
-        number: i64,
-        state: &'static str,
-        body: &str,
-        commit: &str,
-    ) -> i64 {
-        self.user(who);
-        let (id, comment, now) = (self.id(), self.id(), self.tick());
-        if state != "COMMENT" {
-            // The newest verdict of a person replaces the ones before.
-            let mine = |review: &&mut Review| {
-                review.repository == repository && review.number == number && review.author == who
-            };
-            for review in self.reviews.iter_mut().filter(mine).filter(|review| review.state != "COMMENT") {
-                review.dismissed = true;
-                review.updated = now;
-            }
-        }
-        let text = |of_review| Comment {
-            id: comment,
-            repository,
-            number,
-            author: who.to_owned(),
-            body: body.to_owned(),
-            created: now,
-            updated: now,
-            of_review,
-        };
-        self.comments.push(text(true));
-        let review = Review {
-            id,
-            comment,
-            repository,
-            number,
-            author: who.to_owned(),
-            state,
-            body: body.to_owned(),
-            commit: commit.to_owned(),
-            dismissed: false,
-            created: now,
-            updated: now,
-        };
-        self.reviews.push(review.clone());
-        self.pull_mut(repository, number).updated = now;
-        self.tell_review(&review);
-        id
-    }
-
-    pub(super) fn issue_of(&self, repository: i64, title_part: &str) -> Option<&Issue> {
-        self.issues.iter().find(|issue| issue.repository == repository && issue.title.contains(title_part))
-    }
 }

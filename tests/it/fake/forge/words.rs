@@ -1,0 +1,88 @@
+//! Comments and reviews as they change what the forge remembers, and what is told of it.
+
+use super::state::{Comment, Issue, Review, State};
+
+impl State {
+    pub(super) fn comment(&self, id: i64) -> &Comment {
+        self.comments.iter().find(|comment| comment.id == id).expect("a comment of this forge")
+    }
+
+    /// Somebody writes on a pull request or issue; the comment's number.
+    pub(super) fn write_comment(&mut self, author: &str, repository: i64, number: i64, body: &str) -> i64 {
+        self.user(author);
+        let (id, now) = (self.id(), self.tick());
+        let (author, body) = (author.to_owned(), body.to_owned());
+        let comment = Comment { id, repository, number, author, body, created: now, updated: now, of_review: false };
+        self.comments.push(comment.clone());
+        if self.pull(repository, number).is_some() {
+            self.pull_mut(repository, number).updated = now;
+        }
+        self.tell_comment("created", &comment.author.clone(), &comment);
+        id
+    }
+
+    pub(super) fn edit_comment(&mut self, by: &str, id: i64, body: &str) {
+        self.user(by);
+        let now = self.tick();
+        let found = self.comments.iter_mut().find(|comment| comment.id == id).expect("a comment of this forge");
+        body.clone_into(&mut found.body);
+        found.updated = now;
+        let comment = found.clone();
+        self.tell_comment("edited", by, &comment);
+    }
+
+    pub(super) fn write_review(
+        &mut self,
+        who: &str,
+        repository: i64,
+        number: i64,
+        state: &'static str,
+        body: &str,
+        commit: &str,
+    ) -> i64 {
+        self.user(who);
+        let (id, comment, now) = (self.id(), self.id(), self.tick());
+        if state != "COMMENT" {
+            // The newest verdict of a person replaces the ones before.
+            let mine = |review: &&mut Review| {
+                review.repository == repository && review.number == number && review.author == who
+            };
+            for review in self.reviews.iter_mut().filter(mine).filter(|review| review.state != "COMMENT") {
+                review.dismissed = true;
+                review.updated = now;
+            }
+        }
+        let text = |of_review| Comment {
+            id: comment,
+            repository,
+            number,
+            author: who.to_owned(),
+            body: body.to_owned(),
+            created: now,
+            updated: now,
+            of_review,
+        };
+        self.comments.push(text(true));
+        let review = Review {
+            id,
+            comment,
+            repository,
+            number,
+            author: who.to_owned(),
+            state,
+            body: body.to_owned(),
+            commit: commit.to_owned(),
+            dismissed: false,
+            created: now,
+            updated: now,
+        };
+        self.reviews.push(review.clone());
+        self.pull_mut(repository, number).updated = now;
+        self.tell_review(&review);
+        id
+    }
+
+    pub(super) fn issue_of(&self, repository: i64, title_part: &str) -> Option<&Issue> {
+        self.issues.iter().find(|issue| issue.repository == repository && issue.title.contains(title_part))
+    }
+}
