@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod forge;
 pub mod git;
 pub mod ids;
 pub mod jobs;
+pub mod local;
 pub mod manifest;
 pub mod policy;
 pub mod queue;

@@ -36,6 +36,9 @@ use crate::policy::rules::Platform;
 /// The commented default: every key, what it does, and its default.
 pub const REFERENCE: &str = include_str!("../../config/bascule.toml");
 
+/// The JSON Schema of the file, for editors.
+pub const SCHEMA: &str = include_str!("../../config/server.schema.json");
+
 /// The name of the file, looked for in the working directory and then in `/etc/bascule`.
 pub const FILE_NAME: &str = "bascule.toml";
 
@@ -193,6 +196,27 @@ impl Loaded {
             cluster.kubeconfig.iter().for_each(|secret| look(format!("cluster.{name}.kubeconfig"), secret));
         }
         missing
+    }
+}
+
+impl Loaded {
+    /// What was understood, in a few lines, and which secrets are not to be had on this machine.
+    pub fn summary(&self) -> String {
+        let Server { forges, clusters, platform, .. } = &self.server;
+        let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+        let name = self.files.first().map_or_else(|| FILE_NAME.to_owned(), |file| file.display().to_string());
+        let mut text = format!(
+            "{name}: good, {}, {}, {}, {}, {}\n",
+            count(forges.len(), "forge"),
+            count(clusters.len(), "cluster"),
+            count(platform.grants.len(), "grant"),
+            count(platform.floors.len(), "floor"),
+            count(platform.groups.len(), "group"),
+        );
+        for missing in self.secrets_missing() {
+            text += &format!("  not on this machine: {missing}\n");
+        }
+        text
     }
 }
 

@@ -13,6 +13,9 @@ use super::rules::{ApprovalRule, Limits};
 /// The name of the file, at the root of the repository's default branch.
 pub const FILE_NAME: &str = ".bascule.yaml";
 
+/// The JSON Schema of the file, for editors.
+pub const SCHEMA: &str = include_str!("../../config/repository.schema.json");
+
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
     known: &["version", "owners", "limits", "defaults", "environments"],

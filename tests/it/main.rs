@@ -7,6 +7,7 @@ mod config;
 mod fake;
 mod forge;
 mod forge_contract;
+mod local;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;
@@ -14,4 +15,5 @@ mod plane;
 mod policy;
 mod queue;
 mod roles;
+mod schema;
 mod support;

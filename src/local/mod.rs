@@ -1,0 +1,6 @@
+//! What works without a server, in a clone of a repository.
+
+pub mod check;
+pub mod init;
+pub mod report;
+mod survey;
