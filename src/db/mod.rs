@@ -5,8 +5,10 @@
 //! they stand alone; they return [`sqlx::Error`], which a job turns into a [`DbError`] to learn its fate. Deliberately
 //! absent: a repository object, an ORM, and any statement that alters the audit log (its rows are written in `audit`).
 
+pub mod embedded;
 pub mod error;
 pub mod migrate;
+pub mod open;
 pub mod pool;
 pub mod roles;
 pub mod seal;
@@ -26,4 +28,5 @@ pub mod repositories;
 
 pub use error::{DbError, Fate, retrying};
 pub use migrate::{Schema, SchemaError};
+pub use open::{Database, OpenError, Place};
 pub use pool::{ConnectError, connect};

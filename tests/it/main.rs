@@ -8,6 +8,7 @@ mod fake;
 mod forge;
 mod forge_contract;
 mod local;
+mod embedded;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;

@@ -1,6 +1,7 @@
 //! The queue on a real PostgreSQL.
 
 mod ending;
+pub(crate) mod processes;
 mod taking;
 mod working;
 

@@ -1,3 +1,4 @@
 //! What stories start from.
 
+pub(crate) mod child;
 pub(crate) mod database;
