@@ -112,8 +112,8 @@ mod tests {
     fn new_data_gets_the_newest_and_old_data_the_one_that_wrote_it() {
         assert_eq!(chosen(&[17, 9, 15], None), "/17/postgres");
         assert_eq!(chosen(&[17, 15], Some(15)), "/15/postgres");
-        assert_snapshot!(chosen(&[15, 17, 17], Some(16)), @"");
-        assert_snapshot!(chosen(&[14, 13], None), @"");
-        assert_snapshot!(chosen(&[], None), @"");
+        assert_snapshot!(chosen(&[15, 17, 17], Some(16)), @"the embedded database in data/postgres/cluster was written by PostgreSQL 16, and only PostgreSQL 15, 17 is installed: install PostgreSQL 16 again, or convert the files with pg_upgrade");
+        assert_snapshot!(chosen(&[14, 13], None), @"PostgreSQL 14 is too old for the embedded database: install PostgreSQL 15 or newer, or set `database.url`");
+        assert_snapshot!(chosen(&[], None), @"PostgreSQL's programs (initdb, postgres) were not found on PATH or in /usr/lib/postgresql: install PostgreSQL 15 or newer (Debian: apt-get install postgresql), or set `database.url`");
     }
 }

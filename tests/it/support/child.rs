@@ -11,9 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 const TOLD: &str = "BASCULE_TEST_CHILD";
 const MARK: &str = "child: ";
 
+type Role = fn(&[String]);
+
 /// What children can be told to do.
-const ROLES: [(&str, fn(&[String])); 2] =
-    [("embedded", crate::embedded::child), ("worker", crate::queue::processes::child)];
+const ROLES: [(&str, Role); 2] = [("embedded", crate::embedded::child), ("worker", crate::queue::processes::child)];
 
 /// Run by the harness it does nothing; as a child it is what the parent told it.
 #[test]
@@ -73,7 +74,7 @@ impl TestChild {
 
     /// SIGKILL, and waits until the kernel has done it.
     pub(crate) fn kill(mut self) {
-        self.process.kill().unwrap();
+        self.signal(Signal::KILL);
         self.process.wait().unwrap();
     }
 }
