@@ -4,11 +4,11 @@
 mod cases;
 mod cluster;
 mod config;
+mod embedded;
 mod fake;
 mod forge;
 mod forge_contract;
 mod local;
-mod embedded;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;
