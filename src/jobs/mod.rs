@@ -8,5 +8,6 @@
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 
 mod route;
+pub mod sync_environment;
 
 pub use route::{attend_pull, follow_branch, route, sweep_repository, sync_environment};

@@ -197,7 +197,7 @@ pub struct Environment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
     /// What must be healthy first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<After>,
     /// Who must consent.
     pub consent: Consent,
