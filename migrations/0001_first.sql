@@ -73,6 +73,14 @@ CREATE TABLE pull (
     CONSTRAINT pull_number UNIQUE (repository_id, number)
 );
 
+-- Branch tips as the sweep saw them last.
+CREATE TABLE branch_tip (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    branch         text NOT NULL,
+    tip            text NOT NULL,
+    PRIMARY KEY (repository_id, branch)
+);
+
 -- Who pushed which head, from push deliveries, stored with the delivery, and the forge's activity list. Never removed.
 -- Keyed by the forge's own number: the door stores it before it knows whether the repository is one of ours.
 CREATE TABLE push (
@@ -122,7 +130,7 @@ CREATE TABLE environment (
     name            text NOT NULL,
     cluster         text NOT NULL,
     namespace       text NOT NULL,
-    state           text NOT NULL DEFAULT 'active' CONSTRAINT environment_state CHECK (state IN ('active', 'orphaned', 'forgotten')),
+    state           text NOT NULL DEFAULT 'active' CONSTRAINT environment_state CHECK (state IN ('proposed', 'active', 'orphaned', 'forgotten')),
     stage           text,
     branch          text NOT NULL,
     -- rule 8: the newest commit a sync was started for, and its set

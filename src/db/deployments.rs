@@ -147,6 +147,19 @@ pub async fn take_over(
     row.map(|row| deployment!(row)).transpose()
 }
 
+/// Whether a deployment of the environment runs.
+///
+/// # Errors
+/// The database's own.
+pub async fn is_running(conn: &mut PgConnection, environment: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM deployment WHERE environment_id = $1 AND state = 'running') AS "running!""#,
+        environment
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Says that everything was sent.
 ///
 /// # Errors

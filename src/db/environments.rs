@@ -41,6 +41,8 @@ pub struct Environment {
 /// Whether a repository still names an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentState {
+    /// A pull request names it.
+    Proposed,
     /// It does.
     Active,
     /// It does no more; what is deployed stays, and its rules still guard its name and namespace.
@@ -52,6 +54,7 @@ pub enum EnvironmentState {
 impl EnvironmentState {
     fn read(text: &str) -> Self {
         match text {
+            "proposed" => Self::Proposed,
             "active" => Self::Active,
             "orphaned" => Self::Orphaned,
             _ => Self::Forgotten,
@@ -61,6 +64,7 @@ impl EnvironmentState {
     /// The word stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Proposed => "proposed",
             Self::Active => "active",
             Self::Orphaned => "orphaned",
             Self::Forgotten => "forgotten",
@@ -124,6 +128,35 @@ pub async fn upsert(
     environment!(row)
 }
 
+/// An environment as a pull request names it: found, or added as one that is not active yet. Its block is not stored:
+/// that is the default branch's.
+///
+/// # Errors
+/// The database's own.
+pub async fn known(
+    conn: &mut PgConnection,
+    repository: i64,
+    block: &rules::Environment,
+    branch: &str,
+) -> Result<Environment, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"INSERT INTO environment (repository_id, name, cluster, namespace, stage, branch, state)
+           VALUES ($1, $2, $3, $4, $5, $6, 'proposed')
+           ON CONFLICT (repository_id, name, cluster, namespace) DO UPDATE SET name = excluded.name
+           RETURNING id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
+               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>""#,
+        repository,
+        block.name.as_str(),
+        block.target.cluster.as_str(),
+        block.target.namespace,
+        block.stage,
+        branch,
+    )
+    .fetch_one(conn)
+    .await?;
+    environment!(row)
+}
+
 /// One environment.
 ///
 /// # Errors
@@ -148,12 +181,33 @@ pub async fn of_repository(conn: &mut PgConnection, repository: i64) -> Result<V
     let rows = sqlx::query!(
         r#"SELECT id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
                healthy_commit, healthy_set, block AS "block: Json<rules::Environment>"
-           FROM environment WHERE repository_id = $1 AND state <> 'forgotten' ORDER BY name, id"#,
+           FROM environment WHERE repository_id = $1 AND state IN ('active', 'orphaned') ORDER BY name, id"#,
         repository
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| environment!(row)).collect()
+}
+
+/// The sets that environments of its name, or of its namespace in its cluster, stand at, orphaned ones too: their rules
+/// judge a first set.
+///
+/// # Errors
+/// The database's own.
+pub async fn neighbours(conn: &mut PgConnection, of: &Environment) -> Result<Vec<SetDigest>, sqlx::Error> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT DISTINCT position_set AS "set!" FROM environment
+           WHERE id <> $1 AND state <> 'forgotten' AND position_set IS NOT NULL
+             AND ((repository_id = $2 AND name = $3) OR (cluster = $4 AND namespace = $5))"#,
+        of.id,
+        of.repository,
+        of.name.as_str(),
+        of.target.cluster.as_str(),
+        of.target.namespace
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.iter().filter_map(|set| SetDigest::from_bytes(set)).collect())
 }
 
 /// Says that the repository's file names these environments and no others.

@@ -83,6 +83,21 @@ pub async fn set_shown_in(conn: &mut PgConnection, environment: i64, number: i64
     Ok(())
 }
 
+/// The environments of a repository whose held change is shown in this pull request or issue.
+///
+/// # Errors
+/// The database's own.
+pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT h.environment_id FROM hold h JOIN environment e ON e.id = h.environment_id
+         WHERE e.repository_id = $1 AND h.shown_in = $2 ORDER BY e.name",
+        repository,
+        number
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The hold of an environment.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ pub mod pool;
 pub mod roles;
 pub mod seal;
 pub mod sets;
+pub mod swept;
 
 pub mod approvals;
 pub mod deliveries;

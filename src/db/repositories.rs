@@ -163,12 +163,10 @@ pub async fn fact_stored(conn: &mut PgConnection, key: &RepositoryKey) -> Result
     Ok(())
 }
 
-/// Locks the repository's facts until the transaction ends and tells whether they are still those of `version`.
+/// Locks the repository's facts until the transaction ends, and gives the number of the newest.
 ///
 /// # Errors
 /// The database's own.
-pub async fn facts_are_still(conn: &mut PgConnection, id: i64, version: i64) -> Result<bool, sqlx::Error> {
-    let now =
-        sqlx::query_scalar!("SELECT fact_version FROM repository WHERE id = $1 FOR UPDATE", id).fetch_one(conn).await?;
-    Ok(now == version)
+pub async fn lock_facts(conn: &mut PgConnection, id: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("SELECT fact_version FROM repository WHERE id = $1 FOR UPDATE", id).fetch_one(conn).await
 }

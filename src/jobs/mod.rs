@@ -4,10 +4,114 @@
 //! |---|---|---|
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
-//! | `sync_environment` | environment | judges the gate, and brings the environment to its newest covered content |
+//! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
+//!
+//! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
+//! and may run twice. What several of them gather alike: `context`, `repository`, `contents` (what environments render
+//! to), `people` and `place` (who said what), `branch` (the walk of consent), `speak` (the one comment).
 
+#[path = "attend_pull.rs"]
+mod attend;
+mod branch;
+mod contents;
+mod context;
+mod error;
+mod files;
+#[path = "follow_branch.rs"]
+mod follow;
+mod held;
+mod open;
+mod people;
+mod place;
+mod repository;
 mod route;
+mod rows;
+mod speak;
+mod start;
+#[path = "sweep_repository.rs"]
+mod sweep;
 pub mod sync_environment;
 
-pub use route::{attend_pull, follow_branch, route, sweep_repository, sync_environment};
+use serde::de::DeserializeOwned;
+
+pub use context::{Context, ForgeAccess, Parts};
+pub use error::JobError;
+pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
+
+use crate::queue::{self, Claimed, Lane, Lease, Verdict};
+
+/// Runs a job of any kind: what the worker loop is given.
+pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    let begun = std::time::Instant::now();
+    let done = match job.kind.as_str() {
+        "attend_pull" => attend::run(context, job, lease).await,
+        "follow_branch" => follow::run(context, job).await,
+        "sync_environment" => return sync(context, job, lease).await,
+        "sweep_repository" => sweep::run(context, job).await,
+        other => Err(JobError::Final(format!("this version has no job `{other}`"))),
+    };
+    metrics::histogram!("bascule_job_seconds", "kind" => job.kind.clone()).record(begun.elapsed().as_secs_f64());
+    verdict(job, done)
+}
+
+fn verdict(job: &Claimed, done: Result<(), JobError>) -> Verdict {
+    match done {
+        Ok(()) => Verdict::Done,
+        Err(error) => {
+            tracing::warn!(job = job.id, kind = job.kind, key = job.key, trace = %job.trace, %error, "job stopped");
+            error.verdict()
+        }
+    }
+}
+
+/// The ids in a job's payload.
+fn ids<T: DeserializeOwned>(job: &Claimed) -> Result<T, JobError> {
+    serde_json::from_value(job.payload.clone())
+        .map_err(|error| JobError::Final(format!("the payload of `{}` cannot be read: {error}", job.kind)))
+}
+
+/// Ends a job that had nothing to record.
+async fn finish(context: &Context, job: &Claimed) -> Result<(), JobError> {
+    let mut conn = context.pool.acquire().await?;
+    Ok(queue::finish(&mut conn, job).await?)
+}
+
+/// The sync of an environment: a deployment that runs already is brought to its end first; else the gate is judged.
+async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    let environment: SyncIds = match ids(job) {
+        Ok(ids) => ids,
+        Err(error) => return error.verdict(),
+    };
+    let world = sync_environment::World {
+        pool: &context.pool,
+        clusters: &context.clusters,
+        seal: &context.seal,
+        hash_key: &context.hash_key,
+        installation: context.installation,
+    };
+    let observe = |_: crate::sync::Step| {};
+    let begun = start::start(context, job, environment.environment).await;
+    match begun {
+        Ok(false) => return verdict(job, finish(context, job).await),
+        Ok(true) => {}
+        Err(error) => return verdict(job, Err(error)),
+    }
+    match sync_environment::run_deployment(&world, job, lease, environment.environment, &observe).await {
+        Ok(_) => {
+            context.bell.ring(Lane::Default);
+            context.bell.ring(Lane::Sync);
+            Verdict::Done
+        }
+        Err(interrupted) => {
+            tracing::warn!(job = job.id, key = job.key, trace = %job.trace, %interrupted, "sync interrupted");
+            interrupted.verdict()
+        }
+    }
+}
+
+/// The payload of `sync_environment`.
+#[derive(Debug, serde::Deserialize)]
+struct SyncIds {
+    environment: i64,
+}

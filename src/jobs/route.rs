@@ -39,6 +39,13 @@ pub fn sync_environment(repository: &RepositoryKey, environment: i64, trace: Tra
     job("sync_environment", environment.to_string(), Lane::Sync, repository, payload, trace)
 }
 
+/// The same, because somebody with write access asked for it: an environment of mode `manual` goes on.
+pub fn asked_sync(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
+    let mut job = sync_environment(repository, environment, trace);
+    job.payload = json!({ "environment": environment, "asked": true });
+    job
+}
+
 /// Compares our memory of a repository with the forge.
 pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });

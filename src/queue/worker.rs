@@ -20,7 +20,7 @@ use super::{Claimed, Lane, Source, Verdict};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long a claim holds without being renewed; renewed three times in it. With `poll` it bounds how long a dead
-    /// worker's jobs lie still: 15 s + 2.5 s, under the 30 s that are promised.
+    /// worker's jobs lie still: 20 s + 2.5 s, under the 30 s that are promised.
     pub term: Duration,
     /// How often to look without having been called, ± a quarter so that servers do not look together.
     pub poll: Duration,
@@ -33,7 +33,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            term: Duration::from_secs(15),
+            term: Duration::from_secs(20),
             poll: Duration::from_secs(2),
             grace: Duration::from_secs(25),
             slots: HashMap::from([(Lane::Sync, 16), (Lane::Default, 8), (Lane::Sweep, 2)]),

@@ -1,0 +1,147 @@
+//! Looks at a pull request, or at an issue of ours: previews what it would change, hears who consents, and says so in the
+//! one comment and both statuses.
+
+use serde::Deserialize;
+
+use super::held;
+use super::repository::{self, Opened, Repository};
+use super::speak::{self, Spoken};
+use super::{Context, JobError, open, route};
+use crate::db::pulls::{self, PullFacts, PullState};
+use crate::forge::{NewStatus, StatusState};
+use crate::ids::{ForgeName, RepositoryKey};
+use crate::preview::{CONSENT_CONTEXT, PREVIEW_CONTEXT};
+use crate::queue::{self, Claimed, Lane, Lease};
+
+/// The payload.
+#[derive(Debug, Deserialize)]
+struct Ids {
+    forge: ForgeName,
+    repository: i64,
+    number: i64,
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// [`JobError`].
+pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Result<(), JobError> {
+    let ids: Ids = super::ids(job)?;
+    let key = RepositoryKey { forge: ids.forge, id: ids.repository };
+    let repository = match repository::open(context, &key).await? {
+        Opened::Granted(repository) => repository,
+        Opened::Recreated(repository) => {
+            refuse(&repository, ids.number, lease).await?;
+            return super::finish(context, job).await;
+        }
+        Opened::Silent | Opened::Gone => return super::finish(context, job).await,
+    };
+    let pull = match repository.forge().pull(&repository.at, ids.number).await {
+        Ok(pull) => pull,
+        // Not a pull request: an issue, which is of interest when a held change is shown in it.
+        Err(error) if error.is_gone() => {
+            let spoken = held::in_issue(&repository, ids.number, job, lease).await?;
+            return record(&repository, job, None, spoken).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let facts = facts_of(&pull);
+    let mut conn = context.pool.acquire().await?;
+    let row = pulls::upsert(&mut conn, repository.row.id, &facts).await?;
+    drop(conn);
+    let spoken = match row.facts.state {
+        PullState::Open => open::attend(&repository, &row, &pull, job, lease).await?,
+        PullState::Merged => held::in_merged(&repository, &row, job, lease).await?,
+        PullState::Closed => None,
+    };
+    record(&repository, job, Some(&row), spoken).await
+}
+
+async fn record(
+    repository: &Repository<'_>,
+    job: &Claimed,
+    row: Option<&pulls::Pull>,
+    spoken: Option<Spoken>,
+) -> Result<(), JobError> {
+    let context = repository.context;
+    let mut tx = context.pool.begin().await?;
+    let mut jobs = Vec::new();
+    if let Some(spoken) = spoken {
+        speak::record(&mut tx, repository, row, &spoken, job).await?;
+        jobs = spoken.jobs;
+    }
+    if let Some(row) = row.filter(|row| row.facts.state == PullState::Merged) {
+        let known = crate::db::deployments::of_pull(&mut tx, repository.row.id, row.facts.number).await?;
+        // The merge's own push tells this too, unless its delivery was lost.
+        if known.is_empty() && !branch_is_followed(&mut tx, repository, row).await? {
+            jobs.push(route::follow_branch(&repository.row.key, &row.facts.base_branch, job.trace));
+        }
+    }
+    jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    for lane in [Lane::Sync, Lane::Default] {
+        context.bell.ring(lane);
+    }
+    Ok(())
+}
+
+/// Whether every environment of the pull request's branch stands at its merge, or is held: then following the branch
+/// again would find nothing.
+async fn branch_is_followed(
+    conn: &mut sqlx::PgConnection,
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+) -> Result<bool, JobError> {
+    let environments = crate::db::environments::of_repository(conn, repository.row.id).await?;
+    let mut of_branch = environments.iter().filter(|one| one.branch == row.facts.base_branch).peekable();
+    if of_branch.peek().is_none() {
+        return Ok(false);
+    }
+    for environment in of_branch {
+        let stands = environment.position.as_ref().map(|at| Some(&at.commit) == row.facts.merge_commit.as_ref());
+        let held = crate::db::holds::get(conn, environment.id).await?.is_some();
+        if stands != Some(true) && !held {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A repository that took another's name: both statuses say so, and nothing else is done.
+async fn refuse(repository: &Repository<'_>, number: i64, lease: &Lease) -> Result<(), JobError> {
+    let Ok(pull) = repository.forge().pull(&repository.at, number).await else { return Ok(()) };
+    for context in [PREVIEW_CONTEXT, CONSENT_CONTEXT] {
+        let _permit = lease.check(speak::WRITE)?;
+        let status = NewStatus {
+            context,
+            state: StatusState::Failure,
+            description: "this repository took another's name; a Bascule operator has to accept it".to_owned(),
+            target_url: None,
+        };
+        repository.forge().set_status(&repository.at, &pull.head, &status).await?;
+    }
+    Ok(())
+}
+
+/// What we store of a pull request.
+pub(super) fn facts_of(pull: &crate::forge::Pull) -> PullFacts {
+    let (state, merge_commit, merged_by) = match &pull.state {
+        crate::forge::PullState::Open => (PullState::Open, None, None),
+        crate::forge::PullState::Closed => (PullState::Closed, None, None),
+        crate::forge::PullState::Merged { commit, by, .. } => (PullState::Merged, commit.clone(), by.clone()),
+    };
+    PullFacts {
+        number: pull.number,
+        title: pull.title.clone(),
+        author: pull.author.clone(),
+        state,
+        base_branch: pull.base_branch.clone(),
+        base_sha: pull.base.clone(),
+        head_sha: pull.head.clone(),
+        from_fork: pull.from_fork,
+        merge_commit,
+        merged_by,
+    }
+}

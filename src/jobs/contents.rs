@@ -1,0 +1,291 @@
+//! What the environments of a repository are at one tree: the file's blocks, and each environment's rendered set.
+//!
+//! The same content is rendered once: a set is looked up by everything it depends on before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::JobError;
+use super::files::TreeFiles;
+use super::repository::Repository;
+use crate::cluster::Identity;
+use crate::consent::HashedSet;
+use crate::db::renders::{self, CachedRender};
+use crate::db::sets;
+use crate::git::{EntryKind, Tree};
+use crate::ids::{ClusterName, CommitId, EnvironmentName, ObjectKey, SetDigest};
+use crate::manifest::{self, Judge, RenderedSet, Scope, Scopes, Within, canonical_json};
+use crate::policy::document::LARGEST_FILE;
+use crate::policy::rules::{Environment, SyncMode};
+use crate::policy::{FILE_NAME, Located, RepositoryFile};
+use crate::render::{Blame, Closure, RenderInput};
+
+/// `.bascule.yaml` at a tree.
+#[derive(Debug, Clone)]
+pub(super) enum FileAt {
+    /// There is none.
+    Absent,
+    /// It cannot be read; the gate is closed.
+    Invalid(Vec<Located>),
+    /// Its environments, patterns filled in.
+    Valid(BTreeMap<EnvironmentName, Environment>),
+}
+
+impl FileAt {
+    /// The environments, none when there are none to read.
+    pub(super) fn environments(&self) -> BTreeMap<EnvironmentName, Environment> {
+        match self {
+            Self::Valid(environments) => environments.clone(),
+            Self::Absent | Self::Invalid(_) => BTreeMap::new(),
+        }
+    }
+}
+
+/// An environment's set at a tree.
+#[derive(Debug, Clone)]
+pub(super) enum SetAt {
+    /// It renders.
+    Set(Content),
+    /// It does not, and why: for whoever writes the repository.
+    Broken {
+        /// One error a line.
+        errors: Vec<String>,
+        /// What it would read, as far as that is known.
+        closure: Option<Closure>,
+    },
+    /// There is nothing: its folder is not there.
+    Absent,
+}
+
+/// A rendered set.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub(super) digest: SetDigest,
+    pub(super) hashed: HashedSet,
+    pub(super) closure: Closure,
+    /// Which program, and how long it took now; `None` when it was remembered.
+    pub(super) renderer: String,
+    pub(super) took: Option<std::time::Duration>,
+}
+
+impl SetAt {
+    pub(super) fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Set(content) => Some(content),
+            Self::Broken { .. } | Self::Absent => None,
+        }
+    }
+
+    pub(super) fn closure(&self) -> Option<&Closure> {
+        match self {
+            Self::Set(content) => Some(&content.closure),
+            Self::Broken { closure, .. } => closure.as_ref(),
+            Self::Absent => None,
+        }
+    }
+}
+
+/// Reads trees of one repository; holds what the reading of many environments shares.
+pub(super) struct Contents<'r> {
+    repository: &'r Repository<'r>,
+    objects: crate::git::Objects,
+    scopes: tokio::sync::Mutex<BTreeMap<ClusterName, Scopes>>,
+}
+
+impl<'r> Contents<'r> {
+    pub(super) fn new(repository: &'r Repository<'r>) -> Self {
+        Self { repository, objects: repository.mirror.objects(), scopes: tokio::sync::Mutex::default() }
+    }
+
+    pub(super) fn tree(&self, root: &CommitId) -> Tree {
+        self.objects.tree(root.clone())
+    }
+
+    /// The file of `blocks` (rule 1: blocks come from the default branch), its patterns filled with the folders of
+    /// `folders` (files come from the environment's branch).
+    pub(super) async fn file_at(&self, blocks: &Tree, folders: &Tree) -> Result<FileAt, JobError> {
+        let limit = LARGEST_FILE as u64;
+        let text = match blocks.file(FILE_NAME, limit).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(FileAt::Absent),
+            Err(crate::git::GitError::TooLarge { .. }) => {
+                let place = crate::policy::Place::whole(FILE_NAME);
+                let problem = format!("the file is larger than {limit} bytes");
+                return Ok(FileAt::Invalid(vec![Located::new(&place, problem, "use patterns instead of copies")]));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(text) = String::from_utf8(text) else {
+            let place = crate::policy::Place::whole(FILE_NAME);
+            return Ok(FileAt::Invalid(vec![Located::new(&place, "the file is not UTF-8", "save it as UTF-8")]));
+        };
+        let file = match RepositoryFile::parse(FILE_NAME, &text) {
+            Ok(file) => file,
+            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
+        };
+        let folders = self.folders(folders, &file.folder_roots()).await?;
+        let name = self.repository.granted_name();
+        let expanded = match file.expand_placed(&folders) {
+            Ok(expanded) => expanded,
+            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
+        };
+        let complaints = crate::policy::reach::complaints(&self.repository.platform, &name, &file, &expanded);
+        if !complaints.is_empty() {
+            return Ok(FileAt::Invalid(complaints));
+        }
+        let environments = expanded.into_iter().map(|one| (one.environment.name.clone(), one.environment));
+        Ok(FileAt::Valid(environments.collect()))
+    }
+
+    async fn folders(&self, tree: &Tree, roots: &BTreeSet<String>) -> Result<BTreeSet<String>, JobError> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<String> = roots.iter().cloned().collect();
+        while let Some(path) = open.pop() {
+            let Some(entries) = tree.folder(&path).await? else { continue };
+            for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
+                let below = if path.is_empty() { entry.name.clone() } else { format!("{path}/{}", entry.name) };
+                if found.insert(below.clone()) {
+                    open.push(below);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What an environment would read at a tree, without rendering.
+    pub(super) async fn closure(&self, environment: &Environment, tree: &Tree) -> Option<Closure> {
+        let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
+        self.repository.context.renderer.closure(&files, &RenderInput::of(environment)).await.ok()
+    }
+
+    /// An environment's set at a tree.
+    pub(super) async fn set_at(&self, environment: &Environment, tree: &Tree) -> Result<SetAt, JobError> {
+        let context = self.repository.context;
+        let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
+        let input = RenderInput::of(environment);
+        let closure = match context.renderer.closure(&files, &input).await {
+            Ok(closure) => closure,
+            Err(error) => return broken(error, None),
+        };
+        let scopes = self.scopes_of(environment).await?;
+        let reaches = self.reaches(environment);
+        let key = cache_key(environment, &closure, &scopes, &reaches);
+        let mut conn = context.pool.acquire().await?;
+        if let Some(known) = renders::get(&mut conn, &key).await? {
+            metrics::counter!("bascule_render_cache_hits_total").increment(1);
+            return match known.result {
+                Ok(digest) => {
+                    let hashed = sets::load_hashed(&mut conn, &digest).await?;
+                    let renderer = known.renderer;
+                    Ok(SetAt::Set(Content { digest, hashed, closure, renderer, took: None }))
+                }
+                Err(errors) => {
+                    let errors = errors.lines().map(str::to_owned).collect();
+                    Ok(SetAt::Broken { errors, closure: Some(closure) })
+                }
+            };
+        }
+        drop(conn);
+        metrics::counter!("bascule_renders_total").increment(1);
+        let rendered = match context.renderer.render(&files, &input, &closure).await {
+            Ok(rendered) => rendered,
+            Err(error) if error.blame() == Blame::Author => {
+                let errors = vec![error.to_string()];
+                self.remember(&key, Err(errors.join("\n")), &closure, "").await?;
+                return Ok(SetAt::Broken { errors, closure: Some(closure) });
+            }
+            Err(error) => return broken(error, Some(closure)),
+        };
+        let judges: Vec<Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>> = reaches
+            .iter()
+            .cloned()
+            .map(|grant| {
+                let judge = move |key: &ObjectKey| grant.allows(key).map_err(|outside| outside.to_string());
+                Box::new(judge) as Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>
+            })
+            .collect();
+        let built =
+            manifest::parse(&rendered.documents, rendered.dialect, &manifest::Limits::default()).and_then(|parsed| {
+                let judges: Vec<Judge<'_>> = judges.iter().map(|judge| &**judge as Judge<'_>).collect();
+                let within = Within::OneOf(&judges);
+                RenderedSet::build(&environment.target, environment, parsed, within, &scopes, &context.hash_key)
+            });
+        let set = match built {
+            Ok(set) => set,
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                self.remember(&key, Err(errors.join("\n")), &closure, &rendered.renderer).await?;
+                return Ok(SetAt::Broken { errors, closure: Some(closure) });
+            }
+        };
+        let mut tx = context.pool.begin().await?;
+        let digest = sets::store(&mut tx, &set, environment, &context.seal).await?;
+        tx.commit().await?;
+        self.remember(&key, Ok(digest), &closure, &rendered.renderer).await?;
+        let hashed = sets::hashed(&set);
+        Ok(SetAt::Set(Content { digest, hashed, closure, renderer: rendered.renderer, took: Some(rendered.took) }))
+    }
+
+    async fn remember(
+        &self,
+        key: &[u8; 32],
+        result: Result<SetDigest, String>,
+        closure: &Closure,
+        renderer: &str,
+    ) -> Result<(), JobError> {
+        let mut conn = self.repository.context.pool.acquire().await?;
+        let render = CachedRender { result, reads: closure.reads.clone(), renderer: renderer.to_owned() };
+        Ok(renders::put(&mut conn, key, &render).await?)
+    }
+
+    /// The grants an environment is inside of, whole: its objects must all be inside one of them.
+    fn reaches(&self, environment: &Environment) -> Vec<crate::policy::rules::Grant> {
+        let granted = self.repository.platform.grants_reaching(&self.repository.granted_name(), &environment.target);
+        granted.into_iter().map(|granted| granted.grant.clone()).collect()
+    }
+
+    /// Which kinds are namespaced, as the cluster tells; an environment that is never synced needs no cluster.
+    async fn scopes_of(&self, environment: &Environment) -> Result<Scopes, JobError> {
+        let name = &environment.target.cluster;
+        if environment.sync.mode == SyncMode::None {
+            return Ok(Scopes::without_cluster());
+        }
+        let mut known = self.scopes.lock().await;
+        if let Some(scopes) = known.get(name) {
+            return Ok(scopes.clone());
+        }
+        let cluster = self.repository.context.clusters.get(name, &Identity::Own).await?;
+        let served = cluster.served().await?;
+        let scope = |namespaced| if namespaced { Scope::Namespaced } else { Scope::Cluster };
+        let scopes = Scopes::discovered(served.kinds().map(|(kind, namespaced)| (kind, scope(namespaced))));
+        known.insert(name.clone(), scopes.clone());
+        Ok(scopes)
+    }
+}
+
+fn broken(error: crate::render::RenderError, closure: Option<Closure>) -> Result<SetAt, JobError> {
+    match error.blame() {
+        Blame::Absent => Ok(SetAt::Absent),
+        Blame::Author => Ok(SetAt::Broken { errors: vec![error.to_string()], closure }),
+        Blame::Operator | Blame::Weather => Err(error.into()),
+    }
+}
+
+/// Everything a set depends on: what is rendered and how, the environment's own block, where objects of a kind live,
+/// and what the grants allow.
+fn cache_key(
+    environment: &Environment,
+    closure: &Closure,
+    scopes: &Scopes,
+    grants: &[crate::policy::rules::Grant],
+) -> [u8; 32] {
+    let mut hasher = Sha256::new_with_prefix("set 1\n");
+    hasher.update(closure.input_hash.0);
+    for part in [serde_json::to_value(environment), serde_json::to_value(scopes), serde_json::to_value(grants)] {
+        let bytes = canonical_json(&part.expect("rules and scopes are plain data"));
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    }
+    hasher.finalize().into()
+}

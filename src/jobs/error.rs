@@ -1,0 +1,131 @@
+//! What ended a job early, by what becomes of the job.
+
+use std::time::Duration;
+
+use crate::cluster::ClusterError;
+use crate::db::DbError;
+use crate::db::sets::SetError;
+use crate::forge::ForgeError;
+use crate::git::GitError;
+use crate::queue::{LeaseLost, Unsettled, Verdict};
+use crate::render::RenderError;
+use crate::{cluster, db, forge, git};
+
+/// Why a job stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// It may pass: the queue tries again with growing delay.
+    #[error("{0}")]
+    Passing(String),
+    /// Nothing failed; the world asked for patience.
+    #[error("{why}")]
+    NotNow {
+        /// How long.
+        wait: Duration,
+        /// Who asked.
+        why: String,
+    },
+    /// It will fail the same way until somebody changes something.
+    #[error("{0}")]
+    Final(String),
+    /// What it was about is gone or was overtaken; whoever overtook it has a job of their own.
+    #[error("{0}")]
+    Superseded(String),
+    /// Another worker has the job.
+    #[error(transparent)]
+    Lost(#[from] LeaseLost),
+}
+
+impl JobError {
+    /// What the queue does.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Passing(error) => Verdict::Retry { error },
+            Self::NotNow { wait, .. } => Verdict::Snooze { wait },
+            Self::Final(error) => Verdict::Fail { error },
+            Self::Superseded(_) | Self::Lost(_) => Verdict::Done,
+        }
+    }
+}
+
+/// An error with its causes, for the log and the list of jobs.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
+}
+
+impl From<DbError> for JobError {
+    fn from(error: DbError) -> Self {
+        match error.fate() {
+            db::Fate::Retry | db::Fate::Later => Self::Passing(chain(&error)),
+            db::Fate::Never => Self::Final(chain(&error)),
+        }
+    }
+}
+
+impl From<sqlx::Error> for JobError {
+    fn from(error: sqlx::Error) -> Self {
+        DbError::from(error).into()
+    }
+}
+
+impl From<Unsettled> for JobError {
+    fn from(error: Unsettled) -> Self {
+        match error {
+            Unsettled::Lost(lost) => lost.into(),
+            Unsettled::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<ForgeError> for JobError {
+    fn from(error: ForgeError) -> Self {
+        match error.fate {
+            forge::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
+            // A refused token is mended by a person, at a moment we are not told of.
+            forge::Fate::Retry { after: None } | forge::Fate::Refused => Self::Passing(chain(&error)),
+            forge::Fate::Gone => Self::Superseded(chain(&error)),
+            forge::Fate::Invalid => Self::Final(chain(&error)),
+        }
+    }
+}
+
+impl From<GitError> for JobError {
+    fn from(error: GitError) -> Self {
+        match error.fate() {
+            git::Fate::Retry => Self::Passing(chain(&error)),
+            git::Fate::Gone => Self::Superseded(chain(&error)),
+            git::Fate::Never => Self::Final(chain(&error)),
+        }
+    }
+}
+
+impl From<RenderError> for JobError {
+    fn from(error: RenderError) -> Self {
+        Self::Passing(chain(&error))
+    }
+}
+
+impl From<ClusterError> for JobError {
+    fn from(error: ClusterError) -> Self {
+        match error.fate() {
+            cluster::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
+            _ => Self::Passing(chain(&error)),
+        }
+    }
+}
+
+impl From<SetError> for JobError {
+    fn from(error: SetError) -> Self {
+        match error {
+            SetError::Database(error) => error.into(),
+            SetError::Unopened(_) | SetError::Broken(..) => Self::Final(chain(&error)),
+        }
+    }
+}

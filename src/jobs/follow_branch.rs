@@ -1,0 +1,77 @@
+//! A branch moved: which environments follow it, and which open pull requests are for it.
+
+use serde::Deserialize;
+
+use super::branch;
+use super::contents::{Contents, FileAt};
+use super::repository::{self, Opened, Repository};
+use super::{Context, JobError, attend_pull, start};
+use crate::db::environments;
+use crate::db::pulls::{self, PullState};
+use crate::ids::{ForgeName, RepositoryKey};
+use crate::queue::{self, Claimed, Lane};
+
+/// The payload.
+#[derive(Debug, Deserialize)]
+struct Ids {
+    forge: ForgeName,
+    repository: i64,
+    branch: String,
+}
+
+/// Runs the job.
+///
+/// # Errors
+/// [`JobError`].
+pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
+    let ids: Ids = super::ids(job)?;
+    let key = RepositoryKey { forge: ids.forge, id: ids.repository };
+    let repository = match repository::open(context, &key).await? {
+        Opened::Granted(repository) => repository,
+        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
+    };
+    let is_default = ids.branch == repository.row.default_branch;
+    let named = if is_default { Some(names(&repository).await?) } else { None };
+
+    let mut tx = context.pool.begin().await?;
+    if let Some(named) = named.flatten() {
+        let mut ids = Vec::with_capacity(named.len());
+        for block in &named {
+            let branch = block.branch.as_deref().unwrap_or(&repository.row.default_branch);
+            ids.push(environments::upsert(&mut tx, repository.row.id, block, branch).await?.id);
+        }
+        environments::orphan_others(&mut tx, repository.row.id, &ids).await?;
+    }
+    let mut jobs = Vec::new();
+    for environment in environments::of_repository(&mut tx, repository.row.id).await? {
+        // The default branch holds every environment's rules, whatever branch its files are of.
+        if is_default || environment.branch == ids.branch {
+            jobs.push(start::next(&repository, environment.id, job));
+        }
+    }
+    for pull in pulls::in_state(&mut tx, repository.row.id, PullState::Open).await? {
+        if is_default || pull.facts.base_branch == ids.branch {
+            jobs.push(attend_pull(&key, pull.facts.number, job.trace));
+        }
+    }
+    jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    context.bell.ring(Lane::Sync);
+    context.bell.ring(Lane::Default);
+    Ok(())
+}
+
+/// The environments the default branch's file names; `None` when it cannot be read: then nothing is orphaned.
+async fn names(repository: &Repository<'_>) -> Result<Option<Vec<crate::policy::rules::Environment>>, JobError> {
+    let default = branch::branch(&repository.row.default_branch)?;
+    branch::fetch(&repository.mirror, std::slice::from_ref(&default)).await?;
+    let Some(tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
+    let contents = Contents::new(repository);
+    let tree = contents.tree(&tip);
+    Ok(match contents.file_at(&tree, &tree).await? {
+        FileAt::Valid(environments) => Some(environments.into_values().collect()),
+        FileAt::Absent | FileAt::Invalid(_) => None,
+    })
+}

@@ -1,0 +1,261 @@
+//! After the merge: what became of a pull request's environments, and the changes that are held, shown where people can
+//! consent to them: in their pull request, else in an issue of ours.
+
+use std::collections::BTreeMap;
+
+use super::branch::{self, Walked};
+use super::contents::Contents;
+use super::place;
+use super::repository::Repository;
+use super::speak::{self, Seen, Spoken};
+use super::{JobError, open, route, rows};
+use crate::consent::{Held, Place, Shown, ShownAs, Size};
+use crate::db::deployments::{self, Deployment as Stored};
+use crate::db::holds::{self, Hold};
+use crate::db::{environments, previews, pulls, sets};
+use crate::ids::CommitId;
+use crate::manifest::Room;
+use crate::preview::{Deployment, EnvironmentRow, Page, RowChange, Subject};
+use crate::queue::{Claimed, Lease};
+
+/// An issue of ours. `None`: nothing of ours is shown in it.
+pub(super) async fn in_issue(
+    repository: &Repository<'_>,
+    number: i64,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let held = holds::shown_in(&mut conn, repository.row.id, number).await?;
+    let remembered = place::remember(&mut conn, repository.row.id, number).await?;
+    drop(conn);
+    let Some(walked) = (match held.first() {
+        Some(id) => walk(repository, *id, job).await?,
+        None => None,
+    }) else {
+        return settled(repository, number, &remembered, job, lease).await;
+    };
+    let Some(one) = walked.walk.held.clone() else {
+        return settled(repository, number, &remembered, job, lease).await;
+    };
+    let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
+    let mut seen = Vec::new();
+    add(repository, &walked, &one, &mut page, &mut seen).await?;
+    let place = Place { number, base_branch: walked.environment.branch.clone() };
+    speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await.map(Some)
+}
+
+/// What was held is not any more: the issue says what became of it, and is closed.
+async fn settled(
+    repository: &Repository<'_>,
+    number: i64,
+    remembered: &place::Remembered,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let Some(newest) = remembered.previews.last() else { return Ok(None) };
+    let Ok(mut page) = serde_json::from_value::<Page>(newest.page.clone()) else { return Ok(None) };
+    let mut conn = repository.context.pool.acquire().await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    let mut over = true;
+    let mut branch = repository.row.default_branch.clone();
+    for row in &mut page.environments {
+        let Some(environment) = all.iter().find(|one| one.name == row.name && one.target == row.target) else {
+            continue;
+        };
+        branch.clone_from(&environment.branch);
+        let newest = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
+        let of_this = newest.filter(|newest| Some(newest.new.change) == row.digest().copied());
+        row.deployment = of_this.as_ref().map_or(Deployment::Nothing, deployed);
+        over &= !matches!(row.deployment, Deployment::Running { .. });
+    }
+    drop(conn);
+    let head = newest.head.clone();
+    let place = Place { number, base_branch: branch };
+    let seen = remembered.shown.iter().filter(|one| one.shown.preview == newest.id);
+    let seen = seen.cloned().map(Seen::changed).collect();
+    let spoken = speak_of(repository, place, None, page, seen, (&head, &head), job, lease).await?;
+    if over {
+        let mut issue = repository.forge().issue(&repository.at, number).await?;
+        if issue.is_open && issue.author.as_ref() == Some(repository.ourselves().await?) {
+            issue.is_open = false;
+            let _permit = lease.check(speak::WRITE)?;
+            repository.forge().edit_issue(&repository.at, &issue).await?;
+        }
+    }
+    Ok(Some(spoken))
+}
+
+/// A merged pull request: its last preview, with what became of each environment.
+pub(super) async fn in_merged(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let number = row.facts.number;
+    let mut conn = repository.context.pool.acquire().await?;
+    let held = holds::shown_in(&mut conn, repository.row.id, number).await?;
+    let remembered = place::remember(&mut conn, repository.row.id, number).await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    let carried = deployments::of_pull(&mut conn, repository.row.id, number).await?;
+    let mut holds_of: BTreeMap<i64, Hold> = BTreeMap::new();
+    for environment in &all {
+        if let Some(hold) = holds::get(&mut conn, environment.id).await? {
+            holds_of.insert(environment.id, hold);
+        }
+    }
+    drop(conn);
+    let newest = remembered.previews.last();
+    let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
+    let mut seen: Vec<Seen> = match newest {
+        Some(newest) => newest
+            .looks
+            .iter()
+            .map(|(name, _)| {
+                let shown = remembered
+                    .shown
+                    .iter()
+                    .find(|one| one.shown.preview == newest.id && one.shown.environment == *name);
+                shown.cloned().map_or_else(|| Seen::unchanged(name.clone()), Seen::changed)
+            })
+            .collect(),
+        None => Vec::new(),
+    };
+    let into = row.facts.base_branch.clone();
+    let subject = Subject::Pull { head: row.facts.head_sha.clone(), into };
+    let mut page = stored.unwrap_or_else(|| open::empty(subject));
+    if page.environments.is_empty() && held.is_empty() {
+        return Ok(None);
+    }
+    for shown in &mut page.environments {
+        let Some(environment) = all.iter().find(|one| one.name == shown.name && one.target == shown.target) else {
+            continue;
+        };
+        let newest =
+            carried.iter().filter(|one| one.new.environment == environment.id).max_by_key(|one| one.new.number);
+        shown.deployment = match (holds_of.get(&environment.id), newest) {
+            (Some(hold), None) => held_by(hold),
+            (_, Some(deployment)) => deployed(deployment),
+            (None, None) => Deployment::Queued,
+        };
+    }
+    for id in held {
+        if let Some(walked) = walk(repository, id, job).await?
+            && let Some(one) = walked.walk.held.clone()
+        {
+            let name = walked.environment.name.clone();
+            page.environments.retain(|row| row.name != name);
+            seen.retain(|seen| seen.name() != &name);
+            add(repository, &walked, &one, &mut page, &mut seen).await?;
+        }
+    }
+    let place = Place { number, base_branch: row.facts.base_branch.clone() };
+    let commits = (&row.facts.head_sha, &row.facts.base_sha);
+    speak_of(repository, place, Some(row), page, seen, commits, job, lease).await.map(Some)
+}
+
+async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> Result<Option<Walked>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(None) };
+    drop(conn);
+    let cause = format!("job {} {}", job.id, job.kind);
+    let contents = Contents::new(repository);
+    branch::walked(repository, &contents, environment, &cause, job.trace).await
+}
+
+/// Adds the row of a held change.
+async fn add(
+    repository: &Repository<'_>,
+    walked: &Walked,
+    held: &Held,
+    page: &mut Page,
+    seen: &mut Vec<Seen>,
+) -> Result<(), JobError> {
+    let environment = &walked.environment;
+    let seal = &repository.context.seal;
+    let mut conn = repository.context.pool.acquire().await?;
+    let new = sets::load(&mut conn, &held.new_set, seal).await?;
+    let old = match &held.old_set {
+        Some(digest) => Some(sets::load(&mut conn, digest, seal).await?),
+        None => None,
+    };
+    let hold = holds::get(&mut conn, environment.id).await?;
+    let block = walked.court.entries.get(&new.entry);
+    let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
+    let row = EnvironmentRow {
+        name: environment.name.clone(),
+        stage: block.and_then(|block| block.stage.clone()),
+        target: environment.target.clone(),
+        change: RowChange::Change {
+            digest: Some(held.digest),
+            rules: block.map(|block| rows::rules(before, block)).unwrap_or_default(),
+            objects: rows::objects(old.as_ref(), &new, &mut Room::default()),
+        },
+        consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
+        deployment: hold.as_ref().map_or(Deployment::Queued, held_by),
+        rendering: None,
+        left_out: new.left_out,
+    };
+    page.environments.push(row);
+    let shown = Shown {
+        environment: environment.name.clone(),
+        shown_as: ShownAs::Held,
+        preview: 0,
+        head: held.to.clone(),
+        old_set: held.old_set,
+        new_set: held.new_set,
+        change: held.digest,
+        deletions: held.verdict.deletions,
+        from: None,
+    };
+    let change = held.change.clone();
+    let size = Size { objects: change.objects(), ..Size::default() };
+    let files = std::collections::BTreeSet::new();
+    seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
+    Ok(())
+}
+
+fn held_by(hold: &Hold) -> Deployment {
+    Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
+}
+
+fn deployed(deployment: &Stored) -> Deployment {
+    let number = deployment.new.number;
+    match &deployment.ended {
+        None => Deployment::Running { number },
+        Some(ended) if ended.state == "healthy" => Deployment::Healthy { number },
+        Some(ended) => Deployment::Failed { number, object: None, why: ended.outcome.sentence() },
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a place, what is said there, and the job that says it")]
+async fn speak_of(
+    repository: &Repository<'_>,
+    place: Place,
+    row: Option<&pulls::Pull>,
+    mut page: Page,
+    seen: Vec<Seen>,
+    (head, base): (&CommitId, &CommitId),
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let cause = format!("job {} {}", job.id, job.kind);
+    let number = place.number;
+    let heard = place::attend(repository, place, row.is_some(), head, &cause, job.trace).await?;
+    page.answers = speak::answers(repository, &heard, &page).await?;
+    let said = speak::Said {
+        number,
+        head,
+        base,
+        comment: row.and_then(|row| row.comment_id),
+        comment_hash: row.and_then(|row| row.comment_hash.as_deref()),
+        statuses: row.map(|row| row.status_hash.as_deref()),
+    };
+    let mut spoken = speak::say(repository, said, &heard, page, seen, job, lease).await?;
+    // A review may have approved a held change, and asks for nothing by itself: the gate looks again.
+    for environment in &heard.newly_approved {
+        spoken.jobs.push(route::sync_environment(&repository.row.key, *environment, job.trace));
+    }
+    Ok(spoken)
+}

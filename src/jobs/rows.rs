@@ -1,0 +1,80 @@
+//! Rows of a page, from what was computed.
+
+use crate::consent::{People, Verdict, explain};
+use crate::ids::EnvironmentName;
+use crate::manifest::{Hunk, RenderedSet, Room, compare};
+use crate::policy::rules::Environment;
+use crate::preview::{Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Rendering, RowChange};
+
+use super::contents::Content;
+
+/// An environment that does not render.
+pub(super) fn failed(block: &Environment, errors: Vec<String>) -> EnvironmentRow {
+    EnvironmentRow {
+        name: block.name.clone(),
+        stage: block.stage.clone(),
+        target: block.target.clone(),
+        change: RowChange::Failed { errors },
+        consent: Consent::Closed { why: "it does not render".to_owned() },
+        deployment: Deployment::Nothing,
+        rendering: None,
+        left_out: Vec::new(),
+    }
+}
+
+/// Its objects' changes.
+pub(super) fn objects(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut Room) -> Vec<ObjectChange> {
+    compare(old, new, room).into_iter().map(|diff| ObjectChange { diff, live: None }).collect()
+}
+
+/// What changes in its own rules; nothing is a first set's, whose rules are the file's own text.
+pub(super) fn rules(old: Option<&Environment>, new: &Environment) -> Vec<Hunk> {
+    let Some(old) = old.filter(|old| *old != new) else { return Vec::new() };
+    let text = |rules: &Environment| serde_json::to_string_pretty(rules).unwrap_or_default();
+    let (old, new) = (text(old), text(new));
+    let diff = similar::TextDiff::from_lines(&old, &new);
+    let lines = diff.iter_all_changes().filter_map(|change| {
+        let sign = match change.tag() {
+            similar::ChangeTag::Delete => '-',
+            similar::ChangeTag::Insert => '+',
+            similar::ChangeTag::Equal => return None,
+        };
+        Some(format!("{sign}{}", change.value().trim_end()))
+    });
+    vec![Hunk { path: String::new(), lines: lines.collect() }]
+}
+
+/// Who consents.
+pub(super) fn consent(name: &EnvironmentName, verdict: &Verdict, people: &People) -> Consent {
+    if let Some(why) = verdict.closed {
+        return Consent::Closed { why: why.to_owned() };
+    }
+    if verdict.rules.is_empty() {
+        return Consent::NotNeeded;
+    }
+    let wanted: u32 = verdict.rules.iter().map(|rule| rule.needed).sum();
+    let missing: u32 = verdict.rules.iter().map(crate::consent::RuleVerdict::missing).sum();
+    let met = verdict.met();
+    let mut counted: Vec<String> =
+        verdict.rules.iter().flat_map(|rule| &rule.counted).map(|account| account.login.clone()).collect();
+    counted.sort();
+    counted.dedup();
+    let not_counted = verdict
+        .not_counted
+        .iter()
+        .map(|one| NotCounted { login: one.person.login.clone(), why: one.why.to_string() })
+        .collect();
+    Consent::Asked {
+        wanted,
+        given: if met { wanted } else { wanted.saturating_sub(missing.max(1)) },
+        counted,
+        not_counted,
+        missing: if met { String::new() } else { explain(name, verdict, people, None) },
+    }
+}
+
+/// What rendered it.
+pub(super) fn rendering(content: &Content) -> Rendering {
+    let milliseconds = content.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    Rendering { renderer: content.renderer.clone(), milliseconds }
+}

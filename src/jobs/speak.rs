@@ -1,0 +1,439 @@
+//! What we say in a place: the one comment, found or made, edited only when its text changes; both statuses; answers to
+//! commands. What was shown is stored around the write, so that it is known when people could have read it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+
+use super::place::{Asked, Attended, actor};
+use super::repository::Repository;
+use super::{JobError, route};
+use crate::audit::{self, NewEntry};
+use crate::consent::{Answer as Member, Right};
+use crate::db::previews::{self, Looks, NewPreview, ShownChange};
+use crate::db::{approvals, environments, holds, pulls};
+use crate::event::command::Command;
+use crate::forge::{Comment, NewStatus, Reaction, StatusState};
+use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
+use crate::policy::rules::{Role, Voters};
+use crate::preview::{self, Answer, Answered, Consent, Page};
+use crate::queue::{Claimed, Lease, NewJob};
+
+/// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
+const COMMENT_LIMIT: usize = 60_000;
+/// The lease must outlast one write to the forge, whose own limit is 10 s (invariant 7).
+pub(super) const WRITE: Duration = Duration::from_secs(11);
+/// Answers kept in a comment.
+const ANSWERS: usize = 5;
+
+/// An environment that was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    name: EnvironmentName,
+    change: Option<ShownChange>,
+}
+
+impl Seen {
+    /// It stays as it is.
+    pub(super) fn unchanged(name: EnvironmentName) -> Self {
+        Self { name, change: None }
+    }
+
+    /// It would change.
+    pub(super) fn changed(change: ShownChange) -> Self {
+        Self { name: change.shown.environment.clone(), change: Some(change) }
+    }
+
+    /// Which environment.
+    pub(super) fn name(&self) -> &EnvironmentName {
+        &self.name
+    }
+
+    fn look(&self) -> Option<ChangeDigest> {
+        self.change.as_ref().map(|change| change.shown.change)
+    }
+}
+
+/// Where we speak, and what was said last.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    pub(super) number: i64,
+    pub(super) head: &'a CommitId,
+    pub(super) base: &'a CommitId,
+    pub(super) comment: Option<i64>,
+    pub(super) comment_hash: Option<&'a [u8]>,
+    /// `None`: an issue, which has no statuses.
+    pub(super) statuses: Option<Option<&'a [u8]>>,
+}
+
+/// What was said, to be recorded with the end of the job.
+#[derive(Debug, Default)]
+pub(super) struct Spoken {
+    preview: Option<(i64, Timestamp)>,
+    comment: Option<(i64, [u8; 32])>,
+    statuses: Option<[u8; 32]>,
+    answered: Vec<(i64, String)>,
+    pub(super) jobs: Vec<NewJob>,
+}
+
+/// Says it.
+pub(super) async fn say(
+    repository: &Repository<'_>,
+    said: Said<'_>,
+    heard: &Attended,
+    page: Page,
+    seen: Vec<Seen>,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let (preview, text) = store(repository, &said, heard, &page, &seen, job).await?;
+    let hash: [u8; 32] = Sha256::digest(&text).into();
+    let mut spoken = Spoken::default();
+
+    let ours = ours(repository, &said, heard).await?;
+    let unchanged = ours.as_ref().is_some_and(|comment| comment.body.trim() == text.trim());
+    let comment = match ours {
+        Some(comment) if unchanged => comment,
+        ours => write(repository, &said, ours, &text, preview, job, lease).await?,
+    };
+    spoken.preview = Some((preview, comment.updated_at));
+    spoken.comment = Some((comment.id, hash));
+    if let Some(before) = said.statuses {
+        spoken.statuses = Some(statuses(repository, &said, before, &page, preview, lease).await?);
+    }
+    let asked = new_commands(repository, heard).await?;
+    for one in &asked {
+        let _permit = lease.check(WRITE)?;
+        react(repository, one).await;
+        spoken.answered.push((one.id, format!("{:?}", one.command).chars().take(200).collect()));
+        spoken.jobs.extend(acts(repository, heard, one, job).await?);
+    }
+    Ok(spoken)
+}
+
+/// Only the statuses: a pull request that touches nothing of ours gets no comment, unless it had one.
+pub(super) async fn quietly(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    page: Page,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let said = Said {
+        number: row.facts.number,
+        head: &row.facts.head_sha,
+        base: &row.facts.base_sha,
+        comment: row.comment_id,
+        comment_hash: row.comment_hash.as_deref(),
+        statuses: Some(row.status_hash.as_deref()),
+    };
+    let mut spoken = Spoken::default();
+    if let Some(id) = row.comment_id {
+        let text = preview::comment(&page, None, COMMENT_LIMIT).text;
+        let hash: [u8; 32] = Sha256::digest(&text).into();
+        if said.comment_hash != Some(&hash[..]) {
+            let _permit = lease.check(WRITE)?;
+            match repository.forge().edit_comment(&repository.at, id, &text).await {
+                Ok(_) => spoken.comment = Some((id, hash)),
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    spoken.statuses = Some(statuses(repository, &said, row.status_hash.as_deref(), &page, 0, lease).await?);
+    Ok(spoken)
+}
+
+/// Stores the preview before it is posted: a new one when something else is shown, else the same with its page moved on.
+async fn store(
+    repository: &Repository<'_>,
+    said: &Said<'_>,
+    heard: &Attended,
+    page: &Page,
+    seen: &[Seen],
+    job: &Claimed,
+) -> Result<(i64, String), JobError> {
+    let looks: Looks = seen.iter().map(|one| (one.name.clone(), one.look())).collect();
+    let stored = serde_json::to_value(page).map_err(|error| JobError::Final(error.to_string()))?;
+    let mut tx = repository.context.pool.begin().await?;
+    let newest = heard.remembered.previews.last();
+    let same = newest.filter(|newest| newest.head == *said.head && newest.looks == looks);
+    let (id, is_new) = match same {
+        Some(same) => {
+            previews::set_page(&mut tx, same.id, &stored).await?;
+            (same.id, false)
+        }
+        None => {
+            let new = NewPreview {
+                repository: repository.row.id,
+                number: said.number,
+                head: said.head,
+                base: said.base,
+                merge_tree: None,
+                page: &stored,
+                looks: &looks,
+                trace: job.trace,
+            };
+            (previews::insert(&mut tx, &new).await?, true)
+        }
+    };
+    let link = format!("{}/previews/{id}", repository.context.public_url);
+    let comment = preview::comment(page, Some(&link), COMMENT_LIMIT);
+    if is_new {
+        for change in seen.iter().filter_map(|one| one.change.as_ref()) {
+            // What left the comment for want of room was not shown, and nothing can be bound to it.
+            if comment.shows.contains(&change.shown.environment) {
+                let mut change = change.clone();
+                change.shown.preview = id;
+                previews::about_to_show(&mut tx, &change).await?;
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok((id, comment.text))
+}
+
+/// Our comment: by the stored id, else by our own marker and account, so that there is one after a crash too.
+async fn ours(repository: &Repository<'_>, said: &Said<'_>, heard: &Attended) -> Result<Option<Comment>, JobError> {
+    let ourselves = repository.ourselves().await?;
+    let mut comments = heard.said.comments.iter().filter(|comment| comment.author.as_ref() == Some(ourselves));
+    let by_id = comments.clone().find(|comment| Some(comment.id) == said.comment);
+    Ok(by_id.or_else(|| comments.find(|comment| preview::is_marked(&comment.body))).cloned())
+}
+
+async fn write(
+    repository: &Repository<'_>,
+    said: &Said<'_>,
+    ours: Option<Comment>,
+    text: &str,
+    preview: i64,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Comment, JobError> {
+    let context = repository.context;
+    let entry = |action, detail| NewEntry {
+        actor: "bascule".to_owned(),
+        action,
+        subject: format!("{}#{}", repository.granted_name(), said.number),
+        detail,
+        cause: format!("job {} {}", job.id, job.kind),
+        trace: job.trace,
+    };
+    let mut tx = context.pool.begin().await?;
+    let intent = audit::intent(&mut tx, &entry("preview.post", json!({ "preview": preview }))).await?;
+    tx.commit().await?;
+    let _permit = lease.check(WRITE)?;
+    let written = match ours {
+        Some(comment) => repository.forge().edit_comment(&repository.at, comment.id, text).await,
+        None => repository.forge().create_comment(&repository.at, said.number, text).await,
+    };
+    let detail = match &written {
+        Ok(comment) => json!({ "preview": preview, "comment": comment.id, "at": comment.updated_at }),
+        Err(error) => json!({ "preview": preview, "error": error.to_string() }),
+    };
+    let action = if written.is_ok() { "preview.posted" } else { "preview.not_posted" };
+    let mut tx = context.pool.begin().await?;
+    audit::outcome(&mut tx, intent, &entry(action, detail)).await?;
+    if let Ok(comment) = &written {
+        previews::now_shown(&mut tx, preview, comment.updated_at).await?;
+    }
+    tx.commit().await?;
+    metrics::counter!("bascule_comments_written_total").increment(1);
+    Ok(written?)
+}
+
+async fn statuses(
+    repository: &Repository<'_>,
+    said: &Said<'_>,
+    before: Option<&[u8]>,
+    page: &Page,
+    preview: i64,
+    lease: &Lease,
+) -> Result<[u8; 32], JobError> {
+    let lines = [preview::preview_status(page), preview::consent_status(page)];
+    let hash: [u8; 32] = Sha256::digest(format!("{} {lines:?}", said.head)).into();
+    if before == Some(&hash[..]) {
+        return Ok(hash);
+    }
+    let url = (preview != 0).then(|| format!("{}/previews/{preview}", repository.context.public_url));
+    for line in lines {
+        let state = match line.state {
+            preview::StatusState::Pending => StatusState::Pending,
+            preview::StatusState::Success => StatusState::Success,
+            preview::StatusState::Failure => StatusState::Failure,
+        };
+        let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
+        let _permit = lease.check(WRITE)?;
+        repository.forge().set_status(&repository.at, said.head, &status).await?;
+    }
+    Ok(hash)
+}
+
+/// Commands that were not answered yet.
+async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
+    let asked = heard.said.asked(repository.ourselves().await?);
+    let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
+    let mut conn = repository.context.pool.acquire().await?;
+    let done = approvals::commands_done(&mut conn, repository.row.id, &ids).await?;
+    Ok(asked.into_iter().filter(|one| !done.contains(&one.id)).collect())
+}
+
+/// The answers a comment carries: those of before, and to new commands.
+pub(super) async fn answers(
+    repository: &Repository<'_>,
+    heard: &Attended,
+    page: &Page,
+) -> Result<Vec<Answer>, JobError> {
+    let newest = heard.remembered.previews.last();
+    let before: Option<Page> = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok());
+    let mut answers = before.map(|page| page.answers).unwrap_or_default();
+    for asked in new_commands(repository, heard).await? {
+        if let Some(answered) = answered(heard, page, &asked) {
+            answers.push(Answer { to: asked.by.login.clone(), answered });
+        }
+    }
+    Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
+}
+
+fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
+    let sentence = |sentence: &str| Some(Answered::Said { sentence: sentence.to_owned() });
+    match &asked.command {
+        Command::Help => Some(Answered::Help),
+        Command::Explain { environments } => {
+            let meant = |name: &EnvironmentName, stage: Option<&str>| {
+                environments.as_ref().is_none_or(|selector| selector.matches(name, stage))
+            };
+            let rows = page.environments.iter().filter(|row| meant(&row.name, row.stage.as_deref()));
+            let sentences = rows.map(|row| match &row.consent {
+                Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
+                Consent::Asked { .. } => format!("{} has its consent", row.name),
+                Consent::NotNeeded => format!("{} needs no approval", row.name),
+                Consent::Closed { why } => format!("{} is closed: {why}", row.name),
+            });
+            Some(Answered::Explain { sentences: sentences.collect() })
+        }
+        Command::Approve { .. } => {
+            let given = heard.remembered.approvals.iter().map(|one| &one.recorded.approval.key);
+            let given = given.filter(|key| (key.source, key.source_id) == asked.source);
+            let environments: Vec<EnvironmentName> = given.map(|key| key.environment.clone()).collect();
+            let refused = heard.unbound.iter().filter(|one| one.source == asked.source);
+            let refused: Vec<String> = refused.map(|one| format!("{}: {}", one.environment, one.why)).collect();
+            if environments.is_empty() && refused.is_empty() {
+                return sentence("nothing shown here is yours to approve");
+            }
+            Some(Answered::Approved { environments, refused })
+        }
+        Command::Revoke { .. } => {
+            let own = heard.remembered.approvals.iter().map(|one| &one.recorded);
+            let void = own
+                .filter(|one| one.approval.person == asked.by && matches!(one.state, crate::consent::State::Void(_)));
+            let environments = void.map(|one| one.approval.key.environment.clone()).collect();
+            Some(Answered::Revoked { environments })
+        }
+        Command::Preview => sentence("rendered again"),
+        Command::Sync { .. } if may(heard, asked, Role::Write) => sentence("the sync goes as far as the gate lets it"),
+        Command::Sync { .. } => sentence("a sync is started by somebody with write access"),
+        Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
+        Command::Misunderstood { answer } => sentence(answer),
+    }
+}
+
+fn may(heard: &Attended, asked: &Asked, role: Role) -> bool {
+    let voters = Voters { roles: [role].into(), ..Voters::default() };
+    let standing = heard.people.standings.get(&asked.by);
+    standing.is_some_and(|standing| {
+        matches!(standing.right, Right::Has(_)) && heard.people.is_one_of(standing, &voters) == Member::Yes
+    })
+}
+
+async fn react(repository: &Repository<'_>, asked: &Asked) {
+    let reaction = match &asked.command {
+        Command::Misunderstood { .. } | Command::NotInThisVersion { .. } => Reaction::Confused,
+        Command::Help
+        | Command::Explain { .. }
+        | Command::Preview
+        | Command::Approve { .. }
+        | Command::Revoke { .. }
+        | Command::Sync { .. } => Reaction::Agreed,
+    };
+    // A review has no comment to react to; the answer is in our comment either way.
+    if asked.id > 0
+        && let Err(error) = repository.forge().react(&repository.at, asked.id, reaction).await
+    {
+        tracing::debug!(%error, "cannot react to a command");
+    }
+}
+
+/// What a command starts beside its answer.
+async fn acts(
+    repository: &Repository<'_>,
+    heard: &Attended,
+    asked: &Asked,
+    job: &Claimed,
+) -> Result<Vec<NewJob>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    let sync = |environment: i64| route::sync_environment(&repository.row.key, environment, job.trace);
+    Ok(match &asked.command {
+        Command::Sync { environments } if may(heard, asked, Role::Write) => {
+            let stage = |one: &environments::Environment| one.block.as_ref().and_then(|block| block.stage.clone());
+            let meant = all.iter().filter(|one| environments.matches(&one.name, stage(one).as_deref()));
+            let ids: Vec<i64> = meant.map(|one| one.id).collect();
+            let mut tx = repository.context.pool.begin().await?;
+            let entry = NewEntry {
+                actor: actor(&asked.by),
+                action: "sync.asked",
+                subject: format!("{}#{}", repository.granted_name(), heard.said.place.number),
+                detail: json!({ "environments": environments.to_string(), "comment": asked.id }),
+                cause: format!("job {} {}", job.id, job.kind),
+                trace: job.trace,
+            };
+            audit::append(&mut tx, &entry).await?;
+            tx.commit().await?;
+            ids.into_iter().map(|id| route::asked_sync(&repository.row.key, id, job.trace)).collect()
+        }
+        Command::Preview => {
+            let held = holds::shown_in(&mut conn, repository.row.id, heard.said.place.number).await?;
+            for id in &held {
+                // The held change moves on to the newest commit: the next judgement fixes it anew.
+                holds::lift(&mut conn, *id).await?;
+            }
+            held.into_iter().map(sync).collect()
+        }
+        // An approval of a held change opens its gate.
+        Command::Approve { .. } => {
+            let held = holds::shown_in(&mut conn, repository.row.id, heard.said.place.number).await?;
+            held.into_iter().map(sync).collect()
+        }
+        Command::Help
+        | Command::Explain { .. }
+        | Command::Revoke { .. }
+        | Command::Sync { .. }
+        | Command::NotInThisVersion { .. }
+        | Command::Misunderstood { .. } => Vec::new(),
+    })
+}
+
+/// Records what was said, in the transaction that ends the job.
+pub(super) async fn record(
+    conn: &mut PgConnection,
+    repository: &Repository<'_>,
+    row: Option<&pulls::Pull>,
+    spoken: &Spoken,
+    _job: &Claimed,
+) -> Result<(), JobError> {
+    if let Some((preview, at)) = spoken.preview {
+        previews::now_shown(conn, preview, at).await?;
+    }
+    if let Some(row) = row {
+        let comment = spoken.comment.as_ref().map(|(id, hash)| (*id, &hash[..]));
+        let statuses = spoken.statuses.as_ref().map(|hash| &hash[..]).or(row.status_hash.as_deref());
+        pulls::set_written(conn, row.id, comment, statuses.unwrap_or_default()).await?;
+    }
+    for (comment, answer) in &spoken.answered {
+        approvals::command_done(conn, repository.row.id, *comment, answer).await?;
+    }
+    Ok(())
+}
