@@ -34,6 +34,8 @@ pub(super) struct Walked {
     pub(super) befores: BTreeMap<(EnvironmentName, CommitId), Before>,
     /// The branch's tip.
     pub(super) tip: CommitId,
+    /// Where its held change is shown.
+    pub(super) shown_in: Option<i64>,
 }
 
 /// Fetches what a job looks at.
@@ -69,6 +71,7 @@ pub(super) async fn walked(
     let Some(default_tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
     let commits = commits_since(repository, &environment, hold.as_ref(), &tip).await?;
 
+    let shown_in = hold.as_ref().and_then(|hold| hold.shown_in);
     let mut looker = Looker {
         repository,
         contents,
@@ -100,7 +103,7 @@ pub(super) async fn walked(
     let court = court(repository, &environment, entries, &places).await?;
     let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
     let befores = befores(repository, contents, &environment, &court, &walk, &default_tip).await?;
-    Ok(Some(Walked { environment, court, walk, reading, places, befores, tip }))
+    Ok(Some(Walked { environment, court, walk, reading, places, befores, tip, shown_in }))
 }
 
 /// The commits of the branch that are not ancestors of the position, oldest first.

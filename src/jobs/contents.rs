@@ -86,6 +86,9 @@ impl SetAt {
     }
 }
 
+/// What one grant says of an object.
+type GrantJudge = Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>;
+
 /// Reads trees of one repository; holds what the reading of many environments shares.
 pub(super) struct Contents<'r> {
     repository: &'r Repository<'r>,
@@ -197,12 +200,11 @@ impl<'r> Contents<'r> {
             }
             Err(error) => return broken(error, Some(closure)),
         };
-        let judges: Vec<Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>> = reaches
+        let judges: Vec<GrantJudge> = reaches
             .iter()
             .cloned()
-            .map(|grant| {
-                let judge = move |key: &ObjectKey| grant.allows(key).map_err(|outside| outside.to_string());
-                Box::new(judge) as Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>
+            .map(|grant| -> GrantJudge {
+                Box::new(move |key| grant.allows(key).map_err(|outside| outside.to_string()))
             })
             .collect();
         let built =

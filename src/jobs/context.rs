@@ -95,9 +95,36 @@ pub struct Parts {
 impl Context {
     /// Puts it together.
     pub fn new(parts: Parts, platform: Platform) -> Self {
-        let Parts { pool, bell, clock, forges, clusters, git, mirrors, renderer, hash_key, seal, public_url, installation } = parts;
+        let Parts {
+            pool,
+            bell,
+            clock,
+            forges,
+            clusters,
+            git,
+            mirrors,
+            renderer,
+            hash_key,
+            seal,
+            public_url,
+            installation,
+        } = parts;
         let platform = RwLock::new(Arc::new(platform));
-        Self { pool, bell, clock, forges, clusters, git, mirrors, renderer, hash_key, seal, public_url, installation, platform }
+        Self {
+            pool,
+            bell,
+            clock,
+            forges,
+            clusters,
+            git,
+            mirrors,
+            renderer,
+            hash_key,
+            seal,
+            public_url,
+            installation,
+            platform,
+        }
     }
 
     /// The platform's rules as last loaded. A job takes them once, so that it is judged by one version of them.

@@ -111,8 +111,8 @@ pub(super) async fn in_merged(
     let mut seen: Vec<Seen> = match newest {
         Some(newest) => newest
             .looks
-            .iter()
-            .map(|(name, _)| {
+            .keys()
+            .map(|name| {
                 let shown = remembered
                     .shown
                     .iter()

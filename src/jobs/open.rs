@@ -100,7 +100,7 @@ pub(super) async fn attend(
     // Decide: each environment's change, and what is missing.
     let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
     let counted = |lines: &crate::git::Lines| match lines {
-        crate::git::Lines::Text { added, removed } => u64::from(*added) + u64::from(*removed),
+        crate::git::Lines::Text { added, removed } => added + removed,
         crate::git::Lines::Binary => 0,
     };
     let size = Size { files: paths.len() as u64, lines: lines.values().map(counted).sum(), objects };

@@ -125,10 +125,7 @@ impl Said {
             .collect();
         let revocations = self.comments.iter().filter_map(|comment| {
             let Some(Command::Revoke { environments }) = command::parse(&comment.body) else { return None };
-            let environments = match environments {
-                Some(selector) => Some(stages.names(&selector)),
-                None => None,
-            };
+            let environments = environments.map(|selector| stages.names(&selector));
             Some(Revocation {
                 person: comment.author.clone()?,
                 environments,

@@ -156,6 +156,12 @@ async fn begin(
         .map(|one| one.id)
         .collect();
     let mut pulls: Vec<i64> = grounds.iter().filter_map(|ground| ground.pull).collect();
+    // A held change is carried by the place it was consented to in, be it an issue of ours.
+    let held = |ground: &&crate::consent::Ground| matches!(ground.why, Why::Held(..));
+    if grounds.iter().any(|ground| held(&ground)) {
+        pulls.extend(walked.shown_in);
+    }
+    pulls.sort_unstable();
     pulls.dedup();
     let exceptions: Vec<_> = grounds
         .iter()
