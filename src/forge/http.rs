@@ -21,7 +21,7 @@ use crate::ids::ForgeName;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long a whole call may take. Far below the 30 s for which facts may be used by the gate, and below a lease's
 /// margin.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Fifty pull requests with both repositories' descriptions are half a megabyte; comments of 64 KiB times fifty, three.
 const LARGEST_ANSWER: usize = 8 << 20;
 /// At once, per forge: enough to keep two workers busy, far from what an instance of one core feels.
