@@ -70,6 +70,7 @@ fn written(node: &Node) -> String {
         Value::Text(text) => format!("{text:?}"),
         Value::Strange(text) => text.clone(),
         Value::List(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
         Value::Map(entries) => {
             let inner =
                 crate::policy::block::named(entries).map(|(key, node)| format!("{} = {}", key.name, written(node)));

@@ -146,7 +146,7 @@ pub enum ForgeKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// How it is reached; without it, only environments with `sync.mode: none` can name it.
-    pub kubeconfig: Option<Secret>,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// `[sweep]`: how often our memory is compared with the world, before jitter.
@@ -193,7 +193,8 @@ impl Loaded {
             forge.webhook_secrets.iter().for_each(|secret| look(format!("forge.{name}.webhook_secrets"), secret));
         }
         for (name, cluster) in &server.clusters {
-            cluster.kubeconfig.iter().for_each(|secret| look(format!("cluster.{name}.kubeconfig"), secret));
+            let secret = cluster.kubeconfig.clone().map(Secret::File);
+            secret.iter().for_each(|secret| look(format!("cluster.{name}.kubeconfig"), secret));
         }
         missing
     }

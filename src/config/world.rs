@@ -1,10 +1,11 @@
 //! `[forge.NAME]` and `[cluster.NAME]`: what the server talks to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::sections::{Reading, path, secret, url};
-use super::{Cluster, Forge, ForgeKind};
+use super::{Cluster, Forge, ForgeKind, Secret};
 use crate::ids::{ClusterName, ForgeName, WordError};
 use crate::policy::block::{Block, Keys, list, map, named, one_of};
 use crate::policy::document::Node;
@@ -85,12 +86,23 @@ pub(super) fn clusters(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeM
     for (name, node) in tables::<ClusterName>(node, "cluster", reading.complaints) {
         let before = reading.complaints.len();
         let what = format!("in `[cluster.{name}]`");
-        let cluster = Block::open(node, &what, CLUSTER_KEYS, reading.complaints).map(|block| Cluster {
-            kubeconfig: block.get("kubeconfig").and_then(|node| secret(node, "kubeconfig", reading)),
-        });
+        let cluster = Block::open(node, &what, CLUSTER_KEYS, reading.complaints)
+            .map(|block| Cluster { kubeconfig: block.get("kubeconfig").and_then(|node| kubeconfig(node, reading)) });
         found.insert(name, cluster.filter(|_| reading.complaints.len() == before));
     }
     found
+}
+
+/// Its certificates and tokens may be files beside it, so that it has to be one itself.
+fn kubeconfig(node: &Node, reading: &mut Reading<'_>) -> Option<PathBuf> {
+    match secret(node, "kubeconfig", reading)? {
+        Secret::File(file) => Some(file),
+        Secret::Env { .. } => {
+            let advice = "write `{ file = \"/path\" }`";
+            reading.complaints.add(&node.at, "`kubeconfig` is read from a file only", advice);
+            None
+        }
+    }
 }
 
 /// The tables of a section that has one for each name.

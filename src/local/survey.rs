@@ -95,8 +95,14 @@ pub(super) fn survey(root: &Path, called: &str) -> Vec<Found> {
         }
     }
     let mut plain: BTreeSet<&str> = BTreeSet::new();
+    let manifests: BTreeMap<&str, Vec<String>> = folders
+        .iter()
+        .map(|(folder, files)| {
+            (folder.as_str(), files.iter().filter_map(|file| manifest(root, folder, file)).collect())
+        })
+        .collect();
     let kustomized: BTreeSet<&str> = kustomizations.keys().copied().collect();
-    for (folder, files) in &folders {
+    for folder in folders.keys() {
         let taken = charts.contains(folder.as_str())
             || is_inside(folder, &charts)
             || kustomized.contains(folder.as_str())
@@ -106,12 +112,21 @@ pub(super) fn survey(root: &Path, called: &str) -> Vec<Found> {
         if taken {
             continue;
         }
-        let manifests: Vec<String> = files.iter().filter_map(|file| manifest(root, folder, file)).collect();
-        if manifests.is_empty() {
+        // Plain YAML is everything below the folder, so all of it has to be manifests.
+        let this = BTreeSet::from([folder.as_str()]);
+        let below = || folders.iter().filter(|(other, _)| *other == folder || is_inside(other, &this));
+        let is_whole = below().all(|(other, files)| {
+            let candidates = files.iter().filter(|file| is_candidate(file)).count();
+            !charts.contains(other.as_str())
+                && !kustomized.contains(other.as_str())
+                && candidates == manifests[other.as_str()].len()
+        });
+        if manifests[folder.as_str()].is_empty() || !is_whole {
             continue;
         }
         plain.insert(folder);
-        let named: BTreeSet<&str> = manifests.iter().flat_map(|text| namespaces(text)).collect();
+        let texts = below().flat_map(|(other, _)| &manifests[other.as_str()]);
+        let named: BTreeSet<&str> = texts.flat_map(|text| namespaces(text)).collect();
         let namespace = named.first().filter(|_| named.len() == 1).map(|name| (*name).to_owned());
         found.push(Found { path: folder.clone(), what: What::Plain, namespace, words: words(folder, called) });
     }
@@ -213,9 +228,14 @@ fn chart(folder: &str, files: &BTreeSet<String>, called: &str) -> Vec<Found> {
     if named.is_empty() { vec![one(None, own)] } else { named }
 }
 
+/// Whether a file is taken as plain YAML.
+fn is_candidate(file: &str) -> bool {
+    !file.starts_with('.') && [".yaml", ".yml", ".json"].iter().any(|end| file.ends_with(end))
+}
+
 /// The text of a file that holds Kubernetes objects and no template.
 fn manifest(root: &Path, folder: &str, file: &str) -> Option<String> {
-    if !file.ends_with(".yaml") && !file.ends_with(".yml") {
+    if !is_candidate(file) {
         return None;
     }
     let text = file_text(root, folder, file)?;

@@ -251,6 +251,10 @@ pub struct Grant {
     pub cluster_scoped: Vec<String>,
     /// Kinds it may not write.
     pub deny: Vec<String>,
+    /// As whom the cluster is asked, with `{namespace}` standing for the environment's; the kubeconfig's own user when
+    /// absent. See [`Grant::acts_as`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<String>,
     /// Who judges first sets, and may approve a held change with a reason.
     pub owners: Option<ApprovalRule>,
 }
@@ -282,4 +286,20 @@ pub struct Platform {
     pub floors: BTreeMap<String, Floor>,
     /// By name.
     pub groups: BTreeMap<String, Group>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Environments are stored and read back; the entry's hash depends on the very text.
+    #[test]
+    fn what_is_stored_is_read_back_as_it_was() {
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}}],"by":["review"],"on_push":"void","binds":"set"},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]}}"#;
+        let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
+        for text in [all, few] {
+            let read: Environment = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
 }

@@ -94,21 +94,21 @@ fn is_key(word: &str) -> bool {
 #[test]
 fn a_load_says_what_changed_and_no_secret() {
     let old = parse(
-        "version = 1\nx-mine = \"hunter2\"\n[cluster.dev]\n[cluster.prod]\nkubeconfig = { env = \"A\" }\n[sweep]\npulls = \"1m\"\n",
+        "version = 1\nx-mine = \"hunter2\"\n[cluster.dev]\n[audit]\nkey = { env = \"A\" }\n[sweep]\npulls = \"1m\"\n",
     );
     let new = parse(
-        "version = 1\n[cluster.prod]\nkubeconfig = { file = \"/b\" }\n[sweep]\npulls = \"2m\"\n[server]\ntrusted_proxies = [\"::1\"]\n",
+        "version = 1\n[audit]\nkey = { file = \"/b\" }\n[sweep]\npulls = \"2m\"\n[server]\ntrusted_proxies = [\"::1\"]\n",
     );
     assert!(config::difference(Some(&old), &old).is_empty());
     insta::assert_json_snapshot!(config::difference(Some(&old), &new), @r#"
     {
       "added": {
-        "cluster.prod.kubeconfig.file": "\"/b\"",
+        "audit.key.file": "\"/b\"",
         "server.trusted_proxies": "[\"::1\"]"
       },
       "removed": {
-        "cluster.dev": "{  }",
-        "cluster.prod.kubeconfig.env": "\"A\""
+        "audit.key.env": "\"A\"",
+        "cluster.dev": "{}"
       },
       "changed": {
         "sweep.pulls": [

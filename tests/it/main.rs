@@ -18,4 +18,3 @@ mod queue;
 mod roles;
 mod schema;
 mod support;
-mod sync;

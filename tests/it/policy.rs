@@ -114,6 +114,7 @@ fn platform() -> Platform {
         namespaces: vec!["shop".into(), "shop-*".into()],
         cluster_scoped: vec!["Namespace".into()],
         deny: vec!["rbac.authorization.k8s.io/*".into()],
+        impersonate: None,
         owners: None,
     };
     Platform {
@@ -162,4 +163,92 @@ environments:
         |                                                           ^
     ");
     assert!(platform().grants_for("work/other/shop").is_empty(), "no grant: silence");
+}
+
+mod whatever_is_written {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WORDS: &[&str] = &[
+        "version",
+        "1",
+        "environments",
+        "defaults",
+        "path",
+        "cluster",
+        "namespace",
+        "for",
+        "after",
+        "consent",
+        "none",
+        "approvals",
+        "count",
+        "roles",
+        "write",
+        "helm",
+        "values",
+        "sync",
+        "mode",
+        "{a}",
+        "{b}",
+        "x/{a}",
+        "\"",
+        "'",
+        ":",
+        ": ",
+        "- ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "&a ",
+        "*a",
+        "<<",
+        "!!binary ",
+        "|",
+        "#",
+        "\t",
+        "\u{feff}",
+        "\r\n",
+        "0x1",
+        "1e400",
+        "~",
+        "---",
+        "é",
+        "\u{202e}",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Complaints have places in the text and are one line each; nothing panics.
+        #[test]
+        fn is_read_or_complained_about(words in prop::collection::vec(prop::sample::select(WORDS), 0..60)) {
+            let text = words.concat();
+            let folders = ["x", "x/y", "x/{b}", "x/\n"];
+            let read = RepositoryFile::parse(FILE_NAME, &text).and_then(|file| file.expand(folders));
+            for complaint in read.err().into_iter().flatten() {
+                prop_assert!(complaint.to_string().lines().count() == 1, "{complaint:?}");
+                prop_assert!(complaint.place.line > 0);
+                complaint.with_excerpt(&text);
+            }
+            drop(bascule::config::parse("bascule.toml", &text, &bascule::config::Environ::default()));
+        }
+
+        /// One changed byte of a good file, likewise.
+        #[test]
+        fn is_read_or_complained_about_near_a_good_file(at in 0..THOUSAND.len(), byte in 0u8..128) {
+            let mut bytes = THOUSAND.as_bytes().to_vec();
+            bytes[at] = byte;
+            let text = String::from_utf8(bytes).unwrap();
+            let read = RepositoryFile::parse(FILE_NAME, &text).and_then(|file| file.expand(["teams/a/b", "teams/a/b/canary"]));
+            for complaint in read.err().into_iter().flatten() {
+                prop_assert!(complaint.to_string().lines().count() == 1, "{complaint:?}");
+            }
+        }
+    }
 }

@@ -54,6 +54,9 @@ ENABLED = false
 [indexer]
 ISSUE_INDEXER_TYPE = db
 
+[picture]
+DISABLE_GRAVATAR = true
+
 [session]
 PROVIDER = memory
 "
