@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod local;
 pub mod manifest;
 pub mod policy;
+pub mod preview;
 pub mod queue;
 pub mod render;
 pub mod sync;

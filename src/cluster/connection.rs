@@ -1,16 +1,17 @@
 //! From a kubeconfig to a connection.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{HeaderValue, header};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{self, KubeConfigOptions};
+use secrecy::ExposeSecret as _;
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
 
 use super::error::ClusterError;
+use super::named::Kubeconfig;
 use super::{Cluster, Counts, Inner, WIDTH};
 
 /// How long a connection may take to come about.
@@ -26,15 +27,19 @@ pub enum Identity {
 }
 
 impl Cluster {
-    /// Prepares a connection from a kubeconfig file; nothing is sent yet.
+    /// Prepares a connection; nothing is sent yet.
     ///
     /// # Errors
-    /// [`ClusterError::Configuration`], naming the file.
-    pub async fn from_kubeconfig(name: ClusterName, file: &Path, identity: &Identity) -> Result<Self, ClusterError> {
+    /// [`ClusterError::Configuration`], naming the cluster and the file.
+    pub async fn connect(name: ClusterName, from: &Kubeconfig, identity: &Identity) -> Result<Self, ClusterError> {
         let bad = |error: &dyn std::fmt::Display| {
-            ClusterError::Configuration(format!("kubeconfig {} of cluster `{name}`: {error}", file.display()))
+            ClusterError::Configuration(format!("the kubeconfig of cluster `{name}` cannot be used: {error}"))
         };
-        let kubeconfig = Kubeconfig::read_from(file).map_err(|error| bad(&error))?;
+        let kubeconfig = match from {
+            Kubeconfig::File(file) => config::Kubeconfig::read_from(file),
+            Kubeconfig::Text(text) => config::Kubeconfig::from_yaml(text.expose_secret()),
+        };
+        let kubeconfig = kubeconfig.map_err(|error| bad(&error))?;
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| bad(&error))?;

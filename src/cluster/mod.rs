@@ -30,7 +30,7 @@ pub use delete::Deleted;
 pub use discovery::{Resource, Served};
 pub use error::{ClusterError, Fate};
 pub use named::{Clusters, Kubeconfig};
-pub use watch::Verdict;
+pub use watch::{Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;
 
 use std::sync::Arc;

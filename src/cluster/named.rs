@@ -1,9 +1,10 @@
 //! The clusters of the server's file, connected when they are first used and again when a kubeconfig changes.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
+use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use crate::ids::ClusterName;
@@ -13,11 +14,25 @@ use super::connection::Identity;
 use super::error::ClusterError;
 
 /// Where the way into a cluster is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kubeconfig(pub PathBuf);
+#[derive(Clone)]
+pub enum Kubeconfig {
+    /// In a file, read again when it changes; paths in it are relative to it.
+    File(PathBuf),
+    /// Given as it is.
+    Text(SecretString),
+}
+
+impl std::fmt::Debug for Kubeconfig {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "Kubeconfig({})", path.display()),
+            Self::Text(_) => out.write_str("Kubeconfig(…)"),
+        }
+    }
+}
 
 /// What tells one content of a file from the next.
-type Stamp = (SystemTime, u64);
+type Stamp = Option<(SystemTime, u64)>;
 
 /// All configured clusters.
 #[derive(Debug, Default)]
@@ -42,23 +57,25 @@ impl Clusters {
     /// # Errors
     /// [`ClusterError::Configuration`]: no such cluster, or an unreadable kubeconfig.
     pub async fn get(&self, name: &ClusterName, identity: &Identity) -> Result<Cluster, ClusterError> {
-        let Some(Kubeconfig(file)) = self.configured.get(name) else {
+        let Some(kubeconfig) = self.configured.get(name) else {
             return Err(ClusterError::Configuration(format!("no cluster `{name}` is configured")));
         };
-        let stamp = stamp(file).await?;
+        let stamp = stamp(kubeconfig).await?;
         let mut open = self.open.lock().await;
         if let Some((of, cluster)) = open.get(&(name.clone(), identity.clone()))
             && *of == stamp
         {
             return Ok(cluster.clone());
         }
-        let cluster = Cluster::from_kubeconfig(name.clone(), file, identity).await?;
+        let cluster = Cluster::connect(name.clone(), kubeconfig, identity).await?;
         open.insert((name.clone(), identity.clone()), (stamp, cluster.clone()));
         Ok(cluster)
     }
 }
 
-async fn stamp(file: &Path) -> Result<Stamp, ClusterError> {
+async fn stamp(kubeconfig: &Kubeconfig) -> Result<Stamp, ClusterError> {
+    let Kubeconfig::File(file) = kubeconfig else { return Ok(None) };
     let found = tokio::fs::metadata(file).await.and_then(|found| Ok((found.modified()?, found.len())));
-    found.map_err(|error| ClusterError::Configuration(format!("kubeconfig {}: {error}", file.display())))
+    let unreadable = |error| ClusterError::Configuration(format!("kubeconfig {}: {error}", file.display()));
+    found.map(Some).map_err(unreadable)
 }

@@ -1,4 +1,4 @@
-//! Waiting until objects are well: one watch per kind and namespace, no polling.
+//! Waiting until objects are well, or gone: one watch per kind and namespace, no polling.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +17,30 @@ use crate::sync::health::health;
 use super::Cluster;
 use super::discovery::Resource;
 
-/// How every watched object was when the watch ended.
+/// An object to wait for.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Its kind.
+    pub resource: Resource,
+    /// Which.
+    pub key: ObjectKey,
+    /// What to wait for.
+    pub until: Until,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Until {
+    /// It does what its spec says.
+    Well,
+    /// The one with this uid is not there any more.
+    Gone {
+        /// Whom we mean; another one of that name is none of our business.
+        uid: String,
+    },
+}
+
+/// How every watched object was when the watch ended; for one that is awaited gone, gone is healthy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict(pub BTreeMap<ObjectKey, Health>);
 
@@ -32,17 +55,16 @@ impl Verdict {
 struct Group {
     resource: Resource,
     namespace: Option<String>,
-    names: BTreeMap<String, ObjectKey>,
+    names: BTreeMap<String, (ObjectKey, Until)>,
     /// Names met since the watch began anew; what is missing at its end is not there.
     met: BTreeSet<String>,
 }
 
 impl Cluster {
-    /// Watches until every object is well or has failed, or until `limit` is over. A watch that breaks begins anew; one
+    /// Watches until every object is as awaited or has failed, or until `limit` is over. A watch that breaks begins anew; one
     /// that cannot begin says why in the verdict of its objects.
-    pub async fn watch(&self, objects: &[(Resource, ObjectKey)], limit: Duration) -> Verdict {
-        let not_seen =
-            |(_, key): &(Resource, ObjectKey)| (key.clone(), Health::Progressing("was not seen yet".to_owned()));
+    pub async fn watch(&self, objects: &[Watched], limit: Duration) -> Verdict {
+        let not_seen = |watched: &Watched| (watched.key.clone(), Health::Progressing("was not seen yet".to_owned()));
         let mut verdict = Verdict(objects.iter().map(not_seen).collect());
         let mut groups = grouped(objects);
         let streams =
@@ -86,9 +108,9 @@ impl Cluster {
     }
 }
 
-fn grouped(objects: &[(Resource, ObjectKey)]) -> Vec<Group> {
+fn grouped(objects: &[Watched]) -> Vec<Group> {
     let mut groups: BTreeMap<(String, String, Option<String>), Group> = BTreeMap::new();
-    for (resource, key) in objects {
+    for Watched { resource, key, until } in objects {
         let group = groups
             .entry((resource.api_version.clone(), resource.kind.clone(), key.namespace.clone()))
             .or_insert_with(|| Group {
@@ -97,40 +119,61 @@ fn grouped(objects: &[(Resource, ObjectKey)]) -> Vec<Group> {
                 names: BTreeMap::new(),
                 met: BTreeSet::new(),
             });
-        group.names.insert(key.name.clone(), key.clone());
+        group.names.insert(key.name.clone(), (key.clone(), until.clone()));
     }
     groups.into_values().collect()
 }
 
 fn take(group: &mut Group, event: watcher::Result<Event<DynamicObject>>, verdict: &mut Verdict) {
-    let absent = || Health::Progressing("is not there".to_owned());
     match event {
         Ok(Event::Init) => group.met.clear(),
         Ok(Event::InitApply(object) | Event::Apply(object)) => {
             let name = object.metadata.name.clone().unwrap_or_default();
-            let Some(key) = group.names.get(&name) else { return };
+            let Some((key, until)) = group.names.get(&name) else { return };
             group.met.insert(name);
-            if let Ok(live) = serde_json::to_value(object) {
-                verdict.0.insert(key.clone(), health(key, &live));
-            }
+            verdict.0.insert(key.clone(), judge(key, until, object));
         }
         Ok(Event::Delete(object)) => {
-            if let Some(key) = object.metadata.name.as_ref().and_then(|name| group.names.get(name)) {
-                verdict.0.insert(key.clone(), absent());
+            if let Some((key, until)) = object.metadata.name.as_ref().and_then(|name| group.names.get(name)) {
+                verdict.0.insert(key.clone(), without(until));
             }
         }
         Ok(Event::InitDone) => {
-            for (_, key) in group.names.iter().filter(|(name, _)| !group.met.contains(*name)) {
-                verdict.0.insert(key.clone(), absent());
+            for (_, (key, until)) in group.names.iter().filter(|(name, _)| !group.met.contains(*name)) {
+                verdict.0.insert(key.clone(), without(until));
             }
         }
         Err(error) => {
             let why = super::wire::unreachable(&error);
-            for key in group.names.values() {
+            for (key, _) in group.names.values() {
                 if let Some(last @ Health::Progressing(_)) = verdict.0.get_mut(key) {
                     *last = Health::Progressing(format!("cannot be watched: {why}"));
                 }
             }
         }
+    }
+}
+
+fn judge(key: &ObjectKey, until: &Until, object: DynamicObject) -> Health {
+    match until {
+        Until::Well => match serde_json::to_value(object) {
+            Ok(live) => health(key, &live),
+            Err(_) => Health::Progressing("cannot be read".to_owned()),
+        },
+        Until::Gone { uid } if object.metadata.uid.as_ref() != Some(uid) => Health::Healthy,
+        Until::Gone { .. } => {
+            let holders = object.metadata.finalizers.unwrap_or_default().join(", ");
+            Health::Progressing(match holders.as_str() {
+                "" => "is still being deleted".to_owned(),
+                _ => format!("is still being deleted, held up by {holders}"),
+            })
+        }
+    }
+}
+
+fn without(until: &Until) -> Health {
+    match until {
+        Until::Well => Health::Progressing("is not there".to_owned()),
+        Until::Gone { .. } => Health::Healthy,
     }
 }

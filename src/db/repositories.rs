@@ -92,6 +92,24 @@ pub async fn upsert(
     Ok(repository!(row, key.forge.clone()))
 }
 
+/// By our number.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, id: i64) -> Result<Option<Repository>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT id, forge, forge_id, full_name, default_branch, state, fact_version FROM repository WHERE id = $1",
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let forge = row.forge.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(repository!(row, forge))
+    })
+    .transpose()
+}
+
 /// By the forge's number.
 ///
 /// # Errors

@@ -19,14 +19,9 @@ use crate::ids::ForgeName;
 
 /// A forge that does not take a connection by then is down.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-<<<<<<< HEAD
 /// How long a whole call may take. Far below the 30 s for which facts may be used by the gate, and below a lease's
 /// margin.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-=======
-/// The whole call. Far below the 30 s for which facts may be used by the gate, and below a lease's margin.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
->>>>>>> 5fffd1b (config, policy, local: impersonation, stored rules read back, whole folders of plain YAML)
 /// Fifty pull requests with both repositories' descriptions are half a megabyte; comments of 64 KiB times fifty, three.
 const LARGEST_ANSWER: usize = 8 << 20;
 /// At once, per forge: enough to keep two workers busy, far from what an instance of one core feels.
@@ -47,6 +42,8 @@ pub struct Settings {
     pub token: SecretString,
     /// Certificates (PEM) to trust beside the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// For a whole call; [`ANSWER_WITHIN`].
+    pub answer_within: Duration,
 }
 
 /// A forge that cannot be set up: the configuration is wrong.
@@ -90,10 +87,13 @@ pub(super) struct Call<'a> {
 impl Http {
     /// A client for `{settings.url}/{api}/…`.
     pub(super) fn new(settings: Settings, api: &[&str], clock: Clock) -> std::result::Result<Self, SettingsError> {
-        let Settings { name, url, token, ca_pem } = settings;
+        let Settings { name, url, token, ca_pem, answer_within } = settings;
         let site = Url::parse(&url).map_err(|_| SettingsError::Url(name.clone()))?;
         let mut base = site.clone();
-        let plain = matches!(base.scheme(), "http" | "https") && base.query().is_none() && base.username().is_empty();
+        let plain = matches!(base.scheme(), "http" | "https")
+            && base.query().is_none()
+            && base.username().is_empty()
+            && base.has_host();
         match base.path_segments_mut() {
             Ok(mut path) if plain => path.pop_if_empty().extend(api),
             _ => return Err(SettingsError::Url(name)),
@@ -115,7 +115,7 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
+            .timeout(answer_within)
             .pool_idle_timeout(Duration::from_secs(30));
         if let Some(pem) = ca_pem {
             let found =

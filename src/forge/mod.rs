@@ -17,7 +17,7 @@ pub use self::facts::{
     Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict,
 };
 pub use self::gitea::Gitea;
-pub use self::http::{Settings, SettingsError};
+pub use self::http::{ANSWER_WITHIN, Settings, SettingsError};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName};
 use crate::policy::rules::Role;

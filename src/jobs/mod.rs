@@ -26,15 +26,12 @@ mod people;
 mod place;
 mod repository;
 mod route;
-<<<<<<< HEAD
 mod rows;
 mod speak;
 mod start;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
-=======
->>>>>>> 5fffd1b (config, policy, local: impersonation, stored rules read back, whole folders of plain YAML)
 
 use serde::de::DeserializeOwned;
 

@@ -30,7 +30,7 @@ mod within;
 mod yaml;
 
 pub use canonical::{HashKey, canonical_json};
-pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff};
+pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff, diff_rules};
 pub use error::{ManifestError, Problem};
 pub use order::{Phase, apply_order, delete_order, phase};
 pub use scope::{Scope, Scopes};

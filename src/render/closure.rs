@@ -75,11 +75,11 @@ pub(super) async fn closure<F: Files>(
     files: &F,
     input: &RenderInput,
     limits: &Limits,
-    version: impl Fn(Dialect) -> Result<String, RenderError>,
+    version: impl Fn(Dialect) -> String,
 ) -> Result<Closure, RenderError> {
     let mut reading = Reading::new(files, limits);
     let kind = reading.kind_of(input).await?;
-    let version = version(kind)?;
+    let version = version(kind);
     match kind {
         Dialect::Plain => plain::read(&mut reading, &input.path).await?,
         Dialect::Kustomize => kustomize::read(&mut reading, &input.path).await?,

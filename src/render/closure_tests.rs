@@ -12,7 +12,7 @@ fn with_values(path: &str, values: &[&str]) -> RenderInput {
 }
 
 async fn of(files: &Memory, input: &RenderInput) -> Result<Closure, RenderError> {
-    closure(files, input, &Limits::default(), |_| Ok("1".to_owned())).await
+    closure(files, input, &Limits::default(), |_| "1".to_owned()).await
 }
 
 async fn reads(files: &Memory, input: &RenderInput) -> String {
@@ -124,10 +124,10 @@ async fn cycles_and_crowds_end() {
         crowd = crowd.with(&format!("k{number}/kustomization.yaml"), next);
     }
     let few = Limits { kustomizations: 20, files: 5, ..Limits::default() };
-    let said = closure(&crowd, &input("k0"), &few, |_| Ok("1".to_owned())).await.unwrap_err();
+    let said = closure(&crowd, &input("k0"), &few, |_| "1".to_owned()).await.unwrap_err();
     insta::assert_snapshot!(said, @"the number of files it reads is more than the limit of 5");
     let few = Limits { files: 100, ..few };
-    let said = closure(&crowd, &input("k0"), &few, |_| Ok("1".to_owned())).await.unwrap_err();
+    let said = closure(&crowd, &input("k0"), &few, |_| "1".to_owned()).await.unwrap_err();
     insta::assert_snapshot!(said, @"the number of kustomizations it is made of is more than the limit of 20");
     let deep = Memory::default().with(&format!("{}a.yaml", "d/".repeat(100)), "a: 1");
     insta::assert_snapshot!(reads(&deep, &input("d")).await, @"Author: the depth of `d` is more than the limit of 64 folders");
@@ -267,7 +267,7 @@ async fn the_input_hash_is_of_everything_a_render_depends_on_and_nothing_else() 
     let unread = files.clone().with("chart/values-production.yaml", "a: 4").with("elsewhere", "x");
     assert_eq!(of(&unread, &staging).await.unwrap().input_hash, first);
     let read = files.clone().with("chart/values-staging.yaml", "a: 4");
-    let other_version = closure(&files, &staging, &Limits::default(), |_| Ok("2".to_owned())).await.unwrap();
+    let other_version = closure(&files, &staging, &Limits::default(), |_| "2".to_owned()).await.unwrap();
     let different = [
         of(&read, &staging).await.unwrap().input_hash,
         of(&files, &RenderInput { release: "other".to_owned(), ..staging.clone() }).await.unwrap().input_hash,

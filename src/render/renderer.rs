@@ -111,7 +111,9 @@ impl Renderer {
     /// # Errors
     /// [`RenderError::Absent`] when there is no such folder; others as its `blame` says.
     pub async fn closure<F: Files>(&self, files: &F, input: &RenderInput) -> Result<Closure, RenderError> {
-        closure::closure(files, input, &self.limits, |dialect| self.title(dialect)).await
+        // Without the program it is still known what would be read; the render then says what is missing.
+        let version = |dialect| self.title(dialect).unwrap_or_else(|_| "none".to_owned());
+        closure::closure(files, input, &self.limits, version).await
     }
 
     /// Renders. `closure` has to be of the same files and input.

@@ -110,7 +110,7 @@ fn version(text: &str) -> Option<((u32, u32), String)> {
         let mut numbers = word.split('.');
         let major: u32 = numbers.next()?.parse().ok()?;
         let minor: u32 = numbers.next()?.parse().ok()?;
-        Some(((major, minor), format!("v{word}")))
+        Some(((major, minor), word.to_owned()))
     };
     text.split(|c: char| c.is_whitespace() || "{}/\"'".contains(c)).find_map(word)
 }
@@ -121,10 +121,10 @@ mod tests {
 
     #[test]
     fn versions_are_read_as_each_program_prints_them() {
-        assert_eq!(version("v4.3.1\n").unwrap().1, "v4.3.1");
+        assert_eq!(version("v4.3.1\n").unwrap().1, "4.3.1");
         assert_eq!(version("v3.14.0+g3fc9f4b").unwrap().0, (3, 14));
         assert_eq!(version("{kustomize/v4.5.7  2022-08-02T16:35:54Z  }").unwrap().0, (4, 5));
-        assert_eq!(version("v5.8.2").unwrap(), ((5, 8), "v5.8.2".to_owned()));
+        assert_eq!(version("v5.8.2").unwrap(), ((5, 8), "5.8.2".to_owned()));
         assert_eq!(version("(devel)"), None);
     }
 }

@@ -30,9 +30,9 @@ pub struct Outcome {
     /// Objects that are sent and not well, or not yet when the time was up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unhealthy: Vec<Failure>,
-    /// The cluster could not be reached, and what it said.
+    /// Nothing could be tried, and why: what is stored of the deployment cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub away: Option<String>,
+    pub broken: Option<String>,
 }
 
 /// An object that stays although it left the set.
@@ -102,12 +102,12 @@ impl Outcome {
 
     /// Whether every object of the set is in the cluster as it should be: what deleting anything presupposes.
     pub fn is_applied(&self) -> bool {
-        self.failed.is_empty() && self.conflicts.is_empty() && self.away.is_none()
+        self.failed.is_empty() && self.conflicts.is_empty() && self.broken.is_none()
     }
 
     /// How it ended.
     pub fn state(&self) -> State {
-        if !self.failed.is_empty() || !self.unhealthy.is_empty() || self.away.is_some() {
+        if !self.failed.is_empty() || !self.unhealthy.is_empty() || self.broken.is_some() {
             State::Failed
         } else if !self.conflicts.is_empty() {
             State::Conflict
@@ -121,15 +121,14 @@ impl Outcome {
         match self.state() {
             State::Healthy => None,
             State::Conflict => Some(HoldReason::Conflict),
-            State::Failed if self.away.is_some() => Some(HoldReason::ClusterAway),
             State::Failed => Some(HoldReason::Failed),
         }
     }
 
     /// One sentence: the first thing that went wrong and how many more, or what was done.
     pub fn sentence(&self) -> String {
-        if let Some(why) = &self.away {
-            return format!("the cluster cannot be reached: {why}");
+        if let Some(why) = &self.broken {
+            return format!("nothing could be tried: {why}");
         }
         let more = |count: usize| match count {
             0 | 1 => String::new(),
@@ -183,18 +182,18 @@ mod tests {
         let why = "spec.selector: field is immutable".to_owned();
         let failed = Outcome { failed: vec![Failure { object: key("Pod", "a"), why }], ..conflict.clone() };
         assert_eq!(failed.hold(), Some(HoldReason::Failed));
-        let away = Outcome { away: Some("connection refused".into()), ..Outcome::default() };
-        assert_eq!(away.hold(), Some(HoldReason::ClusterAway));
+        let broken = Outcome { broken: Some("its set is not stored".into()), ..Outcome::default() };
+        assert_eq!(broken.hold(), Some(HoldReason::Failed));
         let unhealthy = Outcome {
             unhealthy: vec![Failure { object: key("Pod", "a"), why: "1 of 2 ready".into() }],
             ..done.clone()
         };
-        let sentences = [&done, &conflict, &failed, &away, &unhealthy].map(Outcome::sentence).join("\n");
+        let sentences = [&done, &conflict, &failed, &broken, &unhealthy].map(Outcome::sentence).join("\n");
         insta::assert_snapshot!(sentences, @r"
         1 created, 1 deleted, 3 unchanged
         conflict at Service shop/web: `kubectl-edit` holds `.spec.replicas`
         failed at Pod shop/a: spec.selector: field is immutable, and 1 more
-        the cluster cannot be reached: connection refused
+        nothing could be tried: its set is not stored
         not healthy: Pod shop/a: 1 of 2 ready
         ");
         assert!(!conflict.is_applied() && unhealthy.is_applied());
@@ -202,7 +201,7 @@ mod tests {
 
     #[test]
     fn an_outcome_is_read_back_from_what_is_stored() {
-        let outcome = Outcome { created: 2, away: Some("x".into()), ..Outcome::default() };
+        let outcome = Outcome { created: 2, broken: Some("x".into()), ..Outcome::default() };
         let stored = serde_json::to_value(&outcome).unwrap();
         assert_eq!(serde_json::from_value::<Outcome>(stored).unwrap(), outcome);
         assert_eq!(serde_json::from_str::<Outcome>("{}").unwrap(), Outcome::default());

@@ -1,8 +1,11 @@
 //! What only a real API server can show: who may write over what, and what it answers when not.
 
+use std::path::Path;
 use std::time::Duration;
 
-use bascule::cluster::{Applied, Cluster, ClusterError, Deleted, Fate, Identity, Onto, Resource, Write};
+use bascule::cluster::{
+    Applied, Cluster, ClusterError, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched, Write,
+};
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
 use bascule::sync::{Health, Seen};
@@ -20,7 +23,12 @@ fn hash_key() -> HashKey {
 }
 
 async fn connect(plane: &ControlPlane) -> Cluster {
-    Cluster::from_kubeconfig("test".parse().unwrap(), plane.kubeconfig(), &Identity::Own).await.unwrap()
+    connect_by(plane.kubeconfig(), &Identity::Own).await
+}
+
+async fn connect_by(kubeconfig: &Path, identity: &Identity) -> Cluster {
+    let kubeconfig = Kubeconfig::File(kubeconfig.to_owned());
+    Cluster::connect("test".parse().unwrap(), &kubeconfig, identity).await.unwrap()
 }
 
 /// A connection, and a namespace of this test's own.
@@ -254,8 +262,7 @@ fn who_may_not_is_told_so_and_who_is_unknown_ends_it() {
     on_plane(async |plane| {
         let place = Place::new(plane, "rights").await;
         let stranger = plane.kubeconfig_for("stranger", &[]).unwrap();
-        let name = "test".parse().unwrap();
-        let stranger = Cluster::from_kubeconfig(name, &stranger, &Identity::Own).await.unwrap();
+        let stranger = connect_by(&stranger, &Identity::Own).await;
         let object = place.config(&json!({}));
         let (resource, key) = place.key(&object).await;
         let write = Write { resource: &resource, key: &key, object: &object, owner: OWNER, onto: &Onto::Nothing };
@@ -263,7 +270,7 @@ fn who_may_not_is_told_so_and_who_is_unknown_ends_it() {
         assert_eq!(forbidden.fate(), Fate::Never);
         assert_snapshot!(forbidden, @r#"configmaps "settings" is forbidden: User "stranger" cannot patch resource "configmaps" in API group "" in the namespace "rights" (403)"#);
         let named = Identity::Impersonated("system:serviceaccount:rights:deployer".to_owned());
-        let deployer = Cluster::from_kubeconfig("test".parse().unwrap(), plane.kubeconfig(), &named).await.unwrap();
+        let deployer = connect_by(plane.kubeconfig(), &named).await;
         let forbidden = deployer.apply(write, &hash_key()).await.unwrap_err();
         assert!(forbidden.to_string().contains("system:serviceaccount:rights:deployer"), "{forbidden}");
 
@@ -271,7 +278,7 @@ fn who_may_not_is_told_so_and_who_is_unknown_ends_it() {
         let file = folder.path().join("kubeconfig");
         let text = std::fs::read_to_string(plane.kubeconfig()).unwrap().replace(plane.token(), "unknown");
         std::fs::write(&file, text).unwrap();
-        let unknown = Cluster::from_kubeconfig("test".parse().unwrap(), &file, &Identity::Own).await.unwrap();
+        let unknown = connect_by(&file, &Identity::Own).await;
         let error = unknown.uid().await.unwrap_err();
         assert_eq!(
             (error.fate(), error.to_string()),
@@ -290,9 +297,10 @@ fn a_definition_is_known_as_soon_as_it_is_established() {
                 "versions": [{"name": "v1", "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object", "properties": {"size": {"type": "integer"}}}}}]}});
         place.apply(&definition, &Onto::Nothing).await.unwrap();
-        let watched = [place.key(&definition).await];
+        let (resource, key) = place.key(&definition).await;
+        let watched = [Watched { resource, key: key.clone(), until: Until::Well }];
         let verdict = place.cluster.watch(&watched, Duration::from_secs(30)).await;
-        assert_eq!(verdict.0[&watched[0].1], Health::Healthy);
+        assert_eq!(verdict.0[&key], Health::Healthy);
         let gadget = json!({"apiVersion": "example.org/v1", "kind": "Gadget",
             "metadata": {"name": "one", "namespace": "definitions"}, "size": 3});
         let applied = place.apply(&gadget, &Onto::Nothing).await.unwrap();
@@ -315,15 +323,15 @@ fn health_is_watched_and_told_the_moment_it_comes() {
         let (resource, key) = place.key(&object).await;
         let missing = ObjectKey { name: "missing".to_owned(), ..key.clone() };
         let short = Duration::from_millis(400);
-        let verdict =
-            place.cluster.watch(&[(resource.clone(), key.clone()), (resource.clone(), missing.clone())], short).await;
+        let well = |key: &ObjectKey| Watched { resource: resource.clone(), key: key.clone(), until: Until::Well };
+        let verdict = place.cluster.watch(&[well(&key), well(&missing)], short).await;
         let words: Vec<_> = verdict.0.iter().map(|(key, health)| format!("{key}: {health:?}")).collect();
         assert_snapshot!(words.join("\n"), @r#"
         Deployment health/missing: Progressing("is not there")
         Deployment health/web: Progressing("its controller has not seen it yet")
         "#);
 
-        let watched = [(resource, key.clone())];
+        let watched = [well(&key)];
         let watch = place.cluster.watch(&watched, Duration::from_secs(30));
         let status = json!({"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
             "availableReplicas": 1}});

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bascule::clock::Clock;
-use bascule::forge::{Forge, Kind, NewStatus, Push, Reaction, RepositoryAt, Settings, StatusState};
+use bascule::forge::{ANSWER_WITHIN, Forge, Kind, NewStatus, Push, Reaction, RepositoryAt, Settings, StatusState};
 use bascule::ids::CommitId;
 use serde_json::json;
 
@@ -16,7 +16,13 @@ use crate::parts::{Gitea, Permission, Progress, User, Verdict};
 const SHOP: &str = "acme/shop";
 
 fn client(url: String, token: &str) -> Forge {
-    let settings = Settings { name: "work".parse().unwrap(), url, token: token.to_owned().into(), ca_pem: None };
+    let settings = Settings {
+        name: "work".parse().unwrap(),
+        url,
+        token: token.to_owned().into(),
+        ca_pem: None,
+        answer_within: ANSWER_WITHIN,
+    };
     Forge::new(Kind::Gitea, settings, Clock::system()).unwrap()
 }
 

@@ -18,3 +18,4 @@ mod queue;
 mod roles;
 mod schema;
 mod support;
+mod sync;

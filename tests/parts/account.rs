@@ -36,7 +36,7 @@ impl Account {
     }
 }
 
-fn find(people: &str, name: &str) -> Option<Account> {
+pub(super) fn find(people: &str, name: &str) -> Option<Account> {
     let fields: Vec<_> = people.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f[0] == name)?;
     Some(Account { user: fields.get(2)?.parse().ok()?, group: fields.get(3)?.parse().ok()? })
 }

@@ -212,18 +212,17 @@ impl ControlPlane {
     }
 
     async fn start_rollouts(&mut self) -> Result<()> {
-        self.rollouts = rollouts::start(&rollouts::Inputs {
+        let [mut controllers, mut scheduler, mut nodes] = rollouts::start(&rollouts::Inputs {
             folder: self.folder.path(),
             kubeconfig: &self.kubeconfig,
             signing_key: &self.folder.path().join("signing.key"),
             ca: &self.certificate(),
         })?;
         self.request(Method::POST, "/api/v1/nodes", Some(&rollouts::node())).await?;
-        let mut rollouts = std::mem::take(&mut self.rollouts);
-        for process in &mut rollouts {
-            process.until_ready(async || rollouts::node_takes_pods(&self.get("/api/v1/nodes/node-0").await?)).await?;
-        }
-        self.rollouts = rollouts;
+        // All three are waited for at once, so that the death of one is noticed.
+        let ready = async || rollouts::node_takes_pods(&self.get("/api/v1/nodes/node-0").await?);
+        tokio::try_join!(controllers.until_ready(ready), scheduler.until_ready(ready), nodes.until_ready(ready))?;
+        self.rollouts = vec![controllers, scheduler, nodes];
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl Folder {
 }
 
 /// Deletes what killed processes of this user left behind. Whatever cannot be deleted is the next run's.
-fn sweep(folder: &Path) {
+pub(super) fn sweep(folder: &Path) {
     let me = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)

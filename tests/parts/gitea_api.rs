@@ -12,7 +12,7 @@ use super::http;
 use super::process::POLL;
 
 /// Gitea prepares a new branch, and whether a pull request can be merged, a moment after it has answered.
-const MOMENT: Duration = Duration::from_secs(20);
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// What a team or a collaborator may do.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +119,7 @@ impl GiteaApi {
     pub(crate) async fn open_pull(&self, repository: &str, head: &str, title: &str) -> Result<u64> {
         let pull = json!({ "base": "main", "head": head, "title": title });
         let path = format!("/repos/{repository}/pulls");
-        let opened = in_a_moment("404", async || self.post(&path, pull.clone()).await).await?;
+        let opened = in_a_moment("answered 404", async || self.post(&path, pull.clone()).await).await?;
         opened["number"].as_u64().context("the new pull request has no number")
     }
 

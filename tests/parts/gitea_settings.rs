@@ -54,9 +54,6 @@ ENABLED = false
 [indexer]
 ISSUE_INDEXER_TYPE = db
 
-[picture]
-DISABLE_GRAVATAR = true
-
 [session]
 PROVIDER = memory
 "

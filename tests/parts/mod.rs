@@ -27,6 +27,8 @@ mod postgres;
 mod process;
 mod progress;
 mod rollouts;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 pub(crate) use control_plane::{ControlPlane, Rollouts};

@@ -11,7 +11,7 @@ use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use super::launch::{Launch, PATIENCE, on_lasting_thread};
@@ -19,6 +19,8 @@ use super::ports::PortTaken;
 
 /// How often a part is asked whether it is ready.
 pub(super) const POLL: Duration = Duration::from_millis(20);
+/// How long one answer may take.
+const ONE_ANSWER: Duration = Duration::from_secs(3);
 /// How long a process may take to end by itself when its signal lets it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -53,11 +55,20 @@ impl Process {
     pub(super) async fn until_ready(&mut self, mut ask: impl AsyncFnMut() -> Result<()>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            // Somebody who is not ours may listen there and never answer.
+            let answer = tokio::time::timeout(ONE_ANSWER, ask()).await;
             self.still_runs()?;
-            let Err(answer) = ask().await else { return self.still_runs() };
+            let error = match answer {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(late) => late.into(),
+            };
+            // Not every program ends when its port is taken.
+            self.has_its_port()?;
             if Instant::now() > deadline {
-                let error = anyhow!("its log ends:\n{}", self.log_tail()).context(format!("{answer:#}"));
-                return Err(error.context(format!("{} is not ready after {PATIENCE:?}", self.name)));
+                let tail = self.log_tail();
+                let name = self.name;
+                return Err(error.context(format!("{name} is not ready after {PATIENCE:?}; its log ends:\n{tail}")));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -75,12 +86,17 @@ impl Process {
 
     fn still_runs(&mut self) -> Result<()> {
         let Some(status) = self.look()? else { return Ok(()) };
+        self.has_its_port()?;
+        bail!("{} ended with {status}; its log ends:\n{}", self.name, self.log_tail())
+    }
+
+    fn has_its_port(&self) -> Result<()> {
         let tail = self.log_tail();
-        let ended = format!("{} ended with {status}; its log ends:\n{tail}", self.name);
         if tail.to_lowercase().contains("address already in use") {
-            return Err(anyhow::Error::new(PortTaken).context(ended));
+            let name = self.name;
+            return Err(anyhow::Error::new(PortTaken).context(format!("{name} cannot listen; its log ends:\n{tail}")));
         }
-        bail!(ended)
+        Ok(())
     }
 
     /// Whether it has ended. The id of its group is nobody else's until its leader is waited for: the group is killed

@@ -19,7 +19,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Starts all three; that the node becomes ready is the proof that they work.
-pub(super) fn start(inputs: &Inputs<'_>) -> Result<Vec<Process>> {
+pub(super) fn start(inputs: &Inputs<'_>) -> Result<[Process; 3]> {
     let kubeconfig = format!("--kubeconfig={}", inputs.kubeconfig.display());
     let alone = [
         kubeconfig.clone(),
@@ -37,7 +37,7 @@ pub(super) fn start(inputs: &Inputs<'_>) -> Result<Vec<Process>> {
     let nodes = Launch::new("kwok", inputs.folder)?
         .arguments([kubeconfig, "--manage-all-nodes=true".to_owned(), "--node-lease-duration-seconds=40".to_owned()])
         .arguments(stages()?.iter().map(|stage| format!("--config={}", stage.display())));
-    [controllers, scheduler, nodes].iter().map(Process::start).collect()
+    Ok([Process::start(&controllers)?, Process::start(&scheduler)?, Process::start(&nodes)?])
 }
 
 /// The one node. kwok says the rest of it: its size and that it is ready.

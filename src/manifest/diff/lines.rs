@@ -39,9 +39,9 @@ impl Line {
     }
 }
 
-/// All lines of an object.
-pub(super) fn lines(key: &ObjectKey, json: &Value) -> Vec<Line> {
-    let is_secret = key.group.is_empty() && key.kind == "Secret";
+/// All lines of an object, or of a value that is none.
+pub(super) fn lines(key: Option<&ObjectKey>, json: &Value) -> Vec<Line> {
+    let is_secret = key.is_some_and(|key| key.group.is_empty() && key.kind == "Secret");
     let mut writer = Writer { lines: Vec::new(), is_secret };
     let root: Rc<str> = Rc::from("");
     match json {

@@ -131,6 +131,13 @@ pub fn diff(old: Option<&Object>, new: Option<&Object>, room: &mut Room) -> Opti
     }
 }
 
+/// The difference of an environment's own rules: what its entry in the set stands for. No hunks: they are the same.
+pub fn diff_rules(old: Option<&Value>, new: &Value) -> Vec<Hunk> {
+    let before = old.map(|old| lines(None, old)).unwrap_or_default();
+    let after = lines(None, new);
+    hunks(&before, &after, &align(&before, &after))
+}
+
 fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, room: &mut Room) -> ObjectDiff {
     let (old_bytes, old_lines) = old.map(lines::measure).unwrap_or_default();
     let (new_bytes, new_lines) = lines::measure(new);
@@ -139,8 +146,8 @@ fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, room: &mut R
         (shown.plus, shown.minus, shown.body) = (new_lines, old_lines, summary());
         return shown;
     }
-    let before = old.map(|old| lines(&shown.key, old)).unwrap_or_default();
-    let after = lines(&shown.key, new);
+    let before = old.map(|old| lines(Some(&shown.key), old)).unwrap_or_default();
+    let after = lines(Some(&shown.key), new);
     let runs = align(&before, &after);
     for run in &runs {
         shown.minus += run.old.len();

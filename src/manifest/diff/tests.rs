@@ -77,6 +77,27 @@ fn a_small_change_of_a_large_text_is_shown() {
 }
 
 #[test]
+fn rules_are_compared_like_objects() {
+    let old = json!({"consent": {"approvals": [{"count": 2}]}, "path": "deploy"});
+    let new = json!({"consent": {"approvals": [{"count": 1}]}, "path": "deploy"});
+    insta::assert_debug_snapshot!(diff_rules(Some(&old), &new), @r#"
+        [
+            Hunk {
+                path: "consent.approvals[0]",
+                lines: [
+                    " consent:",
+                    "   approvals:",
+                    "-  - count: 2",
+                    "+  - count: 1",
+                    " path: deploy",
+                ],
+            },
+        ]
+        "#);
+    assert_eq!(diff_rules(Some(&old), &old), []);
+}
+
+#[test]
 fn when_the_room_is_used_up_later_objects_are_summed_up() {
     let mut room = Room(60);
     let first = diff(None, Some(&config_map("a")), &mut room).unwrap();
@@ -95,7 +116,7 @@ proptest::proptest! {
         new in proptest::collection::vec(0u8..4, 0..40),
     ) {
         let text = |words: &[u8]| words.iter().map(|word| format!("w{word}\n")).collect::<String>();
-        let (a, b) = (lines(&config_map("").key, &json!({"t": text(&old)})), lines(&config_map("").key, &json!({"t": text(&new)})));
+        let (a, b) = (lines(None, &json!({"t": text(&old)})), lines(None, &json!({"t": text(&new)})));
         let mut made = Vec::new();
         let mut at = 0;
         for run in align(&a, &b) {

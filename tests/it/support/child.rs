@@ -68,6 +68,11 @@ impl TestChild {
         self.lines.find_map(|line| line.unwrap().strip_prefix(MARK).map(str::to_owned))
     }
 
+    /// Everything it says until it ends.
+    pub(crate) fn all_it_says(mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.hear_or_end()).collect()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }

@@ -1,0 +1,212 @@
+//! Brings an environment to the content its running deployment names, from wherever an earlier worker left off.
+//!
+//! ```text
+//!   gather   the deployment, its stored set, the inventory, the cluster
+//!   decide   one plan (sync::plan)
+//!   act      intent ─ inventory grows ─ namespaces ─ definitions ─ the rest ─ deletes ─ watch until well
+//!   record   outcome, hold, next jobs and the end of this job in one transaction
+//! ```
+//!
+//! A worker may die between any two [`Step`]s. Nothing is remembered but rows and the cluster, so the next worker does
+//! the same again and finds less to do. Before every write outside the lease is checked, and every row is written
+//! under the job's own fence.
+
+mod gather;
+mod prune;
+mod record;
+mod send;
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
+use crate::db::deployments::Deployment;
+use crate::db::{deployments, seal::Seal};
+use crate::manifest::HashKey;
+use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
+use crate::sync::{Outcome, Step};
+
+use gather::Scene;
+
+/// What a sync needs of the world.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// The database.
+    pub pool: &'a PgPool,
+    /// The clusters.
+    pub clusters: &'a Clusters,
+    /// Opens stored sets.
+    pub seal: &'a Seal,
+    /// Hashes what is live.
+    pub hash_key: &'a HashKey,
+    /// The server's own id (`installation.id`).
+    pub installation: Uuid,
+}
+
+/// Told of every step right after its effect; what it does with that is its own business.
+pub type Observer<'a> = &'a (dyn Fn(Step) + Send + Sync);
+
+/// One run of the job over one deployment.
+struct Run<'a> {
+    world: &'a World<'a>,
+    job: &'a Claimed,
+    lease: &'a Lease,
+    observe: Observer<'a>,
+}
+
+/// How a run ended that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ran {
+    /// No deployment of this environment is running.
+    Nothing,
+    /// The deployment has ended so, and with it the job: its row is gone.
+    Recorded(Box<Outcome>),
+}
+
+/// Why a run did not come to its end. The deployment is still running, and the next run goes on with it.
+#[derive(Debug, thiserror::Error)]
+pub enum Interrupted {
+    /// The job is another worker's by now.
+    #[error(transparent)]
+    Lost(#[from] LeaseLost),
+    /// The worker was told to stop.
+    #[error("the worker stops")]
+    Stopping,
+    /// The cluster cannot be reached, or does not know us.
+    #[error("{0}")]
+    Away(String),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<Unsettled> for Interrupted {
+    fn from(error: Unsettled) -> Self {
+        match error {
+            Unsettled::Lost(lost) => Self::Lost(lost),
+            Unsettled::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+/// How long a cluster that is away is left alone before it is tried again.
+const AWAY: Duration = Duration::from_secs(30);
+
+impl Interrupted {
+    /// What the queue is told.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            // Whatever is said of a job that is not ours is not heard.
+            Self::Lost(_) | Self::Stopping => Verdict::Snooze { wait: Duration::ZERO },
+            // An outage is no attempt: it may last longer than twelve of them.
+            Self::Away(_) => Verdict::Snooze { wait: AWAY },
+            Self::Database(error) => Verdict::Retry { error: crate::queue::worker::chain(error) },
+        }
+    }
+}
+
+/// Runs the environment's running deployment to its end, if there is one.
+///
+/// # Errors
+/// [`Interrupted`]: the next run goes on.
+pub async fn run_deployment(
+    world: &World<'_>,
+    job: &Claimed,
+    lease: &Lease,
+    environment: i64,
+    observe: Observer<'_>,
+) -> Result<Ran, Interrupted> {
+    let run = Run { world, job, lease, observe };
+    let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
+
+    let scene = match run.gather(deployment).await {
+        Ok(scene) => scene,
+        Err(gather::Unready::Interrupted(interrupted)) => return Err(interrupted),
+        Err(gather::Unready::Away { subject, why }) => return Err(run.away(&subject, why).await),
+        Err(gather::Unready::Broken { subject, why }) => {
+            let outcome = Outcome { broken: Some(why), ..Outcome::default() };
+            return run.record_broken(&subject, outcome).await;
+        }
+    };
+    run.observe(Step::Gathered);
+
+    let intent = run.intend(&scene).await?;
+    run.observe(Step::IntentWritten);
+    let mut outcome = Outcome::default();
+    match run.act(&scene, &mut outcome).await {
+        Ok(()) => run.record(&scene, intent, outcome).await,
+        Err(Interrupted::Away(why)) => {
+            run.close_away(&scene.subject, intent, &outcome, &why).await?;
+            Err(run.away(&scene.subject, why).await)
+        }
+        Err(interrupted) => Err(interrupted),
+    }
+}
+
+impl Run<'_> {
+    async fn take_over(&self, environment: i64) -> Result<Option<Deployment>, Interrupted> {
+        let mut tx = self.begin().await?;
+        let deployment = deployments::take_over(&mut tx, environment, self.job.fence).await?;
+        if let Some(deployment) = &deployment {
+            // Whoever ran it before died before it could tell what came of what it had begun.
+            let trace = deployment.new.trace;
+            crate::audit::close_unended(&mut tx, &record::cause(deployment), trace).await?;
+        }
+        tx.commit().await?;
+        Ok(deployment)
+    }
+
+    /// Everything between the intent and its outcome.
+    async fn act(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let taken = self.grow(scene).await?;
+        self.observe(Step::InventoryGrown);
+        self.send_all(scene, &taken, outcome).await?;
+        if outcome.is_applied() {
+            let mut tx = self.begin().await?;
+            deployments::set_applied(&mut tx, scene.deployment.new.id).await?;
+            tx.commit().await?;
+        }
+        self.observe(Step::Applied);
+        self.prune(scene, outcome).await?;
+        // What could not be sent is the news; waiting for the rest would only delay it.
+        if outcome.is_applied() {
+            self.watch(scene, outcome).await?;
+        }
+        self.observe(Step::HealthJudged);
+        Ok(())
+    }
+
+    fn observe(&self, step: Step) {
+        tracing::debug!(step = step.label(), key = self.job.key, fence = self.job.fence, "sync step");
+        (self.observe)(step);
+    }
+
+    /// A transaction in which the job is surely ours.
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Interrupted> {
+        let mut tx = self.world.pool.begin().await?;
+        let conn: &mut PgConnection = &mut tx;
+        confirm(conn, self.job).await?;
+        Ok(tx)
+    }
+
+    /// Leave for one write: the lease outlasts it.
+    fn permit(&self) -> Result<Permit, Interrupted> {
+        if self.lease.is_stopping() {
+            return Err(Interrupted::Stopping);
+        }
+        Ok(self.lease.check(WRITE_LIMIT + MARGIN)?)
+    }
+}
+
+/// Between the end of a write's own limit and the end of the lease: for scheduling on a loaded machine.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// An error that ends the run, as far as there is one in it.
+fn away(error: &ClusterError) -> Option<Interrupted> {
+    match error.fate() {
+        Fate::Away => Some(Interrupted::Away(error.to_string())),
+        Fate::Retry { .. } | Fate::Look | Fate::Held | Fate::Never => None,
+    }
+}

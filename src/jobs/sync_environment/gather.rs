@@ -1,0 +1,233 @@
+//! Gather: what the deployment wants, what we did before, what is there; and the plan that follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, stream};
+
+use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
+use crate::db::deployments::Deployment;
+use crate::db::environments::{self, Environment};
+use crate::db::repositories;
+use crate::db::{inventory, sets};
+use crate::ids::ObjectKey;
+use crate::manifest::{Object, RenderedSet};
+use crate::policy::rules::SyncRules;
+use crate::sync::{Desired, Live, Owner, Plan, PruneRule, Recorded, plan, suspects};
+
+use super::record::Subject;
+use super::{Interrupted, Run};
+
+/// Requests of one run at once; the cluster's own slots bound those of all runs.
+pub(super) const WIDTH: usize = 16;
+
+/// Everything a run acts on.
+pub(super) struct Scene {
+    pub(super) deployment: Deployment,
+    pub(super) environment: Environment,
+    pub(super) subject: Subject,
+    /// How the environment is synced, by the rules of the very set that is deployed.
+    pub(super) rules: SyncRules,
+    pub(super) cluster: Cluster,
+    pub(super) cluster_uid: String,
+    pub(super) owner: String,
+    pub(super) set: RenderedSet,
+    pub(super) recorded: BTreeMap<ObjectKey, Recorded>,
+    /// Kinds the set itself defines: not served yet is not wrong.
+    pub(super) defined: BTreeSet<(String, String)>,
+    pub(super) plan: Plan,
+}
+
+/// Why there is nothing to act on.
+pub(super) enum Unready {
+    Interrupted(Interrupted),
+    /// The cluster cannot be reached.
+    Away {
+        subject: Subject,
+        why: String,
+    },
+    /// It will never be ready: what is stored cannot be used.
+    Broken {
+        subject: Subject,
+        why: String,
+    },
+}
+
+impl<E: Into<Interrupted>> From<E> for Unready {
+    fn from(error: E) -> Self {
+        Self::Interrupted(error.into())
+    }
+}
+
+impl Run<'_> {
+    pub(super) async fn gather(&self, deployment: Deployment) -> Result<Scene, Unready> {
+        let mut conn = self.world.pool.acquire().await?;
+        let gone = || sqlx::Error::RowNotFound;
+        let environment = environments::get(&mut conn, deployment.new.environment).await?.ok_or_else(gone)?;
+        let repository = repositories::get(&mut conn, environment.repository).await?.ok_or_else(gone)?;
+        let subject = Subject::of(&deployment, &environment, &repository);
+        let broken = |why: String| Unready::Broken { subject: subject.clone(), why };
+        let set = match sets::load(&mut conn, &deployment.new.to.set, self.world.seal).await {
+            Ok(set) => set,
+            Err(sets::SetError::Database(error)) => return Err(error.into()),
+            Err(error) => return Err(broken(error.to_string())),
+        };
+        let rules = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
+        let Some(rules) = rules.map(|entry| entry.sync) else {
+            return Err(broken("the rules of its set are not stored".to_owned()));
+        };
+
+        let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
+        let cluster = self.world.clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
+        let cluster_uid = cluster.uid().await.map_err(away)?.to_owned();
+        let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
+        drop(conn);
+
+        let defined = set.objects.values().filter_map(definition).collect();
+        let desired: Vec<_> = set.objects.values().map(desired).collect();
+        let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
+        look.at_all(&desired, &recorded).await.map_err(away)?;
+        let suspects: Vec<_> = suspects(&desired, &recorded, &look.live).into_iter().cloned().collect();
+        look.closer_at(&suspects, &set, self.world.hash_key).await.map_err(away)?;
+
+        let owner = Owner {
+            installation: self.world.installation,
+            repository: repository.key.clone(),
+            environment: environment.name.clone(),
+        };
+        let owner = owner.to_string();
+        let prune = if rules.prune { PruneRule::WithProof } else { PruneRule::Off };
+        let plan = plan(&owner, &desired, &recorded, &look.live, prune);
+        Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
+    }
+}
+
+pub(super) fn desired(object: &Object) -> Desired {
+    Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
+}
+
+/// (group, kind) that an object defines.
+fn definition(object: &Object) -> Option<(String, String)> {
+    if crate::manifest::phase(&object.key) != crate::manifest::Phase::Definitions {
+        return None;
+    }
+    let text = |pointer| object.json.pointer(pointer).and_then(serde_json::Value::as_str);
+    Some((text("/spec/group")?.to_owned(), text("/spec/names/kind")?.to_owned()))
+}
+
+/// What the cluster says.
+struct Look<'a> {
+    cluster: &'a Cluster,
+    defined: &'a BTreeSet<(String, String)>,
+    live: BTreeMap<ObjectKey, Live>,
+}
+
+impl Look<'_> {
+    /// One list of metadata per kind and namespace, of the set and of the inventory.
+    async fn at_all(
+        &mut self,
+        desired: &[Desired],
+        recorded: &BTreeMap<ObjectKey, Recorded>,
+    ) -> Result<(), ClusterError> {
+        let mut groups: BTreeMap<(String, String, Option<String>), Vec<ObjectKey>> = BTreeMap::new();
+        let wanted = desired.iter().map(|object| (&object.key, &object.api_version));
+        let ours = recorded.values().map(|row| (&row.key, &row.api_version));
+        let mut grouped = BTreeSet::new();
+        for (key, api_version) in wanted.chain(ours) {
+            if grouped.insert(key) {
+                let group = (api_version.clone(), key.kind.clone(), key.namespace.clone());
+                groups.entry(group).or_default().push(key.clone());
+            }
+        }
+        let cluster = self.cluster;
+        let lists = stream::iter(groups)
+            .map(|((api_version, kind, namespace), keys)| async move {
+                let listed = match find(cluster, &api_version, &kind, keys.first()).await {
+                    Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
+                    Err(error) => Err(error),
+                };
+                (keys, listed)
+            })
+            .buffer_unordered(WIDTH);
+        let mut lists = std::pin::pin!(lists);
+        while let Some((keys, listed)) = lists.next().await {
+            match listed {
+                Ok(mut found) => {
+                    for key in keys {
+                        let live = found.remove(&key).map_or(Live::Absent, Live::Seen);
+                        self.live.insert(key, live);
+                    }
+                }
+                Err(error) if error.fate() == Fate::Away => return Err(error),
+                Err(error) => {
+                    for key in keys {
+                        let live = self.unlisted(&key, &error);
+                        self.live.insert(key, live);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A kind that the set is about to define has no objects yet; of any other, not knowing is not absence.
+    fn unlisted(&self, key: &ObjectKey, error: &ClusterError) -> Live {
+        let defined = self.defined.contains(&(key.group.clone(), key.kind.clone()));
+        match error {
+            ClusterError::NotServed(_) if defined => Live::Absent,
+            error => Live::Unknown(error.to_string()),
+        }
+    }
+
+    /// Our own fields of those whose version moved.
+    async fn closer_at(
+        &mut self,
+        suspects: &[Desired],
+        set: &RenderedSet,
+        hash_key: &crate::manifest::HashKey,
+    ) -> Result<(), ClusterError> {
+        let cluster = self.cluster;
+        let looks = stream::iter(suspects)
+            .map(|object| async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) })
+            .buffer_unordered(WIDTH);
+        let mut looks = std::pin::pin!(looks);
+        while let Some((key, live)) = looks.next().await {
+            let live = match live {
+                Ok(live) => live,
+                Err(error) if error.fate() == Fate::Away => return Err(error),
+                Err(error) => Live::Unknown(error.to_string()),
+            };
+            self.live.insert(key, live);
+        }
+        Ok(())
+    }
+}
+
+/// One object of the set, in full.
+pub(super) async fn look_at(
+    cluster: &Cluster,
+    object: &Desired,
+    set: &RenderedSet,
+    hash_key: &crate::manifest::HashKey,
+) -> Result<Live, ClusterError> {
+    let resource = cluster.resource(&object.api_version, &object.key.kind).await?;
+    let sent = set.objects.get(&object.key).map(|object| &object.json).unwrap_or(&serde_json::Value::Null);
+    Ok(cluster.look(&resource, &object.key, sent, hash_key).await?.map_or(Live::Absent, Live::Seen))
+}
+
+/// The kind at this version, or at the one the server prefers: what we applied at a version that is no longer served
+/// is still there at another.
+pub(super) async fn find(
+    cluster: &Cluster,
+    api_version: &str,
+    kind: &str,
+    key: Option<&ObjectKey>,
+) -> Result<Resource, ClusterError> {
+    match cluster.resource(api_version, kind).await {
+        Err(ClusterError::NotServed(what)) => {
+            let group = key.map(|key| key.group.as_str()).unwrap_or_default();
+            let served = cluster.served().await?;
+            served.preferred(group, kind).cloned().ok_or(ClusterError::NotServed(what))
+        }
+        found => found,
+    }
+}

@@ -1,0 +1,132 @@
+//! Act: what left the set, as far as there is proof that it is ours.
+
+use std::time::Duration;
+
+use crate::cluster::{ClusterError, Deleted, Fate, Resource, Until, Watched};
+use crate::db::inventory;
+use crate::ids::ObjectKey;
+use crate::sync::{Failure, Kept, Outcome, Prune, Recorded, Step};
+
+use super::gather::{Scene, find};
+use super::{Interrupted, Run, away};
+
+/// How long a deleted object may take to be gone before it is reported; what belongs to a namespace may take longer,
+/// and the next sync looks again.
+const GONE: Duration = Duration::from_secs(60);
+/// How often a busy server is asked again for one delete.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Run<'_> {
+    /// One after the other, in the plan's order: what uses something goes before it.
+    pub(super) async fn prune(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let mut pending = Vec::new();
+        let mut phase = None;
+        for (of, row, verdict) in &scene.plan.prunes {
+            if phase.replace(*of).is_some_and(|before| before != *of) {
+                self.confirm_gone(scene, std::mem::take(&mut pending), outcome).await?;
+            }
+            let keep = |why: &str| Kept { object: row.key.clone(), why: why.to_owned() };
+            match verdict {
+                Prune::Keep(why) => outcome.kept.push(keep(why)),
+                Prune::Gone => self.forget(scene, &row.key).await?,
+                Prune::Recreated => {
+                    self.forget(scene, &row.key).await?;
+                    outcome.kept.push(keep("somebody else made it anew: it is not ours any more"));
+                }
+                Prune::Delete { .. } if !outcome.is_applied() => {
+                    outcome.kept.push(keep("nothing is deleted while something could not be applied"));
+                }
+                Prune::Delete { uid } => pending.extend(self.delete(scene, row, uid, outcome).await?),
+            }
+        }
+        self.confirm_gone(scene, pending, outcome).await
+    }
+
+    /// What to wait for, when the server has begun and not ended.
+    async fn delete(
+        &self,
+        scene: &Scene,
+        row: &Recorded,
+        uid: &str,
+        outcome: &mut Outcome,
+    ) -> Result<Option<Watched>, Interrupted> {
+        let mut tries = 0;
+        let error = loop {
+            let (resource, deleted) = self.try_delete(scene, row, uid).await?;
+            match deleted {
+                Ok(Deleted::Gone) => {
+                    self.observe(Step::DeleteSent);
+                    self.forget(scene, &row.key).await?;
+                    outcome.deleted += 1;
+                    return Ok(None);
+                }
+                Ok(Deleted::Recreated) => {
+                    self.forget(scene, &row.key).await?;
+                    let why = "somebody else made it anew: it is not ours any more".to_owned();
+                    outcome.kept.push(Kept { object: row.key.clone(), why });
+                    return Ok(None);
+                }
+                Ok(Deleted::Pending(_)) => {
+                    self.observe(Step::DeleteSent);
+                    let until = Until::Gone { uid: uid.to_owned() };
+                    return Ok(resource.map(|resource| Watched { resource, key: row.key.clone(), until }));
+                }
+                Err(error) => match error.fate() {
+                    Fate::Retry { after } if tries < TRIES => {
+                        tokio::time::sleep(after.unwrap_or(PAUSE).min(PAUSE * 8)).await;
+                        tries += 1;
+                    }
+                    Fate::Away | Fate::Look | Fate::Held | Fate::Never | Fate::Retry { .. } => break error,
+                },
+            }
+        };
+        if let Some(interrupted) = away(&error) {
+            return Err(interrupted);
+        }
+        outcome.failed.push(Failure { object: row.key.clone(), why: format!("it could not be deleted: {error}") });
+        Ok(None)
+    }
+
+    async fn try_delete(
+        &self,
+        scene: &Scene,
+        row: &Recorded,
+        uid: &str,
+    ) -> Result<(Option<Resource>, Result<Deleted, ClusterError>), Interrupted> {
+        let resource = match find(&scene.cluster, &row.api_version, &row.key.kind, Some(&row.key)).await {
+            Ok(resource) => resource,
+            Err(error) => return Ok((None, Err(error))),
+        };
+        let _permit = self.permit()?;
+        let deleted = scene.cluster.delete(&resource, &row.key, uid).await;
+        Ok((Some(resource), deleted))
+    }
+
+    async fn confirm_gone(
+        &self,
+        scene: &Scene,
+        pending: Vec<Watched>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        let limit = GONE.min(Duration::from_secs(scene.rules.timeout_seconds));
+        let left = self.until(scene, &pending, limit).await?;
+        for watched in pending {
+            if left.iter().all(|failure| failure.object != watched.key) {
+                self.forget(scene, &watched.key).await?;
+                outcome.deleted += 1;
+            }
+        }
+        outcome.unhealthy.extend(left);
+        Ok(())
+    }
+
+    /// The inventory shrinks only by what is confirmed gone or not ours.
+    async fn forget(&self, scene: &Scene, key: &ObjectKey) -> Result<(), Interrupted> {
+        let mut tx = self.begin().await?;
+        inventory::forget(&mut tx, scene.environment.id, &scene.cluster_uid, key).await?;
+        tx.commit().await?;
+        self.observe(Step::ObjectForgotten);
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! The intent before, the outcome after, and everything that follows from it, in one transaction.
+
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::audit::{self, NewEntry};
+use crate::db::deployments::{self, Deployment};
+use crate::db::environments::{self, Environment};
+use crate::db::holds::{self, Hold};
+use crate::db::repositories::Repository;
+use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
+use crate::jobs::{attend_pull, sync_environment};
+use crate::queue::{enqueue_all, finish};
+use crate::sync::{Action, HoldReason, Outcome, Prune, State, Step};
+
+use super::gather::Scene;
+use super::{Interrupted, Ran, Run};
+
+/// Objects named in one entry of the log; the rest is counted. A set may have five thousand.
+const NAMED: usize = 500;
+
+/// What entries and holds are about.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    deployment: Deployment,
+    environment: i64,
+    repository_row: i64,
+    name: EnvironmentName,
+    repository: RepositoryKey,
+    full_name: String,
+}
+
+impl Subject {
+    pub(super) fn of(deployment: &Deployment, environment: &Environment, repository: &Repository) -> Self {
+        Self {
+            deployment: deployment.clone(),
+            environment: environment.id,
+            repository_row: repository.id,
+            name: environment.name.clone(),
+            repository: repository.key.clone(),
+            full_name: repository.full_name.clone(),
+        }
+    }
+
+    fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
+        NewEntry {
+            actor: "bascule".to_owned(),
+            action,
+            subject: format!("{}/{} {}", self.repository.forge, self.full_name, self.name),
+            detail,
+            cause: cause(&self.deployment),
+            trace: self.deployment.new.trace,
+        }
+    }
+
+    fn hold(&self, reason: HoldReason, detail: String) -> Hold {
+        Hold {
+            environment: self.environment,
+            reason: reason.as_str().to_owned(),
+            detail,
+            lifts: reason.lifted_by(&self.name, None, 0),
+            change: None,
+            shown_in: None,
+        }
+    }
+}
+
+/// The cause of everything a deployment does, the same in every run of it.
+pub(super) fn cause(deployment: &Deployment) -> String {
+    format!("deployment {}", deployment.new.id)
+}
+
+impl Run<'_> {
+    /// What is about to be done, object by object, before any of it is.
+    pub(super) async fn intend(&self, scene: &Scene) -> Result<i64, Interrupted> {
+        let mut sends: Vec<(&str, &ObjectKey)> = Vec::new();
+        for (_, object, action) in &scene.plan.actions {
+            match action {
+                Action::Create => sends.push(("create", &object.key)),
+                Action::Update { .. } => sends.push(("update", &object.key)),
+                Action::Adopt { .. } => sends.push(("adopt", &object.key)),
+                Action::Unchanged { .. } | Action::Blocked(_) => {}
+            }
+        }
+        for (_, row, verdict) in &scene.plan.prunes {
+            if matches!(verdict, Prune::Delete { .. }) {
+                sends.push(("delete", &row.key));
+            }
+        }
+        let named: Vec<_> = sends.iter().take(NAMED).map(|(verb, key)| format!("{verb} {key}")).collect();
+        let new = &scene.deployment.new;
+        let detail = json!({
+            "deployment": new.number, "commit": new.to.commit, "set": new.to.set, "change": new.change,
+            "cluster": scene.cluster_uid, "fence": self.job.fence,
+            "objects": named, "more": sends.len().saturating_sub(NAMED),
+        });
+        let entry = scene.subject.entry("deployment.sync", detail);
+        let mut tx = self.begin().await?;
+        let intent = audit::intent(&mut tx, &entry).await?;
+        tx.commit().await?;
+        Ok(intent)
+    }
+
+    /// The end of the deployment and of the job.
+    pub(super) async fn record(&self, scene: &Scene, intent: i64, outcome: Outcome) -> Result<Ran, Interrupted> {
+        self.end(&scene.subject, Some(intent), outcome).await
+    }
+
+    /// The end of a deployment that could not begin.
+    pub(super) async fn record_broken(&self, subject: &Subject, outcome: Outcome) -> Result<Ran, Interrupted> {
+        self.end(subject, None, outcome).await
+    }
+
+    async fn end(&self, subject: &Subject, intent: Option<i64>, outcome: Outcome) -> Result<Ran, Interrupted> {
+        let new = &subject.deployment.new;
+        let state = outcome.state();
+        let mut tx = self.world.pool.begin().await?;
+        deployments::finish(&mut tx, new.id, state, &outcome).await?;
+        if state == State::Healthy {
+            environments::set_healthy(&mut tx, subject.environment, &new.to).await?;
+        }
+        self.hold_or_lift(&mut tx, subject, &outcome).await?;
+        let mut jobs: Vec<_> =
+            new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+        for waiting in self.waiting(&mut tx, subject).await? {
+            jobs.push(sync_environment(&subject.repository, waiting, new.trace));
+        }
+        enqueue_all(&mut tx, &jobs).await?;
+        finish(&mut tx, self.job).await?;
+        let detail = json!({
+            "deployment": new.number, "state": state.as_str(), "sentence": outcome.sentence(), "outcome": &outcome,
+        });
+        // Last before the commit: it locks the head of the log.
+        let entry = subject.entry("deployment.ended", detail);
+        match intent {
+            Some(intent) => audit::outcome(&mut tx, intent, &entry).await?,
+            None => audit::append(&mut tx, &entry).await?,
+        };
+        tx.commit().await?;
+        count(&outcome, state);
+        self.observe(Step::Recorded);
+        Ok(Ran::Recorded(Box::new(outcome)))
+    }
+
+    /// A sync that ended well lifts what only a sync can lift; any other hold is somebody else's to lift.
+    async fn hold_or_lift(
+        &self,
+        conn: &mut PgConnection,
+        subject: &Subject,
+        outcome: &Outcome,
+    ) -> Result<(), Interrupted> {
+        if let Some(reason) = outcome.hold() {
+            holds::put(conn, &subject.hold(reason, outcome.sentence())).await?;
+            return Ok(());
+        }
+        let lifts = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
+        if let Some(hold) = holds::get(conn, subject.environment).await?
+            && hold.reason.parse().is_ok_and(|reason| lifts.contains(&reason))
+        {
+            holds::lift(conn, subject.environment).await?;
+        }
+        Ok(())
+    }
+
+    /// Environments that may wait for this one, whatever became of it.
+    async fn waiting(&self, conn: &mut PgConnection, subject: &Subject) -> Result<Vec<i64>, Interrupted> {
+        let all = environments::of_repository(conn, subject.repository_row).await?;
+        let waits = |other: &Environment| {
+            other.block.as_ref().is_some_and(|block| block.after.iter().any(|after| after.environment == subject.name))
+        };
+        Ok(all.iter().filter(|other| waits(other)).map(|other| other.id).collect())
+    }
+
+    /// The intent ends: how far it came before the cluster was away.
+    pub(super) async fn close_away(
+        &self,
+        subject: &Subject,
+        intent: i64,
+        outcome: &Outcome,
+        why: &str,
+    ) -> Result<(), Interrupted> {
+        let detail = json!({ "deployment": subject.deployment.new.number, "state": "interrupted", "why": why, "outcome": outcome });
+        let mut tx = self.begin().await?;
+        audit::outcome(&mut tx, intent, &subject.entry("deployment.interrupted", detail)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The deployment stays running; people are told once what it waits for.
+    pub(super) async fn away(&self, subject: &Subject, why: String) -> Interrupted {
+        match self.tell_away(subject, &why).await {
+            Ok(()) => Interrupted::Away(why),
+            Err(interrupted) => interrupted,
+        }
+    }
+
+    async fn tell_away(&self, subject: &Subject, why: &str) -> Result<(), Interrupted> {
+        let detail = format!("the cluster cannot be used, and is tried again by itself: {why}");
+        let hold = subject.hold(HoldReason::ClusterAway, detail);
+        let new = &subject.deployment.new;
+        let mut tx = self.begin().await?;
+        let before = holds::get(&mut tx, subject.environment).await?;
+        if before.is_none_or(|before| (before.reason, before.detail) != (hold.reason.clone(), hold.detail.clone())) {
+            holds::put(&mut tx, &hold).await?;
+            let jobs: Vec<_> =
+                new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+            enqueue_all(&mut tx, &jobs).await?;
+            let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
+            audit::append(&mut tx, &entry).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn count(outcome: &Outcome, state: State) {
+    metrics::counter!("bascule_syncs_total", "state" => state.as_str()).increment(1);
+    metrics::counter!("bascule_objects_sent_total").increment(outcome.sent());
+    metrics::counter!("bascule_objects_skipped_total").increment(outcome.unchanged);
+    metrics::counter!("bascule_objects_deleted_total").increment(outcome.deleted);
+}

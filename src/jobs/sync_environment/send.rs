@@ -1,0 +1,370 @@
+//! Act: what the plan sends, phase by phase, and the watch until it is well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+use sqlx::PgConnection;
+
+use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Watched, Write};
+use crate::db::inventory::{self, Taken};
+use crate::ids::ObjectKey;
+use crate::manifest::Phase;
+use crate::sync::health::waits;
+use crate::sync::{Action, Desired, Failure, Health, Live, Outcome, PruneRule, Recorded, Step, Troubled, plan};
+
+use super::gather::{Scene, WIDTH, look_at};
+use super::{Interrupted, Run, away};
+
+/// How often one object is looked at again because it changed under our hands: whoever changes it that often will be
+/// there in the next sync, too.
+const LOOKS: u32 = 5;
+/// How often a busy server is asked again for one object; with the pauses below about eight seconds.
+const TRIES: u32 = 6;
+/// The first pause; it doubles.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest a server may make us pause within a run.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a definition may take to be Established; it takes tens of milliseconds.
+const ESTABLISHED: Duration = Duration::from_secs(30);
+/// Answers recorded in one transaction.
+const BATCH: usize = 64;
+
+/// What came of one object.
+enum Sent {
+    Applied {
+        action: Kind,
+        applied: Box<Applied>,
+    },
+    Unchanged {
+        moved: Option<String>,
+    },
+    /// Somebody holds fields of it, and the server surely took nothing.
+    Held(Troubled),
+    /// The server surely did not take it.
+    Refused(String),
+    /// Whether the server took it is not known.
+    Unsure(String),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Created,
+    Updated,
+    Adopted,
+}
+
+impl Run<'_> {
+    /// The inventory grows before anything is sent (write-ahead).
+    pub(super) async fn grow(&self, scene: &Scene) -> Result<BTreeMap<ObjectKey, Taken>, Interrupted> {
+        let is_blocked = |action: &Action| matches!(action, Action::Blocked(_));
+        let (blocked, sent): (Vec<_>, Vec<_>) =
+            scene.plan.actions.iter().partition(|(_, _, action)| is_blocked(action));
+        let blocked: Vec<_> = blocked.into_iter().map(|(_, object, _)| object.key.clone()).collect();
+        let sent: Vec<_> = sent.into_iter().map(|(_, object, _)| object.clone()).collect();
+        let (environment, cluster) = (scene.environment.id, &scene.set.target.cluster);
+        let mut tx = self.begin().await?;
+        let mut taken = inventory::grow(&mut tx, environment, &scene.cluster_uid, &sent).await?;
+        // Only for their names: an annotation says who owns an object, and not as people call it.
+        taken.extend(inventory::taken(&mut tx, Some(environment), cluster, &blocked).await?);
+        tx.commit().await?;
+        Ok(taken.into_iter().map(|taken| (taken.key.clone(), taken)).collect())
+    }
+
+    pub(super) async fn send_all(
+        &self,
+        scene: &Scene,
+        taken: &BTreeMap<ObjectKey, Taken>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        for phase in [Phase::Namespaces, Phase::Definitions, Phase::Rest] {
+            let mut objects = Vec::new();
+            for (_, object, action) in scene.plan.actions.iter().filter(|(of, _, _)| *of == phase) {
+                match taken.get(&object.key) {
+                    Some(taken) => {
+                        let why = format!("it belongs to the environment {} of {}", taken.name, taken.repository);
+                        outcome.failed.push(Failure { object: object.key.clone(), why });
+                    }
+                    None => objects.push((object, action)),
+                }
+            }
+            self.send_phase(scene, &objects, outcome).await?;
+            match phase {
+                Phase::Namespaces => self.observe(Step::NamespacesApplied),
+                Phase::Definitions => {
+                    self.await_definitions(scene, outcome).await?;
+                    self.observe(Step::DefinitionsReady);
+                }
+                Phase::Rest => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_phase(
+        &self,
+        scene: &Scene,
+        objects: &[(&Desired, &Action)],
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        let answers = stream::iter(objects)
+            .map(|(object, action)| async move { (*object, self.send(scene, object, (*action).clone()).await) })
+            .buffer_unordered(WIDTH)
+            .ready_chunks(BATCH);
+        let mut answers = std::pin::pin!(answers);
+        while let Some(batch) = answers.next().await {
+            let mut ended = None;
+            let mut known = Vec::new();
+            for (object, sent) in batch {
+                match sent {
+                    Ok(sent) => known.push((object, sent)),
+                    // What else this batch did is recorded first.
+                    Err(interrupted) => ended = Some(interrupted),
+                }
+            }
+            self.take(scene, known, outcome).await?;
+            if let Some(interrupted) = ended {
+                return Err(interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records answers, and counts them.
+    async fn take(
+        &self,
+        scene: &Scene,
+        known: Vec<(&Desired, Sent)>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        let (id, uid) = (scene.environment.id, &scene.cluster_uid);
+        let mut moved = Vec::new();
+        let mut recorded = 0;
+        let mut tx = self.begin().await?;
+        for (object, sent) in known {
+            match sent {
+                Sent::Applied { action, applied } => {
+                    let row = Recorded {
+                        key: object.key.clone(),
+                        api_version: object.api_version.clone(),
+                        uid: Some(applied.uid),
+                        hash: object.hash,
+                        resource_version: Some(applied.resource_version),
+                        live: Some(applied.live),
+                    };
+                    inventory::confirm(&mut tx, id, uid, &row).await?;
+                    recorded += 1;
+                    match action {
+                        Kind::Created => outcome.created += 1,
+                        Kind::Updated => outcome.updated += 1,
+                        Kind::Adopted => outcome.adopted += 1,
+                    }
+                }
+                Sent::Unchanged { moved: version } => {
+                    moved.extend(version.map(|version| (object.key.clone(), version)));
+                    outcome.unchanged += 1;
+                }
+                Sent::Held(troubled) => {
+                    self.let_go(&mut tx, scene, &object.key).await?;
+                    outcome.conflicts.push(troubled);
+                }
+                Sent::Refused(why) => {
+                    self.let_go(&mut tx, scene, &object.key).await?;
+                    outcome.failed.push(Failure { object: object.key.clone(), why });
+                }
+                Sent::Unsure(why) => outcome.failed.push(Failure { object: object.key.clone(), why }),
+            }
+        }
+        if !moved.is_empty() {
+            inventory::moved(&mut tx, id, uid, &moved).await?;
+        }
+        tx.commit().await?;
+        (0..recorded).for_each(|_| self.observe(Step::ObjectRecorded));
+        Ok(())
+    }
+
+    /// What was written ahead in this run and surely never sent is not ours.
+    async fn let_go(&self, conn: &mut PgConnection, scene: &Scene, key: &ObjectKey) -> Result<(), Interrupted> {
+        if !scene.recorded.contains_key(key) {
+            inventory::forget(conn, scene.environment.id, &scene.cluster_uid, key).await?;
+        }
+        Ok(())
+    }
+
+    /// One object, until the server has taken or refused it.
+    async fn send(&self, scene: &Scene, object: &Desired, mut action: Action) -> Result<Sent, Interrupted> {
+        let (mut looks, mut tries) = (0, 0);
+        loop {
+            // After a try without a clear answer nothing is sure any more.
+            let refused = |why: String| if tries == 0 { Sent::Refused(why) } else { Sent::Unsure(why) };
+            let (onto, kind) = match action {
+                Action::Create => (Onto::Nothing, Kind::Created),
+                Action::Update { uid, resource_version, .. } => (Onto::This { uid, resource_version }, Kind::Updated),
+                Action::Adopt { uid, resource_version } => (Onto::This { uid, resource_version }, Kind::Adopted),
+                Action::Unchanged { moved } => return Ok(Sent::Unchanged { moved }),
+                Action::Blocked(why) => return Ok(refused(why.to_string())),
+            };
+            let error = match self.apply(scene, object, &onto).await? {
+                Ok(applied) => {
+                    self.observe(Step::ObjectSent);
+                    return Ok(Sent::Applied { action: kind, applied: Box::new(applied) });
+                }
+                Err(error) => error,
+            };
+            if let Some(interrupted) = away(&error) {
+                return Err(interrupted);
+            }
+            // A definition was Established a moment ago, and not every part of the server knows yet.
+            let fresh = scene.defined.contains(&(object.key.group.clone(), object.key.kind.clone()));
+            let fate = match error {
+                ClusterError::NotServed(_) if fresh => Fate::Retry { after: None },
+                _ => error.fate(),
+            };
+            match (fate, error) {
+                (Fate::Look, _) if looks < LOOKS => looks += 1,
+                (Fate::Retry { after }, _) if tries < TRIES => {
+                    let pause = after.unwrap_or(PAUSE * 2_u32.saturating_pow(tries)).min(LONGEST_PAUSE);
+                    tokio::time::sleep(pause).await;
+                    tries += 1;
+                }
+                (_, ClusterError::Conflict(fields)) if tries == 0 => {
+                    return Ok(Sent::Held(Troubled { object: object.key.clone(), fields }));
+                }
+                (Fate::Retry { .. }, error) => return Ok(Sent::Unsure(error.to_string())),
+                (_, error) => return Ok(refused(error.to_string())),
+            }
+            // A request without an answer may have been carried out; only the cluster knows.
+            action = match self.look_again(scene, object).await? {
+                Ok(action) => action,
+                Err(why) => return Ok(Sent::Unsure(why)),
+            };
+        }
+    }
+
+    async fn apply(
+        &self,
+        scene: &Scene,
+        object: &Desired,
+        onto: &Onto,
+    ) -> Result<Result<Applied, ClusterError>, Interrupted> {
+        let Some(content) = scene.set.objects.get(&object.key) else {
+            return Ok(Err(ClusterError::NotFound("it is not in the set".to_owned())));
+        };
+        let resource = match scene.cluster.resource(&object.api_version, &object.key.kind).await {
+            Ok(resource) => resource,
+            Err(error) => return Ok(Err(error)),
+        };
+        let _permit = self.permit()?;
+        let owner = &scene.owner;
+        let write = Write { resource: &resource, key: &object.key, object: &content.json, owner, onto };
+        Ok(scene.cluster.apply(write, self.world.hash_key).await)
+    }
+
+    /// Decides anew for one object, by what is there now.
+    async fn look_again(&self, scene: &Scene, object: &Desired) -> Result<Result<Action, String>, Interrupted> {
+        let live = match look_at(&scene.cluster, object, &scene.set, self.world.hash_key).await {
+            Ok(live) => live,
+            Err(ClusterError::NotServed(_)) => Live::Absent,
+            Err(error) => match away(&error) {
+                Some(interrupted) => return Err(interrupted),
+                None => return Ok(Err(error.to_string())),
+            },
+        };
+        // The row may say more than when the run began only if we wrote it; this object's is as it was, or was grown.
+        let row = scene.recorded.get(&object.key).cloned().unwrap_or_else(|| Recorded {
+            key: object.key.clone(),
+            api_version: object.api_version.clone(),
+            uid: None,
+            hash: object.hash,
+            resource_version: None,
+            live: None,
+        });
+        let live = BTreeMap::from([(object.key.clone(), live)]);
+        let recorded = BTreeMap::from([(object.key.clone(), row)]);
+        let plan = plan(&scene.owner, std::slice::from_ref(object), &recorded, &live, PruneRule::Off);
+        let action = plan.actions.into_iter().next().map(|(_, _, action)| action);
+        Ok(action.ok_or_else(|| "it is in no plan".to_owned()))
+    }
+
+    /// Definitions must be Established before an object of theirs can be sent.
+    async fn await_definitions(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let bad: Vec<_> = outcome.failed.iter().map(|failure| failure.object.clone()).collect();
+        let sent = scene.plan.actions.iter().filter(|(phase, object, action)| {
+            *phase == Phase::Definitions
+                && !matches!(action, Action::Unchanged { .. } | Action::Blocked(_))
+                && !bad.contains(&object.key)
+        });
+        let sent: Vec<_> = sent.map(|(_, object, _)| object).collect();
+        if sent.is_empty() {
+            return Ok(());
+        }
+        self.wait(scene, &sent, ESTABLISHED, outcome).await?;
+        match scene.cluster.served_now().await {
+            Ok(_) => Ok(()),
+            // Each object of a kind that is not known will say so itself.
+            Err(error) => away(&error).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Watches everything that can be well or not.
+    pub(super) async fn watch(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let limit = Duration::from_secs(scene.rules.timeout_seconds);
+        let waiting: Vec<_> = scene
+            .plan
+            .actions
+            .iter()
+            .map(|(_, object, _)| object)
+            .filter(|object| scene.set.objects.get(&object.key).is_some_and(|whole| waits(&object.key, &whole.json)))
+            .collect();
+        self.wait(scene, &waiting, limit, outcome).await
+    }
+
+    async fn wait(
+        &self,
+        scene: &Scene,
+        objects: &[&Desired],
+        limit: Duration,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        let mut watched = Vec::new();
+        for object in objects {
+            match scene.cluster.resource(&object.api_version, &object.key.kind).await {
+                Ok(resource) => watched.push(Watched { resource, key: object.key.clone(), until: Until::Well }),
+                Err(error) => {
+                    if let Some(interrupted) = away(&error) {
+                        return Err(interrupted);
+                    }
+                    outcome.unhealthy.push(Failure { object: object.key.clone(), why: error.to_string() });
+                }
+            }
+        }
+        let unwell = self.until(scene, &watched, limit).await?;
+        outcome.unhealthy.extend(unwell);
+        Ok(())
+    }
+
+    /// Watches until all is as awaited, the time is over, or the worker is told to stop; gives what is not.
+    pub(super) async fn until(
+        &self,
+        scene: &Scene,
+        watched: &[Watched],
+        limit: Duration,
+    ) -> Result<Vec<Failure>, Interrupted> {
+        if watched.is_empty() {
+            return Ok(Vec::new());
+        }
+        let verdict = tokio::select! {
+            verdict = scene.cluster.watch(watched, limit) => verdict,
+            () = self.lease.stopping() => return Err(Interrupted::Stopping),
+        };
+        let not_well = |(object, health): (ObjectKey, Health)| {
+            let why = match health {
+                Health::Healthy => return None,
+                Health::Progressing(why) => format!("{why} (waited {} s)", limit.as_secs()),
+                Health::Failed(why) => why,
+            };
+            Some(Failure { object, why })
+        };
+        Ok(verdict.0.into_iter().filter_map(not_well).collect())
+    }
+}

@@ -1,0 +1,126 @@
+//! What a command is answered, where a reaction alone does not say it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::EnvironmentName;
+use crate::manifest::visible;
+
+use super::markdown::{clip, code, prose};
+use super::words::NAME;
+
+/// One answer, to one person's command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who asked.
+    pub to: String,
+    /// What is answered.
+    #[serde(flatten)]
+    pub answered: Answered,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answered", rename_all = "snake_case")]
+pub enum Answered {
+    /// `help`: the list of commands.
+    Help,
+    /// `explain`: a sentence for each environment, for this reader.
+    Explain {
+        /// What is missing and who can give it.
+        sentences: Vec<String>,
+    },
+    /// `approve`: what was consented to, and what not and why.
+    Approved {
+        /// Consented to.
+        environments: Vec<EnvironmentName>,
+        /// Refused, each with a sentence.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<String>,
+    },
+    /// More than one change was shown, so it has to be said which one.
+    WhichChange {
+        /// Each environment's line to type, without `/bascule`.
+        lines: Vec<String>,
+    },
+    /// `revoke`.
+    Revoked {
+        /// Whose approvals are void now.
+        environments: Vec<EnvironmentName>,
+    },
+    /// `sync`, `preview`: done, or why not.
+    Said {
+        /// A sentence.
+        sentence: String,
+    },
+}
+
+/// Items of a list, and characters of a sentence, that an answer holds.
+const ITEMS: usize = 20;
+const SENTENCE: usize = 1_000;
+
+/// The commands of this version: what to type, who may, what it does.
+const COMMANDS: &[(&str, &str)] = &[
+    ("approve [ENV [DIGEST]] [--deletions N]", "consent to exactly the change shown (whom a rule names)"),
+    ("revoke [ENV]", "take your approvals back, for ever"),
+    ("explain [ENV]", "what is missing and who can give it"),
+    ("preview", "render again, and move a held change on"),
+    ("sync ENV", "start a sync of what is covered (write access)"),
+    ("help", "this list"),
+];
+
+/// The answer as Markdown, in at most `most` bytes: one paragraph, or one and a list.
+pub(super) fn written(answer: &Answer, most: usize) -> String {
+    let whole = whole(answer);
+    if whole.len() <= most {
+        return whole;
+    }
+    format!("{}: the answer is too long for a comment; ask for one environment.\n", code(&clip(&answer.to, 40)))
+}
+
+fn whole(answer: &Answer) -> String {
+    let to = code(&clip(&answer.to, NAME));
+    let names = |all: &[EnvironmentName]| all.iter().map(|name| code(name.as_str())).collect::<Vec<_>>().join(", ");
+    let said = |sentence: &str| prose(&clip(&visible(sentence), SENTENCE));
+    let typed = |line: &str| code(&format!("/bascule {}", clip(line, NAME)));
+    let list = |head: String, items: Vec<String>| {
+        let more = items.len().saturating_sub(ITEMS);
+        let shown: String = items.into_iter().take(ITEMS).map(|item| format!("- {item}\n")).collect();
+        let more = if more > 0 { format!("- and {more} more\n") } else { String::new() };
+        format!("{head}\n\n{shown}{more}")
+    };
+    match &answer.answered {
+        Answered::Help => {
+            let lines = COMMANDS.iter().map(|(line, does)| format!("{}: {does}", code(&format!("/bascule {line}"))));
+            let head = format!("{to}: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)");
+            list(head, lines.collect())
+        }
+        Answered::Explain { sentences } if sentences.is_empty() => {
+            format!("{to}: nothing of this waits for anybody.\n")
+        }
+        Answered::Explain { sentences } => {
+            list(format!("{to}, as of now:"), sentences.iter().map(|one| said(one)).collect())
+        }
+        Answered::Approved { environments, refused } => {
+            let mut text = match environments.as_slice() {
+                [] => format!("{to}: nothing was approved."),
+                some => format!("{to} approved {}.", names(some)),
+            };
+            for why in refused.iter().take(ITEMS) {
+                text.push(' ');
+                text.push_str(&said(why));
+            }
+            text + "\n"
+        }
+        Answered::WhichChange { lines } => {
+            let head = format!("{to}: more than one change was shown; say which one you consent to:");
+            list(head, lines.iter().map(|line| typed(line)).collect())
+        }
+        Answered::Revoked { environments } if environments.is_empty() => {
+            format!("{to}: there was no approval of yours to take back.\n")
+        }
+        Answered::Revoked { environments } => {
+            format!("{to} took back what was approved for {}.\n", names(environments))
+        }
+        Answered::Said { sentence } => format!("{to}: {}\n", said(sentence)),
+    }
+}

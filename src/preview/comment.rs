@@ -1,0 +1,276 @@
+//! The one comment: a line that says what was looked at, a table, what has to be said, the diffs, what to type.
+//!
+//! It is never cut in the middle. Over the forge's limit whole objects leave and are named; with more environments than
+//! a table holds, each keeps one line; beyond that they are counted, and what is not in the text was not shown to
+//! anybody, which [`Comment::shows`] says.
+
+use crate::ids::EnvironmentName;
+use crate::manifest::visible;
+
+use super::answer::written;
+use super::fit::sections;
+use super::markdown::{clip, code, fence, prose};
+use super::page::{Consent, Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject};
+use super::words::{
+    NAME, changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject,
+};
+
+/// Begins every comment of ours. It tells ours among ours: who wrote it is told by author and stored id.
+pub const MARKER: &str = "<!-- bascule:preview -->";
+
+/// Answers kept: older ones were read.
+const ANSWERS: usize = 5;
+/// Bytes of one answer.
+const ANSWER: usize = 4_000;
+
+/// A comment's text, and what a person who reads it has been shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Markdown.
+    pub text: String,
+    /// Environments whose change digest is in the text: only these can be consented to from here (rule 5 of consent).
+    pub shows: Vec<EnvironmentName>,
+}
+
+/// Whether a text begins with our marker.
+pub fn is_marked(text: &str) -> bool {
+    text.trim_start().starts_with(MARKER)
+}
+
+/// How much is said about each environment; each level says less than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// Everything but the diffs, which have their own way of fitting.
+    Full,
+    /// Names and errors only to begin with.
+    Short,
+    /// One line for each.
+    Line,
+    /// One line for each of the first so many.
+    First(usize),
+}
+
+/// Writes the comment in at most `limit` bytes (GitHub: 65,536; every forge takes at least 50,000). `link` leads to the
+/// whole preview.
+pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
+    let head = head(page);
+    let answers = answers(page);
+    let foot = |cut| foot(page, link, cut);
+    let fixed = head.len() + answers.len() + foot(true).len();
+    let room = limit.saturating_sub(fixed);
+    let rows = page.environments.as_slice();
+    let fits = |detail: &Detail| essentials(rows, *detail).len() <= room;
+    let detail = [Detail::Full, Detail::Short, Detail::Line].into_iter().find(fits).unwrap_or_else(|| {
+        let mut most = rows.len();
+        while most > 0 && !fits(&Detail::First(most)) {
+            most -= most.div_ceil(8);
+        }
+        Detail::First(most)
+    });
+    let essentials = essentials(rows, detail);
+    let (diffs, cut) = sections(rows, room - essentials.len().min(room));
+    let shown = if let Detail::First(most) = detail { rows.get(..most).unwrap_or(rows) } else { rows };
+    Comment {
+        text: format!("{head}{essentials}{diffs}{answers}{}", foot(cut || detail != Detail::Full)),
+        shows: shown
+            .iter()
+            .filter(|row| asks(row) || rows.len() == 1)
+            .filter(|row| row.digest().is_some())
+            .map(|row| row.name.clone())
+            .collect(),
+    }
+}
+
+fn head(page: &Page) -> String {
+    let what = match &page.outcome {
+        Outcome::Compared if page.has_changes() => {
+            format!("{}, {}", count(page.environments.len(), "environment"), count(page.objects(), "object"))
+        }
+        Outcome::Compared if page.has_errors() => count(page.environments.len(), "environment"),
+        Outcome::Compared => "nothing changes".to_owned(),
+        Outcome::Untouched => "nothing of ours is touched".to_owned(),
+        Outcome::Conflict { .. } => "cannot be merged as it is".to_owned(),
+        Outcome::RulesInvalid { .. } => "`.bascule.yaml` cannot be read".to_owned(),
+    };
+    let mut text = format!("{MARKER}\n**Bascule** · {} · {what}\n\n", subject(&page.subject));
+    match &page.outcome {
+        Outcome::Compared | Outcome::Untouched => {}
+        Outcome::Conflict { paths } => {
+            let named: Vec<String> = paths.iter().take(10).map(|path| code(&clip(path, NAME))).collect();
+            let more = paths.len().saturating_sub(named.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let at = if named.is_empty() { String::new() } else { format!(" in {}{more}", named.join(", ")) };
+            text.push_str(&format!("Merging conflicts{at}. Nothing is computed before that is resolved.\n\n"));
+        }
+        Outcome::RulesInvalid { errors } => {
+            text.push_str("Nothing is synced by rules that cannot be read; what is deployed stays as it is.\n\n");
+            text.push_str(&block(errors, 4_000));
+        }
+    }
+    if matches!(page.subject, Subject::Proposal { .. }) {
+        text.push_str("This adds the first `.bascule.yaml`. Nothing is enforced before it is merged; then this would be ours:\n\n");
+    }
+    for note in page.notes.iter().take(8) {
+        text.push_str(&format!("{}\n\n", prose(&clip(&visible(note), 500))));
+    }
+    text
+}
+
+/// Errors as a fenced block, whole errors up to about `most` bytes.
+fn block(errors: &[String], most: usize) -> String {
+    let mut lines = Vec::new();
+    let (mut used, mut shown) = (0, 0);
+    for error in errors {
+        let own: Vec<String> = clip(error, 2_000).split('\n').map(str::to_owned).collect();
+        used += error.len().min(2_000) + own.len();
+        if used > most && shown > 0 {
+            break;
+        }
+        lines.extend(own);
+        shown += 1;
+    }
+    if shown < errors.len() {
+        lines.push(format!("… and {} more", errors.len() - shown));
+    }
+    fence("text", &lines) + "\n"
+}
+
+fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let (most, errors, names) = match detail {
+        Detail::Full => (rows.len(), 8_000, usize::MAX),
+        Detail::Short => (rows.len(), 500, 5),
+        Detail::Line => return lines(rows, rows.len()),
+        Detail::First(most) => return lines(rows, most),
+    };
+    let mut text = String::from("| environment | + | ~ | − | consent | deployment |\n|---|--:|--:|--:|---|---|\n");
+    for row in &rows[..most] {
+        text.push_str(&table_row(row));
+    }
+    text.push('\n');
+    for row in rows {
+        text.push_str(&removals(row, names));
+    }
+    for row in rows {
+        if let RowChange::Failed { errors: all } = &row.change {
+            text.push_str(&format!("{} does not render:\n\n{}", name(row), block(all, errors)));
+        }
+        for sentence in sentences(row).into_iter().take(names) {
+            text.push_str(&format!("{sentence}\n\n"));
+        }
+    }
+    let typed: String = rows.iter().filter_map(to_type).collect();
+    if !typed.is_empty() {
+        text.push_str(&format!("To consent to exactly this:\n\n{typed}\n"));
+    }
+    text
+}
+
+fn table_row(row: &EnvironmentRow) -> String {
+    let numbers = match &row.change {
+        RowChange::Failed { .. } => "— | — | —".to_owned(),
+        RowChange::Same | RowChange::Change { .. } => row.counts().map(|count| count.to_string()).join(" | "),
+    };
+    let rules = if changes_rules(row) { ", its own rules" } else { "" };
+    let (consent, deployment) = match &row.change {
+        RowChange::Failed { .. } => ("—".to_owned(), "**does not render**".to_owned()),
+        RowChange::Same | RowChange::Change { .. } => (consent_cell(&row.consent), deployment_cell(&row.deployment)),
+    };
+    format!("| {}{rules} | {numbers} | {consent} | {deployment} |\n", name(row))
+}
+
+/// Removed objects by name, in bold: what is deleted is read first.
+fn removals(row: &EnvironmentRow, most: usize) -> String {
+    let names: Vec<String> = removed(row).take(most).map(|one| format!("**{}**", object(&one.diff.key))).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let more = row.counts()[2].saturating_sub(names.len());
+    let more = if more > 0 { format!(" and **{more} more**") } else { String::new() };
+    format!("⚠ {} removes {}{more}\n\n", name(row), names.join(", "))
+}
+
+/// Whether its digest is printed: it asks for consent, and no sync has used that up.
+fn asks(row: &EnvironmentRow) -> bool {
+    let asked = row.consent != Consent::NotNeeded;
+    let started =
+        matches!(row.deployment, Deployment::Running { .. } | Deployment::Healthy { .. } | Deployment::Failed { .. });
+    asked && !started && row.digest().is_some()
+}
+
+/// The exact line that consents.
+fn to_type(row: &EnvironmentRow) -> Option<String> {
+    let digest = row.digest().filter(|_| asks(row))?;
+    let [_, _, removed] = row.counts();
+    let removing = if removed > 0 { format!(" ({} removed)", count(removed, "object")) } else { String::new() };
+    Some(format!("- `/bascule approve {} {}`{removing}\n", row.name, digest.short()))
+}
+
+/// One line for each environment: its numbers, its digest, what to type.
+fn lines(rows: &[EnvironmentRow], most: usize) -> String {
+    let mut text = String::new();
+    for row in rows.iter().take(most) {
+        let [added, changed, removed] = row.counts();
+        let numbers = format!("+{added} ~{changed} −{removed}");
+        let line = match (&row.change, row.digest().filter(|_| asks(row))) {
+            (RowChange::Failed { .. }, _) => format!("{} **does not render**", name(row)),
+            (RowChange::Same, _) => format!("{} is the same", name(row)),
+            (RowChange::Change { .. }, None) => {
+                format!("{} {numbers}, {}", name(row), deployment_cell(&row.deployment))
+            }
+            (RowChange::Change { .. }, Some(digest)) => {
+                let met = if row.consent.is_met() { ", given" } else { "" };
+                format!("`/bascule approve {} {}` {numbers}{met}", row.name, digest.short())
+            }
+        };
+        text.push_str(&format!("- {line}\n"));
+    }
+    if rows.len() > most {
+        text.push_str(&format!(
+            "- and {} that this comment has no room for\n",
+            count(rows.len() - most, "environment")
+        ));
+    }
+    text + "\n"
+}
+
+fn answers(page: &Page) -> String {
+    let skipped = page.answers.len().saturating_sub(ANSWERS);
+    let mut text = String::new();
+    for answer in page.answers.iter().skip(skipped) {
+        let one = written(answer, ANSWER);
+        text.push_str(&format!("> {}\n\n", one.trim_end().replace('\n', "\n> ")));
+    }
+    text
+}
+
+fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
+    let mut parts = Vec::new();
+    if let [row] = page.environments.as_slice()
+        && let Some(digest) = row.digest()
+    {
+        parts.push(format!("change `b1:{}`", digest.short()));
+    }
+    let mut renderers: Vec<String> = Vec::new();
+    let mut took = 0;
+    for rendering in page.environments.iter().filter_map(|row| row.rendering.as_ref()) {
+        let named = prose(&clip(&rendering.renderer, 60));
+        if !renderers.contains(&named) && renderers.len() < 4 {
+            renderers.push(named);
+        }
+        took += rendering.milliseconds.unwrap_or(0);
+    }
+    if !renderers.is_empty() {
+        let seconds = if took > 0 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
+        parts.push(format!("rendered by {}{seconds}", renderers.join(", ")));
+    }
+    if let Some(link) = link {
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'*+,;=%".contains(c);
+        let link: String = link.chars().filter(|c| safe(*c)).collect();
+        let what = if cut { "**everything**" } else { "whole diff" };
+        parts.push(format!("[{what}](<{link}>)"));
+    }
+    if parts.is_empty() { String::new() } else { format!("{}\n", parts.join(" · ")) }
+}

@@ -1,0 +1,31 @@
+//! Every word of a preview: what a pull request would change, who consents, what became of it.
+//!
+//! ```text
+//! Page (typed, redacted, stored) ──comment──▶ Markdown, within the forge's limit
+//!                                ──terminal─▶ text for `bascule diff`
+//!                                ──serde────▶ JSON; the web's page escapes it itself
+//! status: the one line beside a commit     answer: what a command is answered
+//! ```
+//!
+//! Nothing of a pull request's head is trusted as Markdown (invariant 5): every name, value, branch and error text goes
+//! through [`markdown`], where it becomes code or is escaped, so that the document has exactly our nodes. Sentences of
+//! ours are in this module alone.
+
+mod answer;
+mod comment;
+mod fit;
+mod markdown;
+mod page;
+mod status;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use answer::{Answer, Answered};
+pub use comment::{Comment, MARKER, comment, is_marked};
+pub use page::{
+    Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
+};
+pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
+pub use terminal::{Look, terminal};

@@ -1,0 +1,118 @@
+//! The two lines beside a commit. A forge shows 140 characters of plain text, and both contexts are on every pull request
+//! of a granted repository.
+
+use super::markdown::clip;
+use super::page::{Consent, Outcome, Page};
+use super::words::count;
+use crate::manifest::visible;
+
+/// The context that says whether a preview could be computed.
+pub const PREVIEW_CONTEXT: &str = "bascule/preview";
+/// The context that says whether consent is complete.
+pub const CONSENT_CONTEXT: &str = "bascule/consent";
+
+/// The shortest limit of the forges.
+const LONGEST: usize = 140;
+
+/// A status' state, as every forge has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusState {
+    /// A job is at work on it.
+    Pending,
+    /// Good.
+    Success,
+    /// Somebody has to do something.
+    Failure,
+}
+
+/// One status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusLine {
+    /// `bascule/preview` or `bascule/consent`.
+    pub context: &'static str,
+    /// Good or not.
+    pub state: StatusState,
+    /// At most 140 characters of plain text.
+    pub description: String,
+}
+
+impl StatusLine {
+    fn new(context: &'static str, state: StatusState, description: impl AsRef<str>) -> Self {
+        // One line, one character of it the ellipsis.
+        let description = clip(&visible(description.as_ref()), LONGEST - 1);
+        Self { context, state, description }
+    }
+
+    /// While a job computes it.
+    pub fn pending(context: &'static str) -> Self {
+        Self::new(context, StatusState::Pending, "being computed")
+    }
+
+    /// For a pull request that touches nothing of ours, or a repository without a file: at once, without a job.
+    pub fn untouched(context: &'static str) -> Self {
+        Self::new(context, StatusState::Success, "nothing of ours is touched")
+    }
+}
+
+/// What `bascule/preview` says.
+pub fn preview_status(page: &Page) -> StatusLine {
+    let says = |state, text: String| StatusLine::new(PREVIEW_CONTEXT, state, text);
+    match &page.outcome {
+        Outcome::Untouched => StatusLine::untouched(PREVIEW_CONTEXT),
+        Outcome::Conflict { .. } => says(StatusState::Failure, "cannot be merged as it is".to_owned()),
+        Outcome::RulesInvalid { errors } => {
+            let first = errors.first().map_or("", String::as_str);
+            says(StatusState::Failure, format!(".bascule.yaml cannot be read: {first}"))
+        }
+        Outcome::Compared => {
+            let failed: Vec<&str> =
+                page.environments.iter().filter(|row| row.is_failed()).map(|row| row.name.as_str()).collect();
+            if !failed.is_empty() {
+                return says(StatusState::Failure, format!("does not render: {}", failed.join(", ")));
+            }
+            let changed = page.environments.iter().filter(|row| row.digest().is_some()).count();
+            match changed {
+                0 => says(StatusState::Success, "nothing changes".to_owned()),
+                _ => says(
+                    StatusState::Success,
+                    format!("{} in {} would change", count(page.objects(), "object"), count(changed, "environment")),
+                ),
+            }
+        }
+    }
+}
+
+/// What `bascule/consent` says.
+pub fn consent_status(page: &Page) -> StatusLine {
+    let says = |state, text: String| StatusLine::new(CONSENT_CONTEXT, state, text);
+    match &page.outcome {
+        Outcome::Untouched => return StatusLine::untouched(CONSENT_CONTEXT),
+        Outcome::Conflict { .. } => return says(StatusState::Failure, "there is nothing to consent to yet".to_owned()),
+        Outcome::RulesInvalid { .. } => {
+            return says(StatusState::Failure, "there are no rules to judge by".to_owned());
+        }
+        Outcome::Compared => {}
+    }
+    if page.environments.iter().any(|row| row.is_failed()) {
+        return says(StatusState::Failure, "what does not render cannot be consented to".to_owned());
+    }
+    let asking = page.environments.iter().filter(|row| row.digest().is_some());
+    let open: Vec<String> =
+        asking.clone().filter_map(|row| open(&row.consent).map(|what| format!("{} {what}", row.name))).collect();
+    if !open.is_empty() {
+        return says(StatusState::Failure, format!("missing: {}", open.join(", ")));
+    }
+    let needed = asking.filter(|row| row.consent != Consent::NotNeeded).count();
+    match needed {
+        0 => says(StatusState::Success, "none needed".to_owned()),
+        _ => says(StatusState::Success, format!("given for {}", count(needed, "environment"))),
+    }
+}
+
+fn open(consent: &Consent) -> Option<String> {
+    match consent {
+        Consent::NotNeeded => None,
+        Consent::Asked { wanted, given, .. } => (given < wanted).then(|| format!("{given} of {wanted}")),
+        Consent::Closed { .. } => Some("cannot be judged".to_owned()),
+    }
+}

@@ -1,0 +1,161 @@
+//! The same page for a terminal: `bascule diff`. Every line was made visible before, so nothing of a repository reaches
+//! the terminal as a control sequence; the colours are ours.
+
+use std::fmt::Write as _;
+
+use crate::manifest::{Body, Verb, visible};
+
+use super::fit::flat;
+use super::page::{EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject};
+use super::words::count;
+
+/// Whether the terminal shows colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Text alone: a file, a pipe, `NO_COLOR`.
+    Plain,
+    /// With ANSI colours.
+    Colour,
+}
+
+#[derive(Clone, Copy)]
+enum Tone {
+    Bold,
+    Red,
+    Green,
+    Yellow,
+    Cyan,
+    Dim,
+}
+
+impl Look {
+    fn paint(self, tone: Tone, text: &str) -> String {
+        let number = match tone {
+            Tone::Bold => 1,
+            Tone::Dim => 2,
+            Tone::Red => 31,
+            Tone::Green => 32,
+            Tone::Yellow => 33,
+            Tone::Cyan => 36,
+        };
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colour => format!("\u{1b}[{number}m{text}\u{1b}[0m"),
+        }
+    }
+}
+
+/// Writes the whole page; nothing leaves for want of room.
+pub fn terminal(page: &Page, look: Look) -> String {
+    let mut out = String::new();
+    let subject = match &page.subject {
+        Subject::Pull { head, into } | Subject::Proposal { head, into } => {
+            format!("{} into {}", head.short(), visible(into))
+        }
+        Subject::Held { commit, branch } => format!("{} of {}", commit.short(), visible(branch)),
+        Subject::Local { base, head } => format!("{} → {}", visible(base), visible(head)),
+    };
+    let what = match &page.outcome {
+        Outcome::Compared => {
+            format!("{}, {}", count(page.environments.len(), "environment"), count(page.objects(), "object"))
+        }
+        Outcome::Untouched => "nothing of ours is touched".to_owned(),
+        Outcome::Conflict { .. } => "cannot be merged as it is".to_owned(),
+        Outcome::RulesInvalid { .. } => ".bascule.yaml cannot be read".to_owned(),
+    };
+    line(&mut out, &format!("{} · {subject} · {what}", look.paint(Tone::Bold, "Bascule")));
+    match &page.outcome {
+        Outcome::Compared | Outcome::Untouched => {}
+        Outcome::Conflict { paths: said } | Outcome::RulesInvalid { errors: said } => errors(&mut out, said, look),
+    }
+    for note in &page.notes {
+        line(&mut out, &visible(note));
+    }
+    for row in &page.environments {
+        environment(&mut out, row, look);
+    }
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    let _ = writeln!(out, "{text}");
+}
+
+fn errors(out: &mut String, errors: &[String], look: Look) {
+    for error in errors.iter().flat_map(|error| error.split('\n')) {
+        line(out, &format!("  {} {}", look.paint(Tone::Red, "✗"), visible(error)));
+    }
+}
+
+fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
+    let [added, changed, removed] = row.counts();
+    let stage = row.stage.as_ref().map(|stage| format!(" ({})", visible(stage))).unwrap_or_default();
+    let target = format!("{}/{}", row.target.cluster, visible(&row.target.namespace));
+    let name = look.paint(Tone::Bold, row.name.as_str());
+    out.push('\n');
+    match &row.change {
+        RowChange::Same => line(out, &format!("{name}{stage} {target}: the same")),
+        RowChange::Failed { errors: said } => {
+            line(out, &format!("{name}{stage} {target}: {}", look.paint(Tone::Red, "does not render")));
+            errors(out, said, look);
+        }
+        RowChange::Change { rules, objects, .. } => {
+            let by = row.rendering.as_ref().map(|by| format!(" · {}", visible(&by.renderer))).unwrap_or_default();
+            line(out, &format!("{name}{stage} {target}: +{added} ~{changed} −{removed}{by}"));
+            if !rules.is_empty() {
+                line(out, &look.paint(Tone::Yellow, "~ its own rules"));
+                lines(out, &flat(rules), look);
+            }
+            for change in objects {
+                object(out, change, look);
+            }
+        }
+    }
+    for left in &row.left_out {
+        line(
+            out,
+            &look.paint(
+                Tone::Dim,
+                &format!("  left out: {} (hook: {})", visible(&left.key.to_string()), visible(&left.acts)),
+            ),
+        );
+    }
+}
+
+fn object(out: &mut String, change: &ObjectChange, look: Look) {
+    let diff = &change.diff;
+    let (tone, sign) = match diff.verb {
+        Verb::Added => (Tone::Green, '+'),
+        Verb::Changed => (Tone::Yellow, '~'),
+        Verb::Removed => (Tone::Red, '−'),
+    };
+    let file =
+        diff.file.as_ref().map(|file| look.paint(Tone::Dim, &format!("  {}", visible(file)))).unwrap_or_default();
+    line(out, &format!("{}{file}", look.paint(tone, &format!("{sign} {}", visible(&diff.key.to_string())))));
+    if let Some(Live::Conflict { manager, fields }) = &change.live {
+        line(out, &format!("  conflicts with {} at {}", visible(manager), visible(&fields.join(", "))));
+    }
+    match &diff.body {
+        Body::Name => {}
+        Body::Hunks(hunks) => lines(out, &flat(hunks), look),
+        Body::TooLarge(paths) => {
+            line(out, "    too large to be shown line by line; what differs:");
+            for path in paths {
+                line(out, &format!("    {}", visible(path)));
+            }
+        }
+    }
+}
+
+fn lines(out: &mut String, lines: &[String], look: Look) {
+    for text in lines {
+        let text = visible(text);
+        let painted = match text.chars().next() {
+            Some('+') => look.paint(Tone::Green, &text),
+            Some('-') => look.paint(Tone::Red, &text),
+            Some('@') => look.paint(Tone::Cyan, &text),
+            _ => text,
+        };
+        line(out, &format!("  {painted}"));
+    }
+}

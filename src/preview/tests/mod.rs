@@ -1,0 +1,165 @@
+//! What people read, and that nobody else can write in it.
+
+mod fitting;
+mod inert;
+mod read;
+
+use super::answer::{Answer, Answered};
+use super::comment::{Comment, MARKER, comment, is_marked};
+use super::markdown::{clip, html};
+use super::page::*;
+use super::status::{consent_status, preview_status};
+use super::terminal::{Look, terminal};
+use super::words::NAME;
+use crate::ids::{ChangeDigest, ObjectKey, Target};
+use crate::manifest::{Body, Hunk, LeftOut, ObjectDiff, Verb, visible};
+
+const LINK: &str = "https://bascule.example.com/previews/17";
+
+fn key(name: &str) -> ObjectKey {
+    let (group, namespace) = ("apps".to_owned(), Some("shop".to_owned()));
+    ObjectKey { group, kind: "Deployment".to_owned(), namespace, name: name.to_owned() }
+}
+
+fn object(name: &str, verb: Verb, text: &str, live: Option<Live>) -> ObjectChange {
+    let body = match verb {
+        Verb::Removed => Body::Name,
+        Verb::Added | Verb::Changed => Body::Hunks(vec![Hunk {
+            path: text.to_owned(),
+            lines: vec![format!(" {text}"), format!("-{text}"), format!("+{text}"), "+x".to_owned()],
+        }]),
+    };
+    let diff = ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body };
+    ObjectChange { diff, live }
+}
+
+fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) -> EnvironmentRow {
+    EnvironmentRow {
+        name: name.parse().unwrap(),
+        stage: None,
+        target: Target { cluster: "prod".parse().unwrap(), namespace: "shop".to_owned() },
+        change,
+        consent,
+        deployment,
+        rendering: None,
+        left_out: Vec::new(),
+    }
+}
+
+fn change(objects: Vec<ObjectChange>) -> RowChange {
+    RowChange::Change { digest: Some(ChangeDigest([0x9f; 32])), rules: Vec::new(), objects }
+}
+
+fn pull() -> Subject {
+    Subject::Pull { head: "a1b2c3d".repeat(6)[..40].parse().unwrap(), into: "main".to_owned() }
+}
+
+fn page(environments: Vec<EnvironmentRow>) -> Page {
+    Page { subject: pull(), outcome: Outcome::Compared, environments, notes: Vec::new(), answers: Vec::new() }
+}
+
+/// A page with `x` wherever a name or value from outside can stand, and `prose` wherever a sentence can.
+fn page_of(x: &str, prose: &str) -> Page {
+    let asked = |missing: &str| Consent::Asked {
+        wanted: 2,
+        given: 1,
+        counted: vec![x.to_owned()],
+        not_counted: vec![NotCounted { login: x.to_owned(), why: prose.to_owned() }],
+        missing: missing.to_owned(),
+    };
+    let conflict = Live::Conflict { manager: x.to_owned(), fields: vec![x.to_owned()] };
+    let first = vec![
+        object(x, Verb::Added, x, Some(conflict)),
+        object(x, Verb::Changed, x, Some(Live::Owned { by: x.to_owned() })),
+        object(x, Verb::Removed, x, Some(Live::Unknown { why: prose.to_owned() })),
+    ];
+    let failed = Deployment::Failed { number: 41, object: Some(key(x)), why: prose.to_owned() };
+    let held = Deployment::Held { reason: x.to_owned(), detail: prose.to_owned(), lifts: x.to_owned() };
+    let mut rows = vec![
+        row("staging", change(first), asked(""), failed),
+        row("production", RowChange::Same, asked(prose), held),
+        row("broken", RowChange::Failed { errors: vec![x.to_owned()] }, Consent::NotNeeded, Deployment::Nothing),
+        row("closed", RowChange::Same, Consent::Closed { why: prose.to_owned() }, Deployment::Never),
+    ];
+    rows[0].left_out = vec![LeftOut { key: key(x), acts: x.to_owned() }];
+    rows[0].rendering = Some(Rendering { renderer: prose.to_owned(), milliseconds: Some(1_234) });
+    let mut page = page(rows);
+    page.subject = Subject::Pull { head: "a".repeat(40).parse().unwrap(), into: x.to_owned() };
+    page.notes = vec![prose.to_owned()];
+    page.answers = vec![
+        Answer { to: x.to_owned(), answered: Answered::Said { sentence: prose.to_owned() } },
+        Answer { to: x.to_owned(), answered: Answered::WhichChange { lines: vec![x.to_owned()] } },
+        Answer { to: x.to_owned(), answered: Answered::Explain { sentences: vec![prose.to_owned()] } },
+    ];
+    page
+}
+
+fn two_environments() -> Page {
+    let text = |old: &str, new: &str| {
+        Body::Hunks(vec![Hunk {
+            path: "spec.template.spec.containers[web]".to_owned(),
+            lines: vec![
+                "       - name: web".to_owned(),
+                format!("-        image: {old}"),
+                format!("+        image: {new}"),
+            ],
+        }])
+    };
+    let web = |namespace: &str| {
+        let mut key = key("web");
+        key.namespace = Some(namespace.to_owned());
+        let file = Some("deploy/web.yaml".to_owned());
+        let body = text("shop/web:1.26", "shop/web:1.27");
+        ObjectChange { diff: ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body }, live: None }
+    };
+    let mut legacy = object("legacy", Verb::Removed, "deploy/legacy.yaml", None);
+    legacy.diff.key.kind = "Service".to_owned();
+    let asked = Consent::Asked {
+        wanted: 2,
+        given: 1,
+        counted: vec!["lee".to_owned()],
+        not_counted: vec![NotCounted { login: "kim".to_owned(), why: "contributor: opened the pull request".to_owned() }],
+        missing: "production needs 1 more of: @ann, @bob (group sre) beside @lee; @kim's does not count: contributor: opened the pull request".to_owned(),
+    };
+    let mut rows = vec![
+        row(
+            "staging",
+            change(vec![web("shop-staging")]),
+            Consent::NotNeeded,
+            Deployment::AfterMerge { after: Vec::new() },
+        ),
+        row(
+            "production",
+            change(vec![web("shop"), legacy]),
+            asked,
+            Deployment::AfterMerge { after: vec!["staging".parse().unwrap()] },
+        ),
+    ];
+    for row in &mut rows {
+        row.rendering = Some(Rendering { renderer: "helm 4.3.1".to_owned(), milliseconds: Some(210) });
+    }
+    page(rows)
+}
+
+/// Many environments with many objects, each with `lines` lines.
+fn crowd(environments: usize, objects: usize, lines: usize) -> Page {
+    let one = |n: usize, o: usize| {
+        let mut object =
+            object(&format!("web-{n}-{o}"), if o % 3 == 2 { Verb::Removed } else { Verb::Changed }, "x", None);
+        if let Body::Hunks(hunks) = &mut object.diff.body {
+            hunks[0].lines = vec!["+a line of forty characters, to fill a page".to_owned(); lines];
+        }
+        object
+    };
+    let asked = || Consent::Asked {
+        wanted: 1,
+        given: 0,
+        counted: Vec::new(),
+        not_counted: Vec::new(),
+        missing: "e needs 1 more of: group sre".to_owned(),
+    };
+    let row = |n: usize| {
+        row(&format!("edge-{n}"), change((0..objects).map(|o| one(n, o)).collect()), asked(), Deployment::Never)
+    };
+    page((0..environments).map(row).collect())
+}

@@ -1,0 +1,360 @@
+//! The texts themselves.
+
+use super::inert::payloads;
+use super::*;
+
+#[test]
+fn a_pull_request_of_two_environments() {
+    let shown = comment(&two_environments(), Some(LINK), 65_536);
+    assert_eq!(shown.shows, ["production".parse().unwrap()], "nobody consents to what needs no consent");
+    insta::assert_snapshot!(shown.text, @r"
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `staging` | 0 | 1 | 0 | none needed | after merge |
+        | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging` |
+
+        ⚠ `production` removes **Service `shop/legacy`**
+
+        production needs 1 more of: `@ann`, `@bob` (group sre) beside `@lee`; `@kim`'s does not count: contributor: opened the pull request
+
+        To consent to exactly this:
+
+        - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
+
+        <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
+
+        **Deployment `shop-staging/web`** changed, +1 −1 · `deploy/web.yaml`
+
+        ```diff
+        @@ spec.template.spec.containers[web] @@
+               - name: web
+        -        image: shop/web:1.26
+        +        image: shop/web:1.27
+        ```
+
+        </details>
+
+        <details><summary><b>production</b>: <code>Deployment shop/web, Service shop/legacy</code></summary>
+
+        **Deployment `shop/web`** changed, +1 −1 · `deploy/web.yaml`
+
+        ```diff
+        @@ spec.template.spec.containers[web] @@
+               - name: web
+        -        image: shop/web:1.26
+        +        image: shop/web:1.27
+        ```
+
+        </details>
+
+        rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
+        ");
+}
+
+#[test]
+fn what_became_of_it_is_in_the_same_comment() {
+    let mut page = two_environments();
+    page.environments[0].deployment = Deployment::Healthy { number: 41 };
+    page.environments[1].deployment = Deployment::Failed {
+        number: 12,
+        object: Some(key("web")),
+        why: "2 of 3 pods are not ready: ImagePullBackOff registry.example.com/shop/web:1.27".to_owned(),
+    };
+    page.environments[1].consent = Consent::Asked {
+        wanted: 2,
+        given: 2,
+        counted: vec!["lee".to_owned(), "ann".to_owned()],
+        not_counted: Vec::new(),
+        missing: String::new(),
+    };
+    page.answers = vec![
+        Answer { to: "kim".to_owned(), answered: Answered::Help },
+        Answer {
+            to: "ann".to_owned(),
+            answered: Answered::Approved {
+                environments: vec!["production".parse().unwrap()],
+                refused: vec!["staging asks for nothing".to_owned()],
+            },
+        },
+    ];
+    let text = comment(&page, Some(LINK), 65_536).text;
+    let (table, rest) = text.split_once("<details>").unwrap();
+    let (_, answers) = rest.rsplit_once("</details>\n").unwrap();
+    insta::assert_snapshot!(format!("{table}…{answers}"), @r"
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `staging` | 0 | 1 | 0 | none needed | `#41` healthy |
+        | `production` | 0 | 1 | 1 | given: `lee`, `ann` | `#12` **failed**, see below |
+
+        ⚠ `production` removes **Service `shop/legacy`**
+
+        `production`: deployment `#12` failed at Deployment `shop/web`: 2 of 3 pods are not ready: ImagePullBackOff `registry.example.com/shop/web:1.27`
+
+        …
+        > `kim`: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)
+        > 
+        > - `/bascule approve [ENV [DIGEST]] [--deletions N]`: consent to exactly the change shown (whom a rule names)
+        > - `/bascule revoke [ENV]`: take your approvals back, for ever
+        > - `/bascule explain [ENV]`: what is missing and who can give it
+        > - `/bascule preview`: render again, and move a held change on
+        > - `/bascule sync ENV`: start a sync of what is covered (write access)
+        > - `/bascule help`: this list
+
+        > `ann` approved `production`. staging asks for nothing
+
+        rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
+        ");
+}
+
+#[test]
+fn errors_conflicts_proposals_and_holds_are_previews_too() {
+    let mut failed = page(vec![row(
+        "production",
+        RowChange::Failed {
+            errors: vec![
+                "deploy/web.yaml:3: Deployment web: has no apiVersion".to_owned(),
+                "helm: exit 1\n  nil pointer".to_owned(),
+            ],
+        },
+        Consent::NotNeeded,
+        Deployment::Nothing,
+    )]);
+    failed.notes = vec!["the base does not render either, so this is shown against `a1b2c3d`".to_owned()];
+    let mut conflict = page(Vec::new());
+    conflict.outcome = Outcome::Conflict { paths: vec!["deploy/web.yaml".to_owned()] };
+    let mut invalid = page(Vec::new());
+    invalid.outcome = Outcome::RulesInvalid {
+        errors: vec![".bascule.yaml:4:3: unknown key `environment`, did you mean `environments`?".to_owned()],
+    };
+    let mut untouched = page(Vec::new());
+    untouched.outcome = Outcome::Untouched;
+    let mut proposal = page(vec![row(
+        "production",
+        change(vec![
+            object("web", Verb::Added, "deploy/web.yaml", Some(Live::Same)),
+            object(
+                "db",
+                Verb::Added,
+                "deploy/db.yaml",
+                Some(Live::Conflict {
+                    manager: "kubectl-client-side-apply".to_owned(),
+                    fields: vec![".spec.replicas".to_owned()],
+                }),
+            ),
+        ]),
+        Consent::NotNeeded,
+        Deployment::AfterMerge { after: Vec::new() },
+    )]);
+    proposal.subject = Subject::Proposal { head: "a".repeat(40).parse().unwrap(), into: "main".to_owned() };
+    let mut held = page(vec![row(
+        "production",
+        change(vec![object("web", Verb::Removed, "deploy/web.yaml", None)]),
+        Consent::Asked {
+            wanted: 1,
+            given: 0,
+            counted: Vec::new(),
+            not_counted: Vec::new(),
+            missing: "production needs 1 more of: group sre".to_owned(),
+        },
+        Deployment::Held {
+            reason: "uncovered".to_owned(),
+            detail: "its newest commit is not covered".to_owned(),
+            lifts: "/bascule approve production 9f9f9f9f9f9f".to_owned(),
+        },
+    )]);
+    held.subject = Subject::Held { commit: "b".repeat(40).parse().unwrap(), branch: "main".to_owned() };
+    let all = [failed, conflict, invalid, untouched, proposal, held].map(|page| comment(&page, None, 65_536).text);
+    insta::assert_snapshot!(all.join("\n════════\n"), @r"
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · 1 environment
+
+        the base does not render either, so this is shown against `a1b2c3d`
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `production` | — | — | — | — | **does not render** |
+
+        `production` does not render:
+
+        ```text
+        deploy/web.yaml:3: Deployment web: has no apiVersion
+        helm: exit 1
+          nil pointer
+        ```
+
+
+        ════════
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · cannot be merged as it is
+
+        Merging conflicts in `deploy/web.yaml`. Nothing is computed before that is resolved.
+
+
+        ════════
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · `.bascule.yaml` cannot be read
+
+        Nothing is synced by rules that cannot be read; what is deployed stays as it is.
+
+        ```text
+        .bascule.yaml:4:3: unknown key `environment`, did you mean `environments`?
+        ```
+
+
+        ════════
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · nothing of ours is touched
+
+
+        ════════
+        <!-- bascule:preview -->
+        **Bascule** · **proposal** · `aaaaaaa` into `main` · 1 environment, 2 objects
+
+        This adds the first `.bascule.yaml`. Nothing is enforced before it is merged; then this would be ours:
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `production` | 2 | 0 | 0 | none needed | after merge |
+
+        <details><summary><b>production</b>: <code>Deployment shop/web, Deployment shop/db</code></summary>
+
+        - Deployment `shop/web` is there with these values: adopted, nothing changes
+        - Deployment `shop/db` **conflicts** with `kubectl-client-side-apply` at `.spec.replicas`
+
+        **Deployment `shop/web`** added, +2 −1 · `deploy/web.yaml`
+
+        ```diff
+        @@ deploy/web.yaml @@
+         deploy/web.yaml
+        -deploy/web.yaml
+        +deploy/web.yaml
+        +x
+        ```
+
+        **Deployment `shop/db`** added, +2 −1 · `deploy/db.yaml`
+
+        ```diff
+        @@ deploy/db.yaml @@
+         deploy/db.yaml
+        -deploy/db.yaml
+        +deploy/db.yaml
+        +x
+        ```
+
+        </details>
+
+        change `b1:9f9f9f9f9f9f`
+
+        ════════
+        <!-- bascule:preview -->
+        **Bascule** · **held** · `bbbbbbb` of `main` waits for consent · 1 environment, 1 object
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `production` | 0 | 0 | 1 | 0 of 1 | **held**: `uncovered` |
+
+        ⚠ `production` removes **Deployment `shop/web`**
+
+        production needs 1 more of: group sre
+
+        `production` is held: its newest commit is not covered. It is lifted by `/bascule approve production 9f9f9f9f9f9f`
+
+        To consent to exactly this:
+
+        - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
+
+        change `b1:9f9f9f9f9f9f`
+        ");
+}
+
+#[test]
+fn statuses_say_in_one_line_what_is_missing() {
+    let mut pages = vec![("two environments", two_environments())];
+    let mut given = two_environments();
+    given.environments[1].consent =
+        Consent::Asked { wanted: 2, given: 2, counted: Vec::new(), not_counted: Vec::new(), missing: String::new() };
+    pages.push(("given", given));
+    let mut none = two_environments();
+    none.environments.truncate(1);
+    pages.push(("none needed", none));
+    pages.push(("same", page(vec![row("a", RowChange::Same, Consent::NotNeeded, Deployment::Nothing)])));
+    pages.push(("failed", page_of("x", "x")));
+    let whole = |outcome| Page { outcome, ..page(Vec::new()) };
+    pages.push(("untouched", whole(Outcome::Untouched)));
+    pages.push(("conflict", whole(Outcome::Conflict { paths: Vec::new() })));
+    let errors = vec![format!(".bascule.yaml:4:3: {}\u{202e}\n", "x".repeat(200))];
+    pages.push(("rules", whole(Outcome::RulesInvalid { errors })));
+    pages.push(("crowd", crowd(100, 1, 1)));
+    let shown = pages.iter().map(|(name, page)| {
+        let lines = [preview_status(page), consent_status(page)];
+        assert!(lines.iter().all(|line| line.description.chars().count() <= 140));
+        lines.map(|line| format!("{name}: {} {:?}: {}", line.context, line.state, line.description)).join("\n")
+    });
+    insta::assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @r"
+        two environments: bascule/preview Success: 3 objects in 2 environments would change
+        two environments: bascule/consent Failure: missing: production 1 of 2
+        given: bascule/preview Success: 3 objects in 2 environments would change
+        given: bascule/consent Success: given for 1 environment
+        none needed: bascule/preview Success: 1 object in 1 environment would change
+        none needed: bascule/consent Success: none needed
+        same: bascule/preview Success: nothing changes
+        same: bascule/consent Success: none needed
+        failed: bascule/preview Failure: does not render: broken
+        failed: bascule/consent Failure: what does not render cannot be consented to
+        untouched: bascule/preview Success: nothing of ours is touched
+        untouched: bascule/consent Success: nothing of ours is touched
+        conflict: bascule/preview Failure: cannot be merged as it is
+        conflict: bascule/consent Failure: there is nothing to consent to yet
+        rules: bascule/preview Failure: .bascule.yaml cannot be read: .bascule.yaml:4:3: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+        rules: bascule/consent Failure: there are no rules to judge by
+        crowd: bascule/preview Success: 100 objects in 100 environments would change
+        crowd: bascule/consent Failure: missing: edge-0 0 of 1, edge-1 0 of 1, edge-2 0 of 1, edge-3 0 of 1, edge-4 0 of 1, edge-5 0 of 1, edge-6 0 of 1, edge-7 0 of 1, edge-8 0 o…
+        ");
+}
+
+#[test]
+fn a_terminal_shows_the_same_and_no_control_sequence_of_anybody_else() {
+    let mut local = two_environments();
+    local.subject = Subject::Local { base: "main".to_owned(), head: "the working tree".to_owned() };
+    insta::assert_snapshot!(terminal(&local, Look::Plain), @r"
+        Bascule · main → the working tree · 2 environments, 3 objects
+
+        staging prod/shop: +0 ~1 −0 · helm 4.3.1
+        ~ Deployment shop-staging/web  deploy/web.yaml
+          @@ spec.template.spec.containers[web] @@
+                 - name: web
+          -        image: shop/web:1.26
+          +        image: shop/web:1.27
+
+        production prod/shop: +0 ~1 −1 · helm 4.3.1
+        ~ Deployment shop/web  deploy/web.yaml
+          @@ spec.template.spec.containers[web] @@
+                 - name: web
+          -        image: shop/web:1.26
+          +        image: shop/web:1.27
+        − Service shop/legacy  deploy/legacy.yaml
+        ");
+    let coloured = terminal(&local, Look::Colour);
+    assert!(coloured.contains("\u{1b}[32m+        image: shop/web:1.27\u{1b}[0m"));
+    for payload in payloads() {
+        let plain = terminal(&page_of(&payload, &payload), Look::Plain);
+        assert!(plain.chars().all(|c| c == '\n' || visible(&c.to_string()) == c.to_string()), "{payload:?}");
+        let coloured = terminal(&page_of(&payload, &payload), Look::Colour);
+        let ours = ["[1m", "[2m", "[31m", "[32m", "[33m", "[36m", "[0m"];
+        assert!(coloured.split('\u{1b}').skip(1).all(|rest| ours.iter().any(|code| rest.starts_with(code))));
+    }
+}
+
+#[test]
+fn a_page_is_stored_and_read_back() {
+    for page in [two_environments(), page_of("x", "y"), crowd(2, 3, 1)] {
+        let stored = serde_json::to_string(&page).unwrap();
+        assert_eq!(serde_json::from_str::<Page>(&stored).unwrap(), page);
+    }
+}

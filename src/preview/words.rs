@@ -1,0 +1,184 @@
+//! The cells and sentences about one environment.
+
+use crate::ids::ObjectKey;
+use crate::manifest::Verb;
+
+use super::markdown::{cell, clip, code, prose};
+use super::page::{Consent, Deployment, EnvironmentRow, Live, ObjectChange, RowChange, Subject};
+
+/// More people than this are counted in a cell; the sentence below the table names what is missing.
+const PEOPLE: usize = 4;
+/// The longest name shown whole. Kubernetes ends at 253, forges near 100.
+pub(super) const NAME: usize = 260;
+
+/// `Deployment shop/web`, the kind in plain letters.
+pub(super) fn object(key: &ObjectKey) -> String {
+    let name = match &key.namespace {
+        Some(namespace) => format!("{namespace}/{}", key.name),
+        None => key.name.clone(),
+    };
+    // A kind is letters and digits by construction, and a commit's digits are not a kind.
+    format!("{} {}", if is_word(&key.kind) { key.kind.clone() } else { code(&key.kind) }, code(&clip(&name, NAME)))
+}
+
+fn is_word(kind: &str) -> bool {
+    let hex = kind.len() >= 7 && kind.bytes().all(|b| b.is_ascii_hexdigit());
+    !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric()) && !hex
+}
+
+/// The first line's middle: what was looked at.
+pub(super) fn subject(subject: &Subject) -> String {
+    let name = |text: &str| code(&clip(text, NAME));
+    match subject {
+        Subject::Pull { head, into } => format!("{} into {}", code(head.short()), name(into)),
+        Subject::Proposal { head, into } => format!("**proposal** · {} into {}", code(head.short()), name(into)),
+        Subject::Held { commit, branch } => {
+            format!("**held** · {} of {} waits for consent", code(commit.short()), name(branch))
+        }
+        Subject::Local { base, head } => format!("{} → {}", name(base), name(head)),
+    }
+}
+
+pub(super) fn consent_cell(consent: &Consent) -> String {
+    match consent {
+        Consent::NotNeeded => "none needed".to_owned(),
+        Consent::Closed { .. } => "closed, see below".to_owned(),
+        Consent::Asked { wanted, given, counted, not_counted, .. } => {
+            let mut text = if given >= wanted { "given".to_owned() } else { format!("{given} of {wanted}") };
+            if !counted.is_empty() {
+                text.push_str(": ");
+                text.push_str(&people(counted.iter().map(String::as_str)));
+            }
+            if !not_counted.is_empty() {
+                let without = people(not_counted.iter().map(|one| one.login.as_str()));
+                text.push_str(&format!(" (not counted: {without})"));
+            }
+            text
+        }
+    }
+}
+
+fn people<'a>(logins: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = logins.len().saturating_sub(PEOPLE);
+    let mut named: Vec<String> = logins.take(PEOPLE).map(|login| cell(&clip(login, NAME))).collect();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    named.join(", ")
+}
+
+pub(super) fn deployment_cell(deployment: &Deployment) -> String {
+    match deployment {
+        Deployment::Nothing => "nothing to do".to_owned(),
+        Deployment::AfterMerge { after } if after.is_empty() => "after merge".to_owned(),
+        Deployment::AfterMerge { after } => {
+            let names: Vec<String> = after.iter().map(|name| cell(name.as_str())).collect();
+            format!("after merge, after {}", names.join(", "))
+        }
+        Deployment::OnCommand => "after merge, by `/bascule sync`".to_owned(),
+        Deployment::Never => "never: preview and consent only".to_owned(),
+        Deployment::Local => "—".to_owned(),
+        Deployment::Queued => "merged, queued".to_owned(),
+        Deployment::Running { number } => format!("`#{number}` running"),
+        Deployment::Healthy { number } => format!("`#{number}` healthy"),
+        Deployment::Failed { number, .. } => format!("`#{number}` **failed**, see below"),
+        Deployment::Held { reason, .. } => format!("**held**: {}", cell(&clip(reason, NAME))),
+    }
+}
+
+/// What has to be said below the table about one environment, each a sentence; errors are not among them.
+pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
+    let mut said = Vec::new();
+    match &row.consent {
+        Consent::NotNeeded => {}
+        Consent::Closed { why } => said.push(format!("{}: consent cannot be judged: {}", name(row), prose(why))),
+        Consent::Asked { not_counted, missing, .. } => {
+            if !missing.is_empty() {
+                said.push(prose(missing));
+            } else {
+                let without = |one: &super::page::NotCounted| {
+                    format!("{}: {}'s does not count: {}", name(row), code(&clip(&one.login, NAME)), prose(&one.why))
+                };
+                said.extend(not_counted.iter().map(without));
+            }
+        }
+    }
+    match &row.deployment {
+        Deployment::Failed { number, object: at, why } => {
+            let at = at.as_ref().map(|key| format!(" at {}", object(key))).unwrap_or_default();
+            said.push(format!("{}: deployment `#{number}` failed{at}: {}", name(row), prose(&clip(why, 2_000))));
+        }
+        Deployment::Held { detail, lifts, .. } => {
+            let lifts = if lifts.is_empty() { String::new() } else { format!(" It is lifted by {}", code(lifts)) };
+            said.push(format!("{} is held: {}.{lifts}", name(row), prose(detail.trim_end_matches('.'))));
+        }
+        Deployment::Nothing
+        | Deployment::AfterMerge { .. }
+        | Deployment::OnCommand
+        | Deployment::Never
+        | Deployment::Local
+        | Deployment::Queued
+        | Deployment::Running { .. }
+        | Deployment::Healthy { .. } => {}
+    }
+    for left in &row.left_out {
+        said.push(format!(
+            "{}: {} is left out: a hook for {}",
+            name(row),
+            object(&left.key),
+            code(&clip(&left.acts, NAME))
+        ));
+    }
+    said
+}
+
+/// The environment's name as code: names of ours are safe characters, and yet `1.2` would begin a list.
+pub(super) fn name(row: &EnvironmentRow) -> String {
+    code(row.name.as_str())
+}
+
+/// What happens to an object.
+pub(super) fn done(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Added => "added",
+        Verb::Changed => "changed",
+        Verb::Removed => "removed",
+    }
+}
+
+/// What the cluster says of an object, completing "… Deployment shop/web".
+pub(super) fn live(live: &Live) -> String {
+    match live {
+        Live::Absent => "would be created".to_owned(),
+        Live::Same => "is there with these values: adopted, nothing changes".to_owned(),
+        Live::Differs => "is there with other values: adopted and changed".to_owned(),
+        Live::Conflict { manager, fields } => {
+            let fields: Vec<String> = fields.iter().take(PEOPLE).map(|field| code(&clip(field, NAME))).collect();
+            let at = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
+            format!("**conflicts** with {}{at}", code(&clip(manager, NAME)))
+        }
+        Live::Owned { by } => format!("**belongs to {}**", code(&clip(by, NAME))),
+        Live::Unknown { why } => format!("could not be looked at: {}", prose(&clip(why, NAME))),
+    }
+}
+
+/// Objects whose state in the cluster has to be said: all of a proposal or first set.
+pub(super) fn found(row: &EnvironmentRow) -> impl Iterator<Item = (&ObjectChange, &Live)> {
+    row.objects().iter().filter_map(|object| object.live.as_ref().map(|live| (object, live)))
+}
+
+/// Names of what is removed.
+pub(super) fn removed(row: &EnvironmentRow) -> impl Iterator<Item = &ObjectChange> {
+    row.objects().iter().filter(|object| object.diff.verb == Verb::Removed)
+}
+
+/// Whether the change alters the environment's own rules.
+pub(super) fn changes_rules(row: &EnvironmentRow) -> bool {
+    matches!(&row.change, RowChange::Change { rules, .. } if !rules.is_empty())
+}
+
+/// `1 object`, `2 objects`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{s}")
+}
