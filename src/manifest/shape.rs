@@ -73,20 +73,18 @@ fn drop_null_timestamps(value: &mut Value) {
 fn marks(json: &Map<String, Value>) -> Vec<Problem> {
     let metadata = json.get("metadata");
     let of = |what: &str| metadata.and_then(|metadata| metadata.get(what)).and_then(Value::as_object);
-    let keys = ["annotations", "labels"].into_iter().filter_map(of).flat_map(Map::keys);
-    let ours = keys.filter_map(|key| key.strip_prefix(OUR_PREFIX));
-    ours.map(|name| match name {
-        "environment" => {
-            Problem::OurMark(format!("carries {OUR_PREFIX}environment, which only a sync writes: remove it"))
+    let all = ["annotations", "labels"].into_iter().filter_map(of).flatten();
+    let ours = all.filter_map(|(key, value)| Some((key.strip_prefix(OUR_PREFIX)?, value)));
+    let refusal = |(name, value): (&str, &Value)| match (name, value.as_str()) {
+        ("prune", Some("never")) => None,
+        ("prune", _) => {
+            Some(format!("carries {OUR_PREFIX}prune with another value than `never`, the only one it takes"))
         }
-        "wave" | "prune" => {
-            Problem::OurMark(format!("carries {OUR_PREFIX}{name}, which is not in this version: remove it"))
-        }
-        _ => Problem::OurMark(format!(
-            "carries an annotation or label under {OUR_PREFIX} that does not exist: remove it"
-        )),
-    })
-    .collect()
+        ("environment", _) => Some(format!("carries {OUR_PREFIX}environment, which only a sync writes: remove it")),
+        ("wave", _) => Some(format!("carries {OUR_PREFIX}wave, which is not in this version: remove it")),
+        _ => Some(format!("carries an annotation or label under {OUR_PREFIX} that does not exist: remove it")),
+    };
+    ours.filter_map(refusal).map(Problem::OurMark).collect()
 }
 
 fn secret(json: &mut Map<String, Value>) -> Vec<Problem> {

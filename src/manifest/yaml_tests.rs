@@ -206,7 +206,7 @@ fn limits_are_of_the_whole_render() {
 }
 
 #[test]
-fn five_thousand_objects_and_thirty_megabytes_are_within_the_limits() {
+fn five_thousand_objects_of_thirty_megabytes_are_within_the_limits() {
     let one = |n: usize| {
         format!(
             "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n}}}\ndata:\n  a: \"{}\"\n",

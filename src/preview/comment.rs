@@ -42,12 +42,8 @@ pub fn is_marked(text: &str) -> bool {
 enum Detail {
     /// Everything but the diffs, which have their own way of fitting.
     Full,
-    /// Names and errors only to begin with.
+    /// Names and errors only to begin with. When that is too much, each has one line, see [`lines`].
     Short,
-    /// One line for each.
-    Line,
-    /// One line for each of the first so many.
-    First(usize),
 }
 
 /// Writes the comment in at most `limit` bytes (GitHub: 65,536; every forge takes at least 50,000). `link` leads to the
@@ -59,19 +55,18 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     let fixed = head.len() + answers.len() + foot(true).len();
     let room = limit.saturating_sub(fixed);
     let rows = page.environments.as_slice();
-    let fits = |detail: &Detail| essentials(rows, *detail).len() <= room;
-    let detail = [Detail::Full, Detail::Short, Detail::Line].into_iter().find(fits).unwrap_or_else(|| {
-        let mut most = rows.len();
-        while most > 0 && !fits(&Detail::First(most)) {
-            most -= most.div_ceil(8);
+    let written = [Detail::Full, Detail::Short].map(|detail| essentials(rows, detail)).into_iter().enumerate();
+    let fitting = written.into_iter().find(|(_, text)| text.len() <= room);
+    let (full, shown, essentials) = match fitting {
+        Some((place, text)) => (place == 0, rows, text),
+        None => {
+            let (text, count) = lines(rows, room);
+            (false, rows.get(..count).unwrap_or(rows), text)
         }
-        Detail::First(most)
-    });
-    let essentials = essentials(rows, detail);
+    };
     let (diffs, cut) = sections(rows, room - essentials.len().min(room));
-    let shown = if let Detail::First(most) = detail { rows.get(..most).unwrap_or(rows) } else { rows };
     Comment {
-        text: format!("{head}{essentials}{diffs}{answers}{}", foot(cut || detail != Detail::Full)),
+        text: format!("{head}{essentials}{diffs}{answers}{}", foot(cut || !full)),
         shows: shown
             .iter()
             .filter(|row| asks(row) || rows.len() == 1)
@@ -139,14 +134,12 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let (most, errors, names) = match detail {
-        Detail::Full => (rows.len(), 8_000, usize::MAX),
-        Detail::Short => (rows.len(), 500, 5),
-        Detail::Line => return lines(rows, rows.len()),
-        Detail::First(most) => return lines(rows, most),
+    let (errors, names) = match detail {
+        Detail::Full => (8_000, usize::MAX),
+        Detail::Short => (500, 5),
     };
     let mut text = String::from("| environment | + | ~ | − | consent | deployment |\n|---|--:|--:|--:|---|---|\n");
-    for row in &rows[..most] {
+    for row in rows {
         text.push_str(&table_row(row));
     }
     text.push('\n');
@@ -208,32 +201,36 @@ fn to_type(row: &EnvironmentRow) -> Option<String> {
     Some(format!("- `/bascule approve {} {}`{removing}\n", row.name, digest.short()))
 }
 
-/// One line for each environment: its numbers, its digest, what to type.
-fn lines(rows: &[EnvironmentRow], most: usize) -> String {
+/// One line for each environment, its numbers and what to type, for as many as fit; and how many those are.
+fn lines(rows: &[EnvironmentRow], room: usize) -> (String, usize) {
+    let rest = |left: usize| format!("- and {} that this comment has no room for\n\n", count(left, "environment"));
     let mut text = String::new();
-    for row in rows.iter().take(most) {
-        let [added, changed, removed] = row.counts();
-        let numbers = format!("+{added} ~{changed} −{removed}");
-        let line = match (&row.change, row.digest().filter(|_| asks(row))) {
-            (RowChange::Failed { .. }, _) => format!("{} **does not render**", name(row)),
-            (RowChange::Same, _) => format!("{} is the same", name(row)),
-            (RowChange::Change { .. }, None) => {
-                format!("{} {numbers}, {}", name(row), deployment_cell(&row.deployment))
-            }
-            (RowChange::Change { .. }, Some(digest)) => {
-                let met = if row.consent.is_met() { ", given" } else { "" };
-                format!("`/bascule approve {} {}` {numbers}{met}", row.name, digest.short())
-            }
-        };
-        text.push_str(&format!("- {line}\n"));
+    for (place, row) in rows.iter().enumerate() {
+        let line = line(row);
+        let after = if place + 1 == rows.len() { 1 } else { rest(rows.len()).len() };
+        if text.len() + line.len() + after > room {
+            let rest = rest(rows.len() - place);
+            return (if text.len() + rest.len() > room { text } else { text + &rest }, place);
+        }
+        text.push_str(&line);
     }
-    if rows.len() > most {
-        text.push_str(&format!(
-            "- and {} that this comment has no room for\n",
-            count(rows.len() - most, "environment")
-        ));
+    (text + "\n", rows.len())
+}
+
+fn line(row: &EnvironmentRow) -> String {
+    let [added, changed, removed] = row.counts();
+    let numbers = format!("+{added} ~{changed} −{removed}");
+    match (&row.change, row.digest().filter(|_| asks(row))) {
+        (RowChange::Failed { .. }, _) => format!("- {} **does not render**\n", name(row)),
+        (RowChange::Same, _) => format!("- {} is the same\n", name(row)),
+        (RowChange::Change { .. }, None) => {
+            format!("- {} {numbers}, {}\n", name(row), deployment_cell(&row.deployment))
+        }
+        (RowChange::Change { .. }, Some(digest)) => {
+            let met = if row.consent.is_met() { ", given" } else { "" };
+            format!("- `/bascule approve {} {}` {numbers}{met}\n", row.name, digest.short())
+        }
     }
-    text + "\n"
 }
 
 fn answers(page: &Page) -> String {

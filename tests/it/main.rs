@@ -15,6 +15,7 @@ mod parts;
 mod plane;
 mod policy;
 mod queue;
+mod reading;
 mod roles;
 mod schema;
 mod support;

@@ -60,7 +60,7 @@ fn over_the_limit_whole_objects_leave_and_are_named() {
 #[test]
 fn no_limit_is_passed_and_nothing_is_cut_in_the_middle() {
     for (environments, objects, lines) in
-        [(1, 1, 0), (3, 4, 40), (1, 5_000, 3), (40, 30, 5), (1_000, 1, 2), (3_000, 2, 2)]
+        [(1, 1, 0), (3, 4, 40), (1, 2_000, 3), (40, 30, 5), (1_000, 1, 2), (2_000, 2, 1)]
     {
         let page = crowd(environments, objects, lines);
         for limit in [5_000, 20_000, 65_536] {
