@@ -1,6 +1,7 @@
 //! Bascule: a server between pull requests and deployments.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr))]
 
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;

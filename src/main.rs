@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use bascule::app;
 use bascule::cli::{self, Arguments, Command, print};
 use bascule::config::{self, Environ};
 use bascule::local;
@@ -24,6 +25,8 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
             tell(Report::new(Verdict::CouldNot, "bascule: `check --live` is not in this version\n"))
         }
         Command::Check(check) => tell(local::check::check(check.path.as_deref(), config::FILE_NAME, &check_server)),
+        Command::Serve(serve) => served(serve.config.as_deref()),
+        Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
         Command::Schema(schema) => {
             print::say(match schema.of {
                 cli::schema::Of::Server => config::SCHEMA,
@@ -49,4 +52,48 @@ fn tell(report: Report) -> ExitCode {
 
 fn check_server(file: &Path) -> Result<String, Vec<Located>> {
     Ok(config::load(Some(file), &Environ::of_process())?.summary())
+}
+
+/// Runs an asynchronous command that needs the server's file.
+fn with_config<F>(file: Option<&Path>, command: impl FnOnce(config::Loaded, Environ) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<String>>,
+{
+    let environ = Environ::of_process();
+    let loaded = match app::load(file, &environ) {
+        Ok(loaded) => loaded,
+        Err(complaints) => {
+            print::complain(&complaints);
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            print::complain(&format!("bascule: no threads can be started: {error}\n"));
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(command(loaded, environ)) {
+        Ok(said) => {
+            print::say(&said);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            print::complain(&format!("bascule: {error:#}\n"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn served(file: Option<&Path>) -> ExitCode {
+    app::log_to_stderr();
+    with_config(file, |loaded, environ| async move { app::serve(loaded, &environ).await.map(|()| String::new()) })
+}
+
+fn migrated(file: Option<&Path>) -> ExitCode {
+    with_config(file, |loaded, _| async move {
+        let ran = app::migrate(&loaded.server).await?;
+        Ok(if ran.is_empty() { "the database is of this version\n".to_owned() } else { format!("ran {ran:?}\n") })
+    })
 }

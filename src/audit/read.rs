@@ -103,6 +103,14 @@ pub async fn after(conn: &mut PgConnection, after: i64, limit: i64) -> Result<Ve
     Ok(rows.into_iter().map(|row| row!(row)).collect())
 }
 
+/// How many entries there are.
+///
+/// # Errors
+/// The database's own.
+pub async fn size(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("SELECT size FROM audit_head").fetch_one(pool).await
+}
+
 /// Verifies the whole log against its checkpoints, as a stream.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ pub mod completions;
 pub mod init;
 pub mod print;
 pub mod schema;
+pub mod serve;
 
 /// Preview, consent, sync, proof: a server between pull requests and deployments.
 #[derive(Debug, Parser)]
@@ -29,6 +30,10 @@ pub enum Command {
     Init(init::Init),
     /// Validate `.bascule.yaml` or `bascule.toml`: 0 good, 1 bad, 2 could not.
     Check(check::Check),
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Bring the database to this version.
+    Migrate(serve::Migrate),
     /// Print the JSON Schema of one of the files, for editors.
     Schema(schema::Schema),
     /// Print completions for a shell.

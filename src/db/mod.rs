@@ -20,6 +20,7 @@ pub mod deliveries;
 pub mod deployments;
 pub mod environments;
 pub mod holds;
+pub mod installation;
 pub mod inventory;
 pub mod previews;
 pub mod pulls;

@@ -1,0 +1,96 @@
+//! What happens by itself: sweeps, and the signing of the log's head.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::checkpoint::{self, Checkpoints, Signer};
+use crate::clock::Clock;
+use crate::config::Sweep;
+use crate::db::repositories;
+use crate::ids::TraceId;
+use crate::jobs::{self, Context};
+use crate::queue::{self, Lane};
+
+/// How often the length of the log is looked at between two signed heads.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Enqueues a sweep of every granted repository, as often as the configuration says, give or take a tenth so that servers
+/// do not sweep together.
+pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: CancellationToken) {
+    let every = sweep.pulls.min(sweep.branches);
+    loop {
+        if let Err(error) = sweep_all(&context).await {
+            tracing::warn!(%error, "cannot enqueue sweeps; the next round tries again");
+        }
+        let jitter = u32::from(context.clock.new_id().as_bytes()[15]) % 20;
+        let wait = every.mul_f64(f64::from(90 + jitter) / 100.0);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn sweep_all(context: &Context) -> anyhow::Result<()> {
+    let platform = context.platform();
+    for (name, access) in &context.forges {
+        let mut conn = context.pool.acquire().await?;
+        let mut known: BTreeSet<_> = BTreeSet::new();
+        let mut keys = Vec::new();
+        for repository in repositories::of_forge(&mut conn, name).await? {
+            known.insert(repository.full_name.clone());
+            keys.push(repository.key);
+        }
+        // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.
+        let prefix = format!("{name}/");
+        let granted = platform.grants.values().flat_map(|grant| &grant.repositories);
+        let exact = granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
+        for full_name in exact.filter(|full_name| !known.contains(*full_name)) {
+            let Ok(at) = full_name.parse() else { continue };
+            match access.forge.repository_by_name(&at).await {
+                Ok(found) => keys.push(found.key),
+                Err(error) => tracing::debug!(repository = full_name, %error, "a granted repository cannot be read"),
+            }
+        }
+        let mut tx = context.pool.begin().await?;
+        for key in keys {
+            queue::enqueue(&mut tx, &jobs::sweep_repository(&key, TraceId(context.clock.new_id()))).await?;
+        }
+        tx.commit().await?;
+    }
+    context.bell.ring(Lane::Sweep);
+    Ok(())
+}
+
+/// Signs the head of the log every minute or thousand entries, and once more at the end.
+pub(super) async fn checkpoints(
+    pool: PgPool,
+    signer: Signer,
+    checkpoints: Checkpoints,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let (mut last, mut waited) = (0, Duration::from_secs(checkpoint::SECONDS));
+    loop {
+        let stopping = stop.is_cancelled();
+        let size = crate::audit::read::size(&pool).await.unwrap_or(last);
+        if stopping || size - last >= checkpoint::ENTRIES || waited.as_secs() >= checkpoint::SECONDS {
+            match checkpoints.write(&pool, &signer, clock.now(), last).await {
+                Ok(written) => last = written.map_or(last, |written| written.size),
+                Err(error) => tracing::error!(error = queue::worker::chain(&error), "cannot sign the head of the log"),
+            }
+            waited = Duration::ZERO;
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LOOK) => waited += LOOK,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Where everything meets: a running server, from its configuration to its orderly end.
+//!
+//! ```text
+//!   config ─▶ keys ─▶ database ─▶ forges, clusters, renderer ─▶ ┌ door ┬ worker ┬ sweeps ┬ checkpoints ┐ ─▶ stop
+//! ```
+
+mod clockwork;
+mod keys;
+mod listen;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::checkpoint::{Checkpoints, Signer};
+use crate::audit::{self, NewEntry};
+use crate::clock::Clock;
+use crate::cluster::{Clusters, Kubeconfig};
+use crate::config::{DatabaseUrl, Environ, ForgeKind, Loaded, Secret, Server, ServerRole};
+use crate::db::embedded::{self, Embedded};
+use crate::db::seal::{Seal, derive};
+use crate::db::{self, installation};
+use crate::forge::{self, Forge};
+use crate::ids::TraceId;
+use crate::jobs::{self, ForgeAccess};
+use crate::manifest::HashKey;
+use crate::queue::worker::{self, Settings};
+use crate::queue::{Bell, Lane, PgSource};
+use crate::render::{Limits, Programs, Renderer};
+use crate::webhook::signature::Kind;
+use crate::webhook::{self, Endpoint, store};
+use crate::git;
+
+/// Runs a server until it is told to stop (SIGINT or SIGTERM).
+///
+/// # Errors
+/// What kept it from starting, with what to do.
+pub async fn serve(loaded: Loaded, environ: &Environ) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let server = &loaded.server;
+    let missing = loaded.secrets_missing();
+    if !missing.is_empty() {
+        bail!("secrets are missing:\n  {}", missing.join("\n  "));
+    }
+    let clock = Clock::system();
+    let key = keys::server_key(&server.http.key)?;
+    let (embedded, pool) = database(server).await?;
+    let result = run(&loaded, environ, clock, key, pool.clone(), stop).await;
+    pool.close().await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await?;
+    }
+    result
+}
+
+async fn database(server: &Server) -> anyhow::Result<(Option<Embedded>, PgPool)> {
+    match &server.database.url {
+        DatabaseUrl::Embedded => {
+            let embedded = Embedded::start(&server.database.data_dir).await.context("the embedded database does not start")?;
+            tracing::info!("{}", embedded::NOTICE);
+            let pool = db::pool::connect_with(embedded.options()).await?;
+            Ok((Some(embedded), pool))
+        }
+        DatabaseUrl::At(url) => Ok((None, db::connect(url.read()?.expose_secret()).await?)),
+    }
+}
+
+/// Opens the pool of the running server's role without starting anything: what commands on its host use.
+///
+/// # Errors
+/// When the database is not there, or is not of this version.
+pub async fn attach(server: &Server) -> anyhow::Result<PgPool> {
+    match &server.database.url {
+        DatabaseUrl::Embedded => {
+            Ok(db::pool::connect_with(embedded::attach(&server.database.data_dir)?).await?)
+        }
+        DatabaseUrl::At(url) => Ok(db::connect(url.read()?.expose_secret()).await?),
+    }
+}
+
+/// `bascule migrate`: brings the database to this version, as its owner.
+///
+/// # Errors
+/// When there is no owner to run as, or a migration fails.
+pub async fn migrate(server: &Server) -> anyhow::Result<Vec<i64>> {
+    match (&server.database.url, &server.database.migrate_url) {
+        (DatabaseUrl::Embedded, _) => bail!("the embedded database migrates itself when the server starts"),
+        (DatabaseUrl::At(_), None) => bail!("set `database.migrate_url` to the address of the database's owner"),
+        (DatabaseUrl::At(_), Some(owner)) => Ok(db::migrate::run_at(owner.read()?.expose_secret()).await?),
+    }
+}
+
+async fn run(
+    loaded: &Loaded,
+    environ: &Environ,
+    clock: Clock,
+    key: [u8; 32],
+    pool: PgPool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let server = &loaded.server;
+    let installation = {
+        let mut conn = pool.acquire().await?;
+        installation::open(&mut conn, &derive(&key, "bascule installation check 1")).await?
+    };
+    let signer = Signer::open(keys::file(&server.audit.key)?)?;
+    let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
+    let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
+    let bell = Bell::new(&holder);
+    let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell, installation).await?);
+    started(&pool, loaded, &clock).await?;
+
+    let public = TcpListener::bind(server.http.listen).await.with_context(|| format!("cannot listen on {}", server.http.listen))?;
+    let admin =
+        TcpListener::bind(server.http.admin_listen).await.with_context(|| format!("cannot listen on {}", server.http.admin_listen))?;
+    tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
+
+    let mut tasks = JoinSet::new();
+    let carried = (bell.clone(), pool.clone(), stop.clone());
+    tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
+    let mut committing = JoinSet::new();
+    if server.http.role != ServerRole::Worker {
+        let (door, committer) = store::new(pool.clone(), bell.clone());
+        committing.spawn(committer.run());
+        let endpoints = endpoints(server);
+        let routes = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
+        tasks.spawn(listen::serve(public, routes, stop.clone()));
+        tasks.spawn(listen::serve(admin, axum::Router::new(), stop.clone()));
+    }
+    if server.http.role != ServerRole::Web {
+        let source = Arc::new(PgSource::new(pool.clone(), holder));
+        let working = context.clone();
+        let handler = Arc::new(move |job: crate::queue::Claimed, lease: crate::queue::Lease| {
+            let context = working.clone();
+            async move { jobs::run(&context, &job, &lease).await }
+        });
+        tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
+        tasks.spawn(clockwork::sweeps(context.clone(), server.sweep, stop.clone()));
+        tasks.spawn(clockwork::checkpoints(pool.clone(), signer, checkpoints, clock.clone(), stop.clone()));
+    }
+    bell.ring(Lane::Default);
+
+    tokio::select! {
+        () = told_to_stop() => tracing::info!("stopping: running jobs come to a safe point"),
+        ended = tasks.join_next() => {
+            stop.cancel();
+            if let Some(Err(error)) = ended {
+                bail!("a part of the server ended: {error}");
+            }
+            bail!("a part of the server ended");
+        }
+    }
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    while committing.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn context(
+    server: &Server,
+    environ: &Environ,
+    clock: &Clock,
+    key: &[u8; 32],
+    pool: &PgPool,
+    bell: &Bell,
+    installation: uuid::Uuid,
+) -> anyhow::Result<jobs::Context> {
+    let data = &server.database.data_dir;
+    let (mirrors, scratch) = (data.join("mirrors"), data.join("boxes"));
+    for folder in [&mirrors, &scratch] {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let search = environ.get("PATH").map(std::ffi::OsString::from);
+    let programs = Programs { search: search.clone(), ..Programs::default() };
+    let renderer = Renderer::new(&programs, &std::fs::canonicalize(&scratch)?, Limits::default()).await;
+    for (name, found) in [("helm", renderer.helm()), ("kustomize", renderer.kustomize())] {
+        match found {
+            Ok(_) => {}
+            Err(why) => tracing::warn!(program = name, why, "environments that need it will not render"),
+        }
+    }
+    let mut forges = BTreeMap::new();
+    for (name, forge) in &server.forges {
+        forges.insert(name.clone(), access(name, forge, clock)?);
+    }
+    let mut clusters = BTreeMap::new();
+    for (name, cluster) in &server.clusters {
+        if let Some(kubeconfig) = &cluster.kubeconfig {
+            let file = kubeconfig.file().with_context(|| format!("cluster.{name}.kubeconfig: only a file is taken here"))?;
+            clusters.insert(name.clone(), Kubeconfig(file.to_owned()));
+        }
+    }
+    let parts = jobs::Parts {
+        pool: pool.clone(),
+        bell: bell.clone(),
+        clock: clock.clone(),
+        forges,
+        clusters: Clusters::new(clusters),
+        git: git::Program::find(&program("git", search.as_deref())?).await?,
+        mirrors: std::fs::canonicalize(&mirrors)?,
+        renderer,
+        hash_key: HashKey::new(derive(key, "bascule object hashes 1")),
+        seal: Seal::new(key),
+        public_url: server.http.public_url.clone(),
+        installation,
+    };
+    Ok(jobs::Context::new(parts, server.platform.clone()))
+}
+
+/// A program in the folders of `PATH`.
+fn program(name: &str, search: Option<&std::ffi::OsStr>) -> anyhow::Result<std::path::PathBuf> {
+    let found = search.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("`{name}` is not on PATH: install it (Debian: apt-get install {name})"))
+}
+
+fn access(name: &crate::ids::ForgeName, forge: &crate::config::Forge, clock: &Clock) -> anyhow::Result<ForgeAccess> {
+    let token = forge.token.read().with_context(|| format!("forge.{name}.token"))?;
+    let ca_pem = match &forge.ca_file {
+        Some(file) => Some(std::fs::read(file).with_context(|| format!("forge.{name}.ca_file {}", file.display()))?),
+        None => None,
+    };
+    let kind = match forge.kind {
+        ForgeKind::Gitea => forge::Kind::Gitea,
+        ForgeKind::Forgejo => forge::Kind::Forgejo,
+    };
+    let settings = forge::Settings {
+        name: name.clone(),
+        url: forge.url.clone(),
+        token: token.clone(),
+        ca_pem,
+        answer_within: forge::ANSWER_WITHIN,
+    };
+    let client = Forge::new(kind, settings, clock.clone())?;
+    let ourselves = tokio::sync::OnceCell::new();
+    Ok(ForgeAccess { forge: client, url: forge.url.clone(), token, ca_file: forge.ca_file.clone(), ourselves })
+}
+
+fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
+    let endpoint = |forge: &crate::config::Forge| {
+        let kind = match forge.kind {
+            ForgeKind::Gitea => Kind::Gitea,
+            ForgeKind::Forgejo => Kind::Forgejo,
+        };
+        let secrets: Vec<Secret> = forge.webhook_secrets.clone();
+        let read = move || secrets.iter().map(|secret| secret.read().ok()).collect::<Option<Vec<_>>>();
+        Endpoint { kind, secrets: Arc::new(read) }
+    };
+    server.forges.iter().map(|(name, forge)| (name.clone(), endpoint(forge))).collect()
+}
+
+/// The load of the configuration, in the log, with what differs from the load before.
+async fn started(pool: &PgPool, loaded: &Loaded, clock: &Clock) -> anyhow::Result<()> {
+    let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
+    let entry = NewEntry {
+        actor: "bascule.toml".to_owned(),
+        action: "config.loaded",
+        subject: "config".to_owned(),
+        detail: serde_json::json!({ "files": files, "version": env!("CARGO_PKG_VERSION"),
+            "platform": serde_json::to_value(&loaded.server.platform)? }),
+        cause: "start".to_owned(),
+        trace: TraceId(clock.new_id()),
+    };
+    let mut tx = pool.begin().await?;
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Reads the configuration the way every command does; the error is already fit to print.
+///
+/// # Errors
+/// Every complaint, a line each, with its place.
+pub fn load(file: Option<&Path>, environ: &Environ) -> Result<Loaded, String> {
+    crate::config::load(file, environ)
+        .map_err(|complaints| complaints.iter().map(|one| format!("{one}\n")).collect::<String>())
+}
+
+/// Sends the log to standard error.
+pub fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::new("info,bascule=debug");
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+}

@@ -1,0 +1,19 @@
+//! `bascule serve` and `bascule migrate`: the server's own commands.
+
+use std::path::PathBuf;
+
+/// Runs the server.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// The server's file; without it, `bascule.toml` here or in /etc/bascule.
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+}
+
+/// Brings the database to this program's version, as its owner.
+#[derive(Debug, clap::Args)]
+pub struct Migrate {
+    /// The server's file; without it, `bascule.toml` here or in /etc/bascule.
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+}
