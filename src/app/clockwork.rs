@@ -48,7 +48,8 @@ async fn sweep_all(context: &Context) -> anyhow::Result<()> {
         // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.
         let prefix = format!("{name}/");
         let granted = platform.grants.values().flat_map(|grant| &grant.repositories);
-        let exact = granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
+        let exact =
+            granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
         for full_name in exact.filter(|full_name| !known.contains(*full_name)) {
             let Ok(at) = full_name.parse() else { continue };
             match access.forge.repository_by_name(&at).await {

@@ -48,12 +48,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(
-    stream: TokioIo<tokio::net::TcpStream>,
-    peer: SocketAddr,
-    routes: Router,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TokioIo<tokio::net::TcpStream>, peer: SocketAddr, routes: Router, stop: CancellationToken) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut routes = routes.clone();
         let mut request = request.map(Body::new);

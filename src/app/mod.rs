@@ -28,6 +28,7 @@ use crate::db::embedded::{self, Embedded};
 use crate::db::seal::{Seal, derive};
 use crate::db::{self, installation};
 use crate::forge::{self, Forge};
+use crate::git;
 use crate::ids::TraceId;
 use crate::jobs::{self, ForgeAccess};
 use crate::manifest::HashKey;
@@ -36,7 +37,6 @@ use crate::queue::{Bell, Lane, PgSource};
 use crate::render::{Limits, Programs, Renderer};
 use crate::webhook::signature::Kind;
 use crate::webhook::{self, Endpoint, store};
-use crate::git;
 
 /// Runs a server until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -63,7 +63,8 @@ pub async fn serve(loaded: Loaded, environ: &Environ) -> anyhow::Result<()> {
 async fn database(server: &Server) -> anyhow::Result<(Option<Embedded>, PgPool)> {
     match &server.database.url {
         DatabaseUrl::Embedded => {
-            let embedded = Embedded::start(&server.database.data_dir).await.context("the embedded database does not start")?;
+            let embedded =
+                Embedded::start(&server.database.data_dir).await.context("the embedded database does not start")?;
             tracing::info!("{}", embedded::NOTICE);
             let pool = db::pool::connect_with(embedded.options()).await?;
             Ok((Some(embedded), pool))
@@ -78,9 +79,7 @@ async fn database(server: &Server) -> anyhow::Result<(Option<Embedded>, PgPool)>
 /// When the database is not there, or is not of this version.
 pub async fn attach(server: &Server) -> anyhow::Result<PgPool> {
     match &server.database.url {
-        DatabaseUrl::Embedded => {
-            Ok(db::pool::connect_with(embedded::attach(&server.database.data_dir)?).await?)
-        }
+        DatabaseUrl::Embedded => Ok(db::pool::connect_with(embedded::attach(&server.database.data_dir)?).await?),
         DatabaseUrl::At(url) => Ok(db::connect(url.read()?.expose_secret()).await?),
     }
 }
@@ -117,9 +116,12 @@ async fn run(
     let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell, installation).await?);
     started(&pool, loaded, &clock).await?;
 
-    let public = TcpListener::bind(server.http.listen).await.with_context(|| format!("cannot listen on {}", server.http.listen))?;
-    let admin =
-        TcpListener::bind(server.http.admin_listen).await.with_context(|| format!("cannot listen on {}", server.http.admin_listen))?;
+    let public = TcpListener::bind(server.http.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", server.http.listen))?;
+    let admin = TcpListener::bind(server.http.admin_listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", server.http.admin_listen))?;
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
 
     let mut tasks = JoinSet::new();
@@ -192,9 +194,8 @@ async fn context(
     }
     let mut clusters = BTreeMap::new();
     for (name, cluster) in &server.clusters {
-        if let Some(kubeconfig) = &cluster.kubeconfig {
-            let file = kubeconfig.file().with_context(|| format!("cluster.{name}.kubeconfig: only a file is taken here"))?;
-            clusters.insert(name.clone(), Kubeconfig(file.to_owned()));
+        if let Some(file) = &cluster.kubeconfig {
+            clusters.insert(name.clone(), Kubeconfig::File(file.clone()));
         }
     }
     let parts = jobs::Parts {
@@ -216,7 +217,8 @@ async fn context(
 
 /// A program in the folders of `PATH`.
 fn program(name: &str, search: Option<&std::ffi::OsStr>) -> anyhow::Result<std::path::PathBuf> {
-    let found = search.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found =
+        search.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(name)).find(|path| path.is_file());
     found.with_context(|| format!("`{name}` is not on PATH: install it (Debian: apt-get install {name})"))
 }
 
@@ -238,7 +240,7 @@ fn access(name: &crate::ids::ForgeName, forge: &crate::config::Forge, clock: &Cl
         answer_within: forge::ANSWER_WITHIN,
     };
     let client = Forge::new(kind, settings, clock.clone())?;
-    let ourselves = tokio::sync::OnceCell::new();
+    let ourselves = std::sync::OnceLock::new();
     Ok(ForgeAccess { forge: client, url: forge.url.clone(), token, ca_file: forge.ca_file.clone(), ourselves })
 }
 
@@ -275,7 +277,8 @@ async fn started(pool: &PgPool, loaded: &Loaded, clock: &Clock) -> anyhow::Resul
 
 async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -22,7 +22,9 @@ pub enum InstallationError {
 /// # Errors
 /// [`InstallationError`].
 pub async fn open(conn: &mut PgConnection, check: &[u8; 32]) -> Result<Uuid, InstallationError> {
-    sqlx::query!("UPDATE installation SET key_check = $1 WHERE key_check IS NULL", &check[..]).execute(&mut *conn).await?;
+    sqlx::query!("UPDATE installation SET key_check = $1 WHERE key_check IS NULL", &check[..])
+        .execute(&mut *conn)
+        .await?;
     let row = sqlx::query!("SELECT id, key_check FROM installation").fetch_one(conn).await?;
     if row.key_check.as_deref() == Some(&check[..]) { Ok(row.id) } else { Err(InstallationError::OtherKey) }
 }

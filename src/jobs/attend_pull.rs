@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     let repository = match repository::open(context, &key).await? {
         Opened::Granted(repository) => repository,
         Opened::Recreated(repository) => {
-            refuse(&repository, ids.number, lease).await?;
+            super::boxed(refuse(&repository, ids.number, lease)).await?;
             return super::finish(context, job).await;
         }
         Opened::Silent | Opened::Gone => return super::finish(context, job).await,
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         Ok(pull) => pull,
         // Not a pull request: an issue, which is of interest when a held change is shown in it.
         Err(error) if error.is_gone() => {
-            let spoken = held::in_issue(&repository, ids.number, job, lease).await?;
+            let spoken = super::boxed(held::in_issue(&repository, ids.number, job, lease)).await?;
             return record(&repository, job, None, spoken).await;
         }
         Err(error) => return Err(error.into()),
@@ -50,11 +50,11 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     let row = pulls::upsert(&mut conn, repository.row.id, &facts).await?;
     drop(conn);
     let spoken = match row.facts.state {
-        PullState::Open => open::attend(&repository, &row, &pull, job, lease).await?,
-        PullState::Merged => held::in_merged(&repository, &row, job, lease).await?,
+        PullState::Open => super::boxed(open::attend(&repository, &row, &pull, job, lease)).await?,
+        PullState::Merged => super::boxed(held::in_merged(&repository, &row, job, lease)).await?,
         PullState::Closed => None,
     };
-    record(&repository, job, Some(&row), spoken).await
+    super::boxed(record(&repository, job, Some(&row), spoken)).await
 }
 
 async fn record(
@@ -95,8 +95,8 @@ async fn branch_is_followed(
     row: &pulls::Pull,
 ) -> Result<bool, JobError> {
     let environments = crate::db::environments::of_repository(conn, repository.row.id).await?;
-    let mut of_branch = environments.iter().filter(|one| one.branch == row.facts.base_branch).peekable();
-    if of_branch.peek().is_none() {
+    let of_branch: Vec<_> = environments.into_iter().filter(|one| one.branch == row.facts.base_branch).collect();
+    if of_branch.is_empty() {
         return Ok(false);
     }
     for environment in of_branch {

@@ -86,7 +86,7 @@ pub(super) async fn walked(
     let pushers = looker.pushers(&commits).await?;
     let mut steps = Vec::with_capacity(commits.len());
     for commit in &commits {
-        steps.push(looker.step(commit, merged.get(commit).copied(), &commits, &merged, &pushers).await?);
+        steps.push(super::boxed(looker.step(commit, merged.get(commit).copied(), &commits, &merged, &pushers)).await?);
     }
     let hold = match hold {
         Some(hold) => looker.hold(hold).await?,

@@ -30,7 +30,7 @@ pub struct ForgeAccess {
     /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The account we are there: what tells our comments from those of others. Asked once.
-    pub ourselves: tokio::sync::OnceCell<Account>,
+    pub ourselves: std::sync::OnceLock<Account>,
 }
 
 /// Shared by all jobs of a process.

@@ -161,7 +161,7 @@ async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> R
     drop(conn);
     let cause = format!("job {} {}", job.id, job.kind);
     let contents = Contents::new(repository);
-    branch::walked(repository, &contents, environment, &cause, job.trace).await
+    super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await
 }
 
 /// Adds the row of a held change.

@@ -33,6 +33,7 @@ mod start;
 mod sweep;
 pub mod sync_environment;
 
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 pub use context::{Context, ForgeAccess, Parts};
@@ -44,15 +45,20 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
     let begun = std::time::Instant::now();
+    // Boxed: each job is a large future, and a boxed one is sendable for exactly the lifetimes it has.
     let done = match job.kind.as_str() {
-        "attend_pull" => attend::run(context, job, lease).await,
-        "follow_branch" => follow::run(context, job).await,
-        "sync_environment" => return sync(context, job, lease).await,
-        "sweep_repository" => sweep::run(context, job).await,
+        "attend_pull" => boxed(attend::run(context, job, lease)).await,
+        "follow_branch" => boxed(follow::run(context, job)).await,
+        "sync_environment" => return boxed(sync(context, job, lease)).await,
+        "sweep_repository" => boxed(sweep::run(context, job)).await,
         other => Err(JobError::Final(format!("this version has no job `{other}`"))),
     };
     metrics::histogram!("bascule_job_seconds", "kind" => job.kind.clone()).record(begun.elapsed().as_secs_f64());
     verdict(job, done)
+}
+
+pub(crate) fn boxed<'f, T>(job: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {
+    Box::pin(job)
 }
 
 fn verdict(job: &Claimed, done: Result<(), JobError>) -> Verdict {
@@ -91,13 +97,13 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         installation: context.installation,
     };
     let observe = |_: crate::sync::Step| {};
-    let begun = start::start(context, job, environment.environment).await;
+    let begun = boxed(start::start(context, job, environment.environment)).await;
     match begun {
         Ok(false) => return verdict(job, finish(context, job).await),
         Ok(true) => {}
         Err(error) => return verdict(job, Err(error)),
     }
-    match sync_environment::run_deployment(&world, job, lease, environment.environment, &observe).await {
+    match boxed(sync_environment::run_deployment(&world, job, lease, environment.environment, &observe)).await {
         Ok(_) => {
             context.bell.ring(Lane::Default);
             context.bell.ring(Lane::Sync);

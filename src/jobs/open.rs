@@ -86,7 +86,7 @@ pub(super) async fn attend(
     let lines = mirror.changed_lines(&base_tip, &tree).await?;
     let paths: Vec<String> = changed.iter().map(|one| one.path.clone()).collect();
     let sides = Sides { before: before.environments(), after: after.environments(), branch: &pull.base_branch };
-    let touched = touched(repository, &contents, &sides, (&base_tip, &tree), &paths).await?;
+    let touched = super::boxed(touched(repository, &contents, &sides, (&base_tip, &tree), &paths)).await?;
     if touched.is_empty() {
         let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
         return speak::quietly(repository, row, page, lease).await.map(Some);
@@ -94,8 +94,8 @@ pub(super) async fn attend(
 
     // Gather: who says what.
     let cause = format!("job {} {}", job.id, job.kind);
-    let heard = place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace).await?;
-    let contributors = contributors_of_pull(repository, pull, &base_tip).await?;
+    let heard = super::boxed(place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace)).await?;
+    let contributors = super::boxed(contributors_of_pull(repository, pull, &base_tip)).await?;
 
     // Decide: each environment's change, and what is missing.
     let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
@@ -110,7 +110,7 @@ pub(super) async fn attend(
     for (name, touched) in &touched {
         let scene =
             Scene { repository, place: &place, heard: &heard, contributors: &contributors, size, paths: &paths };
-        let (row, look) = scene.row(name, touched, &pull.head, &mut room).await?;
+        let (row, look) = super::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
         page.environments.extend(row);
         seen.extend(look);
     }
@@ -362,5 +362,5 @@ async fn say_heard(
         comment_hash: row.comment_hash.as_deref(),
         statuses: Some(row.status_hash.as_deref()),
     };
-    speak::say(repository, said, heard, page, seen, job, lease).await
+    super::boxed(speak::say(repository, said, heard, page, seen, job, lease)).await
 }

@@ -81,6 +81,11 @@ impl Repository<'_> {
 
     /// The account we are on its forge.
     pub(super) async fn ourselves(&self) -> Result<&Account, JobError> {
-        Ok(self.access.ourselves.get_or_try_init(|| self.access.forge.ourselves()).await?)
+        if self.access.ourselves.get().is_none() {
+            let found = self.access.forge.ourselves().await?;
+            // Somebody else may have asked at the same time, and was told the same.
+            let _ = self.access.ourselves.set(found);
+        }
+        self.access.ourselves.get().ok_or_else(|| JobError::Passing("our account is not known".to_owned()))
     }
 }

@@ -182,7 +182,8 @@ async fn store(
     let link = format!("{}/previews/{id}", repository.context.public_url);
     let comment = preview::comment(page, Some(&link), COMMENT_LIMIT);
     if is_new {
-        for change in seen.iter().filter_map(|one| one.change.as_ref()) {
+        for one in seen {
+            let Some(change) = &one.change else { continue };
             // What left the comment for want of room was not shown, and nothing can be bound to it.
             if comment.shows.contains(&change.shown.environment) {
                 let mut change = change.clone();

@@ -61,7 +61,7 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
         return Ok(Started::Nothing);
     }
     let contents = Contents::new(&repository);
-    let Some(walked) = branch::walked(&repository, &contents, environment, &cause, job.trace).await? else {
+    let Some(walked) = super::boxed(branch::walked(&repository, &contents, environment, &cause, job.trace)).await? else {
         return Ok(Started::Nothing);
     };
     let before = |name: &_, covered: &Covered| {
@@ -73,7 +73,7 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
     }
     match destination {
         Destination::To(covered) if may_sync(&walked, covered, job) => {
-            begin(context, job, &repository, &walked, covered, &cause).await
+            super::boxed(begin(context, job, &repository, &walked, covered, &cause)).await
         }
         Destination::To(covered) => {
             manual(context, job, &repository, &walked, covered).await?;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{StreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
 use crate::db::deployments::Deployment;
@@ -139,15 +140,21 @@ impl Look<'_> {
             }
         }
         let cluster = self.cluster;
-        let lists = stream::iter(groups)
-            .map(|((api_version, kind, namespace), keys)| async move {
-                let listed = match find(cluster, &api_version, &kind, keys.first()).await {
-                    Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
-                    Err(error) => Err(error),
+        // Boxed before they are streamed: a stream of closures' futures is not sendable for any lifetime it may have.
+        let lists: Vec<BoxFuture<'_, _>> = groups
+            .into_iter()
+            .map(|((api_version, kind, namespace), keys)| {
+                let list = async move {
+                    let listed = match find(cluster, &api_version, &kind, keys.first()).await {
+                        Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
+                        Err(error) => Err(error),
+                    };
+                    (keys, listed)
                 };
-                (keys, listed)
+                list.boxed()
             })
-            .buffer_unordered(WIDTH);
+            .collect();
+        let lists = stream::iter(lists).buffer_unordered(WIDTH);
         let mut lists = std::pin::pin!(lists);
         while let Some((keys, listed)) = lists.next().await {
             match listed {
@@ -186,9 +193,13 @@ impl Look<'_> {
         hash_key: &crate::manifest::HashKey,
     ) -> Result<(), ClusterError> {
         let cluster = self.cluster;
-        let looks = stream::iter(suspects)
-            .map(|object| async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) })
-            .buffer_unordered(WIDTH);
+        let looks: Vec<BoxFuture<'_, _>> = suspects
+            .iter()
+            .map(|object| {
+                async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) }.boxed()
+            })
+            .collect();
+        let looks = stream::iter(looks).buffer_unordered(WIDTH);
         let mut looks = std::pin::pin!(looks);
         while let Some((key, live)) = looks.next().await {
             let live = match live {

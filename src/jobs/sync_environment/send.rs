@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use sqlx::PgConnection;
 
 use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Watched, Write};
@@ -107,10 +108,13 @@ impl Run<'_> {
         objects: &[(&Desired, &Action)],
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
-        let answers = stream::iter(objects)
-            .map(|(object, action)| async move { (*object, self.send(scene, object, (*action).clone()).await) })
-            .buffer_unordered(WIDTH)
-            .ready_chunks(BATCH);
+        let sends: Vec<BoxFuture<'_, _>> = objects
+            .iter()
+            .map(|(object, action)| {
+                async move { (*object, self.send(scene, object, (*action).clone()).await) }.boxed()
+            })
+            .collect();
+        let answers = stream::iter(sends).buffer_unordered(WIDTH).ready_chunks(BATCH);
         let mut answers = std::pin::pin!(answers);
         while let Some(batch) = answers.next().await {
             let mut ended = None;
