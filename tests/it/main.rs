@@ -9,6 +9,7 @@ mod fake;
 mod forge;
 mod forge_contract;
 mod local;
+mod consent_model;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;

@@ -1,0 +1,195 @@
+//! The world's things in the product's words: names, accounts, sets, rules, and who is in what.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use bascule::consent::{Answer, Change, Court, HashedSet, Kind, People, Right, Standing};
+use bascule::ids::{
+    Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, ObjectKey, RepositoryKey, SetDigest, SetKey, Target,
+};
+use bascule::policy::rules::{
+    ApprovalRule, ApprovalSource, Binds, Consent, Environment, Group, Limits, OnPush, Role, SyncMode, SyncRules,
+    Voters, When,
+};
+
+use super::world::{BOT, C, EVERYBODY, KIM, KIM2, POOL, SAM, STAGING, Set, Who};
+
+/// How many kinds of rules production may have.
+pub(super) const RULES: u8 = 9;
+
+pub(super) struct Cast {
+    pub(super) repository: RepositoryKey,
+    pub(super) names: [EnvironmentName; 2],
+    pub(super) accounts: Vec<Account>,
+    pub(super) commits: Vec<CommitId>,
+    pub(super) targets: [Target; 3],
+    x: SetKey,
+    y: SetKey,
+    courts: BTreeMap<(u8, Option<u8>, bool), Court>,
+}
+
+thread_local! {
+    static DIGESTS: RefCell<BTreeMap<(Option<Set>, Set), ChangeDigest>> = const { RefCell::new(BTreeMap::new()) };
+    static SET_DIGESTS: RefCell<BTreeMap<Set, SetDigest>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+pub(super) static CAST: LazyLock<Cast> = LazyLock::new(Cast::new);
+
+impl Cast {
+    fn new() -> Self {
+        let forge = "work".parse().unwrap();
+        let repository = RepositoryKey { forge, id: 7 };
+        let logins = ["ann", "ben", "lee", "kim", "kim2", "robot", "sam", "una", "uri", "ute", "ugo", "ulf"];
+        let accounts = logins.iter().zip(1..).map(|(login, id)| Account {
+            forge: repository.forge.clone(),
+            id,
+            login: (*login).to_owned(),
+        });
+        let target = |namespace: &str| Target { cluster: "c".parse().unwrap(), namespace: namespace.to_owned() };
+        let key = |kind: &str| {
+            let (group, namespace) = (String::new(), None);
+            SetKey::Object(ObjectKey { group, kind: kind.to_owned(), namespace, name: "o".to_owned() })
+        };
+        let mut cast = Self {
+            names: ["production", "staging"].map(|name| name.parse().unwrap()),
+            accounts: accounts.collect(),
+            commits: (0..=255u8).map(|index| format!("{index:040x}").parse().unwrap()).collect(),
+            targets: [target("shop"), target("shop-two"), target("shop-staging")],
+            x: key("ConfigMap"),
+            y: key("Secret"),
+            courts: BTreeMap::new(),
+            repository,
+        };
+        for environment in [0, 1, 2] {
+            for neighbour in (0..RULES).map(Some).chain([None]) {
+                for sam in [false, true] {
+                    let court = cast.new_court(environment, neighbour, sam);
+                    cast.courts.insert((environment, neighbour, sam), court);
+                }
+            }
+        }
+        cast
+    }
+
+    /// Who judges an environment: with the rules of a neighbour in force, and with Sam in the team or not.
+    pub(super) fn court(&self, environment: u8, neighbour: Option<u8>, sam_is_member: bool) -> &Court {
+        &self.courts[&(environment, neighbour, sam_is_member)]
+    }
+
+    fn new_court(&self, environment: u8, neighbour: Option<u8>, sam_is_member: bool) -> Court {
+        let entries = (0..RULES).map(|rules| (entry(environment, rules), self.rules(environment, rules)));
+        Court {
+            repository: self.repository.clone(),
+            environment: self.names[usize::from(environment == STAGING)].clone(),
+            target: self.targets[usize::from(environment)].clone(),
+            entries: entries.collect(),
+            neighbours: neighbour.map(|rules| self.rules(1 - environment.min(1), rules)).into_iter().collect(),
+            floors: vec![],
+            grant_owners: Some(rule(1, "owners", None)),
+            people: self.people(sam_is_member),
+        }
+    }
+
+    fn people(&self, sam_is_member: bool) -> People {
+        let account = |who: Who| format!("work/{}", self.accounts[usize::from(who)].login);
+        let group = |members: &[Who], team: Option<&str>| {
+            let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for who in members {
+                let person = if *who == KIM2 { KIM } else { *who };
+                people.entry(account(person)).or_default().insert(account(*who));
+            }
+            Group { teams: team.map(str::to_owned).into_iter().collect(), people }
+        };
+        let pool: Vec<Who> = POOL.collect();
+        let with_pool = |more: &[Who]| [more, &pool].concat();
+        let groups = BTreeMap::from([
+            ("sre".to_owned(), group(&with_pool(&[1, 2, KIM, KIM2, BOT]), Some("work/acme/sre"))),
+            ("leads".to_owned(), group(&with_pool(&[2]), None)),
+            ("owners".to_owned(), group(&with_pool(&[KIM]), None)),
+        ]);
+        let standings = (0..EVERYBODY).map(|who| {
+            let member = if who == SAM && sam_is_member { Answer::Yes } else { Answer::No };
+            Standing {
+                account: self.accounts[usize::from(who)].clone(),
+                kind: if who == BOT { Kind::Bot } else { Kind::Person },
+                right: Right::Has(Role::Write),
+                teams: BTreeMap::from([("work/acme/sre".to_owned(), member)]),
+            }
+        });
+        People::new(self.repository.forge.clone(), groups, standings.collect())
+    }
+
+    /// What each kind of rules says. `oracle.rs` says it again in its own words.
+    pub(super) fn rules(&self, environment: u8, rules: u8) -> Environment {
+        let secrets = || Some(When { kinds: BTreeSet::from(["Secret".to_owned()]), ..When::default() });
+        let base = Consent { approvals: vec![rule(1, "sre", None)], ..Consent::none() };
+        let consent = match rules {
+            1 => Consent { approvals: vec![rule(2, "sre", None)], ..base },
+            2 => Consent::none(),
+            3 => Consent { binds: Binds::Set, ..base },
+            4 => Consent { on_push: OnPush::Void, ..base },
+            5 => Consent { by: BTreeSet::from([ApprovalSource::Command]), ..base },
+            6 => Consent { approvals: vec![rule(1, "sre", None), rule(1, "leads", secrets())], ..base },
+            7 => Consent { approvals: vec![rule(1, "sre", secrets())], ..base },
+            _ => base,
+        };
+        Environment {
+            name: self.names[usize::from(environment == STAGING)].clone(),
+            stage: None,
+            path: String::new(),
+            helm: None,
+            target: self.targets[usize::from(environment)].clone(),
+            branch: None,
+            after: vec![],
+            consent,
+            deletions_confirm_above: (rules == 8).then_some(0),
+            sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
+            owners: Some(rule(1, "leads", None)),
+            limits: Limits::default(),
+        }
+    }
+
+    pub(super) fn hashed(&self, set: Set) -> HashedSet {
+        let mut hashes = BTreeMap::from([(SetKey::Entry, entry(set.environment, set.rules))]);
+        for (key, value) in [(&self.x, set.a), (&self.y, set.b)] {
+            if value > 0 {
+                hashes.insert(key.clone(), ObjectHash([value; 32]));
+            }
+        }
+        HashedSet { target: self.targets[usize::from(set.environment)].clone(), hashes }
+    }
+
+    pub(super) fn change(&self, old: Option<Set>, new: Set) -> Change {
+        Change::between(old.map(|old| self.hashed(old)).as_ref(), &self.hashed(new))
+    }
+
+    pub(super) fn digest(&self, old: Option<Set>, new: Set) -> ChangeDigest {
+        DIGESTS.with_borrow_mut(|known| {
+            *known.entry((old, new)).or_insert_with(|| {
+                let name = &self.names[usize::from(new.environment == STAGING)];
+                self.change(old, new).digest(&self.repository, name)
+            })
+        })
+    }
+
+    pub(super) fn set_digest(&self, set: Set) -> SetDigest {
+        SET_DIGESTS.with_borrow_mut(|known| *known.entry(set).or_insert_with(|| self.hashed(set).digest()))
+    }
+
+    pub(super) fn commit(&self, commit: C) -> CommitId {
+        self.commits[usize::from(commit)].clone()
+    }
+
+    pub(super) fn account(&self, who: Who) -> Account {
+        self.accounts[usize::from(who)].clone()
+    }
+}
+
+pub(super) fn entry(environment: u8, rules: u8) -> ObjectHash {
+    ObjectHash([100 + 16 * environment + rules; 32])
+}
+
+fn rule(count: u32, group: &str, when: Option<When>) -> ApprovalRule {
+    ApprovalRule { count, voters: Voters { groups: BTreeSet::from([group.to_owned()]), ..Voters::default() }, when }
+}
