@@ -4,12 +4,12 @@
 mod cases;
 mod cluster;
 mod config;
+mod consent_model;
 mod embedded;
 mod fake;
 mod forge;
 mod forge_contract;
 mod local;
-mod consent_model;
 mod manifest;
 #[path = "../parts/mod.rs"]
 mod parts;
