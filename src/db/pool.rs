@@ -63,7 +63,7 @@ pub async fn connect(url: &str) -> Result<PgPool, ConnectError> {
 /// # Errors
 /// As [`connect`].
 pub async fn connect_with(options: PgConnectOptions) -> Result<PgPool, ConnectError> {
-    let pool = open(options);
+    let pool = sized(options.options(LIMITS), MAX_CONNECTIONS);
     let mut connection = pool.acquire().await.map_err(ConnectError::Unreachable)?;
     let version = sqlx::query_scalar!(r#"SELECT current_setting('server_version_num')::int AS "version!""#)
         .fetch_one(&mut *connection)
@@ -79,11 +79,16 @@ pub async fn connect_with(options: PgConnectOptions) -> Result<PgPool, ConnectEr
     Ok(pool)
 }
 
+/// A second, small pool to the same database, for requests that must not wait for those of `pool`: claiming jobs and
+/// renewing their leases, while the jobs themselves may hold every connection of the first.
+pub fn beside(pool: &PgPool, connections: u32) -> PgPool {
+    sized((*pool.connect_options()).clone(), connections)
+}
+
 /// A pool whose every connection is to the writer and commits durably. Opens nothing yet.
-fn open(options: PgConnectOptions) -> PgPool {
-    let options = options.options(LIMITS);
+fn sized(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .after_connect(|connection, _| {
             Box::pin(async move {

@@ -1,14 +1,14 @@
 //! Taking work out: what a worker needs of a queue, and the database's way of giving it.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 
 use super::enqueue::seconds;
-use super::settle;
-use super::{Claimed, Lane, Verdict};
-use crate::ids::TraceId;
+use super::{Claimed, Lane, Verdict, settle, walk};
 
 /// What a worker needs of a queue. The database implements it here; a worker without a database implements it over
 /// HTTPS, and runs the same jobs.
@@ -48,32 +48,66 @@ impl From<sqlx::Error> for SourceError {
     }
 }
 
-/// The queue in the database. Give it a small pool of its own (two connections), so that jobs that hold every other
+/// The queue in the database. Give it a small pool of its own (`db::pool::beside`), so that jobs that hold every other
 /// connection cannot keep their own leases from being renewed.
 #[derive(Debug, Clone)]
 pub struct PgSource {
     pool: PgPool,
     holder: String,
+    /// The share each lane was last served from; the next claim begins after it.
+    served: Arc<Mutex<HashMap<Lane, String>>>,
 }
 
 impl PgSource {
     /// `holder` is what `jobs list` shows: host and process.
     pub fn new(pool: PgPool, holder: String) -> Self {
-        Self { pool, holder }
+        Self { pool, holder, served: Arc::default() }
     }
 }
+
+/// Further looks at a stretch on which other claimers were faster.
+const LOOKS: usize = 3;
 
 impl Source for PgSource {
     async fn claim(&self, lane: Lane, max: usize, term: Duration) -> Result<Vec<Claimed>, SourceError> {
         settle::rescue(&self.pool).await?;
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        match claim(&self.pool, lane, max, term, &self.holder).await {
-            // Another claimer took the same key in the same instant; it is in good hands.
-            Err(error) if error.as_database_error().is_some_and(|e| e.constraint() == Some("job_one_running")) => {
-                Ok(Vec::new())
+        let began = self.served.lock().unwrap_or_else(PoisonError::into_inner).get(&lane).cloned().unwrap_or_default();
+        let mut after = began.clone();
+        let mut claimed = Vec::new();
+        let (mut around, mut crowded) = (false, 0);
+        loop {
+            let left = max - claimed.len();
+            let look = match walk::claim(&self.pool, lane, left, term, &self.holder, &after).await {
+                Ok(look) => look,
+                // Another claimer took the same key in the same instant; it is in good hands.
+                Err(error) if error.as_database_error().is_some_and(|e| e.constraint() == Some("job_one_running")) => {
+                    break;
+                }
+                // What is claimed already must not wait for its lease to run out.
+                Err(error) if !claimed.is_empty() => {
+                    tracing::warn!(error = super::worker::chain(&error), "claimed less than was asked for");
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            claimed.extend(look.claimed);
+            if claimed.len() >= max {
+                after = look.served.unwrap_or(look.walked);
+                break;
             }
-            outcome => Ok(outcome?),
+            // Everything due on this stretch is taken, by us or by others who were faster.
+            if look.crowded && crowded < LOOKS {
+                crowded += 1;
+                continue;
+            }
+            around |= look.around;
+            after = look.walked;
+            if after.is_empty() || around && after >= began {
+                break;
+            }
         }
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).insert(lane, after);
+        Ok(claimed)
     }
 
     async fn renew(&self, held: &[(i64, i64)], term: Duration) -> Result<Renewal, SourceError> {
@@ -105,52 +139,4 @@ impl Source for PgSource {
     async fn settle(&self, job: &Claimed, verdict: &Verdict) -> Result<(), SourceError> {
         Ok(settle::settle(&self.pool, job, verdict).await?)
     }
-}
-
-/// One statement: walks the shares that have something pending, takes the oldest due of each in turn (a share that
-/// already runs jobs comes later), leaves out keys that are running, and marks what it could lock.
-async fn claim(pool: &PgPool, lane: Lane, max: i64, term: Duration, holder: &str) -> Result<Vec<Claimed>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"WITH RECURSIVE shares AS (
-               (SELECT share FROM job WHERE state = 'pending' AND lane = $1 ORDER BY share LIMIT 1)
-               UNION ALL
-               SELECT (SELECT job.share FROM job WHERE state = 'pending' AND lane = $1 AND job.share > shares.share
-                       ORDER BY job.share LIMIT 1)
-               FROM shares WHERE shares.share IS NOT NULL),
-           busy AS (SELECT share, count(*) AS running FROM job WHERE state = 'running' AND lane = $1 GROUP BY share),
-           due AS (
-               SELECT front.id, front.run_at,
-                      coalesce(busy.running, 0)
-                          + row_number() OVER (PARTITION BY shares.share ORDER BY front.run_at, front.id) AS turn
-               FROM shares LEFT JOIN busy USING (share),
-                    LATERAL (SELECT id, run_at FROM job
-                             WHERE state = 'pending' AND lane = $1 AND job.share = shares.share AND run_at <= now()
-                                 AND NOT EXISTS (SELECT FROM job other WHERE other.state = 'running'
-                                                 AND other.kind = job.kind AND other.key = job.key)
-                             ORDER BY run_at, id LIMIT $2) AS front),
-           mine AS (
-               SELECT job.id FROM job JOIN (SELECT id FROM due ORDER BY turn, run_at, id LIMIT $2) AS next USING (id)
-               WHERE state = 'pending' FOR UPDATE OF job SKIP LOCKED)
-           UPDATE job SET state = 'running', attempt = attempt + 1, fence = nextval('job_fence'), holder = $3,
-                          lease_until = now() + make_interval(secs => $4)
-           FROM mine WHERE job.id = mine.id
-           RETURNING job.id, kind, key, payload, trace, attempt, fence AS "fence!""#,
-        lane.as_str(),
-        max,
-        holder,
-        seconds(term)
-    )
-    .fetch_all(pool)
-    .await?;
-    let claimed = rows.into_iter().map(|row| Claimed {
-        id: row.id,
-        kind: row.kind,
-        key: row.key,
-        lane,
-        payload: row.payload,
-        trace: TraceId(row.trace),
-        attempt: row.attempt,
-        fence: row.fence,
-    });
-    Ok(claimed.collect())
 }

@@ -24,6 +24,7 @@ mod enqueue;
 mod lease;
 mod operate;
 mod settle;
+mod walk;
 pub mod worker;
 
 use std::time::Duration;

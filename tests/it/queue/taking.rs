@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bascule::ids::TraceId;
 use bascule::queue::{self, Lane, NewJob, Source, Unsettled, Verdict};
@@ -91,6 +92,38 @@ async fn shares_are_served_in_turn_so_that_a_flood_delays_others_by_one_job() {
     // All of them run, so the next goes to whoever runs least.
     put(&database.pool, &[of("new", 1)]).await;
     assert_eq!(claim(&database, 1).await[0].key, "new#1");
+}
+
+#[tokio::test]
+async fn hundreds_of_shares_are_each_served_once_before_one_is_served_again() {
+    let database = Database::new().await;
+    let of = |n: usize, k: usize| NewJob { share: format!("share {n}"), ..job(&format!("{n}#{k}")) };
+    let jobs: Vec<_> = (0..200).flat_map(|n| [of(n, 1), of(n, 2), of(n, 3)]).collect();
+    put(&database.pool, &jobs).await;
+    let source = source(&database);
+    let mut served: BTreeMap<String, usize> = BTreeMap::new();
+    for _ in 0..20 {
+        for job in source.claim(Lane::Default, 10, LONG).await.unwrap() {
+            *served.entry(job.key.split('#').next().unwrap().to_owned()).or_default() += 1;
+            source.settle(&job, &Verdict::Done).await.unwrap();
+        }
+    }
+    assert_eq!((served.len(), served.values().max()), (200, Some(&1)));
+}
+
+#[tokio::test]
+async fn the_one_that_is_due_is_found_among_hundreds_of_shares_that_wait() {
+    let database = Database::new().await;
+    let of = |n: usize| NewJob { share: format!("share {n:03}"), run_after: LONG, ..job(&format!("{n}")) };
+    let jobs: Vec<_> = (0..300).map(of).collect();
+    put(&database.pool, &jobs).await;
+    let source = source(&database);
+    assert_eq!(source.claim(Lane::Default, 4, LONG).await.unwrap(), []);
+    for due in [250, 3, 299] {
+        put(&database.pool, &[NewJob { run_after: Duration::ZERO, ..of(due) }]).await;
+        let keys: Vec<_> = source.claim(Lane::Default, 4, LONG).await.unwrap().into_iter().map(|job| job.key).collect();
+        assert_eq!(keys, [due.to_string()]);
+    }
 }
 
 #[tokio::test]
