@@ -80,6 +80,7 @@ fn pull(forge: &ForgeName, body: PullBody) -> Result<Delivered, Unreadable> {
     let event = match body.action.as_str() {
         "opened" | "closed" | "reopened" | "edited" => Event::PullChanged { number, head_push: None },
         "synchronized" | "synchronize" => {
+            // Without it when the repository was renamed before the delivery was written.
             let after = body.pull_request.map(|pull| pull.head.sha);
             let pusher = body.sender.and_then(|user| user.account(forge));
             let head_push = after.zip(pusher).map(|(after, pusher)| HeadPush { after, pusher });

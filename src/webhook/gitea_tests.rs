@@ -76,6 +76,7 @@ fn every_recorded_delivery_is_read() {
     push-of-a-merge          acme/shop (1): carol (4) moved main from d13adf6 to fecf027
     push-tag                 acme/shop (1): ignored: not a push to a branch
     repository-created       acme/other (2): the repository changed
+    repository-deleted       acme/renamed (2): the repository changed
     review-approved          acme/shop (1): a review of 1 changed
     review-changes-requested acme/shop (1): a review of 1 changed
     review-commented         acme/shop (1): a review of 1 changed
@@ -83,6 +84,22 @@ fn every_recorded_delivery_is_read() {
     tag-deleted              acme/shop (1): ignored: not a push to a branch
     webhook-tried            acme/shop (1): a ping
     ");
+}
+
+#[test]
+fn a_recorded_delivery_verifies_under_its_secret_and_no_other() {
+    use crate::webhook::signature::{Kind, claimed, verify};
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gitea");
+    let text = std::fs::read_to_string(folder.join("pull-opened.headers")).unwrap();
+    let headers: axum::http::HeaderMap = text
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.parse::<axum::http::HeaderName>().unwrap(), value.parse().unwrap()))
+        .collect();
+    let signature = claimed(Kind::Gitea, &headers).unwrap();
+    let (_, body) = recorded("pull-opened");
+    verify(&["fixture-secret".to_owned().into()], &signature, &body).unwrap();
+    assert!(verify(&["another-secret".to_owned().into()], &signature, &body).is_err());
 }
 
 /// A recorded delivery with one value replaced.
