@@ -4,12 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bascule::app;
-use bascule::cli::{self, Arguments, Command, print};
+use bascule::cli::diff::{Colour, Output};
+use bascule::cli::{self, Arguments, Command, pager, print};
 use bascule::config::{self, Environ};
 use bascule::local;
+use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
 use bascule::policy;
 use bascule::policy::Located;
+use bascule::preview::{self, Look};
+use bascule::render::Programs;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -25,6 +29,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
             tell(Report::new(Verdict::CouldNot, "bascule: `check --live` is not in this version\n"))
         }
         Command::Check(check) => tell(local::check::check(check.path.as_deref(), config::FILE_NAME, &check_server)),
+        Command::Diff(diff) => show_diff(&diff),
         Command::Serve(serve) => served(serve.config.as_deref()),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
         Command::Schema(schema) => {
@@ -39,6 +44,47 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// The preview of a local clone, as it was asked for.
+fn show_diff(asked: &cli::diff::Diff) -> ExitCode {
+    if asked.live {
+        return tell(Report::new(Verdict::CouldNot, "bascule: `diff --live` is not in this version\n"));
+    }
+    let environ = Environ::of_process();
+    let programs = Programs { search: environ.get("PATH").map(Into::into), ..Programs::default() };
+    let ask = Ask {
+        folder: asked.folder.clone(),
+        base: asked.base.clone(),
+        head: asked.head.clone(),
+        environments: asked.environments.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let looked = match runtime {
+        Ok(runtime) => runtime.block_on(local::diff::with_programs(&programs, &ask)),
+        Err(error) => return tell(Report::new(Verdict::CouldNot, format!("bascule: {error}\n"))),
+    };
+    let Diffed { page, verdict } = match looked {
+        Ok(diffed) => diffed,
+        Err(error) => return tell(Report::new(Verdict::CouldNot, format!("bascule: {error}\n"))),
+    };
+    let colour = match asked.color {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => pager::is_watched() && environ.get("NO_COLOR").is_none_or(str::is_empty),
+    };
+    match asked.output {
+        Output::Text => {
+            let look = if colour { Look::Colour } else { Look::Plain };
+            pager::show(&preview::terminal(&page, look), environ.get("PAGER"));
+        }
+        Output::Json => match serde_json::to_string_pretty(&page) {
+            Ok(text) => print::say(&text),
+            Err(error) => return tell(Report::new(Verdict::CouldNot, format!("bascule: {error}\n"))),
+        },
+        Output::Markdown => print::say(&preview::comment(&page, None, usize::MAX).text),
+    }
+    verdict.into()
 }
 
 /// A verdict goes to standard output, why there is none to standard error.

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod init;
+pub mod pager;
 pub mod print;
 pub mod schema;
 pub mod serve;
@@ -30,6 +32,8 @@ pub enum Command {
     Init(init::Init),
     /// Validate `.bascule.yaml` or `bascule.toml`: 0 good, 1 bad, 2 could not.
     Check(check::Check),
+    /// Show what a branch or uncommitted work would change: 0 nothing, 1 something, 2 cannot tell.
+    Diff(diff::Diff),
     /// Run the server.
     Serve(serve::Serve),
     /// Bring the database to this version.

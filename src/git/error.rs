@@ -34,7 +34,7 @@ pub enum GitError {
         limit: Duration,
     },
     /// The ref, commit, tree or whole repository is not there.
-    #[error("git found nothing to {doing}: {detail}")]
+    #[error("git could not {doing}: {detail}")]
     Gone {
         /// What was being done.
         doing: &'static str,

@@ -61,7 +61,8 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
         return Ok(Started::Nothing);
     }
     let contents = Contents::new(&repository);
-    let Some(walked) = super::boxed(branch::walked(&repository, &contents, environment, &cause, job.trace)).await? else {
+    let Some(walked) = super::boxed(branch::walked(&repository, &contents, environment, &cause, job.trace)).await?
+    else {
         return Ok(Started::Nothing);
     };
     let before = |name: &_, covered: &Covered| {

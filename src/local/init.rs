@@ -91,6 +91,13 @@ pub fn init(dir: &Path, server_name: &str) -> Report {
     Report::new(Verdict::Good, text)
 }
 
+/// The `.bascule.yaml` that would be written for the repository at `root`; none when there is nothing to render.
+pub(super) fn proposed(root: &Path) -> Option<String> {
+    let called = root.file_name().map_or_else(|| "app".to_owned(), |name| clean(&name.to_string_lossy()));
+    let planned = plan(survey(root, &called), &called);
+    (!planned.is_empty()).then(|| repository_file(&planned))
+}
+
 fn could_not(text: String) -> Report {
     Report::new(Verdict::CouldNot, text + "\n")
 }

@@ -1,6 +1,7 @@
 //! What works without a server, in a clone of a repository.
 
 pub mod check;
+pub mod diff;
 pub mod init;
 pub mod report;
 mod survey;

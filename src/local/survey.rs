@@ -241,7 +241,8 @@ fn manifest(root: &Path, folder: &str, file: &str) -> Option<String> {
     let text = file_text(root, folder, file)?;
     let has = |begin: &str| text.lines().any(|line| line.starts_with(begin));
     // `kind: Config` is a kubeconfig, and nothing to deploy.
-    let deployable = has("apiVersion:") && has("kind:") && !has("kind: Config") && !text.contains("{{");
+    let is_kubeconfig = text.lines().any(|line| line.trim_end() == "kind: Config");
+    let deployable = has("apiVersion:") && has("kind:") && !is_kubeconfig && !text.contains("{{");
     deployable.then_some(text)
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod cases;
+mod clone;
 mod cluster;
 mod config;
 mod consent_model;

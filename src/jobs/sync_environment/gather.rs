@@ -195,9 +195,7 @@ impl Look<'_> {
         let cluster = self.cluster;
         let looks: Vec<BoxFuture<'_, _>> = suspects
             .iter()
-            .map(|object| {
-                async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) }.boxed()
-            })
+            .map(|object| async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) }.boxed())
             .collect();
         let looks = stream::iter(looks).buffer_unordered(WIDTH);
         let mut looks = std::pin::pin!(looks);

@@ -110,9 +110,7 @@ impl Run<'_> {
     ) -> Result<(), Interrupted> {
         let sends: Vec<BoxFuture<'_, _>> = objects
             .iter()
-            .map(|(object, action)| {
-                async move { (*object, self.send(scene, object, (*action).clone()).await) }.boxed()
-            })
+            .map(|(object, action)| async move { (*object, self.send(scene, object, (*action).clone()).await) }.boxed())
             .collect();
         let answers = stream::iter(sends).buffer_unordered(WIDTH).ready_chunks(BATCH);
         let mut answers = std::pin::pin!(answers);

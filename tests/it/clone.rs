@@ -1,0 +1,215 @@
+//! `bascule diff` through the real binary, on real clones, with the real renderers: `tests/cases/clone` holds files of
+//! two states (`old/…`, `new/…` laid over them, `gone/…` taken away) and what is printed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bascule::git::Program;
+use bascule::local::diff::{Ask, Diffed, diff};
+use bascule::local::report::Verdict;
+use bascule::render::{Limits, Programs, Renderer};
+
+use crate::cases::{self, Case};
+
+/// A clone with one commit on `main`.
+struct Clone {
+    folder: PathBuf,
+    _outer: tempfile::TempDir,
+}
+
+impl Clone {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("shop");
+        std::fs::create_dir(&folder).unwrap();
+        let clone = Self { folder, _outer: outer };
+        files.iter().for_each(|(path, text)| clone.write(path, text.as_bytes()));
+        clone.git(&["init", "-q", "-b", "main"]);
+        clone.commit();
+        clone
+    }
+
+    fn write(&self, path: &str, text: &[u8]) {
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // A line `→ target` makes a link of it.
+        match std::str::from_utf8(text).ok().and_then(|text| text.strip_prefix("→ ")) {
+            Some(target) => std::os::unix::fs::symlink(target.trim_end(), path).unwrap(),
+            None => std::fs::write(path, text).unwrap(),
+        }
+    }
+
+    fn commit(&self) {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", "a commit"]);
+    }
+
+    fn git(&self, args: &[&str]) {
+        let ran = quiet(Command::new("git")).args(args).current_dir(&self.folder).output().unwrap();
+        assert!(ran.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+/// Nobody's configuration, and a time that stands still, so that commit ids are the same everywhere.
+fn quiet(mut command: Command) -> Command {
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    for (who, name) in [("AUTHOR", "a"), ("COMMITTER", "c")] {
+        command.env(format!("GIT_{who}_NAME"), name).env(format!("GIT_{who}_EMAIL"), "x@example.com");
+        command.env(format!("GIT_{who}_DATE"), "@1700000000 +0000");
+    }
+    command
+}
+
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/.bin")
+}
+
+#[test]
+fn what_a_clone_would_change() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/clone");
+    cases::check(&folder, "printed", |case| {
+        let clone = laid_out(case);
+        let args: Vec<&str> = case.setting("args").unwrap_or_default().split_whitespace().collect();
+        let path = case.setting("path").map_or_else(|| format!("{}:/usr/bin:/bin", tools().display()), str::to_owned);
+        let command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+        let ran = quiet(command).arg("diff").args(args).current_dir(&clone.folder).env("PATH", path).output().unwrap();
+        let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut printed = format!("{}{}exit {}\n", said(&ran.stdout), said(&ran.stderr), ran.status.code().unwrap());
+        // Versions and times of this machine.
+        for (pattern, word) in [
+            (r"(helm|kustomize) \d+\.\d+\.\d+", "$1 VERSION"),
+            (r"in \d+\.\d+ s", "in TIME"),
+            (r#""milliseconds": \d+"#, r#""milliseconds": TIME"#),
+        ] {
+            printed = regex::Regex::new(pattern).unwrap().replace_all(&printed, word).into_owned();
+        }
+        printed
+    });
+}
+
+fn laid_out(case: &Case) -> Clone {
+    let of = |state: &str| {
+        let files = case.files.iter().filter_map(move |(name, bytes)| Some((name.strip_prefix(state)?, bytes)));
+        files.map(|(name, bytes)| (name.to_owned(), bytes.clone())).collect::<Vec<_>>()
+    };
+    let clone = Clone::of(&[]);
+    of("old/").iter().for_each(|(name, bytes)| clone.write(name, bytes));
+    clone.commit();
+    of("gone/").iter().for_each(|(name, _)| std::fs::remove_file(clone.folder.join(name)).unwrap());
+    of("new/").iter().for_each(|(name, bytes)| {
+        let _ = std::fs::remove_file(clone.folder.join(name));
+        clone.write(name, bytes);
+    });
+    if let Some(branch) = case.setting("branch") {
+        clone.git(&["checkout", "-q", "-b", branch]);
+        clone.commit();
+    }
+    clone
+}
+
+const WEB: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n";
+const TEMPLATE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {size: '{{ .Values.size }}', all: '{{ .Values.all }}'}\n";
+const RULES: &str = "version: 1
+defaults: { cluster: dev }
+environments:
+  staging: { path: overlays/staging, namespace: staging }
+  production: { path: overlays/production, namespace: production }
+  shop-a: { path: chart, namespace: shop-a, helm: { values: [values-a.yaml] } }
+  shop-b: { path: chart, namespace: shop-b, helm: { values: [values-b.yaml, /shared/b.yaml] } }
+  plain: { path: plain, namespace: plain }
+";
+
+fn story() -> Clone {
+    Clone::of(&[
+        (".bascule.yaml", RULES),
+        ("base/kustomization.yaml", "resources: [web.yaml]\n"),
+        ("base/web.yaml", WEB),
+        ("base/README.md", "x"),
+        (
+            "components/limits/kustomization.yaml",
+            "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches: [{path: p.yaml}]\n",
+        ),
+        ("components/limits/p.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {b: '1'}\n"),
+        ("overlays/staging/kustomization.yaml", "resources: [../../base]\n"),
+        ("overlays/staging/README.md", "x"),
+        ("overlays/production/kustomization.yaml", "resources: [../../base]\ncomponents: [../../components/limits]\n"),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 0.1.0\n"),
+        ("chart/values.yaml", "all: 1\n"),
+        ("chart/values-a.yaml", "size: 1\n"),
+        ("chart/values-b.yaml", "size: 1\n"),
+        ("chart/README.md", "x"),
+        ("chart/templates/c.yaml", TEMPLATE),
+        ("shared/b.yaml", "size: 2\n"),
+        ("plain/web.yaml", WEB),
+        ("plain/notes.txt", "x"),
+    ])
+}
+
+/// Each change renders both sides of the environments that read it, and of no other.
+#[tokio::test]
+async fn exactly_the_environments_that_read_a_file_are_rendered() {
+    let scratch = tempfile::tempdir().unwrap();
+    let programs =
+        Programs { helm: Some(tools().join("helm")), kustomize: Some(tools().join("kustomize")), search: None };
+    let renderer = Box::pin(Renderer::new(&programs, scratch.path(), Limits::default())).await;
+    let git = Program::of_person(Path::new("git")).await.unwrap();
+    let web = WEB.replace('1', "2");
+    let cases: [(&str, &str, &[&str]); 12] = [
+        ("base/web.yaml", &web.replace("v2", "v1"), &["production", "staging"]),
+        (
+            "components/limits/p.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {b: '2'}\n",
+            &["production"],
+        ),
+        ("overlays/staging/kustomization.yaml", "namePrefix: x-\nresources: [../../base]\n", &["staging"]),
+        ("chart/values-a.yaml", "size: 3\n", &["shop-a"]),
+        ("shared/b.yaml", "size: 3\n", &["shop-b"]),
+        ("chart/values.yaml", "all: 2\n", &["shop-a", "shop-b"]),
+        ("chart/templates/new.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\n", &["shop-a", "shop-b"]),
+        ("plain/sub/new.yml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new}\n", &["plain"]),
+        ("overlays/staging/README.md", "y", &[]),
+        ("base/unread.yaml", "y", &[]),
+        ("chart/README.md", "y", &[]),
+        ("plain/notes.txt", "y", &[]),
+    ];
+    let mut before = renderer.renders();
+    for (path, text, touched) in cases {
+        let clone = story();
+        clone.write(path, text.as_bytes());
+        let ask = Ask { folder: clone.folder.clone(), ..Ask::default() };
+        let Diffed { page, verdict } = diff(&git, &renderer, &ask).await.unwrap();
+        let mut names: Vec<&str> = page.environments.iter().map(|row| row.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, touched, "{path}: {page:?}");
+        assert_eq!(renderer.renders() - before, 2 * touched.len() as u64, "{path}");
+        assert_eq!(verdict, if touched.is_empty() { Verdict::Good } else { Verdict::Bad }, "{path}");
+        before = renderer.renders();
+        // A commit more with the same content, and a new look at an old one: nothing to render.
+        clone.commit();
+        clone.commit();
+        let again = Ask { base: Some("HEAD~1".to_owned()), head: Some("HEAD".to_owned()), ..ask };
+        assert_eq!(diff(&git, &renderer, &again).await.unwrap().verdict, Verdict::Good);
+        assert_eq!(renderer.renders(), before, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn looking_changes_nothing_in_the_clone() {
+    let clone = story();
+    clone.write("base/web.yaml", WEB.replace("'1'", "'2'").as_bytes());
+    let state = || {
+        let ran = quiet(Command::new("git")).args(["status", "--porcelain=v2"]).current_dir(&clone.folder).output();
+        let objects = quiet(Command::new("git")).args(["count-objects", "-v"]).current_dir(&clone.folder).output();
+        (ran.unwrap().stdout, objects.unwrap().stdout, std::fs::read(clone.folder.join(".git/index")).unwrap())
+    };
+    let _ = state();
+    let before = state();
+    let scratch = tempfile::tempdir().unwrap();
+    let programs = Programs { kustomize: Some(tools().join("kustomize")), ..Programs::default() };
+    let renderer = Box::pin(Renderer::new(&programs, scratch.path(), Limits::default())).await;
+    let git = Program::of_person(Path::new("git")).await.unwrap();
+    let ask = Ask { folder: clone.folder.clone(), ..Ask::default() };
+    assert_eq!(diff(&git, &renderer, &ask).await.unwrap().verdict, Verdict::Bad);
+    assert_eq!(state(), before);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "every box is gone");
+}
