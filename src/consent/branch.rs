@@ -53,7 +53,8 @@ pub struct Made {
 }
 
 impl Made {
-    pub(super) fn join(&mut self, more: &Self) {
+    /// Adds what more commits bring.
+    pub fn join(&mut self, more: &Self) {
         self.contributors.join(&more.contributors);
         self.files.extend(more.files.iter().cloned());
         self.size = self.size.max(more.size);

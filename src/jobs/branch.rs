@@ -89,7 +89,7 @@ pub(super) async fn walked(
         steps.push(super::boxed(looker.step(commit, merged.get(commit).copied(), &commits, &merged, &pushers)).await?);
     }
     let hold = match hold {
-        Some(hold) => looker.hold(hold).await?,
+        Some(hold) => looker.hold(hold, &commits).await?,
         None => None,
     };
     let position = match &environment.position {
@@ -287,7 +287,27 @@ impl Looker<'_> {
         Ok(Made { contributors, files, size })
     }
 
-    async fn hold(&mut self, hold: holds::Hold) -> Result<Option<Hold>, JobError> {
+    /// What came between the commit a held change begins at and the position, when a sync has passed it since: its
+    /// people are contributors of the held change too.
+    async fn behind(&mut self, from: Option<&CommitId>, commits: &[CommitId]) -> Result<Made, JobError> {
+        let mut made = Made::default();
+        let position = self.environment.position.as_ref().map(|at| at.commit.clone());
+        let (Some(from), Some(position)) = (from, position) else { return Ok(made) };
+        if *from == position || commits.contains(from) {
+            return Ok(made);
+        }
+        let passed = self.repository.mirror.first_parent(Some(from), &position).await?;
+        let (merged, pushers) = (self.merged_pulls(&passed).await?, self.pushers(&passed).await?);
+        for commit in &passed {
+            made.join(&match merged.get(commit) {
+                Some(number) => self.pull(*number, commit).await?.0,
+                None => self.pushed(commit, &passed, &merged, &pushers).await?,
+            });
+        }
+        Ok(made)
+    }
+
+    async fn hold(&mut self, hold: holds::Hold, commits: &[CommitId]) -> Result<Option<Hold>, JobError> {
         let Some(change) = hold.change else { return Ok(None) };
         let old = match &change.from_set {
             Some(digest) => Some(self.stored(digest).await?),
@@ -305,7 +325,7 @@ impl Looker<'_> {
             None => (None, Vec::new()),
         };
         let (from, old_set) = (change.from_commit, change.from_set);
-        let behind = Made::default();
+        let behind = self.behind(from.as_ref(), commits).await?;
         Ok(Some(Hold { from, old_set, to: change.to_commit, change: difference, behind, place, approvals }))
     }
 }

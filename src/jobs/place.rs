@@ -375,16 +375,25 @@ pub(super) async fn attend(
         rules.iter().filter(|(_, (_, rules))| names(rules)).map(|(name, (entry, _))| (name.clone(), *entry)).collect()
     };
     let on_push = |name: &EnvironmentName| rules.get(name).map_or(OnPush::Keep, |(_, rules)| rules.consent.on_push);
-    let heard = hear(&said, &remembered, head, &stages, ourselves, &people.identities, on_push, named);
-    if !heard.approvals.is_empty() || !heard.voids.is_empty() {
+    let mut newly_approved = BTreeSet::new();
+    // Until nothing is new: what was given and taken back before we first looked is void from its beginning, and only
+    // what is recorded can be void. Each round records something for ever, so there is a last one.
+    let unbound = loop {
+        let heard = hear(&said, &remembered, head, &stages, ourselves, &people.identities, on_push, named);
+        if heard.approvals.is_empty() && heard.voids.is_empty() {
+            break heard.unbound;
+        }
         let mut tx = repository.context.pool.begin().await?;
-        record(&mut tx, repository, &heard, cause, trace).await?;
+        let recorded = record(&mut tx, repository, &heard, cause, trace).await?;
         tx.commit().await?;
         let mut conn = repository.context.pool.acquire().await?;
         remembered.approvals = approvals::given_in(&mut conn, repository.row.id, said.place.number).await?;
-    }
-    let newly_approved = heard.approvals.iter().map(|(environment, _)| *environment).collect();
-    Ok(Attended { said, remembered, people, unbound: heard.unbound, newly_approved })
+        newly_approved.extend(heard.approvals.iter().map(|(environment, _)| *environment));
+        if !recorded {
+            break heard.unbound;
+        }
+    };
+    Ok(Attended { said, remembered, people, unbound, newly_approved })
 }
 
 /// The rules in force for each environment whose change was shown, by the newest showing: those of the set it begins
