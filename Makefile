@@ -1,0 +1,72 @@
+# What people type. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# The compiler checks our SQL against .sqlx and not against a database, whatever DATABASE_URL is set to.
+export SQLX_OFFLINE := true
+# The programs that tools/build made come before those of the system.
+export PATH := $(CURDIR)/tools/.bin:$(PATH)
+
+say = @printf '\n==> %s\n' "$(1)"
+
+.PHONY: help tools demo test check format lint dependencies sql-check documents scripts sql
+
+help:
+	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
+	@echo 'make demo    run the whole story on them; ARGS="--help" shows its flags'
+	@echo 'make test    every test, on the same programs'
+	@echo 'make check   format, lints, dependencies, SQL, documents, scripts'
+	@echo 'make sql     write .sqlx anew, after a query or a migration changed'
+
+tools:
+	$(call say,real programs: tools/build)
+	@tools/build
+
+demo: tools
+	$(call say,building the server and the demo)
+	@cargo build --bins --example demo
+	$(call say,the story)
+	@cargo run --quiet --example demo -- $(ARGS)
+
+test: tools
+	$(call say,every test)
+	@cargo test --all-targets
+
+check: format lint dependencies sql-check documents scripts
+	$(call say,all checks passed)
+
+format:
+	$(call say,format: cargo fmt)
+	@cargo fmt --check
+
+lint:
+	$(call say,lints: clippy)
+	@cargo clippy --all-targets -- -D warnings
+
+dependencies:
+	$(call say,licences$(comma) sources and bans of our dependencies: cargo deny)
+	@scripts/dependencies-check
+
+sql-check:
+	$(call say,.sqlx is of our queries and migrations)
+	@scripts/sql-check
+
+documents:
+	$(call say,documents: rustdoc)
+	@RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
+
+scripts:
+	$(call say,scripts: shellcheck)
+	@if command -v shellcheck >/dev/null; then
+	  shellcheck .ci/run tools/build tools/system scripts/*
+	else
+	  echo 'shellcheck is not installed: skipped'
+	fi
+
+sql:
+	$(call say,writing .sqlx)
+	@scripts/sql-prepare
+
+comma := ,
