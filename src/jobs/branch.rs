@@ -202,7 +202,7 @@ impl Looker<'_> {
     async fn set_at(&mut self, commit: &CommitId) -> Result<Option<HashedSet>, JobError> {
         let block = block_at(self.repository, self.contents, self.environment, commit, self.default_tip).await?;
         let Some(block) = block else { return Ok(None) };
-        let tree = self.contents.tree(commit);
+        let tree = self.contents.tree(commit).await?;
         let set = self.contents.set_at(&block, &tree).await?;
         let Some(content) = set.content() else { return Ok(None) };
         if let Some(entry) = content.hashed.entry() {
@@ -278,7 +278,7 @@ impl Looker<'_> {
         };
         let block = self.environment.block.as_ref();
         let closure = match block {
-            Some(block) => self.contents.closure(block, &self.contents.tree(commit)).await,
+            Some(block) => self.contents.closure(block, &self.contents.tree(commit).await?).await,
             None => None,
         };
         let reads = |path: &str| closure.as_ref().is_none_or(|closure| closure.touched_by([path]));
@@ -346,8 +346,10 @@ pub(super) async fn block_at(
     default_tip: &CommitId,
 ) -> Result<Option<Environment>, JobError> {
     let on_default = environment.branch == repository.row.default_branch;
-    let blocks = contents.tree(if on_default { commit } else { default_tip });
-    let FileAt::Valid(mut all) = contents.file_at(&blocks, &contents.tree(commit)).await? else { return Ok(None) };
+    let blocks = contents.tree(if on_default { commit } else { default_tip }).await?;
+    let FileAt::Valid(mut all) = contents.file_at(&blocks, &contents.tree(commit).await?).await? else {
+        return Ok(None);
+    };
     Ok(all.remove(&environment.name).filter(|block| block.target == environment.target))
 }
 
@@ -441,7 +443,7 @@ async fn befores(
             let Some(other) = all.iter().find(same) else { continue };
             let at_commit = match block_at(repository, contents, other, &covered.commit, default_tip).await? {
                 Some(block) => {
-                    let set = contents.set_at(&block, &contents.tree(&covered.commit)).await?;
+                    let set = contents.set_at(&block, &contents.tree(&covered.commit).await?).await?;
                     set.content().map(|content| content.hashed.clone())
                 }
                 None => None,

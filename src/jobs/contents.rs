@@ -94,15 +94,31 @@ pub(super) struct Contents<'r> {
     repository: &'r Repository<'r>,
     objects: crate::git::Objects,
     scopes: tokio::sync::Mutex<BTreeMap<ClusterName, Scopes>>,
+    roots: tokio::sync::Mutex<BTreeMap<CommitId, CommitId>>,
 }
 
 impl<'r> Contents<'r> {
     pub(super) fn new(repository: &'r Repository<'r>) -> Self {
-        Self { repository, objects: repository.mirror.objects(), scopes: tokio::sync::Mutex::default() }
+        Self {
+            repository,
+            objects: repository.mirror.objects(),
+            scopes: tokio::sync::Mutex::default(),
+            roots: tokio::sync::Mutex::default(),
+        }
     }
 
-    pub(super) fn tree(&self, root: &CommitId) -> Tree {
-        self.objects.tree(root.clone())
+    /// The files of a commit (or of a tree, which is its own).
+    pub(super) async fn tree(&self, commit: &CommitId) -> Result<Tree, JobError> {
+        let mut known = self.roots.lock().await;
+        let root = match known.get(commit) {
+            Some(root) => root.clone(),
+            None => {
+                let root = self.repository.mirror.tree_of(commit).await?;
+                known.insert(commit.clone(), root.clone());
+                root
+            }
+        };
+        Ok(self.objects.tree(root))
     }
 
     /// The file of `blocks` (rule 1: blocks come from the default branch), its patterns filled with the folders of

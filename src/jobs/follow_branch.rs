@@ -69,7 +69,7 @@ async fn names(repository: &Repository<'_>) -> Result<Option<Vec<crate::policy::
     branch::fetch(&repository.mirror, std::slice::from_ref(&default)).await?;
     let Some(tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
     let contents = Contents::new(repository);
-    let tree = contents.tree(&tip);
+    let tree = contents.tree(&tip).await?;
     Ok(match contents.file_at(&tree, &tree).await? {
         FileAt::Valid(environments) => Some(environments.into_values().collect()),
         FileAt::Absent | FileAt::Invalid(_) => None,

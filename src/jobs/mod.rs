@@ -63,7 +63,10 @@ pub(crate) fn boxed<'f, T>(job: impl Future<Output = T> + Send + 'f) -> BoxFutur
 
 fn verdict(job: &Claimed, done: Result<(), JobError>) -> Verdict {
     match done {
-        Ok(()) => Verdict::Done,
+        Ok(()) => {
+            tracing::debug!(job = job.id, kind = job.kind, key = job.key, trace = %job.trace, "job done");
+            Verdict::Done
+        }
         Err(error) => {
             tracing::warn!(job = job.id, kind = job.kind, key = job.key, trace = %job.trace, %error, "job stopped");
             error.verdict()
@@ -104,7 +107,10 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Err(error) => return verdict(job, Err(error)),
     }
     match boxed(sync_environment::run_deployment(&world, job, lease, environment.environment, &observe)).await {
-        Ok(_) => {
+        Ok(ran) => {
+            if let sync_environment::Ran::Recorded(outcome) = &ran {
+                tracing::info!(environment = job.key, trace = %job.trace, outcome = outcome.sentence(), "synced");
+            }
             context.bell.ring(Lane::Default);
             context.bell.ring(Lane::Sync);
             Verdict::Done

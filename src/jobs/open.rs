@@ -47,9 +47,9 @@ pub(super) async fn attend(
         return Err(JobError::Passing("the head moved while it was fetched".to_owned()));
     }
     let contents = Contents::new(repository);
-    let base_tree = contents.tree(&base_tip);
+    let base_tree = contents.tree(&base_tip).await?;
     let on_default = pull.base_branch == repository.row.default_branch;
-    let before = contents.file_at(&contents.tree(&default_tip), &base_tree).await?;
+    let before = contents.file_at(&contents.tree(&default_tip).await?, &base_tree).await?;
     let place = Place { number: pull.number, base_branch: pull.base_branch.clone() };
     let subject = PageSubject::Pull { head: pull.head.clone(), into: pull.base_branch.clone() };
     let merge = match mirror.merge_result(&base_tip, &pull.head).await? {
@@ -64,8 +64,8 @@ pub(super) async fn attend(
         let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
         return speak::quietly(repository, row, page, lease).await.map(Some);
     };
-    let merged = contents.tree(&tree);
-    let blocks = if on_default { merged.clone() } else { contents.tree(&default_tip) };
+    let merged = contents.tree(&tree).await?;
+    let blocks = if on_default { merged.clone() } else { contents.tree(&default_tip).await? };
     let after = contents.file_at(&blocks, &merged).await?;
     let subject = match (&before, &after) {
         (FileAt::Absent, FileAt::Absent) => {
@@ -145,7 +145,7 @@ async fn touched(
     paths: &[String],
 ) -> Result<BTreeMap<EnvironmentName, Touched>, JobError> {
     let default = &repository.row.default_branch;
-    let (base, merged) = (contents.tree(trees.0), contents.tree(trees.1));
+    let (base, merged) = (contents.tree(trees.0).await?, contents.tree(trees.1).await?);
     let names: BTreeSet<&EnvironmentName> = sides.before.keys().chain(sides.after.keys()).collect();
     let mut all = BTreeMap::new();
     for name in names {

@@ -104,8 +104,8 @@ async fn closed(repository: &Repository<'_>, contents: &Contents<'_>, walked: &W
     let Some(tip) = repository.mirror.tip(&branch::branch(&repository.row.default_branch)?).await? else {
         return Ok(true);
     };
-    let tree = contents.tree(&tip);
-    Ok(match contents.file_at(&tree, &contents.tree(&walked.tip)).await? {
+    let tree = contents.tree(&tip).await?;
+    Ok(match contents.file_at(&tree, &contents.tree(&walked.tip).await?).await? {
         FileAt::Valid(_) => false,
         FileAt::Absent | FileAt::Invalid(_) => true,
     })
