@@ -68,6 +68,7 @@ pub(crate) async fn tell(options: &Options, stay: bool) -> Result<()> {
     let played = stage.play(&config, hook, listen).await;
     if let Err(error) = &played {
         eprintln!("\nThe end of the server's log:\n{}", stage.server.log_tail());
+        stage.show_comments().await;
         eprintln!("\n{error:#}");
         played?;
     }
@@ -120,6 +121,16 @@ impl Stage<'_> {
 
     fn say(&self, text: &str) {
         println!("{:>6.1} s  {text}", self.begun.elapsed().as_secs_f64());
+    }
+
+    /// What was said last, for whoever has to find out why a scene went wrong.
+    async fn show_comments(&self) {
+        let path = format!("/repos/{}/issues/comments?limit=50", self.options.repository);
+        let comments = self.author.get(&path).await.unwrap_or_default();
+        for comment in comments.as_array().into_iter().flatten().rev().take(4) {
+            let (who, body) = (comment["user"]["login"].as_str(), comment["body"].as_str());
+            eprintln!("\n{}:\n{}", who.unwrap_or_default(), body.unwrap_or_default());
+        }
     }
 
     async fn commit(&self, branch: &str, message: &str, files: &[(String, String)]) -> Result<String> {
