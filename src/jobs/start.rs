@@ -296,12 +296,7 @@ async fn issue(
     {
         return Ok(number);
     }
-    let title = format!("Bascule: {} is held at {}", environment.name, commit.short());
-    let body = format!(
-        "`{}` will not be synced to `{}` until somebody consents to its change, which is in the comment below.\n",
-        environment.name,
-        commit.short()
-    );
+    let (title, body) = crate::preview::held_issue(&environment.name, commit);
     Ok(repository.forge().create_issue(&repository.at, &title, &body).await?.number)
 }
 

@@ -83,6 +83,12 @@ pub enum Problem {
     /// The same object twice.
     #[error("is rendered twice, here and in {0}: one environment holds an object once")]
     Twice(String),
+    /// A number or boolean where Kubernetes takes text alone; its place.
+    #[error("its {0} is not text: quote it")]
+    Unquoted(String),
+    /// Two items of a list with the same name; their place.
+    #[error("its {0} is listed twice: a server refuses that")]
+    ListedTwice(String),
     /// A Secret whose values the server would refuse.
     #[error("{0}")]
     BadSecret(String),

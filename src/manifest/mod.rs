@@ -13,10 +13,11 @@
 //! * Helm hooks that an install or upgrade would never create are left out, and named ([`hooks`]).
 //! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
 //!
-//! Absent on purpose: schemas (the cluster's dry run knows them), SOPS, waves. An object that asks for one of the
+//! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), SOPS, waves. An object that asks for one of the
 //! latter is refused by name.
 
 mod canonical;
+mod checks;
 mod diff;
 mod error;
 mod hooks;

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::OUR_PREFIX;
+use super::checks::check;
 use super::error::Problem;
 use super::identity::Identity;
 use super::scope::is_built_in_group;
@@ -48,6 +49,7 @@ pub(super) fn shape(json: &mut Map<String, Value>, identity: &Identity) -> Resul
     for value in json.values_mut() {
         drop_null_timestamps(value);
     }
+    problems.extend(check(json, identity));
     if identity.group.is_empty() && identity.kind == "Secret" {
         problems.extend(secret(json));
     }

@@ -228,3 +228,9 @@ fn a_document_is_placed_where_it_begins_and_a_chart_names_its_template() {
     assert_eq!(places(Dialect::Helm), ["Parsed(shop/templates/web.yaml:3)", "Parsed(shop/templates/db.yaml:7)"]);
     assert_eq!(places(Dialect::Kustomize), ["Parsed(out:3)", "Parsed(out:7)"]);
 }
+
+#[test]
+fn json_is_yaml_too() {
+    let text = "{\n\t\"kind\": \"A\",\n\t\"list\": [\n\t\t1,\n\t\t\"no\"\n\t],\n\t\"text\": \"\\u00e4\\/\\n\"\n}\n";
+    assert_eq!(read(text).unwrap(), [serde_json::json!({"kind": "A", "list": [1, "no"], "text": "ä/\n"})]);
+}

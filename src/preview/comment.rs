@@ -67,12 +67,7 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     let (diffs, cut) = sections(rows, room - essentials.len().min(room));
     Comment {
         text: format!("{head}{essentials}{diffs}{answers}{}", foot(cut || !full)),
-        shows: shown
-            .iter()
-            .filter(|row| asks(row) || rows.len() == 1)
-            .filter(|row| row.digest().is_some())
-            .map(|row| row.name.clone())
-            .collect(),
+        shows: shown.iter().filter(|row| prints(row)).map(|row| row.name.clone()).collect(),
     }
 }
 
@@ -158,7 +153,7 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
     if !typed.is_empty() {
         text.push_str(&format!("To consent to exactly this:\n\n{typed}\n"));
     }
-    text
+    text + &unasked(rows)
 }
 
 fn table_row(row: &EnvironmentRow) -> String {
@@ -185,12 +180,24 @@ fn removals(row: &EnvironmentRow, most: usize) -> String {
     format!("⚠ {} removes {}{more}\n\n", name(row), names.join(", "))
 }
 
-/// Whether its digest is printed: it asks for consent, and no sync has used that up.
-fn asks(row: &EnvironmentRow) -> bool {
-    let asked = row.consent != Consent::NotNeeded;
-    let started =
+/// Whether its digest is printed: no sync has begun with it.
+fn prints(row: &EnvironmentRow) -> bool {
+    let begun =
         matches!(row.deployment, Deployment::Running { .. } | Deployment::Healthy { .. } | Deployment::Failed { .. });
-    asked && !started && row.digest().is_some()
+    !begun && row.digest().is_some()
+}
+
+/// Whether it asks for consent.
+fn asks(row: &EnvironmentRow) -> bool {
+    prints(row) && row.consent != Consent::NotNeeded
+}
+
+/// The changes nobody is asked about, with their digests: should the rules come to ask, they have been shown.
+fn unasked(rows: &[EnvironmentRow]) -> String {
+    let unasked = rows.iter().filter(|row| prints(row) && !asks(row));
+    let named = unasked.filter_map(|row| Some(format!("{} `b1:{}`", name(row), row.digest()?.short())));
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { String::new() } else { format!("No consent is needed for {}\n\n", named.join(", ")) }
 }
 
 /// The exact line that consents.
@@ -224,7 +231,9 @@ fn line(row: &EnvironmentRow) -> String {
         (RowChange::Failed { .. }, _) => format!("- {} **does not render**\n", name(row)),
         (RowChange::Same, _) => format!("- {} is the same\n", name(row)),
         (RowChange::Change { .. }, None) => {
-            format!("- {} {numbers}, {}\n", name(row), deployment_cell(&row.deployment))
+            let digest = row.digest().filter(|_| prints(row)).map(|digest| format!(" `b1:{}`", digest.short()));
+            let digest = digest.unwrap_or_default();
+            format!("- {}{digest} {numbers}, {}\n", name(row), deployment_cell(&row.deployment))
         }
         (RowChange::Change { .. }, Some(digest)) => {
             let met = if row.consent.is_met() { ", given" } else { "" };
@@ -245,11 +254,6 @@ fn answers(page: &Page) -> String {
 
 fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
     let mut parts = Vec::new();
-    if let [row] = page.environments.as_slice()
-        && let Some(digest) = row.digest()
-    {
-        parts.push(format!("change `b1:{}`", digest.short()));
-    }
     let mut renderers: Vec<String> = Vec::new();
     let mut took = 0;
     for rendering in page.environments.iter().filter_map(|row| row.rendering.as_ref()) {

@@ -29,3 +29,4 @@ pub use page::{
 };
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
 pub use terminal::{Look, terminal};
+pub use words::held_issue;

@@ -1,9 +1,10 @@
 //! What is shown, as data. Stored as it is, so fields are only added, with a default.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName, ObjectKey, Target};
-use crate::manifest::{Hunk, LeftOut, ObjectDiff, Verb};
+use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compare, diff_rules};
 
 use super::answer::Answer;
 
@@ -274,6 +275,29 @@ pub struct Rendering {
     /// How long it took; `None` when the same content had been rendered before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub milliseconds: Option<u64>,
+}
+
+impl RowChange {
+    /// What differs between two sets of an environment, and between the blocks of its rules. `None` is the empty set; the
+    /// digest is consent's, and a local look has none.
+    pub fn between(
+        old: Option<(&RenderedSet, &Value)>,
+        new: (&RenderedSet, &Value),
+        digest: Option<ChangeDigest>,
+        room: &mut Room,
+    ) -> Self {
+        let objects = compare(old.map(|(set, _)| set), new.0, room);
+        let rules = if old.is_some_and(|(set, _)| set.entry == new.0.entry) {
+            Vec::new()
+        } else {
+            diff_rules(old.map(|(_, rules)| rules), new.1)
+        };
+        if objects.is_empty() && rules.is_empty() {
+            return Self::Same;
+        }
+        let objects = objects.into_iter().map(|diff| ObjectChange { diff, live: None }).collect();
+        Self::Change { digest, rules, objects }
+    }
 }
 
 impl EnvironmentRow {

@@ -1,6 +1,6 @@
 //! The cells and sentences about one environment.
 
-use crate::ids::ObjectKey;
+use crate::ids::{CommitId, EnvironmentName, ObjectKey};
 use crate::manifest::Verb;
 
 use super::markdown::{cell, clip, code, prose};
@@ -181,4 +181,15 @@ pub(super) fn changes_rules(row: &EnvironmentRow) -> bool {
 pub(super) fn count(number: usize, one: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {one}{s}")
+}
+
+/// Title and text of the issue a held change without a pull request is shown in. Names of ours alone: titles are Markdown
+/// on some forges.
+pub fn held_issue(environment: &EnvironmentName, commit: &CommitId) -> (String, String) {
+    let title = format!("Bascule: {environment} is held at {}", commit.short());
+    let text = format!(
+        "`{environment}` will not be synced to `{}` until somebody consents to its change, which is in the comment below.\n",
+        commit.short()
+    );
+    (title, text)
 }

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn a_pull_request_of_two_environments() {
     let shown = comment(&two_environments(), Some(LINK), 65_536);
-    assert_eq!(shown.shows, ["production".parse().unwrap()], "nobody consents to what needs no consent");
+    assert_eq!(shown.shows.len(), 2);
     insta::assert_snapshot!(shown.text, @r"
         <!-- bascule:preview -->
         **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
@@ -23,6 +23,8 @@ fn a_pull_request_of_two_environments() {
         To consent to exactly this:
 
         - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
+
+        No consent is needed for `staging` `b1:9f9f9f9f9f9f`
 
         <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
 
@@ -222,6 +224,8 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
         |---|--:|--:|--:|---|---|
         | `production` | 2 | 0 | 0 | none needed | after merge |
 
+        No consent is needed for `production` `b1:9f9f9f9f9f9f`
+
         <details><summary><b>production</b>: <code>Deployment shop/web, Deployment shop/db</code></summary>
 
         - Deployment `shop/web` is there with these values: adopted, nothing changes
@@ -249,7 +253,6 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
 
         </details>
 
-        change `b1:9f9f9f9f9f9f`
 
         ════════
         <!-- bascule:preview -->
@@ -268,8 +271,6 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
         To consent to exactly this:
 
         - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
-
-        change `b1:9f9f9f9f9f9f`
         ");
 }
 
@@ -357,4 +358,26 @@ fn a_page_is_stored_and_read_back() {
         let stored = serde_json::to_string(&page).unwrap();
         assert_eq!(serde_json::from_str::<Page>(&stored).unwrap(), page);
     }
+}
+
+#[test]
+fn a_row_is_made_of_two_sets_and_two_blocks_of_rules() {
+    use crate::manifest::{Dialect, HashKey, Limits, RenderedSet, Room, Scopes, Within, parse};
+    let target = Target { cluster: "prod".parse().unwrap(), namespace: "shop".to_owned() };
+    let set = |image: &str, rules: &serde_json::Value| {
+        let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {{image: \"{image}\"}}\n");
+        let parsed = parse(&[("a.yaml".to_owned(), text.into_bytes())], Dialect::Plain, &Limits::default()).unwrap();
+        let (scopes, key) = (Scopes::without_cluster(), HashKey::new([1; 32]));
+        RenderedSet::build(&target, rules, parsed, Within::Anywhere, &scopes, &key).unwrap()
+    };
+    let (strict, loose) = (serde_json::json!({"count": 2}), serde_json::json!({"count": 1}));
+    let between = |old: Option<(&RenderedSet, &serde_json::Value)>, new: (&RenderedSet, &serde_json::Value)| {
+        RowChange::between(old, new, None, &mut Room::default())
+    };
+    let (old, new) = (set("a:1", &strict), set("a:2", &loose));
+    assert_eq!(between(Some((&old, &strict)), (&old, &strict)), RowChange::Same);
+    let RowChange::Change { rules, objects, .. } = between(Some((&old, &strict)), (&new, &loose)) else { panic!() };
+    assert_eq!((rules.len(), objects.len(), objects[0].diff.verb), (1, 1, Verb::Changed));
+    let RowChange::Change { rules, objects, .. } = between(None, (&new, &loose)) else { panic!() };
+    assert_eq!((rules.len(), objects.len(), objects[0].diff.verb), (1, 1, Verb::Added));
 }
