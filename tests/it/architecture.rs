@@ -38,7 +38,8 @@ const TABLE: &[(&str, &[&[&str]])] = &[
     ("audit", &[WORDS, &["db"]]),
     ("jobs", &[WORDS, THINKING, WORLD, &["audit"]]),
     ("webhook", &[WORDS, &["event", "db", "audit", "queue", "jobs::route"]]),
-    ("web", &[WORDS, &["event", "db", "audit", "queue", "jobs::route", "preview", "manifest"]]),
+    // `webhook`: a replayed delivery is read by what read it first, or it would mean something else.
+    ("web", &[WORDS, &["webhook", "event", "db", "audit", "queue", "jobs::route", "preview", "manifest"]]),
     ("cli", &[&["ids", "config"]]),
     ("local", &[WORDS, THINKING, &["git", "render", "forge", "cluster"]]),
     ("config", &[&["all"]]),
