@@ -11,6 +11,7 @@ mod listen;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
@@ -33,10 +34,13 @@ use crate::ids::TraceId;
 use crate::jobs::{self, ForgeAccess};
 use crate::manifest::HashKey;
 use crate::queue::worker::{self, Settings};
-use crate::queue::{Bell, Lane, PgSource};
+use crate::queue::{self, Bell, Lane, PgSource};
 use crate::render::{Limits, Programs, Renderer};
 use crate::webhook::signature::Kind;
 use crate::webhook::{self, Endpoint, store};
+
+/// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
 /// Runs a server until it is told to stop (SIGINT or SIGTERM).
 ///
@@ -125,7 +129,9 @@ async fn run(
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
 
     let mut tasks = JoinSet::new();
-    let carried = (bell.clone(), pool.clone(), stop.clone());
+    // One to listen on, and one each for claiming and for renewing leases: jobs that hold the others cannot delay them.
+    let beside = db::pool::beside(&pool, 3);
+    let carried = (bell.clone(), beside.clone(), stop.clone());
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
     if server.http.role != ServerRole::Worker {
@@ -137,12 +143,13 @@ async fn run(
         tasks.spawn(listen::serve(admin, axum::Router::new(), stop.clone()));
     }
     if server.http.role != ServerRole::Web {
-        let source = Arc::new(PgSource::new(pool.clone(), holder));
+        let source = Arc::new(PgSource::new(beside, holder));
         let working = context.clone();
         let handler = Arc::new(move |job: crate::queue::Claimed, lease: crate::queue::Lease| {
             let context = working.clone();
             async move { jobs::run(&context, &job, &lease).await }
         });
+        tasks.spawn(queue::measure(pool.clone(), MEASURE_EVERY, stop.clone()));
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
         tasks.spawn(clockwork::sweeps(context.clone(), server.sweep, stop.clone()));
         tasks.spawn(clockwork::checkpoints(pool.clone(), signer, checkpoints, clock.clone(), stop.clone()));

@@ -8,7 +8,6 @@
 pub mod embedded;
 pub mod error;
 pub mod migrate;
-pub mod open;
 pub mod pool;
 pub mod roles;
 pub mod seal;
@@ -30,5 +29,4 @@ pub mod repositories;
 
 pub use error::{DbError, Fate, retrying};
 pub use migrate::{Schema, SchemaError};
-pub use open::{Database, OpenError, Place};
 pub use pool::{ConnectError, connect};

@@ -22,6 +22,7 @@ mod bell;
 mod claim;
 mod enqueue;
 mod lease;
+mod measure;
 mod operate;
 mod settle;
 mod walk;
@@ -37,7 +38,8 @@ pub use bell::Bell;
 pub use claim::{PgSource, Renewal, Source, SourceError};
 pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
-pub use operate::{Depth, Job, State, depths, list, retry_failed, show};
+pub use measure::{Depth, depths, measure};
+pub use operate::{Job, State, list, retry_failed, show};
 pub use settle::{Unsettled, confirm, finish};
 
 /// Which workers a job waits for. Lanes never wait for each other.

@@ -1,4 +1,4 @@
-//! What an operator sees and does: `bascule jobs list|show|retry`, and the queue's depth for the metrics.
+//! What an operator sees and does: `bascule jobs list|show|retry`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -157,51 +157,4 @@ pub async fn retry_failed(connection: &mut PgConnection, id: i64) -> Result<bool
     .fetch_one(connection)
     .await?;
     Ok(revived > 0)
-}
-
-/// How full a lane is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Depth {
-    /// Which.
-    pub lane: Lane,
-    /// Pending and due.
-    pub due: i64,
-    /// Pending for later: backing off, snoozed.
-    pub later: i64,
-    /// Held by workers.
-    pub running: i64,
-    /// Set aside.
-    pub failed: i64,
-    /// Seconds the oldest due job has waited; 0 without one.
-    pub oldest: f64,
-}
-
-/// How full every lane is, as the metrics show it.
-///
-/// # Errors
-/// The statement's.
-pub async fn depths(connection: &mut PgConnection) -> Result<Vec<Depth>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT lane, count(*) FILTER (WHERE state = 'pending' AND run_at <= now()) AS "due!",
-                  count(*) FILTER (WHERE state = 'pending' AND run_at > now()) AS "later!",
-                  count(*) FILTER (WHERE state = 'running') AS "running!",
-                  count(*) FILTER (WHERE state = 'failed') AS "failed!",
-                  coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'pending' AND run_at <= now())),
-                           0)::float8 AS "oldest!"
-           FROM job GROUP BY lane"#
-    )
-    .fetch_all(connection)
-    .await?;
-    let depth = |lane: Lane| {
-        let found = rows.iter().find(|row| row.lane == lane.as_str());
-        Depth {
-            lane,
-            due: found.map_or(0, |row| row.due),
-            later: found.map_or(0, |row| row.later),
-            running: found.map_or(0, |row| row.running),
-            failed: found.map_or(0, |row| row.failed),
-            oldest: found.map_or(0.0, |row| row.oldest),
-        }
-    };
-    Ok(Lane::ALL.into_iter().map(depth).collect())
 }

@@ -5,15 +5,30 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bascule::db::embedded::{self, Embedded, EmbeddedError};
-use bascule::db::{Database, OpenError, Place};
+use bascule::db::pool;
 use insta::assert_snapshot;
 use sqlx::{Executor, PgPool};
 use tempfile::TempDir;
 
 use crate::support::child::{TestChild, say};
 
+/// A server's database: running, and as the server's own role.
+struct Database {
+    pool: PgPool,
+    embedded: Embedded,
+}
+
 async fn open(folder: &Path) -> Database {
-    Database::open(&Place::Embedded(folder.to_owned())).await.unwrap()
+    let embedded = Embedded::start(folder).await.unwrap();
+    let pool = pool::connect_with(embedded.options()).await.unwrap();
+    Database { pool, embedded }
+}
+
+impl Database {
+    async fn close(self) -> Result<(), EmbeddedError> {
+        self.pool.close().await;
+        self.embedded.stop().await
+    }
 }
 
 async fn remember(pool: &PgPool, what: &str) {
@@ -102,8 +117,8 @@ async fn it_is_made_once_and_keeps_what_it_was_told_through_every_end() {
 
     // Its PostgreSQL is gone from the machine.
     fs::write(folder.path().join("postgres/cluster/PG_VERSION"), "9\n").unwrap();
-    let refused = Database::open(&Place::Embedded(folder.path().to_owned())).await.unwrap_err();
-    assert!(matches!(refused, OpenError::Embedded(EmbeddedError::OtherMajor { wrote: 9, .. })), "{refused}");
+    let refused = Embedded::start(folder.path()).await.unwrap_err();
+    assert!(matches!(refused, EmbeddedError::OtherMajor { wrote: 9, .. }), "{refused}");
 }
 
 #[tokio::test]
@@ -164,10 +179,11 @@ pub(crate) fn child(arguments: &[String]) {
     let [folder, what] = arguments else { panic!("{arguments:?}") };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        match Database::open(&Place::Embedded(folder.into())).await {
-            Ok(database) => {
+        match Embedded::start(Path::new(folder)).await {
+            Ok(embedded) => {
+                let pool = pool::connect_with(embedded.options()).await.unwrap();
                 let insert = "INSERT INTO object_content (hash, sealed) VALUES ($1, '') ON CONFLICT DO NOTHING";
-                sqlx::query(insert).bind(what.as_bytes()).execute(&database.pool).await.unwrap();
+                sqlx::query(insert).bind(what.as_bytes()).execute(&pool).await.unwrap();
                 say("committed");
                 std::future::pending::<()>().await;
             }

@@ -9,6 +9,7 @@ mod config;
 mod consent_model;
 mod embedded;
 mod fake;
+mod fates;
 mod forge;
 mod forge_contract;
 mod local;

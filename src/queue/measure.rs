@@ -1,0 +1,87 @@
+//! How full the queue is, for the metrics: what waits, for how long, and what failed.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use super::Lane;
+use super::worker::chain;
+
+/// How full a lane is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Depth {
+    /// Which.
+    pub lane: Lane,
+    /// Pending and due.
+    pub due: i64,
+    /// Pending for later: backing off, snoozed.
+    pub later: i64,
+    /// Held by workers.
+    pub running: i64,
+    /// Set aside.
+    pub failed: i64,
+    /// Seconds the oldest due job has waited; 0 without one.
+    pub oldest: f64,
+}
+
+/// How full every lane is, as the metrics show it.
+///
+/// # Errors
+/// The statement's.
+pub async fn depths(connection: &mut PgConnection) -> Result<Vec<Depth>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT lane, count(*) FILTER (WHERE state = 'pending' AND run_at <= now()) AS "due!",
+                  count(*) FILTER (WHERE state = 'pending' AND run_at > now()) AS "later!",
+                  count(*) FILTER (WHERE state = 'running') AS "running!",
+                  count(*) FILTER (WHERE state = 'failed') AS "failed!",
+                  coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'pending' AND run_at <= now())),
+                           0)::float8 AS "oldest!"
+           FROM job GROUP BY lane"#
+    )
+    .fetch_all(connection)
+    .await?;
+    let depth = |lane: Lane| {
+        let found = rows.iter().find(|row| row.lane == lane.as_str());
+        Depth {
+            lane,
+            due: found.map_or(0, |row| row.due),
+            later: found.map_or(0, |row| row.later),
+            running: found.map_or(0, |row| row.running),
+            failed: found.map_or(0, |row| row.failed),
+            oldest: found.map_or(0.0, |row| row.oldest),
+        }
+    };
+    Ok(Lane::ALL.into_iter().map(depth).collect())
+}
+
+/// Sets `bascule_queue_jobs` (by lane and state) and `bascule_queue_oldest_seconds` (by lane) now and then, until
+/// `stop`. Every server tells the same, so that a panel takes the largest, not the sum.
+pub async fn measure(pool: PgPool, every: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match measure_once(&pool).await {
+            Ok(depths) => depths.iter().for_each(tell),
+            Err(error) => tracing::debug!(error = chain(&error), "the queue could not be measured"),
+        }
+    }
+}
+
+async fn measure_once(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
+    depths(&mut *pool.acquire().await?).await
+}
+
+fn tell(depth: &Depth) {
+    let lane = depth.lane.as_str();
+    for (state, jobs) in
+        [("due", depth.due), ("later", depth.later), ("running", depth.running), ("failed", depth.failed)]
+    {
+        metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(jobs as f64);
+    }
+    metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(depth.oldest);
+}
