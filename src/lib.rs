@@ -13,11 +13,13 @@ pub mod cli;
 pub mod local;
 
 pub mod config;
+pub mod telemetry;
 
 pub mod clock;
 pub mod ids;
 
-// The door.
+// The door, and the windows.
+pub mod web;
 pub mod webhook;
 
 // What happened.

@@ -185,3 +185,42 @@ pub async fn body(conn: &mut PgConnection, id: Uuid) -> Result<Option<(String, S
     let row = sqlx::query!("SELECT forge, event, body FROM delivery WHERE id = $1", id).fetch_optional(conn).await?;
     Ok(row.map(|row| (row.forge, row.event, row.body)))
 }
+
+/// One delivery, without its body.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<Delivery>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT id, forge, delivery_id, event, state, reason, trace, received_at FROM delivery WHERE id = $1",
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Delivery {
+        id: row.id,
+        forge: row.forge,
+        delivery_id: row.delivery_id,
+        event: row.event,
+        state: row.state,
+        reason: row.reason,
+        trace: TraceId(row.trace),
+        received_at: row.received_at.to_jiff(),
+    }))
+}
+
+/// Says what became of a delivery that was read once more.
+///
+/// # Errors
+/// The database's own.
+pub async fn reread(
+    conn: &mut PgConnection,
+    id: Uuid,
+    state: DeliveryState,
+    reason: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE delivery SET state = $2, reason = $3 WHERE id = $1", id, state.as_str(), reason)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -25,7 +25,9 @@ pub mod previews;
 pub mod pulls;
 pub mod pushes;
 pub mod renders;
+pub mod reports;
 pub mod repositories;
+pub mod tokens;
 
 pub use error::{DbError, Fate, retrying};
 pub use migrate::{Schema, SchemaError};

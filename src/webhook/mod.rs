@@ -28,6 +28,7 @@ use crate::db::pushes::Push;
 use crate::event::{Delivered, Event};
 use crate::ids::{ForgeName, RepositoryKey, TraceId};
 use crate::jobs;
+use crate::queue::NewJob;
 
 use body::{InFlight, Limits, Unread};
 use signature::{Kind, Refused};
@@ -164,12 +165,7 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
 /// What is to be committed for a verified body: also one that cannot be read is kept, for a person to look at.
 fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: &[u8]) -> Intake {
     let trace = TraceId(door.clock.new_id());
-    let read = gitea::read(forge, &event, body);
-    let (state, reason) = match &read {
-        Ok(Delivered { event: Event::Ignored { why }, .. }) => (DeliveryState::Ignored, Some((*why).to_owned())),
-        Ok(_) => (DeliveryState::Done, None),
-        Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
-    };
+    let told = tell(forge, &event, body, trace);
     let delivery = NewDelivery {
         id: door.clock.new_id(),
         forge: forge.clone(),
@@ -178,15 +174,41 @@ fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body
         body: body.to_vec(),
         body_hash: Sha256::digest(body).into(),
         trace,
-        state,
-        reason,
+        state: told.state,
+        reason: told.reason,
+    };
+    Intake { delivery, repository: told.repository, push: told.push, jobs: told.jobs }
+}
+
+/// What a stored body says and causes: the same for the door and for a replay.
+#[derive(Debug)]
+pub struct Told {
+    /// What becomes of the delivery.
+    pub state: DeliveryState,
+    /// Why it is ignored or quarantined.
+    pub reason: Option<String>,
+    /// The repository it is a fact about.
+    pub repository: Option<RepositoryKey>,
+    /// A push it tells of.
+    pub push: Option<Push>,
+    /// What to do about it.
+    pub jobs: Vec<NewJob>,
+}
+
+/// Reads a verified body. `event` is the event header it came with.
+pub fn tell(forge: &ForgeName, event: &str, body: &[u8], trace: TraceId) -> Told {
+    let read = gitea::read(forge, event, body);
+    let (state, reason) = match &read {
+        Ok(Delivered { event: Event::Ignored { why }, .. }) => (DeliveryState::Ignored, Some((*why).to_owned())),
+        Ok(_) => (DeliveryState::Done, None),
+        Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
     };
     let Ok(Delivered { repository: Some(repository), event }) = read else {
-        return Intake { delivery, repository: None, push: None, jobs: Vec::new() };
+        return Told { state, reason, repository: None, push: None, jobs: Vec::new() };
     };
     let repository = RepositoryKey { forge: forge.clone(), id: repository.id };
     let jobs = jobs::route(&repository, &event, trace);
-    Intake { push: push(&repository, event), repository: Some(repository), delivery, jobs }
+    Told { state, reason, push: push(&repository, event), repository: Some(repository), jobs }
 }
 
 /// Who pushed what: the one thing of a delivery that the forge cannot be asked for later.

@@ -1,0 +1,351 @@
+//! What people ask over everything: environments with what they run and wait for, and deployments with who approved
+//! them.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::ids::{Account, ChangeDigest, SetDigest, TraceId};
+
+/// One environment: where it is, and what holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentNow {
+    /// Our number.
+    pub id: i64,
+    /// The configured forge.
+    pub forge: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// Its name.
+    pub name: String,
+    /// Its stage.
+    pub stage: Option<String>,
+    /// The configured cluster.
+    pub cluster: String,
+    /// The namespace of objects that name none.
+    pub namespace: String,
+    /// `active`, `orphaned` or `forgotten`.
+    pub state: String,
+    /// The branch it follows.
+    pub branch: String,
+    /// The newest commit a sync was started for.
+    pub commit: Option<String>,
+    /// When.
+    pub commit_at: Option<Timestamp>,
+    /// The newest commit seen healthy.
+    pub healthy_commit: Option<String>,
+    /// Its newest deployment's number.
+    pub deployment: Option<i64>,
+    /// Its newest deployment's state.
+    pub deployment_state: Option<String>,
+    /// Why it is held: one of the schema's words.
+    pub held: Option<String>,
+    /// What is missing and who can give it.
+    pub held_detail: Option<String>,
+    /// The one command that lifts it.
+    pub held_lifts: Option<String>,
+}
+
+/// Which environments; an empty field is not asked about.
+#[derive(Debug, Clone, Default)]
+pub struct WhichEnvironments<'a> {
+    /// Exactly this number.
+    pub id: Option<i64>,
+    /// Exactly this name.
+    pub name: Option<&'a str>,
+    /// `owner/name`, or `forge/owner/name`.
+    pub repository: Option<&'a str>,
+    /// Only smaller numbers: the cursor.
+    pub before: Option<i64>,
+}
+
+/// At most `limit` environments, newest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn environments(
+    conn: &mut PgConnection,
+    which: &WhichEnvironments<'_>,
+    limit: i64,
+) -> Result<Vec<EnvironmentNow>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT e.id, r.forge, r.full_name, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
+                  e.position_commit, e.position_at, e.healthy_commit,
+                  d.number AS "number?", d.state AS "deployment_state?",
+                  h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?"
+           FROM environment e JOIN repository r ON r.id = e.repository_id
+           LEFT JOIN hold h ON h.environment_id = e.id
+           LEFT JOIN LATERAL (SELECT number, state FROM deployment WHERE environment_id = e.id
+                              ORDER BY number DESC LIMIT 1) d ON true
+           WHERE ($1::bigint IS NULL OR e.id = $1)
+             AND ($2::text IS NULL OR e.name = $2)
+             AND ($3::text IS NULL OR r.full_name = $3 OR r.forge || '/' || r.full_name = $3)
+             AND ($4::bigint IS NULL OR e.id < $4)
+           ORDER BY e.id DESC LIMIT $5"#,
+        which.id,
+        which.name,
+        which.repository,
+        which.before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| EnvironmentNow {
+            id: row.id,
+            forge: row.forge,
+            repository: row.full_name,
+            name: row.name,
+            stage: row.stage,
+            cluster: row.cluster,
+            namespace: row.namespace,
+            state: row.state,
+            branch: row.branch,
+            commit: row.position_commit,
+            commit_at: row.position_at.map(|at| at.to_jiff()),
+            healthy_commit: row.healthy_commit,
+            deployment: row.number,
+            deployment_state: row.deployment_state,
+            held: row.reason,
+            held_detail: row.detail,
+            held_lifts: row.lifts,
+        })
+        .collect())
+}
+
+/// One deployment with the approvals it used up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proof {
+    /// Its id; ids are ordered by time.
+    pub id: Uuid,
+    /// Our number of its environment.
+    pub environment_id: i64,
+    /// The configured forge.
+    pub forge: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The environment's name.
+    pub environment: String,
+    /// Its number there.
+    pub number: i64,
+    /// The commit it went to.
+    pub commit: String,
+    /// The commit it came from.
+    pub from_commit: Option<String>,
+    /// The set it sent.
+    pub set: SetDigest,
+    /// The change that was judged.
+    pub change: ChangeDigest,
+    /// The pull requests whose changes it carries.
+    pub pulls: Vec<i64>,
+    /// `running`, `healthy`, `failed`, `conflict` or `superseded`.
+    pub state: String,
+    /// What came of it.
+    pub outcome: Option<Value>,
+    /// From delivery to sync.
+    pub trace: TraceId,
+    /// When.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Whether the environment's newest started content is this set.
+    pub current: bool,
+    /// Rules for every change in the entry that judged it: that of the set it came from, or of its own at the first.
+    /// `None`: the entry is not stored.
+    pub rules: Option<i64>,
+    /// Who approved.
+    pub approvals: Vec<ApprovalUsed>,
+}
+
+/// An approval a deployment used up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalUsed {
+    /// Its id, as in the log.
+    pub id: Uuid,
+    /// Who.
+    pub person: Account,
+    /// `review` or `command`.
+    pub source: String,
+    /// The pull request, or the issue of ours.
+    pub pull: i64,
+    /// `pull` or `held`.
+    pub shown_as: String,
+    /// The change they were shown.
+    pub change: ChangeDigest,
+    /// The set it ends in.
+    pub head_set: SetDigest,
+    /// The reason given, where one had to be.
+    pub reason: Option<String>,
+    /// When, by the forge.
+    pub given_at: Timestamp,
+}
+
+/// Which deployments; an empty field is not asked about.
+#[derive(Debug, Clone, Default)]
+pub struct WhichDeployments<'a> {
+    /// Our number of the environment.
+    pub environment_id: Option<i64>,
+    /// The environment's name.
+    pub environment: Option<&'a str>,
+    /// `owner/name`, or `forge/owner/name`.
+    pub repository: Option<&'a str>,
+    /// Not started before.
+    pub from: Option<Timestamp>,
+    /// Started before.
+    pub to: Option<Timestamp>,
+    /// Only smaller ids: the cursor.
+    pub before: Option<Uuid>,
+    /// Which of them.
+    pub only: Only,
+}
+
+/// Which of the deployments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Only {
+    /// All.
+    #[default]
+    All,
+    /// The newest of each environment.
+    Newest,
+    /// Those somebody should look at: without an approval where the rules ask everybody for one, or with an approval
+    /// given for a held change.
+    Exceptions,
+}
+
+impl Only {
+    fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Newest => "newest",
+            Self::Exceptions => "exceptions",
+        }
+    }
+}
+
+/// At most `limit` deployments with their approvals, newest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn deployments(
+    conn: &mut PgConnection,
+    which: &WhichDeployments<'_>,
+    limit: i64,
+) -> Result<Vec<Proof>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT d.id, d.environment_id, r.forge, r.full_name, e.name, d.number, d.commit_sha, d.from_commit,
+                  d.set_digest, d.change_digest, d.pulls AS "pulls: Json<Vec<i64>>", d.state, d.outcome, d.trace,
+                  d.started_at, d.finished_at,
+                  e.position_set IS NOT DISTINCT FROM d.set_digest
+                      AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id) AS "current!",
+                  asked.rules AS "rules?"
+           FROM deployment d
+           JOIN environment e ON e.id = d.environment_id
+           JOIN repository r ON r.id = e.repository_id
+           LEFT JOIN LATERAL (
+               SELECT (SELECT count(*) FROM jsonb_array_elements(n.block #> '{consent,approvals}') AS rule
+                       WHERE coalesce(rule -> 'when', 'null') = 'null') AS rules
+               FROM rendered_set s, jsonb_array_elements(s.hashes) AS pair,
+                    environment_entry n
+               WHERE s.digest = coalesce(d.from_set, d.set_digest) AND pair -> 0 = '"entry"'
+                 AND n.hash = decode(pair ->> 1, 'hex') LIMIT 1) asked ON true
+           WHERE ($1::bigint IS NULL OR d.environment_id = $1)
+             AND ($2::text IS NULL OR e.name = $2)
+             AND ($3::text IS NULL OR r.full_name = $3 OR r.forge || '/' || r.full_name = $3)
+             AND ($4::timestamptz IS NULL OR d.started_at >= $4)
+             AND ($5::timestamptz IS NULL OR d.started_at < $5)
+             AND ($6::uuid IS NULL OR d.id < $6)
+             AND ($7::text = 'all'
+                  OR $7 = 'newest' AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id)
+                  OR $7 = 'exceptions' AND (
+                      EXISTS (SELECT FROM approval_use u JOIN approval a ON a.id = u.approval_id
+                              WHERE u.deployment_id = d.id AND a.shown_as = 'held')
+                      OR asked.rules > 0
+                         AND NOT EXISTS (SELECT FROM approval_use u WHERE u.deployment_id = d.id)))
+           ORDER BY d.id DESC LIMIT $8"#,
+        which.environment_id,
+        which.environment,
+        which.repository,
+        which.from.map(|at| at.to_sqlx()) as _,
+        which.to.map(|at| at.to_sqlx()) as _,
+        which.before,
+        which.only.word(),
+        limit
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut approvals = approvals(conn, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let (own, others) = approvals.drain(..).partition(|(deployment, _)| *deployment == row.id);
+            approvals = others;
+            let own: Vec<(Uuid, ApprovalUsed)> = own;
+            Ok(Proof {
+                id: row.id,
+                environment_id: row.environment_id,
+                forge: row.forge,
+                repository: row.full_name,
+                environment: row.name,
+                number: row.number,
+                commit: row.commit_sha,
+                from_commit: row.from_commit,
+                set: SetDigest::from_bytes(&row.set_digest).ok_or_else(no_digest)?,
+                change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(no_digest)?,
+                pulls: row.pulls.0,
+                state: row.state,
+                outcome: row.outcome,
+                trace: TraceId(row.trace),
+                started_at: row.started_at.to_jiff(),
+                finished_at: row.finished_at.map(|at| at.to_jiff()),
+                current: row.current,
+                rules: row.rules,
+                approvals: own.into_iter().map(|(_, approval)| approval).collect(),
+            })
+        })
+        .collect()
+}
+
+async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<(Uuid, ApprovalUsed)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT u.deployment_id, a.id, a.person AS "person: Json<Account>", a.source, a.pull_number, a.shown_as,
+                  a.change_digest, a.head_set, a.reason, a.given_at
+           FROM approval_use u JOIN approval a ON a.id = u.approval_id
+           WHERE u.deployment_id = ANY($1) ORDER BY a.given_at, a.id"#,
+        deployments
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let approval = ApprovalUsed {
+                id: row.id,
+                person: row.person.0,
+                source: row.source,
+                pull: row.pull_number,
+                shown_as: row.shown_as,
+                change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(no_digest)?,
+                head_set: SetDigest::from_bytes(&row.head_set).ok_or_else(no_digest)?,
+                reason: row.reason,
+                given_at: row.given_at.to_jiff(),
+            };
+            Ok((row.deployment_id, approval))
+        })
+        .collect()
+}
+
+fn no_digest() -> sqlx::Error {
+    sqlx::Error::Decode("a stored digest is not 32 bytes".into())
+}
+
+/// How many environments are held, for each reason there is.
+///
+/// # Errors
+/// The database's own.
+pub async fn held(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
+}

@@ -1,0 +1,87 @@
+//! `/metrics`, `/healthz`, `/readyz`: for the machines that watch, on a listener of their own.
+
+use axum::Router;
+use axum::extract::State as Of;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+
+use crate::db::{Schema, reports};
+use crate::queue;
+
+/// Every reason of `hold_reason`: one that no environment has any more is shown as 0.
+const REASONS: [&str; 10] = [
+    "uncovered",
+    "frozen",
+    "window",
+    "waiting",
+    "pinned",
+    "failed",
+    "conflict",
+    "over-cap",
+    "orphaned",
+    "cluster-away",
+];
+
+#[derive(Clone)]
+struct Admin {
+    pool: PgPool,
+    recorded: PrometheusHandle,
+}
+
+/// The routes of `admin_listen`.
+pub fn admin_router(pool: PgPool, recorded: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(Admin { pool, recorded })
+}
+
+/// What was counted, and what the queue and the holds are at this moment. A database that is away takes only the latter
+/// from the page.
+async fn metrics(Of(admin): Of<Admin>) -> Response {
+    let looked = look(&admin.pool).await;
+    metrics::gauge!("bascule_database_up").set(f64::from(u8::from(looked.is_ok())));
+    if let Err(error) = looked {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the metrics of the queue cannot be read");
+    }
+    admin.recorded.run_upkeep();
+    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    ([kind], admin.recorded.render()).into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^52")]
+async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    for depth in queue::depths(&mut connection).await? {
+        let lane = depth.lane.as_str();
+        for (state, count) in
+            [("due", depth.due), ("later", depth.later), ("running", depth.running), ("failed", depth.failed)]
+        {
+            metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(count as f64);
+        }
+        metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(depth.oldest);
+    }
+    let held = reports::held(&mut connection).await?;
+    for reason in REASONS {
+        let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);
+        metrics::gauge!("bascule_environments_held", "reason" => reason).set(count as f64);
+    }
+    Ok(())
+}
+
+/// Whether a request sent here would be answered: the database answers, and its schema is ours.
+async fn ready(Of(admin): Of<Admin>) -> (StatusCode, String) {
+    let not = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
+    let Ok(mut connection) = admin.pool.acquire().await else {
+        return not("the database does not answer".to_owned());
+    };
+    match Schema::look(&mut connection).await.map(Schema::require_current) {
+        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Err(schema)) => not(schema.to_string()),
+        Err(_) => not("the database does not answer".to_owned()),
+    }
+}

@@ -1,0 +1,153 @@
+//! `/api/v1/deliveries`: what came in, what became of it, and once more.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::asked::{Asked, Named, Page, limit};
+use super::problem::{Problem, ProblemBody};
+use super::token::{Allowed, Operate, Read};
+use super::{Of, State};
+use crate::audit;
+use crate::db::deliveries::{self, DeliveryState};
+use crate::db::{pushes, repositories};
+use crate::{queue, webhook};
+
+/// A delivery as it is listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Delivery {
+    /// Our id.
+    id: Uuid,
+    /// The configured forge.
+    forge: String,
+    /// The forge's own id.
+    delivery_id: String,
+    /// The event header.
+    event: String,
+    /// `stored`, `done`, `ignored` or `quarantined`.
+    state: String,
+    /// Why it is ignored or quarantined.
+    reason: Option<String>,
+    /// From here to the sync.
+    trace: String,
+    /// When it came.
+    received_at: String,
+}
+
+impl From<deliveries::Delivery> for Delivery {
+    fn from(one: deliveries::Delivery) -> Self {
+        Self {
+            id: one.id,
+            forge: one.forge,
+            delivery_id: one.delivery_id,
+            event: one.event,
+            state: one.state,
+            reason: one.reason,
+            trace: one.trace.to_string(),
+            received_at: one.received_at.to_string(),
+        }
+    }
+}
+
+/// Which deliveries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The cursor.
+    before: Option<Uuid>,
+    /// Deliveries of a page, at most 200.
+    limit: Option<i64>,
+    /// `done`, `ignored` or `quarantined`.
+    state: Option<String>,
+}
+
+/// Deliveries, newest first.
+#[utoipa::path(get, path = "/api/v1/deliveries", tag = "deliveries", params(Which),
+    responses((status = 200, body = Page<Delivery>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn list(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Delivery>>, Problem> {
+    let limit = limit(which.limit)?;
+    let known = [DeliveryState::Done, DeliveryState::Ignored, DeliveryState::Quarantined].map(DeliveryState::as_str);
+    if which.state.as_deref().is_some_and(|state| !known.contains(&state)) {
+        return Err(Problem::bad("`state` is done, ignored or quarantined"));
+    }
+    let mut connection = state.pool.acquire().await?;
+    let items = deliveries::list(&mut connection, which.before, which.state.as_deref(), limit).await?;
+    Ok(Json(Page::of(items.into_iter().map(Delivery::from).collect(), limit, |one: &Delivery| one.id.to_string())))
+}
+
+/// A delivery and what it said.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Whole {
+    /// As it is listed.
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// Its body, as text; bytes that are no text are replaced.
+    body: String,
+}
+
+/// One delivery with its body, which holds what people wrote: scope `operate`.
+#[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "deliveries", params(("id" = Uuid, Path, description = "Our id")),
+    responses((status = 200, body = Whole), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn show(
+    _: Allowed<Operate>,
+    Of(state): Of<State>,
+    Named(id): Named<Uuid>,
+) -> Result<Json<Whole>, Problem> {
+    let mut connection = state.pool.acquire().await?;
+    let absent = || Problem::absent("delivery");
+    let delivery = deliveries::get(&mut connection, id).await?.ok_or_else(absent)?.into();
+    let (_, _, body) = deliveries::body(&mut connection, id).await?.ok_or_else(absent)?;
+    Ok(Json(Whole { delivery, body: String::from_utf8_lossy(&body).into_owned() }))
+}
+
+/// What a replay caused.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Replayed {
+    /// What became of the delivery.
+    state: String,
+    /// Why it is ignored or quarantined.
+    reason: Option<String>,
+    /// The jobs it caused, each as kind and key.
+    jobs: Vec<String>,
+    /// The replay's own.
+    trace: String,
+}
+
+/// Reads a stored delivery once more and enqueues what it causes. Jobs read the truth when they run, so this does no harm
+/// however late and however often.
+#[utoipa::path(post, path = "/api/v1/deliveries/{id}/replay", tag = "deliveries",
+    params(("id" = Uuid, Path, description = "Our id")),
+    responses((status = 200, body = Replayed), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn replay(
+    who: Allowed<Operate>,
+    Of(state): Of<State>,
+    Named(id): Named<Uuid>,
+) -> Result<Json<Replayed>, Problem> {
+    let mut tx = state.pool.begin().await?;
+    let (forge, event, body) = deliveries::body(&mut tx, id).await?.ok_or_else(|| Problem::absent("delivery"))?;
+    let forge =
+        forge.parse().map_err(|_| Problem::conflict("the delivery is of a forge whose name is none any more"))?;
+    let told = webhook::tell(&forge, &event, &body, who.trace);
+    deliveries::reread(&mut tx, id, told.state, told.reason.as_deref()).await?;
+    if let Some(push) = &told.push {
+        pushes::record(&mut tx, push).await?;
+    }
+    if let Some(repository) = &told.repository {
+        repositories::fact_stored(&mut tx, repository).await?;
+    }
+    queue::enqueue_all(&mut tx, &told.jobs).await?;
+    let jobs: Vec<String> = told.jobs.iter().map(|job| format!("{} {}", job.kind, job.key)).collect();
+    let detail = json!({ "state": told.state.as_str(), "jobs": jobs });
+    audit::append(&mut tx, &who.entry("delivery.replayed", format!("delivery {id}"), detail)).await?;
+    tx.commit().await?;
+    told.jobs.iter().for_each(|job| state.bell.ring(job.lane));
+    let (state, reason) = (told.state.as_str().to_owned(), told.reason);
+    Ok(Json(Replayed { state, reason, jobs, trace: who.trace.to_string() }))
+}

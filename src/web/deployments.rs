@@ -1,0 +1,240 @@
+//! `/api/v1/deployments`, and the two reports over them: who approved what runs, and was it exactly that?
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use super::asked::{Asked, Page, limit, moment, text};
+use super::problem::{Problem, ProblemBody};
+use super::token::{Allowed, Audit, Read};
+use super::{Of, State};
+use crate::audit;
+use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
+
+/// One deployment with its proof.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Deployment {
+    /// Its id.
+    pub(super) id: uuid::Uuid,
+    /// `forge/owner/name`.
+    repository: String,
+    /// The environment's name.
+    environment: String,
+    /// Our number of the environment.
+    environment_id: i64,
+    /// Its number there.
+    number: i64,
+    /// Whether it is what the environment was last brought to.
+    current: bool,
+    /// `running`, `healthy`, `failed`, `conflict` or `superseded`.
+    state: String,
+    /// The commit it went to.
+    commit: String,
+    /// The commit it came from.
+    from_commit: Option<String>,
+    /// The digest of the set that was sent.
+    set: String,
+    /// The digest of the change that was judged.
+    change: String,
+    /// The pull requests whose changes it carries.
+    pulls: Vec<i64>,
+    /// The approvals it used up.
+    approvals: Vec<Approval>,
+    /// Whether what was sent is what was approved.
+    answer: Answer,
+    /// Objects sent, skipped, deleted; where it failed.
+    #[schema(value_type = Object)]
+    outcome: Option<Value>,
+    /// From delivery to sync.
+    trace: String,
+    /// When it started.
+    started_at: String,
+    /// When it ended.
+    finished_at: Option<String>,
+}
+
+/// Whether what was sent is what was approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Answer {
+    /// Every approval is of exactly this change.
+    Exact,
+    /// The approvals are of parts that together are this change: several pull requests, or one with others' changes
+    /// beside it. The entry `sync.started` of the log names each part.
+    Composed,
+    /// An owner approved a held change: nobody saw it in a pull request.
+    Held,
+    /// Nobody approved, and the rules in force asked for nobody in every case.
+    NotAsked,
+    /// Nobody approved, and the rules in force ask for somebody in every case: content that was covered before (a
+    /// return to what had been approved), or a fault. The entry `sync.started` of the log says which.
+    Unapproved,
+    /// Nobody approved, and the rules in force are not stored.
+    Unknown,
+}
+
+/// One approval that was used up.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Approval {
+    /// Its id, as in the log.
+    id: uuid::Uuid,
+    /// `forge/login (number)`.
+    person: String,
+    /// `review` or `command`.
+    source: String,
+    /// The pull request, or the issue of ours.
+    pull: i64,
+    /// The digest of the change they were shown.
+    change: String,
+    /// Whether that is this deployment's change, to the last object.
+    exact: bool,
+    /// The reason given, where one had to be.
+    reason: Option<String>,
+    /// When, by the forge.
+    at: String,
+}
+
+impl From<Proof> for Deployment {
+    fn from(proof: Proof) -> Self {
+        let answer = answer(&proof);
+        let approval = |one: ApprovalUsed| Approval {
+            id: one.id,
+            person: format!("{}/{} ({})", one.person.forge, one.person.login, one.person.id),
+            source: one.source,
+            pull: one.pull,
+            exact: one.change == proof.change,
+            change: one.change.to_string(),
+            reason: one.reason,
+            at: one.given_at.to_string(),
+        };
+        Self {
+            id: proof.id,
+            repository: format!("{}/{}", proof.forge, proof.repository),
+            environment: proof.environment,
+            environment_id: proof.environment_id,
+            number: proof.number,
+            current: proof.current,
+            state: proof.state,
+            commit: proof.commit,
+            from_commit: proof.from_commit,
+            set: proof.set.to_string(),
+            change: proof.change.to_string(),
+            pulls: proof.pulls,
+            approvals: proof.approvals.into_iter().map(approval).collect(),
+            answer,
+            outcome: proof.outcome,
+            trace: proof.trace.to_string(),
+            started_at: proof.started_at.to_string(),
+            finished_at: proof.finished_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+fn answer(proof: &Proof) -> Answer {
+    match (proof.approvals.as_slice(), proof.rules) {
+        ([], None) => Answer::Unknown,
+        ([], Some(0)) => Answer::NotAsked,
+        ([], Some(_)) => Answer::Unapproved,
+        (given, _) if given.iter().any(|one| one.shown_as == "held") => Answer::Held,
+        (given, _) if given.iter().all(|one| one.change == proof.change) => Answer::Exact,
+        _ => Answer::Composed,
+    }
+}
+
+/// Which deployments.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The cursor.
+    before: Option<uuid::Uuid>,
+    /// Deployments of a page, at most 200.
+    limit: Option<i64>,
+    /// The environment's name.
+    environment: Option<String>,
+    /// `owner/name` or `forge/owner/name`.
+    repository: Option<String>,
+    /// Not started before.
+    from: Option<String>,
+    /// Started before.
+    to: Option<String>,
+    /// `true`: the newest of each environment only.
+    current: Option<bool>,
+}
+
+impl Which {
+    async fn read(&self, state: &State, only: Only) -> Result<Page<Deployment>, Problem> {
+        let limit = limit(self.limit)?;
+        let which = WhichDeployments {
+            environment_id: None,
+            environment: text(self.environment.as_deref())?,
+            repository: text(self.repository.as_deref())?,
+            from: moment("from", self.from.as_deref())?,
+            to: moment("to", self.to.as_deref())?,
+            before: self.before,
+            only,
+        };
+        let mut connection = state.pool.acquire().await?;
+        let items = reports::deployments(&mut connection, &which, limit).await?;
+        let items = items.into_iter().map(Deployment::from).collect();
+        Ok(Page::of(items, limit, |one: &Deployment| one.id.to_string()))
+    }
+
+    fn only(&self) -> Only {
+        if self.current == Some(true) { Only::Newest } else { Only::All }
+    }
+
+    async fn report(
+        &self,
+        who: &Allowed<Audit>,
+        state: &State,
+        name: &str,
+        only: Only,
+    ) -> Result<Json<Page<Deployment>>, Problem> {
+        let page = self.read(state, only).await?;
+        let detail = json!({ "report": name, "environment": self.environment, "repository": self.repository,
+            "from": self.from, "to": self.to, "current": self.current, "before": self.before });
+        let mut tx = state.pool.begin().await?;
+        audit::append(&mut tx, &who.entry("audit.reported", "audit".to_owned(), detail)).await?;
+        tx.commit().await?;
+        Ok(Json(page))
+    }
+}
+
+/// Deployments of all environments, newest first.
+#[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(Which),
+    responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn list(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Deployment>>, Problem> {
+    Ok(Json(which.read(&state, which.only()).await?))
+}
+
+/// Who approved what, and was it exactly that? An entry of the log.
+#[utoipa::path(get, path = "/api/v1/reports/deployments", tag = "reports", params(Which),
+    responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn report(
+    who: Allowed<Audit>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Deployment>>, Problem> {
+    which.report(&who, &state, "deployments", which.only()).await
+}
+
+/// Deployments somebody should look at: held changes that were approved, and those nobody approved though the rules ask
+/// for somebody in every case. An entry of the log.
+#[utoipa::path(get, path = "/api/v1/reports/exceptions", tag = "reports", params(Which),
+    responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn exceptions(
+    who: Allowed<Audit>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Deployment>>, Problem> {
+    if which.current.is_some() {
+        return Err(Problem::bad("`current` belongs to the report `deployments`"));
+    }
+    which.report(&who, &state, "exceptions", Only::Exceptions).await
+}

@@ -1,0 +1,152 @@
+//! `/api/v1/environments`: where each is, what runs there, and what holds it.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::asked::{Asked, Named, Page, limit};
+use super::deployments::Deployment;
+use super::problem::{Problem, ProblemBody};
+use super::token::{Allowed, Read};
+use super::{Of, State};
+use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
+
+/// An environment as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Environment {
+    /// Our number.
+    id: i64,
+    /// `forge/owner/name`.
+    repository: String,
+    /// Its name.
+    name: String,
+    /// Its stage.
+    stage: Option<String>,
+    /// The configured cluster.
+    cluster: String,
+    /// The namespace of objects that name none.
+    namespace: String,
+    /// `active`, `orphaned` or `forgotten`.
+    state: String,
+    /// The branch it follows.
+    branch: String,
+    /// The newest commit a sync was started for.
+    commit: Option<String>,
+    /// When that was.
+    commit_at: Option<String>,
+    /// The newest commit seen healthy.
+    healthy_commit: Option<String>,
+    /// Its newest deployment's number.
+    deployment: Option<i64>,
+    /// Its newest deployment's state.
+    deployment_state: Option<String>,
+    /// What holds it back.
+    hold: Option<Hold>,
+}
+
+/// What holds an environment back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Hold {
+    /// One word.
+    reason: String,
+    /// What is missing and who can give it.
+    detail: String,
+    /// The one command that lifts it.
+    lifts: String,
+}
+
+impl From<EnvironmentNow> for Environment {
+    fn from(now: EnvironmentNow) -> Self {
+        let hold = now.held.map(|reason| Hold {
+            reason,
+            detail: now.held_detail.unwrap_or_default(),
+            lifts: now.held_lifts.unwrap_or_default(),
+        });
+        Self {
+            id: now.id,
+            repository: format!("{}/{}", now.forge, now.repository),
+            name: now.name,
+            stage: now.stage,
+            cluster: now.cluster,
+            namespace: now.namespace,
+            state: now.state,
+            branch: now.branch,
+            commit: now.commit,
+            commit_at: now.commit_at.map(|at| at.to_string()),
+            healthy_commit: now.healthy_commit,
+            deployment: now.deployment,
+            deployment_state: now.deployment_state,
+            hold,
+        }
+    }
+}
+
+/// Which environments.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The cursor.
+    before: Option<i64>,
+    /// Environments of a page, at most 200.
+    limit: Option<i64>,
+    /// Exactly this name.
+    name: Option<String>,
+    /// `owner/name` or `forge/owner/name`.
+    repository: Option<String>,
+}
+
+/// Environments, newest first.
+#[utoipa::path(get, path = "/api/v1/environments", tag = "environments", params(Which),
+    responses((status = 200, body = Page<Environment>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn list(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Environment>>, Problem> {
+    let limit = limit(which.limit)?;
+    let asked = WhichEnvironments {
+        id: None,
+        name: super::asked::text(which.name.as_deref())?,
+        repository: super::asked::text(which.repository.as_deref())?,
+        before: which.before,
+    };
+    let mut connection = state.pool.acquire().await?;
+    let items = reports::environments(&mut connection, &asked, limit).await?;
+    Ok(Json(Page::of(items.into_iter().map(Environment::from).collect(), limit, |one: &Environment| {
+        one.id.to_string()
+    })))
+}
+
+/// Which deployments of one environment.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichOfOne {
+    /// The cursor.
+    before: Option<uuid::Uuid>,
+    /// Deployments of a page, at most 200.
+    limit: Option<i64>,
+}
+
+/// One environment's deployments, newest first.
+#[utoipa::path(get, path = "/api/v1/environments/{id}/deployments", tag = "environments",
+    params(("id" = i64, Path, description = "The environment's number"), WhichOfOne),
+    responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn deployments(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+    Asked(which): Asked<WhichOfOne>,
+) -> Result<Json<Page<Deployment>>, Problem> {
+    let limit = limit(which.limit)?;
+    let mut connection = state.pool.acquire().await?;
+    let environment = WhichEnvironments { id: Some(id), ..WhichEnvironments::default() };
+    if reports::environments(&mut connection, &environment, 1).await?.is_empty() {
+        return Err(Problem::absent("environment"));
+    }
+    let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
+    let items = reports::deployments(&mut connection, &asked, limit).await?;
+    let items = items.into_iter().map(Deployment::from).collect();
+    Ok(Json(Page::of(items, limit, |one: &Deployment| one.id.to_string())))
+}

@@ -1,0 +1,115 @@
+//! `/api/v1/jobs`: what waits, runs and was set aside, and once more.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use super::asked::{Asked, Named, Page, limit};
+use super::problem::{Problem, ProblemBody};
+use super::token::{Allowed, Operate, Read};
+use super::{Of, State};
+use crate::{audit, queue};
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Job {
+    /// Its number.
+    id: i64,
+    /// Which job.
+    kind: String,
+    /// What it is about.
+    key: String,
+    /// Which workers it waits for.
+    lane: String,
+    /// `pending`, `running` or `failed`.
+    state: String,
+    /// Tries so far.
+    attempt: i32,
+    /// When it is due, or was.
+    run_at: String,
+    /// When it was first put in.
+    created_at: String,
+    /// Of the last try.
+    error: Option<String>,
+    /// Which worker holds it.
+    holder: Option<String>,
+    /// Ids.
+    payload: Value,
+    /// From delivery to sync.
+    trace: String,
+}
+
+impl From<queue::Job> for Job {
+    fn from(job: queue::Job) -> Self {
+        Self {
+            id: job.id,
+            kind: job.kind,
+            key: job.key,
+            lane: job.lane.as_str().to_owned(),
+            state: job.state.as_str().to_owned(),
+            attempt: job.attempt,
+            run_at: job.run_at.to_string(),
+            created_at: job.created_at.to_string(),
+            error: job.error,
+            holder: job.holder,
+            payload: job.payload,
+            trace: job.trace.to_string(),
+        }
+    }
+}
+
+/// Which jobs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The cursor.
+    before: Option<i64>,
+    /// Jobs of a page, at most 200.
+    limit: Option<i64>,
+    /// `pending`, `running` or `failed`.
+    state: Option<String>,
+}
+
+/// Jobs, newest first. A finished one is gone.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Which),
+    responses((status = 200, body = Page<Job>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn list(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<Job>>, Problem> {
+    let limit = limit(which.limit)?;
+    let wanted = match which.state.as_deref() {
+        None => None,
+        Some(word) => {
+            Some(queue::State::parse(word).ok_or_else(|| Problem::bad("`state` is pending, running or failed"))?)
+        }
+    };
+    let mut connection = state.pool.acquire().await?;
+    let items = queue::list(&mut connection, wanted, which.before, limit).await?;
+    Ok(Json(Page::of(items.into_iter().map(Job::from).collect(), limit, |job: &Job| job.id.to_string())))
+}
+
+/// Gives a failed job a new beginning.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", params(("id" = i64, Path, description = "Its number")),
+    responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn retry(
+    who: Allowed<Operate>,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+) -> Result<Json<Job>, Problem> {
+    let mut tx = state.pool.begin().await?;
+    let job = queue::show(&mut tx, id).await?.ok_or_else(|| Problem::absent("job"))?;
+    if !queue::retry_failed(&mut tx, id).await? {
+        return Err(Problem::conflict("only a job that failed for good can be retried"));
+    }
+    let detail = json!({ "kind": job.kind, "key": job.key, "error": job.error });
+    audit::append(&mut tx, &who.entry("job.retried", format!("job {id}"), detail)).await?;
+    // Where the same work was pending already, that one is it.
+    let now = queue::show(&mut tx, id).await?.unwrap_or_else(|| job.clone());
+    tx.commit().await?;
+    state.bell.ring(job.lane);
+    Ok(Json(now.into()))
+}

@@ -1,0 +1,134 @@
+//! Windows: the API, the page of a preview, and, on a listener of their own, metrics and health.
+//!
+//! ```text
+//!   /api/v1/…       machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
+//!   /previews/{id}  token, or somebody on this machine where it is only reached from there ─▶ HTML that runs nothing
+//!   /metrics /healthz /readyz   on `admin_listen`
+//! ```
+//!
+//! Deliberately absent: an act that consents, a cookie, a script, and an answer to anybody we do not know.
+
+mod admin;
+mod asked;
+mod audit;
+mod deliveries;
+mod deployments;
+mod environments;
+mod html;
+mod jobs;
+mod previews;
+mod problem;
+pub mod token;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use sqlx::PgPool;
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use admin::admin_router;
+
+use crate::clock::Clock;
+use crate::queue::Bell;
+use problem::Problem;
+use token::{Allowed, Any};
+
+/// How long an answer may take to begin: above the database's own bound of a statement.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What the windows look into.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// As the server's role.
+    pub pool: PgPool,
+    /// For expiry and ids.
+    pub clock: Clock,
+    /// Rung when an act enqueues.
+    pub bell: Bell,
+    /// The folder of the signed heads.
+    pub checkpoints: PathBuf,
+    /// What they are signed by.
+    pub public_key: Vec<u8>,
+    /// How people reach us, without a slash at its end.
+    pub public_url: String,
+}
+
+/// The state of a request.
+use axum::extract::State as Of;
+
+/// The API and the pages, for the public listener. It has to be served with
+/// `into_make_service_with_connect_info::<SocketAddr>()`: without a peer's address nobody is on this machine.
+pub fn router(state: State) -> Router {
+    let (api, mut document) = OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::show))
+        .routes(routes!(environments::list))
+        .routes(routes!(environments::deployments))
+        .routes(routes!(deployments::list))
+        .routes(routes!(deployments::report))
+        .routes(routes!(deployments::exceptions))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::show))
+        .routes(routes!(deliveries::replay))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(previews::show))
+        .split_for_parts();
+    document.info.title = "Bascule".to_owned();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.info.description = Some(
+        "Every request carries a machine token: `Authorization: Bearer bsc_…`. A token never approves.".to_owned(),
+    );
+    let describe = move |_: Allowed<Any>| async move { Json(document) };
+    api.route("/api/v1/openapi.json", get(describe))
+        .route("/previews/{id}", get(previews::page))
+        .fallback(async || Problem::absent("page"))
+        .method_not_allowed_fallback(async || {
+            let mut response = Problem::bad("this is not done so; see /api/v1/openapi.json").into_response();
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+            response
+        })
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
+        .layer(middleware::from_fn(measure))
+        .layer(middleware::from_fn(harden))
+        .with_state(state)
+}
+
+/// How long each kind of request takes. Labels are ours: the route as written, never the path that was asked for.
+async fn measure(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let began = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("bascule_http_seconds", "route" => route, "status" => status)
+        .record(began.elapsed().as_secs_f64());
+    response
+}
+
+/// What every answer says to browsers: nothing here is a script, a frame, or kept by a cache.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, html::POLICY.as_str()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}

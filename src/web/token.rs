@@ -1,0 +1,272 @@
+//! Machine tokens: who a request is, and what it may do. There is no scope that approves: consent comes from a person on
+//! a forge, and nothing here can write one.
+
+use aws_lc_rs::rand;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+
+use super::State;
+use super::problem::Problem;
+use crate::audit::{self, NewEntry};
+use crate::clock::Clock;
+use crate::db::tokens::{self, NewToken, Token};
+use crate::ids::TraceId;
+
+/// Every token begins so: scanners of leaked secrets know it by that.
+const PREFIX: &str = "bsc_";
+/// Random bytes of a token.
+const BYTES: usize = 32;
+/// The longest a token lives.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
+/// What made a token's entry in the log.
+const CAUSE: &str = "the command line on the server's host";
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Read environments, deployments, previews, deliveries and jobs.
+    Read,
+    /// Replay deliveries, retry jobs, and see what a delivery said.
+    Operate,
+    /// Read, verify and export the log, and its reports.
+    Audit,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Audit];
+
+    /// As stored and typed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// As typed.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// Why there is no new token; `Display` says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Not a name.
+    #[error("a token's name is 1 to 63 letters, digits, `-`, `_` or `.`")]
+    Name,
+    /// It may do nothing.
+    #[error("a token has at least one scope: read, operate, audit")]
+    Scopes,
+    /// It ends before it begins, or in far too long a time.
+    #[error("a token lives for at least a minute and at most 366 days")]
+    Expiry,
+    /// The name is taken, for ever.
+    #[error("there is, or was, a token `{0}`: choose another name, so that the log always names one")]
+    Taken(String),
+    /// Nothing to revoke.
+    #[error("there is no token `{0}` that is not revoked already")]
+    Absent(String),
+    /// No randomness.
+    #[error("the system gave no randomness for a token")]
+    Random,
+    /// The database.
+    #[error("the database refused")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes a token and gives what it says: shown once, stored as its hash only.
+///
+/// # Errors
+/// See [`TokenError`].
+pub async fn create(
+    pool: &PgPool,
+    clock: &Clock,
+    name: &str,
+    scopes: &[Scope],
+    expires: SignedDuration,
+) -> Result<String, TokenError> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if !(1..=63).contains(&name.len()) || !name.bytes().all(is_name) {
+        return Err(TokenError::Name);
+    }
+    let scopes: Vec<&'static str> =
+        Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).map(Scope::as_str).collect();
+    if scopes.is_empty() {
+        return Err(TokenError::Scopes);
+    }
+    if expires < SignedDuration::from_mins(1) || expires > LONGEST {
+        return Err(TokenError::Expiry);
+    }
+    let expires_at = clock.now().checked_add(expires).map_err(|_| TokenError::Expiry)?;
+    let mut bytes = [0; BYTES];
+    rand::fill(&mut bytes).map_err(|_| TokenError::Random)?;
+    let said = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let token = NewToken { id: clock.new_id(), name, hash: hash(&said), scopes: &scopes, expires_at };
+    let mut tx = pool.begin().await?;
+    if !tokens::insert(&mut tx, &token).await? {
+        return Err(TokenError::Taken(name.to_owned()));
+    }
+    let detail = json!({ "scopes": scopes, "expires_at": expires_at });
+    audit::append(&mut tx, &entry(clock, "token.created", name, detail)).await?;
+    tx.commit().await?;
+    Ok(said)
+}
+
+/// Ends a token.
+///
+/// # Errors
+/// See [`TokenError`].
+pub async fn revoke(pool: &PgPool, clock: &Clock, name: &str) -> Result<(), TokenError> {
+    let mut tx = pool.begin().await?;
+    if !tokens::revoke(&mut tx, name).await? {
+        return Err(TokenError::Absent(name.to_owned()));
+    }
+    audit::append(&mut tx, &entry(clock, "token.revoked", name, json!({}))).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// All tokens, also those that ended.
+///
+/// # Errors
+/// The database's.
+pub async fn list(pool: &PgPool) -> Result<Vec<Token>, TokenError> {
+    let mut connection = pool.acquire().await?;
+    Ok(tokens::list(&mut connection).await?)
+}
+
+fn entry(clock: &Clock, action: &'static str, name: &str, detail: serde_json::Value) -> NewEntry {
+    NewEntry {
+        actor: "operator".to_owned(),
+        action,
+        subject: format!("token {name}"),
+        detail,
+        cause: CAUSE.to_owned(),
+        trace: TraceId(clock.new_id()),
+    }
+}
+
+fn hash(said: &str) -> [u8; 32] {
+    Sha256::digest(said.as_bytes()).into()
+}
+
+/// What a route asks of a token, as a type: a route that takes an [`Allowed`] cannot be reached without it.
+pub(super) trait Right {
+    /// The scope; `None`: any token.
+    const SCOPE: Option<Scope>;
+}
+
+/// Any token.
+pub(super) struct Any;
+/// Scope `read`.
+pub(super) struct Read;
+/// Scope `operate`.
+pub(super) struct Operate;
+/// Scope `audit`.
+pub(super) struct Audit;
+
+impl Right for Any {
+    const SCOPE: Option<Scope> = None;
+}
+impl Right for Read {
+    const SCOPE: Option<Scope> = Some(Scope::Read);
+}
+impl Right for Operate {
+    const SCOPE: Option<Scope> = Some(Scope::Operate);
+}
+impl Right for Audit {
+    const SCOPE: Option<Scope> = Some(Scope::Audit);
+}
+
+/// A request with a token that has the scope.
+pub(super) struct Allowed<R> {
+    /// Its name.
+    pub(super) token: String,
+    /// The request's own, in log lines, entries and the jobs it causes.
+    pub(super) trace: TraceId,
+    right: std::marker::PhantomData<R>,
+}
+
+impl<R> Allowed<R> {
+    /// What the log calls it.
+    pub(super) fn actor(&self) -> String {
+        format!("token {}", self.token)
+    }
+
+    /// An entry of what it does.
+    pub(super) fn entry(&self, action: &'static str, subject: String, detail: serde_json::Value) -> NewEntry {
+        NewEntry { actor: self.actor(), action, subject, detail, cause: "api".to_owned(), trace: self.trace }
+    }
+}
+
+impl<R: Right> FromRequestParts<State> for Allowed<R> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        // Only what a script sets itself: a browser sends Basic credentials along with requests of other sites.
+        let said = bearer(&parts.headers).ok_or_else(|| {
+            Problem::unauthorized("send `Authorization: Bearer …` with a token of `bascule token create`")
+        })?;
+        let token = good(state, said).await?;
+        may(&token, R::SCOPE)?;
+        Ok(Self { token: token.name, trace: TraceId(state.clock.new_id()), right: std::marker::PhantomData })
+    }
+}
+
+/// The token a page's request carries: as the API's, or as the password of a browser's prompt. Pages only show.
+pub(super) async fn reader(state: &State, headers: &HeaderMap) -> Result<(), Problem> {
+    let of_prompt = || {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let pair = STANDARD.decode(after_scheme(value, "basic")?).ok()?;
+        let pair = String::from_utf8(pair).ok()?;
+        pair.split_once(':').map(|(_, password)| password.to_owned())
+    };
+    let said = bearer(headers).map(str::to_owned).or_else(of_prompt);
+    let said = said.ok_or_else(|| Problem::unauthorized("this page needs a token: give it as the password"))?;
+    may(&good(state, &said).await?, Some(Scope::Read))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| after_scheme(value, "bearer")).flatten()
+}
+
+fn after_scheme<'v>(value: &'v str, scheme: &str) -> Option<&'v str> {
+    let (given, rest) = value.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+async fn good(state: &State, said: &str) -> Result<Token, Problem> {
+    let none = || Problem::unauthorized("the token is unknown, expired or revoked");
+    // What cannot be a token costs no question of the database.
+    let digits = said.strip_prefix(PREFIX).ok_or_else(none)?;
+    if URL_SAFE_NO_PAD.decode(digits).map_or(0, |bytes| bytes.len()) != BYTES {
+        return Err(none());
+    }
+    let mut connection = state.pool.acquire().await?;
+    let token = tokens::by_hash(&mut connection, &hash(said)).await?.ok_or_else(none)?;
+    if is_good(&token, state.clock.now()) { Ok(token) } else { Err(none()) }
+}
+
+fn is_good(token: &Token, now: Timestamp) -> bool {
+    token.revoked_at.is_none() && token.expires_at > now
+}
+
+fn may(token: &Token, scope: Option<Scope>) -> Result<(), Problem> {
+    match scope {
+        Some(scope) if !token.scopes.iter().any(|own| own == scope.as_str()) => {
+            Err(Problem::forbidden(format!("the token does not have the scope `{}`", scope.as_str())))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,367 @@
+//! The API and the pages, over a real socket and a real PostgreSQL.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bascule::audit::checkpoint::{Checkpoints, Signer};
+use bascule::audit::{self, NewEntry};
+use bascule::clock::Clock;
+use bascule::ids::TraceId;
+use bascule::queue::Bell;
+use bascule::web;
+use bascule::web::token::{self, Scope};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::database::Database;
+
+struct Api {
+    database: Database,
+    clock: Clock,
+    at: SocketAddr,
+    signer: Signer,
+    checkpoints: Checkpoints,
+    folder: PathBuf,
+    client: reqwest::Client,
+    _serving: tokio::task::JoinSet<()>,
+    _kept: tempfile::TempDir,
+}
+
+/// What was answered.
+struct Answered {
+    status: u16,
+    kind: String,
+    headers: reqwest::header::HeaderMap,
+    text: String,
+}
+
+impl Answered {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+}
+
+impl Api {
+    async fn new() -> Self {
+        Self::at("http://127.0.0.1:8080").await
+    }
+
+    async fn at(public_url: &str) -> Self {
+        let database = Database::new().await;
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path().join("checkpoints");
+        let signer = Signer::generate().unwrap();
+        let checkpoints = Checkpoints::open(&folder, &signer).unwrap();
+        let clock = Clock::manual("2026-11-21T09:00:00Z".parse().unwrap());
+        let state = web::State {
+            pool: database.pool.clone(),
+            clock: clock.clone(),
+            bell: Bell::new("web"),
+            checkpoints: folder.clone(),
+            public_key: signer.public_key(),
+            public_url: public_url.to_owned(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let service = web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, service).await.unwrap() });
+        #[expect(clippy::disallowed_methods, reason = "the client of a test")]
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { database, clock, at, signer, checkpoints, folder, client, _serving: serving, _kept: kept }
+    }
+
+    async fn token(&self, name: &str, scopes: &[Scope]) -> String {
+        token::create(&self.database.pool, &self.clock, name, scopes, SignedDuration::from_hours(1)).await.unwrap()
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answered {
+        self.ask(self.client.get(format!("http://{}{path}", self.at)), token).await
+    }
+
+    async fn post(&self, path: &str, token: &str) -> Answered {
+        self.ask(self.client.post(format!("http://{}{path}", self.at)), token).await
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder, token: &str) -> Answered {
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let kind = headers.get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
+        Answered { status, kind, headers, text: response.text().await.unwrap() }
+    }
+
+    async fn append(&self, count: usize) {
+        let mut connection = self.database.pool.acquire().await.unwrap();
+        for n in 0..count {
+            let entry = NewEntry {
+                actor: "bascule".to_owned(),
+                action: "sync.started",
+                subject: "work/acme/shop production".to_owned(),
+                detail: json!({ "n": n }),
+                cause: "test".to_owned(),
+                trace: TraceId(uuid::Uuid::nil()),
+            };
+            audit::append(&mut connection, &entry).await.unwrap();
+        }
+    }
+
+    async fn sign(&self) {
+        self.checkpoints.write(&self.database.pool, &self.signer, self.clock.now(), -1).await.unwrap();
+    }
+
+    /// As somebody who owns the whole PostgreSQL server.
+    async fn tamper(&self, statements: &[&str]) {
+        let mut root = PgConnection::connect(&self.database.administrator_url()).await.unwrap();
+        root.execute("ALTER TABLE audit_entry DISABLE TRIGGER ALL").await.unwrap();
+        for statement in statements {
+            root.execute(AssertSqlSafe((*statement).to_owned())).await.unwrap();
+        }
+        root.execute("ALTER TABLE audit_entry ENABLE TRIGGER ALL").await.unwrap();
+    }
+
+    async fn actions(&self) -> Vec<String> {
+        let mut connection = self.database.pool.acquire().await.unwrap();
+        let rows = audit::read::after(&mut connection, 0, 1_000).await.unwrap();
+        rows.into_iter().map(|row| row.action).collect()
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_answered_without_a_good_token_that_has_the_scope() {
+    let api = Api::new().await;
+    let reader = api.token("reader", &[Scope::Read]).await;
+    let ended = api.token("ended", &[Scope::Read, Scope::Operate, Scope::Audit]).await;
+    token::revoke(&api.database.pool, &api.clock, "ended").await.unwrap();
+    let nobody = format!("bsc_{}", "A".repeat(43));
+    for path in ["/api/v1/environments", "/api/v1/audit", "/api/v1/openapi.json", "/api/v1/reports/exceptions"] {
+        for bad in ["", "x", "bsc_", &nobody, &ended, reader.trim_start_matches("bsc_"), &format!("{reader}x")] {
+            let answered = api.get(path, bad).await;
+            assert_eq!((answered.status, answered.kind.as_str()), (401, "application/problem+json"), "{path} {bad}");
+            assert!(answered.headers.contains_key("www-authenticate"));
+        }
+    }
+    assert_eq!(api.get("/api/v1/environments", &reader).await.status, 200);
+    for path in [
+        "/api/v1/audit",
+        "/api/v1/audit/1",
+        "/api/v1/audit/verify",
+        "/api/v1/audit/export",
+        "/api/v1/reports/deployments",
+    ] {
+        let answered = api.get(path, &reader).await;
+        assert_eq!((answered.status, answered.kind.as_str()), (403, "application/problem+json"), "{path}");
+    }
+    for path in ["/api/v1/jobs/1/retry", "/api/v1/deliveries/0190f4ab-0000-7000-8000-000000000000/replay"] {
+        assert_eq!(api.post(path, &reader).await.status, 403, "{path}");
+    }
+    let basic = api.client.get(format!("http://{}/api/v1/environments", api.at)).basic_auth("me", Some(&reader));
+    assert_eq!(basic.send().await.unwrap().status(), 401, "a browser would send it along with other sites' requests");
+    api.clock.advance(SignedDuration::from_hours(2));
+    assert_eq!(api.get("/api/v1/environments", &reader).await.status, 401, "expired");
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT hash FROM api_token WHERE name = 'reader'")
+        .fetch_one(&api.database.owner)
+        .await
+        .unwrap();
+    assert_eq!(stored.len(), 32);
+    assert_eq!(api.actions().await, ["token.created", "token.created", "token.revoked"]);
+}
+
+#[tokio::test]
+async fn a_token_has_a_name_for_ever_scopes_and_an_end() {
+    let api = Api::new().await;
+    let make = |name: &'static str, scopes: &'static [Scope], hours: i64| {
+        token::create(&api.database.pool, &api.clock, name, scopes, SignedDuration::from_hours(hours))
+    };
+    make("ci", &[Scope::Read], 1).await.unwrap();
+    token::revoke(&api.database.pool, &api.clock, "ci").await.unwrap();
+    let mut told = Vec::new();
+    for (name, scopes, hours) in [
+        ("ci", &[Scope::Read][..], 1),
+        ("a b", &[Scope::Read], 1),
+        ("x", &[], 1),
+        ("x", &[Scope::Read], 0),
+        ("x", &[Scope::Read], 9_000),
+    ] {
+        told.push(make(name, scopes, hours).await.unwrap_err().to_string());
+    }
+    told.push(token::revoke(&api.database.pool, &api.clock, "ci").await.unwrap_err().to_string());
+    insta::assert_snapshot!(told.join("\n"), @"");
+}
+
+#[tokio::test]
+async fn the_log_is_read_in_pages_and_every_look_is_an_entry() {
+    let api = Api::new().await;
+    let auditor = api.token("auditor", &[Scope::Audit]).await;
+    api.append(5).await;
+    let (mut path, mut seen, mut pages) = ("/api/v1/audit?limit=2&action=sync.started".to_owned(), Vec::new(), 0);
+    loop {
+        let page = api.get(&path, &auditor).await.json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|entry| entry["seq"].as_i64().unwrap()));
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => path = format!("/api/v1/audit?limit=2&action=sync.started&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (vec![6, 5, 4, 3, 2], 3));
+    for bad in
+        ["before=x", "limit=0", "limit=x", "unknown=1", "from=yesterday", "subject=%00", "before=1;drop table job"]
+    {
+        let answered = api.get(&format!("/api/v1/audit?{bad}"), &auditor).await;
+        assert_eq!((answered.status, answered.kind.as_str()), (400, "application/problem+json"), "{bad}");
+    }
+    let injected = api.get("/api/v1/audit?subject=%27%20OR%20true%20--", &auditor).await.json();
+    assert_eq!(injected["items"], json!([]));
+    assert_eq!(api.get("/api/v1/audit/2", &auditor).await.json()["detail"], json!({ "n": 0 }));
+    assert_eq!(api.get("/api/v1/audit/999", &auditor).await.status, 404);
+    assert_eq!(api.get("/api/v1/audit/x", &auditor).await.status, 404);
+    let export = api.get("/api/v1/audit/export", &auditor).await;
+    assert_eq!(export.kind, "application/x-ndjson");
+    let actions = api.actions().await;
+    assert_eq!(export.text.lines().count(), actions.len(), "the export ends with its own entry");
+    insta::assert_snapshot!(actions[6..].join(" "), @"audit.read audit.read audit.read audit.read audit.read audit.exported");
+}
+
+#[tokio::test]
+async fn the_owner_of_the_database_cannot_rewrite_what_was_signed_unseen() {
+    for (what, statements) in [
+        ("changed", &["UPDATE audit_entry SET actor = 'nobody' WHERE seq = 3"][..]),
+        ("missing", &["DELETE FROM audit_entry WHERE seq = 3"]),
+        (
+            "cut",
+            &[
+                "DELETE FROM audit_entry WHERE seq > 3",
+                "UPDATE audit_head SET size = 3, hash = (SELECT hash FROM audit_entry WHERE seq = 3)",
+            ],
+        ),
+    ] {
+        let api = Api::new().await;
+        let auditor = api.token("auditor", &[Scope::Audit]).await;
+        api.append(5).await;
+        api.sign().await;
+        let good = api.get("/api/v1/audit/verify", &auditor).await.json();
+        assert_eq!((&good["whole"], &good["vouched"]), (&json!(true), &json!(6)), "{good}");
+        api.tamper(statements).await;
+        let found = api.get("/api/v1/audit/verify", &auditor).await.json();
+        assert_eq!(found["whole"], json!(false), "{what}: {found}");
+        let kinds = found["findings"].to_string();
+        assert!(kinds.contains(what) || what == "cut", "{what}: {kinds}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_written_anew_is_not_the_one_that_was_signed() {
+    let api = Api::new().await;
+    let auditor = api.token("auditor", &[Scope::Audit]).await;
+    api.append(5).await;
+    api.sign().await;
+    // The product's own writer makes a chain without a fault, of other entries.
+    api.tamper(&["DELETE FROM audit_entry", "UPDATE audit_head SET size = 0, hash = decode(repeat('00', 32), 'hex')"])
+        .await;
+    api.append(9).await;
+    let found = api.get("/api/v1/audit/verify", &auditor).await.json();
+    assert_eq!(found["findings"], json!([{ "finding": "rewritten", "signed": 6 }]), "{found}");
+    std::fs::remove_dir_all(&api.folder).unwrap();
+    assert_eq!(api.get("/api/v1/audit/verify", &auditor).await.status, 503, "never whole for want of signed heads");
+}
+
+async fn store_preview(api: &Api, page: Value) -> i64 {
+    sqlx::query(
+        "INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ('work', 1, 'acme/shop', 'main')",
+    )
+    .execute(&api.database.owner)
+    .await
+    .unwrap();
+    sqlx::query_scalar(
+        "INSERT INTO preview (repository_id, pull_number, head_sha, base_sha, page, looks, trace)
+         VALUES ((SELECT id FROM repository), 1, $1, $1, $2, '{}', $3) RETURNING id",
+    )
+    .bind("a".repeat(40))
+    .bind(page)
+    .bind(uuid::Uuid::nil())
+    .fetch_one(&api.database.owner)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_preview_is_a_page_that_runs_nothing_and_is_shown_to_whom_it_may() {
+    let hostile = "</p><script>alert(1)</script>";
+    let page = json!({ "subject": { "kind": "pull", "head": "a".repeat(40), "into": hostile },
+        "outcome": { "kind": "untouched" }, "notes": [hostile] });
+    let api = Api::new().await;
+    let id = store_preview(&api, page.clone()).await;
+    let shown = api.get(&format!("/previews/{id}"), "").await;
+    assert_eq!((shown.status, shown.kind.as_str()), (200, "text/html; charset=utf-8"), "{}", shown.text);
+    assert!(!shown.text.contains("<script") && shown.text.contains("&lt;script&gt;"));
+    let policy = shown.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"));
+    assert_eq!(api.get("/previews/999", "").await.status, 404);
+
+    let public = Api::at("https://bascule.example.com").await;
+    let id = store_preview(&public, page).await;
+    let reader = public.token("reader", &[Scope::Read]).await;
+    let auditor = public.token("auditor", &[Scope::Audit]).await;
+    let path = format!("/previews/{id}");
+    let asked = public.get(&path, "").await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.headers["www-authenticate"].to_str().unwrap().starts_with("Basic"));
+    assert_eq!(public.get(&path, &reader).await.status, 200);
+    assert_eq!(public.get(&path, &auditor).await.status, 403);
+    let prompted = public.client.get(format!("http://{}{path}", public.at)).basic_auth("any", Some(&reader));
+    assert_eq!(prompted.send().await.unwrap().status(), 200);
+    let json = public.get(&format!("/api/v1{path}"), &reader).await.json();
+    assert_eq!(json["page"]["notes"], json!([hostile]));
+}
+
+#[tokio::test]
+async fn a_delivery_is_replayed_and_a_failed_job_gets_a_new_beginning() {
+    let api = Api::new().await;
+    let operator = api.token("operator", &[Scope::Read, Scope::Operate]).await;
+    let body = include_bytes!("../fixtures/gitea/pull-opened.json");
+    let id = api.clock.new_id();
+    sqlx::query(
+        "INSERT INTO delivery (id, forge, delivery_id, event, body, body_hash, trace, state, reason)
+         VALUES ($1, 'work', 'd1', 'pull_request', $2, $3, $1, 'quarantined', 'an older version could not read it')",
+    )
+    .bind(id)
+    .bind(&body[..])
+    .bind(vec![0u8; 32])
+    .execute(&api.database.owner)
+    .await
+    .unwrap();
+    let listed = api.get("/api/v1/deliveries?state=quarantined", &operator).await.json();
+    assert_eq!(listed["items"][0]["id"], json!(id));
+    assert!(api.get(&format!("/api/v1/deliveries/{id}"), &operator).await.json()["body"].as_str().unwrap().len() > 100);
+    let replayed = api.post(&format!("/api/v1/deliveries/{id}/replay"), &operator).await.json();
+    assert_eq!((&replayed["state"], replayed["jobs"].as_array().unwrap().len()), (&json!("done"), 1), "{replayed}");
+    let jobs = api.get("/api/v1/jobs?state=pending", &operator).await.json();
+    assert_eq!(jobs["items"][0]["kind"], json!("attend_pull"), "{jobs}");
+    let job = jobs["items"][0]["id"].as_i64().unwrap();
+    assert_eq!(api.post(&format!("/api/v1/jobs/{job}/retry"), &operator).await.status, 409, "it has not failed");
+    api.database.owner.execute("UPDATE job SET state = 'failed', ended_at = now(), error = 'no'").await.unwrap();
+    let retried = api.post(&format!("/api/v1/jobs/{job}/retry"), &operator).await.json();
+    assert_eq!(retried["state"], json!("pending"), "{retried}");
+    assert_eq!(api.actions().await, ["token.created", "delivery.replayed", "job.retried"]);
+    assert_eq!(api.post("/api/v1/environments", &operator).await.status, 405);
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_and_needs_a_token_for_each() {
+    let api = Api::new().await;
+    let reader = api.token("reader", &[Scope::Read]).await;
+    let document = api.get("/api/v1/openapi.json", &reader).await.json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 15, "{:?}", paths.keys());
+    for (path, methods) in paths {
+        let path = path.replace("{id}", "1").replace("{seq}", "1");
+        for method in methods.as_object().unwrap().keys() {
+            let answered = if method == "post" { api.post(&path, "").await } else { api.get(&path, "").await };
+            assert_eq!(answered.status, 401, "{method} {path}");
+        }
+    }
+}
