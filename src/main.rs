@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use bascule::app;
+use anyhow::{Context as _, bail};
+use bascule::audit::checkpoint::Checkpoints;
+use bascule::cli::client::{Client, ClientError};
 use bascule::cli::diff::{Colour, Output};
+use bascule::cli::table::Said;
 use bascule::cli::{self, Arguments, Command, pager, print};
+use bascule::clock::Clock;
 use bascule::config::{self, Environ};
 use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
@@ -14,6 +18,7 @@ use bascule::policy;
 use bascule::policy::Located;
 use bascule::preview::{self, Look};
 use bascule::render::Programs;
+use bascule::{app, audit, web};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -32,6 +37,16 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Diff(diff) => show_diff(&diff),
         Command::Serve(serve) => served(serve.config.as_deref()),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
+        Command::Status(status) => ask(async |client| status.ask(client).await),
+        Command::History(history) => ask(async |client| history.ask(client).await),
+        Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
+        Command::Audit(cli::audit::Audit { act: cli::audit::Act::Verify(verify) }) if verify.offline.is_some() => {
+            verified_offline(&verify)
+        }
+        Command::Audit(audit) => ask(async |client| audit.act.ask(client).await),
+        Command::Deliveries(deliveries) => ask(async |client| deliveries.act.ask(client).await),
+        Command::Jobs(jobs) => ask(async |client| jobs.act.ask(client).await),
+        Command::Token(token) => of_tokens(token),
         Command::Schema(schema) => {
             print::say(match schema.of {
                 cli::schema::Of::Server => config::SCHEMA,
@@ -141,5 +156,107 @@ fn migrated(file: Option<&Path>) -> ExitCode {
     with_config(file, |loaded, _| async move {
         let ran = app::migrate(&loaded.server).await?;
         Ok(if ran.is_empty() { "the database is of this version\n".to_owned() } else { format!("ran {ran:?}\n") })
+    })
+}
+
+/// Asks a server, and says what it answered: 0 good, 1 bad, 2 no answer.
+fn ask(question: impl AsyncFnOnce(&Client) -> Result<Said, ClientError>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answered = runtime.map_err(ClientError::from).and_then(|runtime| {
+        let client = Client::new(&Environ::of_process())?;
+        runtime.block_on(question(&client))
+    });
+    match answered {
+        Ok(said) => {
+            print::say(&said.text);
+            ExitCode::from(u8::from(!said.is_good))
+        }
+        Err(error) => could_not(error.into()),
+    }
+}
+
+fn could_not(error: anyhow::Error) -> ExitCode {
+    print::complain(&format!("bascule: {error:#}"));
+    ExitCode::from(2)
+}
+
+/// A preview as `bascule diff` writes one.
+fn shown((output, page): (cli::table::Output, serde_json::Value)) -> Result<Said, ClientError> {
+    Ok(Said::good(match output {
+        cli::table::Output::Json => cli::table::json(&page),
+        cli::table::Output::Table => {
+            let page: preview::Page = serde_json::from_value(page).map_err(|_| {
+                ClientError::Absent("the server's previews are of another version: use `--output json`".to_owned())
+            })?;
+            preview::terminal(&page, Look::Plain)
+        }
+    }))
+}
+
+/// Verifies an export without a server.
+fn verified_offline(verify: &cli::audit::Verify) -> ExitCode {
+    let report = || -> anyhow::Result<Said> {
+        let (Some(export), Some(folder)) = (&verify.offline, &verify.checkpoints) else {
+            bail!("name the export and the folder of the signed heads");
+        };
+        let (checkpoints, beside) = Checkpoints::read(folder)?;
+        let key = match &verify.public_key {
+            Some(given) => hex::decode(given.trim()).context("the public key is not hex")?,
+            None => beside,
+        };
+        let file = std::fs::File::open(export).with_context(|| format!("cannot open {}", export.display()))?;
+        let report = audit::offline::verify(std::io::BufReader::new(file), &checkpoints, &key)?;
+        Ok(cli::audit::verified(verify.output, &serde_json::to_value(&report)?))
+    };
+    match report() {
+        Ok(said) => {
+            print::say(&said.text);
+            ExitCode::from(u8::from(!said.is_good))
+        }
+        Err(error) => could_not(error),
+    }
+}
+
+/// Makes, lists and ends tokens in the database of the server's file.
+fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
+    use cli::token::{Act, Scope};
+    with_config(config.as_deref(), |loaded, _| async move {
+        let pool = app::attach(&loaded.server).await?;
+        let clock = Clock::system();
+        Ok(match act {
+            Act::Create { name, scope, expires } => {
+                let scopes: Vec<_> = scope
+                    .into_iter()
+                    .map(|scope| match scope {
+                        Scope::Read => web::token::Scope::Read,
+                        Scope::Operate => web::token::Scope::Operate,
+                        Scope::Audit => web::token::Scope::Audit,
+                    })
+                    .collect();
+                web::token::create(&pool, &clock, &name, &scopes, expires).await? + "\n"
+            }
+            Act::List => {
+                let tokens = web::token::list(&pool).await?;
+                let rows: Vec<_> = tokens
+                    .into_iter()
+                    .map(|token| {
+                        serde_json::json!({ "name": token.name, "scopes": token.scopes, "created": token.created_at,
+                            "expires": token.expires_at, "revoked": token.revoked_at })
+                    })
+                    .collect();
+                let columns = [
+                    ("NAME", "/name"),
+                    ("SCOPES", "/scopes"),
+                    ("CREATED", "/created"),
+                    ("EXPIRES", "/expires"),
+                    ("REVOKED", "/revoked"),
+                ];
+                cli::table::show(cli::table::Output::Table, &columns, &rows).text
+            }
+            Act::Revoke { name } => {
+                web::token::revoke(&pool, &clock, &name).await?;
+                format!("token {name} is revoked\n")
+            }
+        })
     })
 }

@@ -11,6 +11,7 @@
 
 pub mod checkpoint;
 mod encode;
+pub mod offline;
 pub mod read;
 pub mod verify;
 

@@ -7,14 +7,22 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
+pub mod audit;
 pub mod check;
+pub mod client;
 pub mod completions;
+pub mod deliveries;
 pub mod diff;
 pub mod init;
+pub mod jobs;
 pub mod pager;
+pub mod preview;
 pub mod print;
 pub mod schema;
 pub mod serve;
+pub mod status;
+pub mod table;
+pub mod token;
 
 /// Preview, consent, sync, proof: a server between pull requests and deployments.
 #[derive(Debug, Parser)]
@@ -38,6 +46,20 @@ pub enum Command {
     Serve(serve::Serve),
     /// Bring the database to this version.
     Migrate(serve::Migrate),
+    /// What runs where, and what holds it back.
+    Status(status::Status),
+    /// An environment's deployments, newest first.
+    History(status::History),
+    /// Previews, whole.
+    Preview(preview::Preview),
+    /// The log that can be proven, and its reports.
+    Audit(audit::Audit),
+    /// What forges delivered.
+    Deliveries(deliveries::Deliveries),
+    /// The queue.
+    Jobs(jobs::Jobs),
+    /// Machine tokens, on the server's host.
+    Token(token::Token),
     /// Print the JSON Schema of one of the files, for editors.
     Schema(schema::Schema),
     /// Print completions for a shell.
@@ -50,7 +72,6 @@ const LATER: &[&str] = &[
     "connect",
     "login",
     "wait",
-    "history",
     "drift",
     "heal",
     "adopt",

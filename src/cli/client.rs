@@ -1,0 +1,193 @@
+//! The client of a server's API: `BASCULE_SERVER`, and a machine token in `BASCULE_TOKEN`.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+use crate::config::Environ;
+
+/// How long an answer may take: a whole verification of a long log fits.
+const ANSWER: Duration = Duration::from_secs(120);
+/// How long it may take to reach the server.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The largest answer that is read, but for an export (bytes).
+const LARGEST: usize = 64 << 20;
+/// The server when none is named: one on this machine.
+const HERE: &str = "http://127.0.0.1:8080";
+
+/// Why there is no answer; `Display` says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No token.
+    #[error("no token: set BASCULE_TOKEN to one that `bascule token create` made on the server's host")]
+    NoToken,
+    /// A token that cannot be sent.
+    #[error("BASCULE_TOKEN holds no token: it has characters that none has")]
+    BadToken,
+    /// An address that is none.
+    #[error("BASCULE_SERVER is no address: write one like https://bascule.example.com")]
+    BadServer,
+    /// Nobody there.
+    #[error("{server} cannot be reached; is BASCULE_SERVER right?")]
+    Unreachable {
+        /// Where.
+        server: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// It does not want to.
+    #[error("{status}: {detail}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// What it said.
+        detail: String,
+    },
+    /// Something else answers there.
+    #[error("{server} answers, but not as a bascule server does; is BASCULE_SERVER right?")]
+    NotOurs {
+        /// Where.
+        server: String,
+    },
+    /// What was asked about is not to be had.
+    #[error("{0}")]
+    Absent(String),
+    /// Our own output.
+    #[error("the output cannot be written")]
+    Output(#[from] std::io::Error),
+}
+
+/// Parameters of a query: those without a value are not sent.
+pub type Query<'q> = &'q [(&'q str, Option<String>)];
+
+/// Speaks to one server.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    token: HeaderValue,
+}
+
+impl Client {
+    /// From what the environment says. The token is in no argument, where every process could read it.
+    ///
+    /// # Errors
+    /// No token, or an address that is none.
+    pub fn new(environ: &Environ) -> Result<Self, ClientError> {
+        let server = environ.get("BASCULE_SERVER").unwrap_or(HERE).trim_end_matches('/').to_owned();
+        let url: reqwest::Url = server.parse().map_err(|_| ClientError::BadServer)?;
+        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+            return Err(ClientError::BadServer);
+        }
+        let token = environ.get("BASCULE_TOKEN").ok_or(ClientError::NoToken)?;
+        let mut token =
+            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| ClientError::BadToken)?;
+        token.set_sensitive(true);
+        #[expect(clippy::disallowed_methods, reason = "the command line's client: bounded in time, without redirects")]
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .user_agent(concat!("bascule/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|source| ClientError::Unreachable { server: server.clone(), source })?;
+        Ok(Self { http, server, token })
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get(&self, path: &str, query: Query<'_>) -> Result<Value, ClientError> {
+        self.whole(self.send(Method::GET, path, query, Some(ANSWER)).await?).await
+    }
+
+    /// Acts.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post(&self, path: &str) -> Result<Value, ClientError> {
+        self.whole(self.send(Method::POST, path, &[], Some(ANSWER)).await?).await
+    }
+
+    /// Reads pages until there are `most` items.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pages(&self, path: &str, query: Query<'_>, most: usize) -> Result<Vec<Value>, ClientError> {
+        let mut items = Vec::new();
+        let mut before = None;
+        while items.len() < most {
+            let mut page: Vec<(&str, Option<String>)> = query.to_vec();
+            page.push(("limit", Some((most - items.len()).min(200).to_string())));
+            page.push(("before", before.take()));
+            let mut answer = self.get(path, &page).await?;
+            let Value::Array(more) = answer["items"].take() else { return Err(self.not_ours()) };
+            items.extend(more);
+            match answer["next"].as_str() {
+                Some(next) => before = Some(next.to_owned()),
+                None => break,
+            }
+        }
+        items.truncate(most);
+        Ok(items)
+    }
+
+    /// Copies an answer, however long.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an answer that broke off is one.
+    pub async fn copy(&self, path: &str, to: &mut impl std::io::Write) -> Result<(), ClientError> {
+        let mut response = self.send(Method::GET, path, &[], None).await?;
+        while let Some(piece) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            to.write_all(&piece)?;
+        }
+        Ok(to.flush()?)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+        within: Option<Duration>,
+    ) -> Result<Response, ClientError> {
+        let given: Vec<(&str, &str)> =
+            query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+        let mut request = self.http.request(method, format!("{}/api/v1/{path}", self.server)).query(&given);
+        if let Some(within) = within {
+            request = request.timeout(within);
+        }
+        let response = request.header(AUTHORIZATION, self.token.clone()).send().await;
+        let response = response.map_err(|source| self.unreachable(source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        match self.whole(response).await?["detail"].as_str() {
+            Some(detail) => Err(ClientError::Refused { status, detail: super::table::plain(detail) }),
+            None => Err(self.not_ours()),
+        }
+    }
+
+    async fn whole(&self, mut response: Response) -> Result<Value, ClientError> {
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            body.extend_from_slice(&piece);
+            if body.len() > LARGEST {
+                return Err(self.not_ours());
+            }
+        }
+        serde_json::from_slice(&body).map_err(|_| self.not_ours())
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        // The error's own text repeats the address; the chain below it says why.
+        ClientError::Unreachable { server: self.server.clone(), source: source.without_url() }
+    }
+
+    fn not_ours(&self) -> ClientError {
+        ClientError::NotOurs { server: self.server.clone() }
+    }
+}

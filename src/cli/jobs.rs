@@ -1,0 +1,62 @@
+//! `bascule jobs`: what waits, what runs, what is stuck.
+
+use clap::Subcommand;
+
+use super::client::{Client, ClientError};
+use super::table::{self, Column, Output, Said};
+
+/// The queue.
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    /// What to do.
+    #[command(subcommand)]
+    pub act: Act,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum Act {
+    /// Jobs, newest first; a finished one is gone.
+    List {
+        /// Only pending, running or failed ones.
+        #[arg(long)]
+        state: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Gives a failed one a new beginning.
+    Retry {
+        /// Its number.
+        id: i64,
+    },
+}
+
+const JOB: &[Column] = &[
+    ("ID", "/id"),
+    ("KIND", "/kind"),
+    ("KEY", "/key"),
+    ("LANE", "/lane"),
+    ("STATE", "/state"),
+    ("TRIES", "/attempt"),
+    ("DUE", "/run_at"),
+    ("ERROR", "/error"),
+];
+
+impl Act {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
+        match self {
+            Self::List { state, limit, output } => {
+                Ok(table::show(*output, JOB, &client.pages("jobs", &[("state", state.clone())], *limit).await?))
+            }
+            Self::Retry { id } => Ok(table::show_one(Output::Table, &client.post(&format!("jobs/{id}/retry")).await?)),
+        }
+    }
+}

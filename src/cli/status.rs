@@ -1,0 +1,117 @@
+//! `bascule status` and `bascule history`: what runs where, and what ran there before.
+
+use super::audit::summed_up;
+use super::client::{Client, ClientError};
+use super::table::{self, Column, Output, Said};
+use serde_json::Value;
+
+/// What runs where, and what holds it back.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// One environment: [REPOSITORY:]NAME.
+    #[arg(value_name = "ENV")]
+    pub environment: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 200)]
+    pub limit: usize,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// An environment's deployments, newest first.
+#[derive(Debug, clap::Args)]
+pub struct History {
+    /// The environment: [REPOSITORY:]NAME.
+    #[arg(value_name = "ENV")]
+    pub environment: String,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+const NOW: &[Column] = &[
+    ("REPOSITORY", "/repository"),
+    ("ENVIRONMENT", "/name"),
+    ("STATE", "/deployment_state"),
+    ("NUMBER", "/deployment"),
+    ("COMMIT", "/commit"),
+    ("HELD", "/hold/reason"),
+    ("BECAUSE", "/hold/detail"),
+    ("LIFTED BY", "/hold/lifts"),
+];
+
+const BEFORE: &[Column] = &[
+    ("NUMBER", "/number"),
+    ("STATE", "/state"),
+    ("COMMIT", "/commit_short"),
+    ("PULLS", "/pulls"),
+    ("APPROVED BY", "/approved_by"),
+    ("ANSWER", "/answer"),
+    ("STARTED", "/started_at"),
+];
+
+/// `[REPOSITORY:]NAME`: an environment's name holds no colon.
+pub(super) fn named(environment: &str) -> (Option<String>, String) {
+    match environment.rsplit_once(':') {
+        Some((repository, name)) => (Some(repository.to_owned()), name.to_owned()),
+        None => (None, environment.to_owned()),
+    }
+}
+
+impl Status {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
+        let (repository, name) = match self.environment.as_deref().map(named) {
+            Some((repository, name)) => (repository, Some(name)),
+            None => (None, None),
+        };
+        let items = client.pages("environments", &[("repository", repository), ("name", name)], self.limit).await?;
+        match &self.environment {
+            Some(asked) if items.is_empty() => Err(absent(asked)),
+            _ => Ok(table::show(self.output, NOW, &items)),
+        }
+    }
+}
+
+impl History {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a name that is several environments' is one.
+    pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
+        let (repository, name) = named(&self.environment);
+        let found = client.pages("environments", &[("repository", repository), ("name", Some(name))], 20).await?;
+        let id = match found.as_slice() {
+            [] => return Err(absent(&self.environment)),
+            [one] => &one["id"],
+            several => {
+                let names: Vec<String> =
+                    several.iter().map(|one| format!("{}:{}", text(&one["repository"]), text(&one["name"]))).collect();
+                return Err(ClientError::Absent(format!("which one? {}", names.join(", "))));
+            }
+        };
+        let items = client.pages(&format!("environments/{id}/deployments"), &[], self.limit).await?;
+        Ok(match self.output {
+            Output::Json => table::show(self.output, BEFORE, &items),
+            Output::Table => {
+                let rows: Vec<Value> = items.into_iter().map(summed_up).collect();
+                table::show(self.output, BEFORE, &rows)
+            }
+        })
+    }
+}
+
+fn text(value: &Value) -> String {
+    table::plain(value.as_str().unwrap_or_default())
+}
+
+fn absent(asked: &str) -> ClientError {
+    ClientError::Absent(format!("there is no environment `{}`; `bascule status` lists them", table::plain(asked)))
+}
