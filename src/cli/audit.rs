@@ -190,7 +190,7 @@ impl Report {
 /// Adds the cells a person reads to a deployment.
 pub(super) fn summed_up(mut deployment: Value) -> Value {
     let approvals = deployment["approvals"].as_array().cloned().unwrap_or_default();
-    let each = |of: &dyn Fn(&Value) -> String| approvals.iter().map(of).collect::<Vec<_>>().join("\n");
+    let each = |of: &dyn Fn(&Value) -> String| approvals.iter().map(of).collect::<Vec<_>>().join("; ");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let person = |one: &Value| format!("{} by {} at {}", text(&one["person"]), text(&one["source"]), text(&one["at"]));
     let change = |one: &Value| {
@@ -198,8 +198,7 @@ pub(super) fn summed_up(mut deployment: Value) -> Value {
         let exact = if one["exact"] == Value::Bool(true) { "exactly this" } else { "a part" };
         format!("{digits} {exact}")
     };
-    // One word a line of a cell: `plain` would spell a line break, so they are joined as a list instead.
-    let (people, changes) = (each(&person).replace('\n', "; "), each(&change).replace('\n', "; "));
+    let (people, changes) = (each(&person), each(&change));
     let commit: String = text(&deployment["commit"]).chars().take(7).collect();
     let environment = format!("{}:{}", text(&deployment["repository"]), text(&deployment["environment"]));
     deployment["approved_by"] = Value::String(people);
@@ -256,12 +255,21 @@ mod tests {
     #[test]
     fn a_verification_says_what_was_found_and_up_to_where_it_vouches() {
         let good = json!({ "entries": 12, "checkpoints": 2, "vouched": 10, "vouched_at": "2026-11-21T09:00:00Z", "findings": [] });
-        assert_snapshot!(verified(Output::Table, &good).text, @"");
+        assert_snapshot!(verified(Output::Table, &good).text, @r"
+        whole: 12 entries held against 2 signed heads
+        vouched for up to entry 10, signed 2026-11-21T09:00:00Z; later entries are as safe as the database, no safer
+        ");
         let bad = json!({ "entries": 7, "checkpoints": 2, "vouched": 0, "findings": [
             { "finding": "missing", "seq": 4 }, { "finding": "cut", "size": 7, "signed": 10 },
             { "finding": "rewritten", "signed": 5 }] });
         let said = verified(Output::Table, &bad);
         assert!(!said.is_good);
-        assert_snapshot!(said.text, @"");
+        assert_snapshot!(said.text, @r"
+        NOT whole: 7 entries held against 2 signed heads
+        no signed head vouches for any entry
+        entry 4 is missing or out of order
+        the log ends at 7, and 10 entries were signed: its end was cut off
+        entry 5 is not the one that was signed: the log was written anew
+        ");
     }
 }
