@@ -1,5 +1,7 @@
 //! Log lines and counters: where they go, and in which form. What is counted is listed in `docs/metrics.md`.
 
+use std::sync::{Mutex, PoisonError};
+
 use metrics::Unit;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -53,11 +55,18 @@ pub fn log(filter: &str, format: Format) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Begins to count. The handle is for `/metrics`.
+/// The one recorder of this process.
+static RECORDED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+
+/// Begins to count, once; the handle is for `/metrics`.
 ///
 /// # Errors
-/// A second call.
+/// When somebody else counts in this process.
 pub fn record() -> Result<PrometheusHandle, TelemetryError> {
+    let mut recorded = RECORDED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = recorded.as_ref() {
+        return Ok(handle.clone());
+    }
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?;
     let handle = builder.install_recorder()?;
     for (name, kind, help) in listed() {
@@ -68,6 +77,7 @@ pub fn record() -> Result<PrometheusHandle, TelemetryError> {
             _ => metrics::describe_histogram!(name, unit, help),
         }
     }
+    *recorded = Some(handle.clone());
     Ok(handle)
 }
 

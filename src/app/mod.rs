@@ -38,6 +38,7 @@ use crate::queue::{self, Bell, Lane, PgSource};
 use crate::render::{Limits, Programs, Renderer};
 use crate::webhook::signature::Kind;
 use crate::webhook::{self, Endpoint, store};
+use crate::{telemetry, web};
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -115,6 +116,7 @@ async fn run(
     };
     let signer = Signer::open(keys::file(&server.audit.key)?)?;
     let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
+    let recorded = telemetry::record()?;
     let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
     let bell = Bell::new(&holder);
     let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell, installation).await?);
@@ -138,10 +140,18 @@ async fn run(
         let (door, committer) = store::new(pool.clone(), bell.clone());
         committing.spawn(committer.run());
         let endpoints = endpoints(server);
-        let routes = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
-        tasks.spawn(listen::serve(public, routes, stop.clone()));
-        tasks.spawn(listen::serve(admin, axum::Router::new(), stop.clone()));
+        let door = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
+        let windows = web::router(web::State {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            bell: bell.clone(),
+            checkpoints: server.audit.checkpoints.clone(),
+            public_key: signer.public_key(),
+            public_url: server.http.public_url.clone(),
+        });
+        tasks.spawn(listen::serve(public, windows.merge(door), stop.clone()));
     }
+    tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), stop.clone()));
     if server.http.role != ServerRole::Web {
         let source = Arc::new(PgSource::new(beside, holder));
         let working = context.clone();
@@ -305,6 +315,6 @@ pub fn load(file: Option<&Path>, environ: &Environ) -> Result<Loaded, String> {
 
 /// Sends the log to standard error.
 pub fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::new("info,bascule=debug");
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // A second call in one process is no failure: lines go where they went.
+    let _ = telemetry::log(telemetry::FILTER, telemetry::Format::Text);
 }
