@@ -118,6 +118,8 @@ pub struct Pull {
     pub merge_base: Option<CommitId>,
     /// The repository the head is in; `None` when that is deleted.
     pub head_repository: Option<i64>,
+    /// Whose repository that is: a person's, or an organisation's.
+    pub head_owner: Option<Account>,
     /// Whether the head is in another repository.
     pub from_fork: bool,
     /// By the forge's clock. Moves with comments, reviews, dismissals, retargeting and closing; *not* with every push.

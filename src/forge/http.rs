@@ -227,7 +227,9 @@ impl Http {
             .acquire()
             .await
             .map_err(|_| self.error(Fate::Retry { after: None }, None, "is closing".into()))?;
+        let begun = tokio::time::Instant::now();
         let outcome = self.exchange(method, call, body).await;
+        let took = begun.elapsed().as_secs_f64();
         let told = match &outcome {
             Ok(_) => "ok",
             Err(ForgeError { fate: Fate::Retry { .. }, .. }) => "retry",
@@ -235,9 +237,10 @@ impl Http {
             Err(ForgeError { fate: Fate::Gone, .. }) => "gone",
             Err(ForgeError { fate: Fate::Invalid, .. }) => "invalid",
         };
-        let forge = self.forge.as_str().to_owned();
-        metrics::counter!("bascule_forge_calls_total", "forge" => forge, "call" => call.name, "outcome" => told)
+        let forge = || self.forge.as_str().to_owned();
+        metrics::counter!("bascule_forge_calls_total", "forge" => forge(), "call" => call.name, "outcome" => told)
             .increment(1);
+        metrics::histogram!("bascule_forge_call_seconds", "forge" => forge(), "call" => call.name).record(took);
         outcome
     }
 

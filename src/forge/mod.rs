@@ -146,11 +146,11 @@ impl Forge {
         }
     }
 
-    /// Pushes to a pull request's head, also in a fork; not a whole record. What was there at the opening is told as the
-    /// author's push, whoever made it.
-    pub async fn pull_pushes(&self, at: &RepositoryAt, number: i64) -> Result<Vec<PullPush>> {
+    /// Pushes to a pull request's head, also in a fork; not a whole record: of a head in the repository itself, what
+    /// was there at the opening is not in it, and [`Self::pushes`] tells it.
+    pub async fn pull_pushes(&self, at: &RepositoryAt, pull: &Pull) -> Result<Vec<PullPush>> {
         match self {
-            Self::Gitea(forge) => forge.pull_pushes(at, number).await,
+            Self::Gitea(forge) => forge.pull_pushes(at, pull).await,
         }
     }
 

@@ -379,7 +379,7 @@ pub(super) async fn contributors_of_pull(
     let written = people::written(repository, &commits).await?;
     let brings: Vec<(CommitId, Brings)> =
         commits.iter().zip(&written).map(|(commit, written)| (commit.id.clone(), written.brings)).collect();
-    let pushes = people::pushes_to_pull(repository, pull.number, &pull.head, &brings).await?;
+    let pushes = people::pushes_to_pull(repository, pull, &brings).await?;
     let name = format!("#{}", pull.number);
     Ok(match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
+
 use super::JobError;
 use super::repository::Repository;
 use crate::consent::{Answer, Brings, Kind, People, Push, Right, Standing, Written};
@@ -102,11 +104,13 @@ pub(super) async fn written(repository: &Repository<'_>, commits: &[CommitFacts]
     Ok(all)
 }
 
+/// A branch whose pushes are older than this, before its pull request last changed, was pushed by nobody known.
+const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(24 * 14);
+
 /// The pushes that brought these commits (newest last) to the head of a pull request.
 pub(super) async fn pushes_to_pull(
     repository: &Repository<'_>,
-    number: i64,
-    head: &CommitId,
+    pull: &forge::Pull,
     written: &[(CommitId, Brings)],
 ) -> Result<Vec<Push>, JobError> {
     let mut conn = repository.context.pool.acquire().await?;
@@ -114,8 +118,18 @@ pub(super) async fn pushes_to_pull(
     let stored = pushes::pushers_of(&mut conn, &repository.row.key, &ids).await?;
     drop(conn);
     let mut known: Vec<(CommitId, Option<Account>)> = stored;
-    for push in repository.forge().pull_pushes(&repository.at, number).await? {
+    for push in repository.forge().pull_pushes(&repository.at, pull).await? {
         known.extend(push.commits.into_iter().map(|commit| (commit, push.pusher.clone())));
+    }
+    let is_known = |known: &[(CommitId, Option<Account>)]| {
+        known.iter().any(|(commit, pusher)| *commit == pull.head && pusher.is_some())
+    };
+    if !is_known(&known) && !pull.from_fork {
+        // No delivery told us, and the pull request itself does not know who pushed before it was opened.
+        let since = pull.updated_at - LOOKED_BACK;
+        let told = repository.forge().pushes(&repository.at, since).await?;
+        let to_head = told.into_iter().filter(|push| push.branch == pull.head_branch);
+        known.extend(to_head.filter_map(|push| Some((push.after?, push.pusher))));
     }
     let brings =
         |commit: &CommitId| written.iter().find(|(id, _)| id == commit).map_or(Brings::Work, |(_, brings)| *brings);
@@ -124,8 +138,8 @@ pub(super) async fn pushes_to_pull(
         .filter(|(_, pusher)| pusher.is_some())
         .map(|(commit, pusher)| Push { pusher: pusher.clone(), brings: brings(commit) })
         .collect();
-    if !known.iter().any(|(commit, pusher)| commit == head && pusher.is_some()) {
-        pushes.push(Push { pusher: None, brings: brings(head) });
+    if !is_known(&known) {
+        pushes.push(Push { pusher: None, brings: brings(&pull.head) });
     }
     Ok(pushes)
 }

@@ -204,6 +204,29 @@ async fn lists_are_whole_however_short_the_pages_are_and_cost_what_they_must() {
 }
 
 #[tokio::test]
+async fn who_opens_a_pull_request_is_not_taken_for_who_pushed_it() {
+    let t = Test::new().await;
+    t.fake.pushes_to("bob", &t.shop, "topic", &[("a", "1")]).await;
+    let pr = t.fake.opens_pull_from_branch("alice", &t.shop, "topic").await;
+    let pull = t.forge.pull(&t.at, pr.number).await.unwrap();
+    let told = async |pull| {
+        let pushes = t.forge.pull_pushes(&t.at, pull).await.unwrap();
+        pushes.into_iter().map(|push| push.pusher.unwrap().login).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&pull).await, Vec::<String>::new(), "the timeline says alice, who only opened it");
+    let pushes = t.forge.pushes(&t.at, jiff::Timestamp::MIN).await.unwrap();
+    let push = pushes.iter().find(|push| push.after.as_ref() == Some(&pull.head)).unwrap();
+    assert_eq!(push.pusher.as_ref().unwrap().login, "bob");
+    t.fake.pushes("carol", &pr, &[("a", "2")]).await;
+    assert_eq!(told(&pull).await, ["carol"]);
+
+    let pr = t.fake.opens_pull_from_fork("eve", &t.shop, &[("b", "1")]).await;
+    let pull = t.forge.pull(&t.at, pr.number).await.unwrap();
+    assert!(pull.from_fork && pull.head_owner == pull.author);
+    assert_eq!(told(&pull).await, ["eve"], "in a fork of her own it was her");
+}
+
+#[tokio::test]
 async fn who_is_a_person_and_may_what_is_read_as_of_now() {
     let t = Test::new().await;
     t.fake.team("acme", "platform", Right::Write, &["lead"]);

@@ -83,18 +83,20 @@ impl Gitea {
     }
 
     /// Pushes to its head, wherever that is, oldest first. The timeline is not a whole record: a forced push removes
-    /// what it replaced, and what was there at the opening is told as the author's, whoever pushed it. What it does
-    /// not tell is a push by nobody known.
-    pub(crate) async fn pull_pushes(&self, at: &RepositoryAt, number: i64) -> Result<Vec<PullPush>> {
-        let number = number.to_string();
+    /// what it replaced, and what was there at the opening is told as the opener's push, whoever made it. That first
+    /// entry is believed of the opener's own fork only.
+    pub(crate) async fn pull_pushes(&self, at: &RepositoryAt, pull: &Pull) -> Result<Vec<PullPush>> {
+        let number = pull.number.to_string();
         let path = self.path(at, &["issues", &number, "timeline"]);
+        let own_fork = pull.from_fork && pull.author.is_some() && pull.author == pull.head_owner;
         let mut pushes = Vec::new();
         for page in 1..=MOST_IN_A_PULL / crate::forge::http::PAGE {
             let call = Call { name: "pull_pushes", path: &path, query: &[] };
             // Its count is of the page, not of the whole.
             let (found, _) = self.http.get_page::<wire::TimelineJson>(call, page).await?;
             if found.is_empty() {
-                return Ok(pushes);
+                let opening = usize::from(!own_fork).min(pushes.len());
+                return Ok(pushes.split_off(opening));
             }
             pushes.extend(found.into_iter().filter_map(|entry| self.pull_push(entry)));
         }

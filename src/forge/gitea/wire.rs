@@ -78,12 +78,13 @@ pub(super) struct BranchEnd {
     #[serde(default)]
     pub(super) repo_id: i64,
     /// `null` once the repository is deleted.
-    repo: Option<Numbered>,
+    repo: Option<HeadRepository>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Numbered {
+struct HeadRepository {
     id: i64,
+    owner: Option<User>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,7 +122,8 @@ impl PullJson {
             (false, "open") => PullState::Open,
             (false, _) => PullState::Closed,
         };
-        let head_repository = self.head.repo.map(|repo| repo.id);
+        let head_repository = self.head.repo.as_ref().map(|repo| repo.id);
+        let head_owner = self.head.repo.and_then(|repo| account(forge, repo.owner));
         Pull {
             number: self.number,
             title: self.title,
@@ -134,6 +136,7 @@ impl PullJson {
             head: self.head.sha,
             merge_base: self.merge_base,
             head_repository,
+            head_owner,
             updated_at: self.updated_at,
         }
     }

@@ -36,8 +36,8 @@ async fn story(stage: &Stage) -> String {
     seen.note("open", forge.open_pulls(&at).await.unwrap());
     seen.note("no such pull request", forge.pull(&at, 4242).await);
     seen.note("its commits", forge.pull_commits(&at, first).await.unwrap());
-    let pushes = forge.pull_pushes(&at, first).await.unwrap();
-    seen.note("its pushes", pushes.iter().map(|push| (&push.pusher, push.commits.last())).collect::<Vec<_>>().last());
+    let pushes = forge.pull_pushes(&at, &pull).await.unwrap();
+    seen.note("its last push", pushes.last().map(|push| (push.pusher.clone(), push.commits.last().cloned())));
     seen.note("its last commit's people", forge.commit_people(&at, &pull.head).await.unwrap());
     let nothing: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
     seen.note("no such commit", forge.commit_people(&at, &nothing).await);
@@ -143,7 +143,7 @@ async fn fork(stage: &Stage, forge: &Forge, at: &RepositoryAt, seen: &mut Transc
     let pull = forge.pull(at, number).await.unwrap();
     seen.note("from a fork", &pull);
     stage.pushes_to_fork("eve", number, "g.yaml").await;
-    let pushes = forge.pull_pushes(at, number).await.unwrap();
+    let pushes = forge.pull_pushes(at, &pull).await.unwrap();
     seen.note("pushed in the fork", pushes.last().map(|push| push.pusher.clone()));
     seen.note(
         "its head",

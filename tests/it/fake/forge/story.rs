@@ -123,6 +123,12 @@ impl FakeForge {
         self.open(who, shop.id, base, shop.id, &branch).await
     }
 
+    /// Opens one for `main` from a branch that is there, whoever pushed it.
+    pub(crate) async fn opens_pull_from_branch(&self, who: &str, shop: &Shop, branch: &str) -> Pr {
+        self.world.state().user(who);
+        self.open(who, shop.id, "main", shop.id, branch).await
+    }
+
     /// Opens one from a fork of one's own.
     pub(crate) async fn opens_pull_from_fork(&self, who: &str, shop: &Shop, files: &[(&str, &str)]) -> Pr {
         let base = Bare::at(self.world.folder.path(), shop.id);
