@@ -2,7 +2,7 @@
 
 use crate::consent::{People, Verdict, explain};
 use crate::ids::EnvironmentName;
-use crate::manifest::{Hunk, RenderedSet, Room, compare};
+use crate::manifest::{Hunk, RenderedSet, Room, compare, diff_rules};
 use crate::policy::rules::Environment;
 use crate::preview::{Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Rendering, RowChange};
 
@@ -30,18 +30,8 @@ pub(super) fn objects(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut R
 /// What changes in its own rules; nothing is a first set's, whose rules are the file's own text.
 pub(super) fn rules(old: Option<&Environment>, new: &Environment) -> Vec<Hunk> {
     let Some(old) = old.filter(|old| *old != new) else { return Vec::new() };
-    let text = |rules: &Environment| serde_json::to_string_pretty(rules).unwrap_or_default();
-    let (old, new) = (text(old), text(new));
-    let diff = similar::TextDiff::from_lines(&old, &new);
-    let lines = diff.iter_all_changes().filter_map(|change| {
-        let sign = match change.tag() {
-            similar::ChangeTag::Delete => '-',
-            similar::ChangeTag::Insert => '+',
-            similar::ChangeTag::Equal => return None,
-        };
-        Some(format!("{sign}{}", change.value().trim_end()))
-    });
-    vec![Hunk { path: String::new(), lines: lines.collect() }]
+    let value = |rules| serde_json::to_value(rules).unwrap_or_default();
+    diff_rules(Some(&value(old)), &value(new))
 }
 
 /// Who consents.
