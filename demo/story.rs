@@ -306,9 +306,8 @@ impl Stage<'_> {
             let repository = &self.options.repository;
             let pull = self.author.get(&format!("/repos/{repository}/pulls/{number}")).await?;
             let head = pull["head"]["sha"].as_str().unwrap_or_default();
-            let statuses =
-                self.author.get(&format!("/repos/{repository}/commits/{head}/statuses?sort=recentupdate")).await?;
-            let newest = statuses.as_array().into_iter().flatten().find(|one| one["context"] == context);
+            let combined = self.author.get(&format!("/repos/{repository}/commits/{head}/status")).await?;
+            let newest = combined["statuses"].as_array().into_iter().flatten().find(|one| one["context"] == context);
             Ok(newest.filter(|one| one["status"] == wanted).map(|_| ()))
         })
         .await
