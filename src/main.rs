@@ -15,6 +15,7 @@ use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
 use bascule::policy;
+use bascule::telemetry;
 use bascule::policy::Located;
 use bascule::preview::{self, Look};
 use bascule::render::Programs;
@@ -35,7 +36,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         }
         Command::Check(check) => tell(local::check::check(check.path.as_deref(), config::FILE_NAME, &check_server)),
         Command::Diff(diff) => show_diff(&diff),
-        Command::Serve(serve) => served(serve.config.as_deref()),
+        Command::Serve(serve) => served(&serve),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
         Command::Status(status) => ask(async |client| status.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
@@ -147,9 +148,15 @@ where
     }
 }
 
-fn served(file: Option<&Path>) -> ExitCode {
-    app::log_to_stderr();
-    with_config(file, |loaded, environ| async move { app::serve(loaded, &environ).await.map(|()| String::new()) })
+fn served(serve: &cli::serve::Serve) -> ExitCode {
+    let format = if serve.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
+    if let Err(error) = telemetry::log(&serve.log, format) {
+        print::complain(&format!("bascule: {error}\n"));
+        return ExitCode::from(2);
+    }
+    with_config(serve.config.as_deref(), |loaded, environ| async move {
+        app::serve(loaded, &environ).await.map(|()| String::new())
+    })
 }
 
 fn migrated(file: Option<&Path>) -> ExitCode {

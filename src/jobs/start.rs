@@ -206,7 +206,8 @@ async fn begin(
     deployments::start(&mut tx, &new).await?;
     approvals::use_up(&mut tx, &approvals, new.id).await?;
     holds::lift(&mut tx, environment.id).await?;
-    for number in &pulls {
+    // Where the lifted hold was shown, it is shown no more, also when what was held was taken back.
+    for number in pulls.iter().chain(walked.shown_in.iter().filter(|number| !pulls.contains(number))) {
         queue::enqueue(&mut tx, &attend_pull(&repository.row.key, *number, job.trace)).await?;
     }
     let entry = NewEntry {
