@@ -242,6 +242,21 @@ pub async fn move_position(conn: &mut PgConnection, id: i64, to: &At) -> Result<
     .await
 }
 
+/// Moves the position to a commit with the same set, which is healthy already: no sync, no deployment.
+///
+/// # Errors
+/// The database's own.
+pub async fn advance(conn: &mut PgConnection, id: i64, to: &CommitId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE environment SET position_commit = $2, position_at = now(), healthy_commit = $2 WHERE id = $1",
+        id,
+        to.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Says that the environment was seen healthy with this content.
 ///
 /// # Errors

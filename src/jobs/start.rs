@@ -184,6 +184,21 @@ async fn begin(
         Ok(()) => {}
         Err(Stale::Overtaken | Stale::Old) => return Ok(Started::Overtaken),
     }
+    let stands = |at: &Option<At>| at.as_ref().is_some_and(|at| at.set == digest);
+    if stands(&environment.position) && stands(&environment.healthy) {
+        // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
+        environments::advance(&mut tx, environment.id, &covered.commit).await?;
+        if holds::lift(&mut tx, environment.id).await?
+            && let Some(number) = walked.shown_in
+        {
+            queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+        }
+        let detail = json!({ "commit": covered.commit, "set": digest });
+        audit::append(&mut tx, &entry(repository, walked, "position.advanced", detail, job)).await?;
+        tx.commit().await?;
+        context.bell.ring(Lane::Default);
+        return Ok(Started::Nothing);
+    }
     let old = match &environment.position {
         Some(at) => Some(crate::db::sets::load_hashed(&mut tx, &at.set).await?),
         None => None,
