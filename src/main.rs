@@ -15,10 +15,10 @@ use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
 use bascule::policy;
-use bascule::telemetry;
 use bascule::policy::Located;
 use bascule::preview::{self, Look};
 use bascule::render::Programs;
+use bascule::telemetry;
 use bascule::{app, audit, web};
 
 fn main() -> ExitCode {

@@ -312,9 +312,3 @@ pub fn load(file: Option<&Path>, environ: &Environ) -> Result<Loaded, String> {
     crate::config::load(file, environ)
         .map_err(|complaints| complaints.iter().map(|one| format!("{one}\n")).collect::<String>())
 }
-
-/// Sends the log to standard error.
-pub fn log_to_stderr() {
-    // A second call in one process is no failure: lines go where they went.
-    let _ = telemetry::log(telemetry::FILTER, telemetry::Format::Text);
-}
