@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # The compiler checks our SQL against .sqlx and not against a database, whatever DATABASE_URL is set to.
-export SQLX_OFFLINE := true
+export SQLX_OFFLINE ?= true
 # The programs that tools/build made come before those of the system.
 export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
@@ -55,7 +55,8 @@ sql-check:
 
 documents:
 	$(call say,documents: rustdoc)
-	@RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --quiet
+	@# Whoever reads them reads the source, so a link to something private is good.
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --no-deps --document-private-items --quiet
 
 scripts:
 	$(call say,scripts: shellcheck)

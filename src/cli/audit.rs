@@ -89,7 +89,7 @@ pub struct Verify {
 pub struct Report {
     /// Which: deployments or exceptions.
     pub name: String,
-    /// One environment: [REPOSITORY:]NAME.
+    /// One environment: `[REPOSITORY:]NAME`.
     #[arg(long, value_name = "ENV")]
     pub env: Option<String>,
     /// Not started before (2026-11-21 or 2026-11-21T09:00:00Z).

@@ -8,7 +8,7 @@ use serde_json::Value;
 /// What runs where, and what holds it back.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// One environment: [REPOSITORY:]NAME.
+    /// One environment: `[REPOSITORY:]NAME`.
     #[arg(value_name = "ENV")]
     pub environment: Option<String>,
     /// At most so many.
@@ -22,7 +22,7 @@ pub struct Status {
 /// An environment's deployments, newest first.
 #[derive(Debug, clap::Args)]
 pub struct History {
-    /// The environment: [REPOSITORY:]NAME.
+    /// The environment: `[REPOSITORY:]NAME`.
     #[arg(value_name = "ENV")]
     pub environment: String,
     /// At most so many.

@@ -7,7 +7,7 @@
 //!                └───lease ran out─────┘    (5 dead workers too)
 //! ```
 //!
-//! - Enqueueing is part of the caller's transaction ([`enqueue`]); of one kind and key at most one job is pending and
+//! - Enqueueing is part of the caller's transaction ([`enqueue()`]); of one kind and key at most one job is pending and
 //!   one is running, so that any number of events becomes one more look at the truth.
 //! - A claim is short and the work runs unlocked, under a [`Lease`] by the database's clock. Every claim carries a
 //!   higher *fence* than the one before; a job ends only under its own.
@@ -67,7 +67,7 @@ impl Lane {
     }
 }
 
-/// What to do, for [`enqueue`].
+/// What to do, for [`enqueue()`].
 #[derive(Debug, Clone)]
 pub struct NewJob {
     /// Which job; the name of its file in `jobs/`.
