@@ -135,3 +135,104 @@ fn approval(given: &Given, shown: &Shown, place: &Place, policy: ObjectHash) -> 
         at: given.at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cast::{account, at, commit, place, production};
+    use super::super::{ShownAs, Text};
+    use super::*;
+    use crate::ids::{CommitId, SetDigest};
+    use crate::policy::rules::ApprovalSource;
+
+    const FIRST: u8 = 0x11;
+    const SECOND: u8 = 0x22;
+
+    fn shown(change: u8, head: char, from: Option<i64>) -> Shown {
+        Shown {
+            environment: production(),
+            shown_as: ShownAs::Pull,
+            preview: 1,
+            head: commit(head),
+            old_set: None,
+            new_set: SetDigest([change; 32]),
+            change: ChangeDigest([change; 32]),
+            deletions: None,
+            from: from.map(at),
+        }
+    }
+
+    fn given(head: Option<CommitId>, wanted: Wanted, second: i64) -> Given {
+        Given {
+            person: account("lee"),
+            source: ApprovalSource::Review,
+            source_id: 3,
+            head,
+            wanted,
+            deletions: None,
+            reason: None,
+            at: at(second),
+            text: Text::Unedited,
+        }
+    }
+
+    fn bound(given: &Given, shown: &[Shown]) -> Result<u8, WhyNot> {
+        let named = BTreeMap::from([(production(), ObjectHash([9; 32]))]);
+        let mut all = bind(given, shown, &place(), &named);
+        all.remove(&production()).unwrap_or(Err(WhyNot::NotNamed)).map(|approval| approval.change.0[0])
+    }
+
+    #[test]
+    fn an_approval_is_bound_to_what_was_shown_or_is_none() {
+        let line = |change: u8| Some(format!("/bascule approve production {}", hex::encode([change; 6])));
+        let here = || Wanted::Environments(BTreeSet::from([production()]));
+        let typed = |digits: &str| Wanted::Change(production(), digits.to_owned());
+        let review = |second| given(Some(commit('a')), Wanted::Everything, second);
+        let command = |wanted| given(None, wanted, 50);
+        let one = [shown(FIRST, 'a', Some(10))];
+        let base_moved = [shown(FIRST, 'a', Some(10)), shown(SECOND, 'a', Some(40))];
+        let pushed = [shown(FIRST, 'a', Some(10)), shown(SECOND, 'b', Some(40))];
+        let same_again = [shown(FIRST, 'a', Some(10)), shown(FIRST, 'a', Some(40))];
+        let lost = [shown(FIRST, 'a', Some(10)), shown(SECOND, 'a', None)];
+        let no_such = |given: &str, change| Err(WhyNot::NoSuchChange { given: given.into(), line: line(change) });
+        for (given, shown, expected, why) in [
+            (review(50), &one[..], Ok(FIRST), "the one change of the reviewed commit"),
+            (review(50), &pushed, Ok(FIRST), "pushed between load and submit: the review's own commit"),
+            (review(50), &same_again, Ok(FIRST), "shown twice is one change"),
+            (review(50), &base_moved, Err(WhyNot::Ambiguous { line: line(SECOND) }), "either may have been read"),
+            (review(40), &base_moved, Err(WhyNot::Ambiguous { line: line(SECOND) }), "in the same second too"),
+            (review(39), &base_moved, Ok(FIRST), "what came later cannot have been read"),
+            (review(50), &lost, Err(WhyNot::Ambiguous { line: line(FIRST) }), "what may have been written"),
+            (review(9), &one, Err(WhyNot::NothingShown { line: line(FIRST) }), "nothing was shown yet"),
+            (review(50), &[shown(FIRST, 'a', None)], Err(WhyNot::NothingShown { line: None }), "nor surely"),
+            (given(None, Wanted::Everything, 50), &pushed, Err(WhyNot::Ambiguous { line: line(SECOND) }), "no commit"),
+            (command(here()), &one, Ok(FIRST), "a command without digest"),
+            (command(here()), &pushed, Err(WhyNot::Ambiguous { line: line(SECOND) }), "of two it says nothing"),
+            (command(typed("11111111")), &pushed, Ok(FIRST), "eight digits name it"),
+            (command(typed("b1:111111111111")), &pushed, Ok(FIRST), "as the comment prints it"),
+            (command(typed("1111111")), &pushed, no_such("1111111", SECOND), "seven do not"),
+            (command(typed("33333333")), &pushed, no_such("33333333", SECOND), "never shown"),
+            (Given { text: Text::Edited, ..command(typed("11111111")) }, &pushed, Err(WhyNot::Edited), "edited"),
+        ] {
+            assert_eq!(bound(&given, shown), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_no_rule_names_is_said_to_a_command_and_not_to_a_review() {
+        let shown = [shown(FIRST, 'a', Some(10))];
+        let nobody = BTreeMap::new();
+        let review = given(Some(commit('a')), Wanted::Everything, 50);
+        assert!(bind(&review, &shown, &place(), &nobody).is_empty());
+        let command = given(None, Wanted::Environments(BTreeSet::from([production()])), 50);
+        assert_eq!(bind(&command, &shown, &place(), &nobody)[&production()], Err(WhyNot::NotNamed));
+    }
+
+    #[test]
+    fn the_answer_is_the_line_to_type_and_nothing_of_what_was_typed() {
+        let why = WhyNot::NoSuchChange {
+            given: "`@acme/all` <b>".into(),
+            line: Some("/bascule approve production 22".into()),
+        };
+        insta::assert_snapshot!(why, @"`acmeallb` names no one change that was shown here; for the change shown now, type `/bascule approve production 22`");
+    }
+}

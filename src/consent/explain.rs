@@ -138,3 +138,148 @@ fn to_you(why: &Discount) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::cast::{account, approval, people, place, production, rule, rules, set};
+    use super::super::*;
+    use super::explain;
+    use crate::policy::rules::{ApprovalRule, ApprovalSource, Environment, Floor, Role, Voters, When};
+
+    /// What is said about a change of two objects to the reader `ann`, and whether it passes.
+    fn said(
+        rules: &Environment,
+        contributors: &Contributors,
+        given: impl Fn(&Change) -> Vec<Recorded>,
+        floors: &[(String, Floor)],
+    ) -> (bool, String) {
+        let change = Change::between(Some(&set(1, &[("a", 1), ("b", 1)])), &set(1, &[("a", 2)]));
+        let approvals = given(&change);
+        let files = BTreeSet::new();
+        let case = Case {
+            subject: Subject { change: &change, files: &files, size: Size::default() },
+            digest: change.digest(&super::super::cast::repository(), &production()),
+            from_set: None,
+            place: Some(&place()),
+            passage: Passage::Rules,
+            contributors,
+            approvals: &approvals,
+        };
+        let law = Law { rules: InForce::OfSet(rules), floors, grant_owners: None };
+        let verdict = judge(case, law, &people());
+        (verdict.met(), explain(&production(), &verdict, &people(), Some(&account("ann"))))
+    }
+
+    fn by(people: &[&str]) -> impl Fn(&Change) -> Vec<Recorded> {
+        let people: Vec<String> = people.iter().map(|who| (*who).to_owned()).collect();
+        move |change| people.iter().map(|who| approval(who, change)).collect()
+    }
+
+    fn anns() -> Contributors {
+        let push = Push { pusher: Some(account("ann")), brings: Brings::Work };
+        Contributors::of_pull((account("opener"), Contributed::Opened), "#17", &[push], &[])
+    }
+
+    #[test]
+    fn one_sentence_says_what_is_missing_and_who_can_give_it() {
+        let two = rules(vec![rule(2, "sre")]);
+        let none = by(&[]);
+        insta::assert_snapshot!(said(&two, &anns(), none, &[]).1, @"production needs 2 more of: @gone, @kim, @kim-home, @lee, @robot (group sre)");
+        insta::assert_snapshot!(said(&two, &anns(), by(&["lee", "ann"]), &[]).1, @"production needs 1 more of: @gone, @kim, @kim-home, @robot (group sre) beside @lee; yours does not count: you pushed to it");
+        insta::assert_snapshot!(said(&two, &anns(), by(&["kim", "kim-home"]), &[]).1, @"production needs 1 more of: @gone, @lee, @robot (group sre) beside @kim");
+        insta::assert_snapshot!(said(&two, &anns(), by(&["lee", "kim"]), &[]).1, @"production has its consent: @kim, @lee");
+        insta::assert_snapshot!(said(&rules(vec![]), &anns(), by(&[]), &[]).1, @"production needs no approval");
+        let floors = [("prod".to_owned(), Floor { clusters: BTreeSet::new(), approvals: vec![rule(1, "leads")] })];
+        insta::assert_snapshot!(said(&two, &anns(), by(&["lee", "sam"]), &floors).1, @"production needs 1 more of: @ada (group leads) (by floor prod)");
+        let exact = Environment { deletions_confirm_above: Some(0), ..rules(vec![rule(1, "sre")]) };
+        insta::assert_snapshot!(said(&exact, &anns(), by(&["lee"]), &[]).1, @"production needs 1 more of: @gone, @kim, @kim-home, @lee, @robot (group sre); each approval has to say `--deletions 1`; @lee's does not count: it does not say `--deletions 1`");
+        let unknown = Contributors::of_pushes("x", &[Push { pusher: None, brings: Brings::Work }], &[]);
+        insta::assert_snapshot!(said(&two, &unknown, by(&["lee", "kim"]), &[]).1, @"production needs 1 more of: @gone, @robot (group sre) beside @kim, @lee; 1 more than the rules say, for a push by nobody known");
+    }
+
+    #[test]
+    fn whose_approval_counts() {
+        let one = rules(vec![rule(1, "sre")]);
+        let mut command_only = one.clone();
+        command_only.consent.by = BTreeSet::from([ApprovalSource::Review]);
+        let nobody = Contributors::default();
+        let kims = Contributors::of_pull((account("kim"), Contributed::Opened), "#17", &[], &[]);
+        let written = Written { people: vec![account("lee")], brings: Brings::Work };
+        let lees = Contributors::of_pull((account("ann"), Contributed::Opened), "#17", &[], &[written]);
+        for (who, contributors, rules, expected, why) in [
+            ("lee", &nobody, &one, true, "a member by name"),
+            ("sam", &nobody, &one, true, "a member by team"),
+            ("left", &nobody, &one, false, "a member removed since"),
+            ("away", &nobody, &one, false, "the forge could not be asked"),
+            ("stranger", &nobody, &one, false, "nobody asked about"),
+            ("robot", &nobody, &one, false, "a bot"),
+            ("gone", &nobody, &one, false, "deleted or suspended"),
+            ("kim", &kims, &one, false, "the author"),
+            ("kim-home", &kims, &one, false, "the author's other account"),
+            ("lee", &lees, &one, false, "who wrote a commit"),
+            ("lee", &nobody, &command_only, false, "another way than the rules want"),
+        ] {
+            let (met, sentence) = said(rules, contributors, by(&[who]), &[]);
+            assert_eq!(met, expected, "{why}: {sentence}");
+            assert!(met || sentence.contains("does not count"), "{why}: it is said why: {sentence}");
+        }
+        let elsewhere = |change: &Change| {
+            let mut given = approval("lee", change);
+            given.approval.place.base_branch = "release".into();
+            vec![given]
+        };
+        let void =
+            |change: &Change| vec![Recorded { state: State::Void("dismissed".into()), ..approval("lee", change) }];
+        let used = |change: &Change| vec![Recorded { state: State::UsedUp, ..approval("lee", change) }];
+        let other = |_: &Change| vec![approval("lee", &Change::between(None, &set(1, &[("a", 2)])))];
+        assert!(!said(&one, &nobody, elsewhere, &[]).0, "for another branch");
+        assert!(!said(&one, &nobody, void, &[]).0, "void");
+        assert!(!said(&one, &nobody, used, &[]).0, "used up");
+        assert!(!said(&one, &nobody, other, &[]).0, "for another change");
+    }
+
+    #[test]
+    fn which_rules_apply() {
+        let when = |paths: &[&str], kinds: &[&str]| When {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+        };
+        let of = |name: &str, when| ApprovalRule { when: Some(when), ..rule(1, name) };
+        let split = vec![
+            rule(1, "always"),
+            of("front", when(&["front/**"], &[])),
+            of("back", when(&["back/**"], &[])),
+            of("maps", when(&[], &["ConfigMap"])),
+            of("nets", when(&[], &["networking.k8s.io/*"])),
+        ];
+        let mut rules = rules(split);
+        let base = set(1, &[("a", 1), ("b", 1)]);
+        let names = |rules: &Environment, new: &HashedSet, files: &[&str], lines: u64| -> String {
+            let change = Change::between(Some(&base), new);
+            let files = files.iter().map(|file| (*file).to_owned()).collect();
+            let subject = Subject { change: &change, files: &files, size: Size { lines, ..Size::default() } };
+            let asked = required(subject, Law { rules: InForce::OfSet(rules), floors: &[], grant_owners: None });
+            let who = |voters: &Voters| match voters.groups.first() {
+                Some(group) => group.clone(),
+                None => format!("{:?}", voters.roles.first().unwrap()),
+            };
+            let all: Vec<String> = asked.rules.iter().map(|one| who(&one.rule.voters)).collect();
+            format!("{}{}", all.join(" "), asked.deletions.map(|n| format!(" --deletions {n}")).unwrap_or_default())
+        };
+        let (altered, entry) = (set(1, &[("a", 2), ("b", 1)]), set(2, &[("a", 1), ("b", 1)]));
+        assert_eq!(names(&rules, &base, &["front/x"], 9_999), "", "no change asks nobody");
+        assert_eq!(names(&rules, &altered, &["front/x"], 0), "always front maps");
+        assert_eq!(names(&rules, &altered, &["front/x", "back/y"], 0), "always front back maps");
+        assert_eq!(names(&rules, &altered, &["front/x", "shared"], 0), "always front back maps nets", "nobody's file");
+        assert_eq!(names(&rules, &entry, &[], 0), "always front back maps nets leads", "its own rules change");
+        assert_eq!(names(&rules, &altered, &["front/x"], 5_001), "always front maps leads", "over the limits");
+        rules.owners = None;
+        assert_eq!(names(&rules, &altered, &["front/x"], 5_001), format!("always front maps {:?}", Role::Admin));
+        rules.consent.approvals.clear();
+        rules.deletions_confirm_above = Some(0);
+        assert_eq!(names(&rules, &altered, &[], 0), "", "nothing is deleted");
+        assert_eq!(names(&rules, &set(1, &[("a", 1)]), &[], 0), format!("{:?} --deletions 1", Role::Write));
+    }
+}

@@ -18,6 +18,8 @@
 pub mod approval;
 pub mod bind;
 pub mod branch;
+#[cfg(test)]
+mod cast;
 pub mod change;
 pub mod contributors;
 mod encode;
@@ -28,6 +30,8 @@ pub mod people;
 pub mod required;
 pub mod void;
 pub mod walk;
+#[cfg(test)]
+mod walk_tests;
 
 pub use approval::{Approval, ApprovalKey, Given, Place, Recorded, Shown, ShownAs, State, Text, Wanted};
 pub use bind::{WhyNot, bind, line_to_type};

@@ -153,6 +153,12 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     };
     let by = &own.consent.by;
     let everything = subject.change.alters_entry();
+    // First, because of equal rules the floor's is the one that no exception passes.
+    for (name, floor) in law.floors {
+        for rule in applying(&floor.approvals, everything, subject) {
+            add(&mut asked, rule, by, Origin::Floor(name.clone()));
+        }
+    }
     for rule in applying(&own.consent.approvals, everything, subject) {
         add(&mut asked, rule, by, Origin::Environment);
     }
@@ -160,11 +166,6 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
         let rules = neighbour.consent.approvals.iter().chain(&neighbour.owners);
         for rule in rules {
             add(&mut asked, rule, &neighbour.consent.by, Origin::Neighbour(neighbour.name.to_string()));
-        }
-    }
-    for (name, floor) in law.floors {
-        for rule in applying(&floor.approvals, everything, subject) {
-            add(&mut asked, rule, by, Origin::Floor(name.clone()));
         }
     }
     if let (true, Some(owners)) = (everything, &own.owners) {

@@ -163,3 +163,133 @@ fn alters(approval: &Approval, looks: Option<&Vec<Look>>) -> bool {
             && after.from.is_none_or(|from| from >= approval.at)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cast::{account, approval, at, commit, people, place, production, set};
+    use super::super::{Change, Recorded};
+    use super::*;
+
+    fn world(given: &Approval) -> Now {
+        let looks = vec![Look { head: commit('a'), from: Some(at(10)), change: Some(given.change) }];
+        Now {
+            place: place(),
+            sources: BTreeMap::from([((given.key.source, given.key.source_id), SourceNow::Stands)]),
+            objections: vec![],
+            revocations: vec![],
+            head: commit('a'),
+            looks: BTreeMap::from([(production(), looks)]),
+        }
+    }
+
+    #[test]
+    fn what_voids_an_approval_and_what_does_not() {
+        let change = Change::between(None, &set(1, &[("a", 1)]));
+        let Recorded { approval: kims, .. } = approval("kim", &change);
+        let other = ChangeDigest([7; 32]);
+        let source = (kims.key.source, kims.key.source_id);
+        let same = kims.change;
+        let look = |head, second: Option<i64>, change| Look { head: commit(head), from: second.map(at), change };
+        let with = |alter: &dyn Fn(&mut Now)| {
+            let mut now = world(&kims);
+            alter(&mut now);
+            now
+        };
+        let looks =
+            |more: &[Look]| with(&|now: &mut Now| now.looks.get_mut(&production()).unwrap().extend(more.to_vec()));
+        let objects = |who: &str, second| {
+            let objection = Objection { person: account(who), at: at(second) };
+            with(&move |now: &mut Now| now.objections.push(objection.clone()))
+        };
+        let revokes = |second, comment, environments: Option<&str>| {
+            let environments = environments.map(|name| BTreeSet::from([name.parse().unwrap()]));
+            let revocation = Revocation { person: account("kim"), environments, at: at(second), comment };
+            with(&move |now: &mut Now| now.revocations.push(revocation.clone()))
+        };
+        let later = kims.key.source_id + 1;
+        for (now, on_push, expected, why) in [
+            (world(&kims), OnPush::Void, None, "nothing happened"),
+            (
+                with(&|now| now.place.base_branch = "release".into()),
+                OnPush::Keep,
+                Some(VoidReason::Retargeted),
+                "retargeted",
+            ),
+            (with(&|now| now.sources.clear()), OnPush::Keep, Some(VoidReason::Deleted), "deleted"),
+            (
+                with(&|now| *now.sources.get_mut(&source).unwrap() = SourceNow::Dismissed),
+                OnPush::Keep,
+                Some(VoidReason::Dismissed),
+                "dismissed",
+            ),
+            (
+                with(&|now| *now.sources.get_mut(&source).unwrap() = SourceNow::Edited),
+                OnPush::Keep,
+                Some(VoidReason::Edited),
+                "edited",
+            ),
+            (
+                objects("kim", 101),
+                OnPush::Keep,
+                Some(VoidReason::ChangesRequested),
+                "asked for changes, dismissed since or not",
+            ),
+            (objects("kim-home", 101), OnPush::Keep, Some(VoidReason::ChangesRequested), "by another account"),
+            (objects("kim", 99), OnPush::Keep, None, "asked for changes, then approved"),
+            (objects("lee", 101), OnPush::Keep, None, "somebody else asked for changes"),
+            (revokes(101, 0, None), OnPush::Keep, Some(VoidReason::Revoked), "revoked"),
+            (
+                revokes(100, later, Some("production")),
+                OnPush::Keep,
+                Some(VoidReason::Revoked),
+                "in the same second, after it",
+            ),
+            (revokes(100, 0, None), OnPush::Keep, None, "in the same second, before it"),
+            (revokes(101, later, Some("staging")), OnPush::Keep, None, "another environment"),
+            (
+                looks(&[look('b', Some(110), Some(other))]),
+                OnPush::Keep,
+                Some(VoidReason::ChangeAltered),
+                "a push altered it",
+            ),
+            (
+                looks(&[look('b', Some(110), None)]),
+                OnPush::Keep,
+                Some(VoidReason::ChangeAltered),
+                "a push took it away",
+            ),
+            (
+                looks(&[look('b', None, Some(other))]),
+                OnPush::Keep,
+                Some(VoidReason::ChangeAltered),
+                "at a time unknown",
+            ),
+            (
+                looks(&[look('b', Some(110), Some(other)), look('a', Some(120), Some(same))]),
+                OnPush::Keep,
+                Some(VoidReason::ChangeAltered),
+                "and pushed back",
+            ),
+            (looks(&[look('b', Some(110), Some(same))]), OnPush::Keep, None, "a push that leaves it the same"),
+            (looks(&[look('a', Some(110), Some(other))]), OnPush::Keep, None, "a move of the base"),
+            (
+                looks(&[look('a', Some(110), Some(other)), look('b', Some(120), Some(other))]),
+                OnPush::Keep,
+                None,
+                "a push after it that alters nothing",
+            ),
+            (with(&|now| now.head = commit('b')), OnPush::Keep, None, "a head nobody rendered"),
+            (
+                with(&|now| now.head = commit('b')),
+                OnPush::Void,
+                Some(VoidReason::Pushed),
+                "any push, where the rules say so",
+            ),
+        ] {
+            assert_eq!(voids(&kims, &now, on_push, &people().identities), expected, "{why}");
+        }
+        let held = Approval { shown_as: ShownAs::Held, ..kims.clone() };
+        let pushed = looks(&[look('b', Some(110), Some(other))]);
+        assert_eq!(voids(&held, &pushed, OnPush::Void, &people().identities), None, "a held change is merged already");
+    }
+}
