@@ -25,6 +25,19 @@ pub struct Depth {
     pub oldest: f64,
 }
 
+impl Depth {
+    /// Sets this lane's `bascule_queue_jobs` (by state) and `bascule_queue_oldest_seconds`.
+    pub fn tell(&self) {
+        let lane = self.lane.as_str();
+        for (state, jobs) in
+            [("due", self.due), ("later", self.later), ("running", self.running), ("failed", self.failed)]
+        {
+            metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(jobs as f64);
+        }
+        metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(self.oldest);
+    }
+}
+
 /// How full every lane is, as the metrics show it.
 ///
 /// # Errors
@@ -66,7 +79,7 @@ pub async fn measure(pool: PgPool, every: Duration, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         match measure_once(&pool).await {
-            Ok(depths) => depths.iter().for_each(tell),
+            Ok(depths) => depths.iter().for_each(Depth::tell),
             Err(error) => tracing::debug!(error = chain(&error), "the queue could not be measured"),
         }
     }
@@ -74,14 +87,4 @@ pub async fn measure(pool: PgPool, every: Duration, stop: CancellationToken) {
 
 async fn measure_once(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
     depths(&mut *pool.acquire().await?).await
-}
-
-fn tell(depth: &Depth) {
-    let lane = depth.lane.as_str();
-    for (state, jobs) in
-        [("due", depth.due), ("later", depth.later), ("running", depth.running), ("failed", depth.failed)]
-    {
-        metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(jobs as f64);
-    }
-    metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(depth.oldest);
 }

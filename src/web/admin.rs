@@ -56,15 +56,7 @@ async fn metrics(Of(admin): Of<Admin>) -> Response {
 #[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^52")]
 async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    for depth in queue::depths(&mut connection).await? {
-        let lane = depth.lane.as_str();
-        for (state, count) in
-            [("due", depth.due), ("later", depth.later), ("running", depth.running), ("failed", depth.failed)]
-        {
-            metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(count as f64);
-        }
-        metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(depth.oldest);
-    }
+    queue::depths(&mut connection).await?.iter().for_each(queue::Depth::tell);
     let held = reports::held(&mut connection).await?;
     for reason in REASONS {
         let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);

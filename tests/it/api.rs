@@ -372,3 +372,126 @@ async fn the_description_names_every_route_and_needs_a_token_for_each() {
         }
     }
 }
+
+/// An environment that asks one person, with three deployments: by a pull request, by an owner of a held change, and by
+/// nobody.
+async fn store_deployments(api: &Api) {
+    store_preview(api, json!({})).await;
+    let statements = format!(
+        r#"
+        INSERT INTO environment_entry (hash, block)
+            VALUES ('\x{entry}', '{{"consent":{{"approvals":[{{"count":1,"roles":["write"]}}]}}}}');
+        INSERT INTO rendered_set (digest, target, hashes)
+            SELECT decode(repeat(n, 32), 'hex'), '{{}}', '[["entry","{entry}"]]' FROM unnest(ARRAY['01','02','03']) n;
+        INSERT INTO environment (repository_id, name, cluster, namespace, branch, position_commit, position_set)
+            SELECT id, 'production', 'prod', 'shop', 'main', repeat('c', 40), decode(repeat('03', 32), 'hex') FROM repository;
+        INSERT INTO deployment (id, environment_id, number, commit_sha, set_digest, from_set, change_digest, pulls,
+                                approvals, state, trace, fence, finished_at)
+            SELECT ('0000000' || n || '-0000-7000-8000-000000000000')::uuid, e.id, n, repeat('c', 40),
+                   decode(repeat('0' || n, 32), 'hex'), NULL, decode(repeat('a' || n, 32), 'hex'), '[1]', '[]', 'healthy',
+                   ('0000000' || n || '-0000-7000-8000-000000000000')::uuid, n, now()
+            FROM environment e, generate_series(1, 3) n;
+        INSERT INTO approval (id, repository_id, environment_id, pull_number, base_branch, reviewed_head, shown_as, head_set,
+                              change_digest, preview_id, person, source, source_id, policy_digest, reason, given_at)
+            SELECT ('0000000' || n || '-0000-7000-8000-00000000000a')::uuid, e.repository_id, e.id, 1, 'main',
+                   repeat('c', 40), CASE n WHEN 1 THEN 'pull' ELSE 'held' END, decode(repeat('0' || n, 32), 'hex'),
+                   decode(repeat('a' || n, 32), 'hex'), p.id, '{{"forge":"work","id":3,"login":"lead"}}', 'review', n, '\x00',
+                   CASE n WHEN 2 THEN 'hotfix' END, '2026-11-21T08:00:00Z'
+            FROM environment e, preview p, generate_series(1, 2) n;
+        INSERT INTO approval_use (approval_id, deployment_id)
+            SELECT a.id, d.id FROM approval a JOIN deployment d ON d.number = a.source_id;
+        "#,
+        entry = "ee".repeat(32)
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&api.database.owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_approved_what_runs_and_was_it_exactly_that() {
+    let api = Api::new().await;
+    store_deployments(&api).await;
+    let token = api.token("auditor", &[Scope::Audit, Scope::Read]).await;
+    let told = |report: Value| -> Vec<String> {
+        let items = report["items"].as_array().unwrap_or_else(|| panic!("{report}")).clone();
+        let line = |one: Value| {
+            let approvals = one["approvals"].as_array().unwrap().iter();
+            let people: Vec<String> =
+                approvals.map(|a| format!("{} {} {}", a["person"], a["exact"], a["reason"])).collect();
+            format!("{} {} current={} {people:?}", one["number"], one["answer"], one["current"])
+        };
+        items.into_iter().map(line).collect()
+    };
+    let all = told(api.get("/api/v1/reports/deployments?environment=production", &token).await.json());
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    3 "unapproved" current=true []
+    2 "held" current=false ["\"work/lead (3)\" true \"hotfix\""]
+    1 "exact" current=false ["\"work/lead (3)\" true null"]
+    "#);
+    let exceptions = told(api.get("/api/v1/reports/exceptions", &token).await.json());
+    assert_eq!(exceptions, all[..2]);
+    let newest = told(api.get("/api/v1/deployments?current=true&repository=work/acme/shop", &token).await.json());
+    assert_eq!(newest, all[..1]);
+    let page = api.get("/api/v1/deployments?limit=2", &token).await.json();
+    let next = page["next"].as_str().unwrap().to_owned();
+    assert_eq!(told(api.get(&format!("/api/v1/deployments?limit=2&before={next}"), &token).await.json()), all[2..]);
+    let environments = api.get("/api/v1/environments?name=production", &token).await.json();
+    let environment = &environments["items"][0];
+    assert_eq!((&environment["deployment"], &environment["hold"]), (&json!(3), &Value::Null), "{environment}");
+    let own = api.get(&format!("/api/v1/environments/{}/deployments", environment["id"]), &token).await.json();
+    assert_eq!(told(own), all);
+    assert_eq!(api.get("/api/v1/environments/99/deployments", &token).await.status, 404);
+    assert_eq!(api.actions().await, ["token.created", "audit.reported", "audit.reported"]);
+}
+
+#[tokio::test]
+async fn an_export_is_verified_without_a_server() {
+    let api = Api::new().await;
+    let auditor = api.token("auditor", &[Scope::Audit]).await;
+    api.append(3).await;
+    api.sign().await;
+    let export = api.get("/api/v1/audit/export", &auditor).await.text;
+    let (checkpoints, key) = Checkpoints::read(&api.folder).unwrap();
+    let verify = |export: &str| audit::offline::verify(export.as_bytes(), &checkpoints, &key);
+    let report = verify(&export).unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!((report.entries, report.vouched), (5, 4));
+    assert!(!verify(&export.replace("sync.started", "sync.stopped")).unwrap().is_whole());
+    let without_third: String =
+        export.lines().enumerate().filter(|(at, _)| *at != 2).map(|(_, l)| format!("{l}\n")).collect();
+    assert!(!verify(&without_third).unwrap().is_whole());
+    let error = verify("{}\n").unwrap_err();
+    assert_eq!(error.to_string(), "line 1 of the export is no entry of the log");
+}
+
+#[tokio::test]
+async fn a_scrape_tells_the_queue_and_readiness_asks_the_database() {
+    let database = Database::new().await;
+    let unmigrated = Database::unmigrated().await;
+    let recorded = bascule::telemetry::record().unwrap();
+    crate::queue::put(&database.pool, &[crate::queue::job("a"), crate::queue::job("b")]).await;
+    let mut serving = tokio::task::JoinSet::new();
+    let mut addresses = Vec::new();
+    for pool in [database.pool.clone(), unmigrated.owner.clone()] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap());
+        let routes = web::admin_router(pool, recorded.clone());
+        serving.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    }
+    let get = async |at: &SocketAddr, path: &str| {
+        let answered = reqwest::get(format!("http://{at}{path}")).await.unwrap();
+        (answered.status().as_u16(), answered.text().await.unwrap())
+    };
+    let (status, text) = get(&addresses[0], "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(text.contains(r#"bascule_queue_jobs{lane="default",state="due"} 2"#), "{text}");
+    assert!(text.contains(r#"bascule_environments_held{reason="uncovered"} 0"#), "{text}");
+    assert!(text.contains("bascule_database_up 1") && text.contains("# HELP bascule_queue_jobs"), "{text}");
+    for at in &addresses {
+        assert_eq!(get(at, "/healthz").await, (200, "alive\n".to_owned()));
+    }
+    assert_eq!(get(&addresses[0], "/readyz").await, (200, "ready\n".to_owned()));
+    let (status, why) = get(&addresses[1], "/readyz").await;
+    assert!(status == 503 && why.contains("bascule migrate"), "{status} {why}");
+    let (status, text) = get(&addresses[1], "/metrics").await;
+    assert!(status == 200 && text.contains("bascule_database_up 0"), "{text}");
+}
