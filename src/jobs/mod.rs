@@ -92,12 +92,14 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Ok(ids) => ids,
         Err(error) => return error.verdict(),
     };
+    let platform = context.platform();
     let world = sync_environment::World {
         pool: &context.pool,
         clusters: &context.clusters,
         seal: &context.seal,
         hash_key: &context.hash_key,
         installation: context.installation,
+        platform: &platform,
     };
     let observe = |_: crate::sync::Step| {};
     let begun = boxed(start::start(context, job, environment.environment)).await;

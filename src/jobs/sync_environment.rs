@@ -25,6 +25,7 @@ use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
 use crate::db::{deployments, seal::Seal};
 use crate::manifest::HashKey;
+use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
 use crate::sync::{Outcome, Step};
 
@@ -43,6 +44,8 @@ pub struct World<'a> {
     pub hash_key: &'a HashKey,
     /// The server's own id (`installation.id`).
     pub installation: Uuid,
+    /// What repositories may reach, as last loaded.
+    pub platform: &'a Platform,
 }
 
 /// Told of every step right after its effect; what it does with that is its own business.
@@ -191,6 +194,11 @@ impl Run<'_> {
         Ok(tx)
     }
 
+    /// Asks the database whether the job is still ours: where the server alone would not refuse a stale writer.
+    async fn confirm(&self) -> Result<(), Interrupted> {
+        Ok(self.begin().await?.rollback().await?)
+    }
+
     /// Leave for one write: the lease outlasts it.
     fn permit(&self) -> Result<Permit, Interrupted> {
         if self.lease.is_stopping() {
@@ -208,5 +216,17 @@ fn away(error: &ClusterError) -> Option<Interrupted> {
     match error.fate() {
         Fate::Away => Some(Interrupted::Away(error.to_string())),
         Fate::Retry { .. } | Fate::Look | Fate::Held | Fate::Never => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker's loop takes only what can move between threads; closures over references easily take that away.
+    #[expect(dead_code, reason = "compiled, never called")]
+    fn a_run_can_move_between_threads(world: &World<'_>, job: &Claimed, lease: &Lease, observe: Observer<'_>) {
+        fn is_send(_: impl Send) {}
+        is_send(run_deployment(world, job, lease, 1, observe));
     }
 }

@@ -181,6 +181,8 @@ fn only_what_moved_since_our_write_is_read_in_full() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10_000))]
+
     /// P13 as a property: whatever the cluster and the inventory look like, a delete names the uid that is live now, in
     /// a row of ours, for a key that is not wanted, and never contradicts what the row remembers.
     #[test]

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
-use crate::db::repositories;
+use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, sets};
 use crate::ids::ObjectKey;
 use crate::manifest::{Object, RenderedSet};
+use crate::policy::reach::Granted;
 use crate::policy::rules::SyncRules;
-use crate::sync::{Desired, Live, Owner, Plan, PruneRule, Recorded, plan, suspects};
+use crate::sync::{Desired, Live, Owner, Plan, PruneRule, Recorded, Seen, plan, suspects};
 
 use super::record::Subject;
 use super::{Interrupted, Run};
@@ -78,8 +78,12 @@ impl Run<'_> {
         };
 
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
-        let cluster = self.world.clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
-        let cluster_uid = cluster.uid().await.map_err(away)?.to_owned();
+        let identity = self.identity(&repository, &set).map_err(broken)?;
+        let clusters = self.world.clusters;
+        // Who may write a namespace's objects need not be allowed to read what tells clusters apart.
+        let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
+        let cluster_uid = own.uid().await.map_err(away)?.to_owned();
+        let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
         drop(conn);
 
@@ -102,7 +106,27 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn desired(object: &Object) -> Desired {
+impl Run<'_> {
+    /// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the
+    /// set was judged, and what no grant reaches is not sent.
+    fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
+        let name = format!("{}/{}", repository.key.forge, repository.full_name);
+        let mut refusal = format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster);
+        for Granted { name, grant } in self.world.platform.grants_reaching(&name, &set.target) {
+            let outside = set.objects.keys().find_map(|key| Some((key, grant.allows(key).err()?)));
+            match outside {
+                None => {
+                    let user = grant.acts_as(&set.target.namespace);
+                    return Ok(user.map_or(Identity::Own, Identity::Impersonated));
+                }
+                Some((key, outside)) => refusal = format!("grant `{name}` does not reach {key}: {outside}"),
+            }
+        }
+        Err(refusal)
+    }
+}
+
+fn desired(object: &Object) -> Desired {
     Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
 }
 
@@ -129,7 +153,7 @@ impl Look<'_> {
         desired: &[Desired],
         recorded: &BTreeMap<ObjectKey, Recorded>,
     ) -> Result<(), ClusterError> {
-        let mut groups: BTreeMap<(String, String, Option<String>), Vec<ObjectKey>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<ObjectKey>> = BTreeMap::new();
         let wanted = desired.iter().map(|object| (&object.key, &object.api_version));
         let ours = recorded.values().map(|row| (&row.key, &row.api_version));
         let mut grouped = BTreeSet::new();
@@ -140,20 +164,7 @@ impl Look<'_> {
             }
         }
         let cluster = self.cluster;
-        // Boxed before they are streamed: a stream of closures' futures is not sendable for any lifetime it may have.
-        let lists: Vec<BoxFuture<'_, _>> = groups
-            .into_iter()
-            .map(|((api_version, kind, namespace), keys)| {
-                let list = async move {
-                    let listed = match find(cluster, &api_version, &kind, keys.first()).await {
-                        Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
-                        Err(error) => Err(error),
-                    };
-                    (keys, listed)
-                };
-                list.boxed()
-            })
-            .collect();
+        let lists: Vec<_> = groups.into_iter().map(|(group, keys)| list(cluster, group, keys).boxed()).collect();
         let lists = stream::iter(lists).buffer_unordered(WIDTH);
         let mut lists = std::pin::pin!(lists);
         while let Some((keys, listed)) = lists.next().await {
@@ -193,22 +204,34 @@ impl Look<'_> {
         hash_key: &crate::manifest::HashKey,
     ) -> Result<(), ClusterError> {
         let cluster = self.cluster;
-        let looks: Vec<BoxFuture<'_, _>> = suspects
-            .iter()
-            .map(|object| async move { (object.key.clone(), look_at(cluster, object, set, hash_key).await) }.boxed())
-            .collect();
-        let looks = stream::iter(looks).buffer_unordered(WIDTH);
+        let looks: Vec<_> = suspects.iter().map(|object| look_at(cluster, object, set, hash_key).boxed()).collect();
+        let looks = stream::iter(looks).buffered(WIDTH).zip(stream::iter(suspects));
         let mut looks = std::pin::pin!(looks);
-        while let Some((key, live)) = looks.next().await {
+        while let Some((live, object)) = looks.next().await {
             let live = match live {
                 Ok(live) => live,
                 Err(error) if error.fate() == Fate::Away => return Err(error),
                 Err(error) => Live::Unknown(error.to_string()),
             };
-            self.live.insert(key, live);
+            self.live.insert(object.key.clone(), live);
         }
         Ok(())
     }
+}
+
+/// API version, kind, namespace.
+type Group = (String, String, Option<String>);
+
+async fn list(
+    cluster: &Cluster,
+    (api_version, kind, namespace): Group,
+    keys: Vec<ObjectKey>,
+) -> (Vec<ObjectKey>, Result<BTreeMap<ObjectKey, Seen>, ClusterError>) {
+    let listed = match find(cluster, &api_version, &kind, keys.first()).await {
+        Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
+        Err(error) => Err(error),
+    };
+    (keys, listed)
 }
 
 /// One object of the set, in full.

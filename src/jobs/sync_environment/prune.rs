@@ -98,6 +98,8 @@ impl Run<'_> {
             Ok(resource) => resource,
             Err(error) => return Ok((None, Err(error))),
         };
+        // A uid does not tell whether the object is wanted again by now: only who has the job knows.
+        self.confirm().await?;
         let _permit = self.permit()?;
         let deleted = scene.cluster.delete(&resource, &row.key, uid).await;
         Ok((Some(resource), deleted))

@@ -65,6 +65,12 @@ impl Subject {
     }
 }
 
+/// A change that waits for consent goes on waiting while a sync is in trouble: it stays the one to approve.
+fn over(hold: Hold, before: Option<Hold>) -> Hold {
+    let (change, shown_in) = before.map(|before| (before.change, before.shown_in)).unwrap_or_default();
+    Hold { change, shown_in, ..hold }
+}
+
 /// The cause of everything a deployment does, the same in every run of it.
 pub(super) fn cause(deployment: &Deployment) -> String {
     format!("deployment {}", deployment.new.id)
@@ -150,8 +156,8 @@ impl Run<'_> {
         outcome: &Outcome,
     ) -> Result<(), Interrupted> {
         if let Some(reason) = outcome.hold() {
-            holds::put(conn, &subject.hold(reason, outcome.sentence())).await?;
-            return Ok(());
+            let before = holds::get(&mut *conn, subject.environment).await?;
+            return Ok(holds::put(conn, &over(subject.hold(reason, outcome.sentence()), before)).await?);
         }
         let lifts = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
         if let Some(hold) = holds::get(conn, subject.environment).await?
@@ -200,12 +206,13 @@ impl Run<'_> {
         let new = &subject.deployment.new;
         let mut tx = self.begin().await?;
         let before = holds::get(&mut tx, subject.environment).await?;
-        if before.is_none_or(|before| (before.reason, before.detail) != (hold.reason.clone(), hold.detail.clone())) {
-            holds::put(&mut tx, &hold).await?;
+        let same = |before: &Hold| (&before.reason, &before.detail) == (&hold.reason, &hold.detail);
+        if !before.as_ref().is_some_and(same) {
+            let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
+            holds::put(&mut tx, &over(hold, before)).await?;
             let jobs: Vec<_> =
                 new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
             enqueue_all(&mut tx, &jobs).await?;
-            let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
             audit::append(&mut tx, &entry).await?;
         }
         tx.commit().await?;

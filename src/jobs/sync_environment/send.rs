@@ -31,6 +31,8 @@ const ESTABLISHED: Duration = Duration::from_secs(30);
 /// Answers recorded in one transaction.
 const BATCH: usize = 64;
 
+type Answer<'r> = (&'r Desired, Result<Sent, Interrupted>);
+
 /// What came of one object.
 enum Sent {
     Applied {
@@ -108,10 +110,7 @@ impl Run<'_> {
         objects: &[(&Desired, &Action)],
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
-        let sends: Vec<BoxFuture<'_, _>> = objects
-            .iter()
-            .map(|(object, action)| async move { (*object, self.send(scene, object, (*action).clone()).await) }.boxed())
-            .collect();
+        let sends: Vec<_> = objects.iter().map(|(object, action)| self.send_one(scene, object, action)).collect();
         let answers = stream::iter(sends).buffer_unordered(WIDTH).ready_chunks(BATCH);
         let mut answers = std::pin::pin!(answers);
         while let Some(batch) = answers.next().await {
@@ -130,6 +129,11 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Boxed, so that the five thousand of a large set take room only while each is in flight.
+    fn send_one<'r>(&'r self, scene: &'r Scene, object: &'r Desired, action: &'r Action) -> BoxFuture<'r, Answer<'r>> {
+        async move { (object, Box::pin(self.send(scene, object, action.clone())).await) }.boxed()
     }
 
     /// Records answers, and counts them.
@@ -263,7 +267,11 @@ impl Run<'_> {
     }
 
     /// Decides anew for one object, by what is there now.
+    ///
+    /// The server refused what we believed; the reason may be that another worker has the job and went further. A look
+    /// at the cluster alone would bring us up to date with that worker's writes, only to write over them.
     async fn look_again(&self, scene: &Scene, object: &Desired) -> Result<Result<Action, String>, Interrupted> {
+        self.confirm().await?;
         let live = match look_at(&scene.cluster, object, &scene.set, self.world.hash_key).await {
             Ok(live) => live,
             Err(ClusterError::NotServed(_)) => Live::Absent,

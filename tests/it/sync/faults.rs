@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use bascule::jobs::sync_environment::Interrupted;
+use bascule::jobs::sync_environment::{Interrupted, Ran, run_deployment};
 use bascule::queue::{Lease, Source, Verdict};
-use bascule::sync::HoldReason;
+use bascule::sync::{HoldReason, Step};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use insta::assert_snapshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +103,112 @@ fn a_worker_that_lost_its_lease_writes_nothing() {
         place.lets_the_lease_run_out().await;
         assert_eq!(place.runs().await.unwrap().sentence(), "1 created");
         let lost = place.server.run(&stale, &super::lease(&stale)).await;
-        assert!(!matches!(lost, Ok(bascule::jobs::sync_environment::Ran::Recorded(_))), "{lost:?}");
+        assert!(!matches!(lost, Ok(Ran::Recorded(_))), "{lost:?}");
+    });
+}
+
+#[test]
+fn a_worker_that_slept_through_its_lease_undoes_nothing_of_the_next() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "sync-slept").await;
+        place.syncs(&(settings("changes", "1") + &settings("returns", "1"))).await;
+        // It is to change one and delete another, and sleeps before its first write, with a clock that did not move.
+        place.deploys(&settings("changes", "2")).await;
+        let sleeper = place.server.claim().await.unwrap();
+        let next = async {
+            place.lets_the_lease_run_out().await;
+            place.runs().await.unwrap();
+            let newer = settings("changes", "3") + &settings("returns", "2");
+            assert_eq!(place.syncs(&newer).await.0.sentence(), "1 created, 1 updated");
+        };
+        let meanwhile = Meanwhile::new(next.boxed());
+        let observe = |step| meanwhile.at(step, Step::InventoryGrown);
+        let (world, lease) = (place.server.world(), super::lease(&sleeper));
+        let slept = run_deployment(&world, &sleeper, &lease, place.environment, &observe).await;
+        assert!(matches!(slept, Err(Interrupted::Lost(_))), "{slept:?}");
+        let value = place.kubectl(&["get", "configmap", "changes", "-o", "jsonpath={.data.value}"]).await;
+        assert_eq!(value, "3");
+        assert_eq!(place.settings().await, ["changes", "returns"]);
+    });
+}
+
+#[test]
+fn what_appears_between_the_look_and_the_write_is_looked_at_again() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "sync-race").await;
+        place.deploys(&(settings("equal", "1") + &settings("other", "1"))).await;
+        let job = place.server.claim().await.unwrap();
+        let somebody = async {
+            place.kubectl(&["create", "configmap", "equal", "--from-literal=value=1"]).await;
+            place.kubectl(&["create", "configmap", "other", "--from-literal=value=2"]).await;
+        };
+        let meanwhile = Meanwhile::new(somebody.boxed());
+        let observe = |step| meanwhile.at(step, Step::InventoryGrown);
+        let (world, lease) = (place.server.world(), super::lease(&job));
+        let ran = run_deployment(&world, &job, &lease, place.environment, &observe).await.unwrap();
+        let Ran::Recorded(outcome) = ran else { panic!("{ran:?}") };
+        assert_eq!((outcome.adopted, outcome.conflicts.len()), (1, 1), "{outcome:?}");
+        assert_eq!(place.inventory().await, ["ConfigMap sync-race/equal"]);
+    });
+}
+
+/// Something that happens once, while the worker stands still at a step.
+struct Meanwhile<'a>(std::sync::Mutex<Option<BoxFuture<'a, ()>>>);
+
+impl<'a> Meanwhile<'a> {
+    fn new(what: BoxFuture<'a, ()>) -> Self {
+        Self(std::sync::Mutex::new(Some(what)))
+    }
+
+    fn at(&self, met: Step, step: Step) {
+        if met == step
+            && let Some(what) = self.0.lock().unwrap().take()
+        {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(what));
+        }
+    }
+}
+
+#[test]
+fn what_never_becomes_well_and_what_cannot_go_are_reported_when_the_time_is_up() {
+    on_plane(async |plane| {
+        let mut place = Place::new(plane, "sync-timeout").await;
+        place.block.sync.timeout_seconds = 1;
+        let held = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [example.com/held]}}\n";
+        place.syncs(&(settings("stays", "1") + held)).await;
+        let (outcome, _) = place.syncs(&(settings("stays", "1") + super::stories::WEB)).await;
+        let lines: Vec<_> = outcome.unhealthy.iter().map(|one| format!("{}: {}", one.object, one.why)).collect();
+        assert_snapshot!(lines.join("\n"), @r"
+        ConfigMap sync-timeout/held: is still being deleted, held up by example.com/held (waited 1 s)
+        Deployment sync-timeout/web: its controller has not seen it yet (waited 1 s)
+        ");
+        assert_eq!(place.state().await, ("failed".to_owned(), Some(HoldReason::Failed.to_string())));
+        assert!(
+            place.inventory().await.contains(&"ConfigMap sync-timeout/held".to_owned()),
+            "not gone, so not forgotten"
+        );
+        // Whoever held it lets go, and the next sync forgets it.
+        place.kubectl(&["patch", "configmap", "held", "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#]).await;
+        place.syncs(&settings("stays", "1")).await;
+        assert_eq!(place.inventory().await, ["ConfigMap sync-timeout/stays"]);
+        assert_eq!(place.state().await, ("healthy".to_owned(), None));
+    });
+}
+
+#[test]
+fn what_no_grant_reaches_any_more_is_not_sent_and_another_user_is_who_the_grant_says() {
+    on_plane(async |plane| {
+        let mut place = Place::new(plane, "sync-grant").await;
+        let grant = place.server.platform.grants.get_mut("shop").unwrap();
+        grant.deny = vec!["ConfigMap".to_owned()];
+        let (outcome, writes) = place.syncs(&settings("a", "1")).await;
+        assert_snapshot!(outcome.sentence(), @"nothing could be tried: grant `shop` does not reach ConfigMap sync-grant/a: ConfigMap is denied by the grant");
+        assert_eq!(writes, 0);
+        let grant = place.server.platform.grants.get_mut("shop").unwrap();
+        grant.deny = Vec::new();
+        grant.impersonate = Some("system:serviceaccount:{namespace}:deployer".to_owned());
+        let (outcome, _) = place.syncs(&settings("a", "1")).await;
+        assert_snapshot!(outcome.sentence(), @r#"failed at ConfigMap sync-grant/a: the cluster did not say what is there: configmaps is forbidden: User "system:serviceaccount:sync-grant:deployer" cannot list resource "configmaps" in API group "" in the namespace "sync-grant" (403)"#);
     });
 }
 

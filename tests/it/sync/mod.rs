@@ -4,7 +4,7 @@ mod faults;
 mod kills;
 mod stories;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use bascule::ids::{ChangeDigest, ClusterName, RepositoryKey, Target, TraceId};
 use bascule::jobs;
 use bascule::jobs::sync_environment::{Interrupted, Ran, World, run_deployment};
 use bascule::manifest::{Dialect, HashKey, Limits, RenderedSet, Scopes, Within, parse};
-use bascule::policy::rules::{self, Consent, SyncMode, SyncRules};
+use bascule::policy::rules::{self, Consent, Grant, Platform, SyncMode, SyncRules};
 use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, enqueue};
 use bascule::sync::{Outcome, Step};
 use serde_json::{Value, json};
@@ -40,6 +40,7 @@ struct Server {
     clusters: Clusters,
     seal: Seal,
     hash_key: HashKey,
+    platform: Platform,
     steps: Mutex<Vec<Step>>,
 }
 
@@ -51,6 +52,7 @@ impl Server {
             clusters: Clusters::new(clusters),
             seal: Seal::new(&SERVER_KEY),
             hash_key: HashKey::new([6; 32]),
+            platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
         }
     }
@@ -62,6 +64,7 @@ impl Server {
             seal: &self.seal,
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
+            platform: &self.platform,
         }
     }
 
@@ -241,6 +244,18 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         owners: None,
         limits: rules::Limits::default(),
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        repositories: vec!["work/acme/shop".to_owned()],
+        clusters: BTreeSet::from([cluster_name()]),
+        namespaces: vec!["*".to_owned()],
+        cluster_scoped: vec!["Namespace".to_owned(), "apiextensions.k8s.io/*".to_owned()],
+        deny: Vec::new(),
+        impersonate: None,
+        owners: None,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Place, block, settings};
 use crate::plane::on_plane;
 
-const WEB: &str = r#"---
+pub(super) const WEB: &str = r#"---
 {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 1,
  "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
  "spec": {"containers": [{"name": "web", "image": "nginx:1"}]}}}}
