@@ -5,163 +5,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bascule::consent::{
-    Approval, ApprovalKey, Brings, Contributed, Contributors, Court, Given, Hold, Look, Made, Merged, Now, Objection,
-    Offer, Place, Position, Push, Recorded, Revocation, Shown, ShownAs, SourceNow, State, Step, Text, Walk, Wanted,
-    Written, bind, voids, walk,
+    Approval, ApprovalKey, Brings, Contributed, Contributors, Court, Hold, Identities, Kind, Made, Merged, Offer,
+    Place, Position, Push, Recorded, Shown, ShownAs, State, Step, VoidReason, Walk, Why, Written, bind, voids, walk,
 };
-use bascule::ids::{Account, EnvironmentName, ObjectHash};
-use bascule::policy::rules::{ApprovalSource, Binds, Consent, Environment, OnPush};
-use jiff::Timestamp;
+use bascule::ids::{Account, CommitId, EnvironmentName, ObjectHash};
+use bascule::policy::rules::{ApprovalSource, Binds, Consent, Environment};
 
 use super::cast::{CAST, entry};
+use super::facts::{given, newest, now, on_push, place_of, shown, time};
+use super::memory::{Became, HoldRow, Record, Row, Seen};
+use super::mutant::Mutant;
 use super::oracle;
-use super::world::{
-    C, Comment, ENVIRONMENTS, Fate, ISSUE, PlaceId, STAGING, Says, Set, What, Who, World, name, set_of,
-};
-
-/// What is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mutant {
-    Nothing,
-    ContributorsCount,
-    VoidsRevive,
-    TheTipIsTaken,
-    MembershipIsRemembered,
-    NewestIsMeant,
-    AnyChangeCounts,
-    TheTipsRulesJudge,
-    AnyBranchCounts,
-    ApprovalsCountTwice,
-    EveryAccountIsSomebody,
-    UnknownPushersAreNobody,
-    TheHoldMovesAlong,
-    FirstSetsHaveNoNeighbours,
-    BotsCount,
-    EditedStands,
-    ObjectionsAreIgnored,
-    OneApprovalIsEnough,
-    FirstSetsHaveNoOwners,
-    WholeSetsAreNotBound,
-    NumbersAreNotSaid,
-    EveryWayCounts,
-    SecretsAreNothing,
-}
-
-pub(super) const MUTANTS: [Mutant; 22] = [
-    Mutant::ContributorsCount,
-    Mutant::VoidsRevive,
-    Mutant::TheTipIsTaken,
-    Mutant::MembershipIsRemembered,
-    Mutant::NewestIsMeant,
-    Mutant::AnyChangeCounts,
-    Mutant::TheTipsRulesJudge,
-    Mutant::AnyBranchCounts,
-    Mutant::ApprovalsCountTwice,
-    Mutant::EveryAccountIsSomebody,
-    Mutant::UnknownPushersAreNobody,
-    Mutant::TheHoldMovesAlong,
-    Mutant::FirstSetsHaveNoNeighbours,
-    Mutant::BotsCount,
-    Mutant::EditedStands,
-    Mutant::ObjectionsAreIgnored,
-    Mutant::OneApprovalIsEnough,
-    Mutant::FirstSetsHaveNoOwners,
-    Mutant::WholeSetsAreNotBound,
-    Mutant::NumbersAreNotSaid,
-    Mutant::EveryWayCounts,
-    Mutant::SecretsAreNothing,
-];
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Row {
-    pub(super) held: bool,
-    /// The commit a held change begins at.
-    pub(super) begin: Option<C>,
-    pub(super) head: C,
-    pub(super) old: Option<Set>,
-    pub(super) new: Set,
-    /// When the comment had it, and whether we know.
-    pub(super) from: u8,
-    pub(super) known: bool,
-    /// Commits that the comparison reached over.
-    pub(super) over: Vec<C>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Seen {
-    /// The environment's name.
-    pub(super) environment: u8,
-    pub(super) head: C,
-    pub(super) from: u8,
-    pub(super) change: Option<(Option<Set>, Set)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Became {
-    Stands,
-    Void,
-    UsedUp,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Record {
-    pub(super) environment: u8,
-    pub(super) command: bool,
-    pub(super) source: u8,
-    pub(super) who: Who,
-    pub(super) on_main: bool,
-    pub(super) head: C,
-    pub(super) held: bool,
-    pub(super) old: Option<Set>,
-    pub(super) new: Set,
-    pub(super) deletions: Option<u8>,
-    pub(super) reason: bool,
-    pub(super) at: u8,
-    pub(super) became: Became,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Memory {
-    pub(super) comment: Option<Comment>,
-    pub(super) rows: Vec<Row>,
-    pub(super) seen: Vec<Seen>,
-    pub(super) approvals: Vec<Record>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct HoldRow {
-    pub(super) from: Option<C>,
-    pub(super) old: Option<Set>,
-    pub(super) to: C,
-    pub(super) new: Set,
-    pub(super) place: PlaceId,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct EnvironmentRow {
-    pub(super) position: Option<(C, Set)>,
-    pub(super) hold: Option<HoldRow>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Ours {
-    pub(super) places: Vec<(PlaceId, Memory)>,
-    pub(super) environments: [EnvironmentRow; 3],
-}
-
-impl Ours {
-    pub(super) fn place(&self, place: PlaceId) -> Option<&Memory> {
-        self.places.iter().find(|(id, _)| *id == place).map(|(_, memory)| memory)
-    }
-
-    pub(super) fn place_mut(&mut self, place: PlaceId) -> &mut Memory {
-        if self.place(place).is_none() {
-            self.places.push((place, Memory::default()));
-            self.places.sort_by_key(|(id, _)| *id);
-        }
-        self.places.iter_mut().find(|(id, _)| *id == place).map(|(_, memory)| memory).unwrap()
-    }
-}
+use super::world::{C, Comment, ENVIRONMENTS, Fate, ISSUE, PlaceId, STAGING, Set, What, Who, World, name, set_of};
 
 /// How often things happened, so that a model that explores nothing is noticed.
 pub(super) type Counts = BTreeMap<&'static str, u64>;
@@ -175,16 +30,7 @@ pub(super) struct Bascule<'c> {
     pub(super) counts: &'c mut Counts,
 }
 
-fn time(at: u8) -> Timestamp {
-    Timestamp::from_second(1_000_000 + i64::from(at)).unwrap()
-}
-
-fn place_of(world: &World, place: PlaceId) -> Place {
-    let for_main = world.pulls.get(usize::from(place)).is_none_or(|pull| pull.for_main);
-    Place { number: i64::from(place), base_branch: if for_main { "main" } else { "release" }.to_owned() }
-}
-
-fn index_of(commit: &bascule::ids::CommitId) -> C {
+fn index_of(commit: &CommitId) -> C {
     C::from_str_radix(&commit.as_str()[38..], 16).unwrap()
 }
 
@@ -334,9 +180,9 @@ impl Bascule<'_> {
             let identities = &CAST.court(0, None, true).people.identities;
             if let Some(why) = voids(&recorded.approval, &now, on_push, identities) {
                 let skipped = match why {
-                    bascule::consent::VoidReason::Edited => self.is(Mutant::EditedStands),
-                    bascule::consent::VoidReason::ChangesRequested => self.is(Mutant::ObjectionsAreIgnored),
-                    bascule::consent::VoidReason::Retargeted => self.is(Mutant::AnyBranchCounts),
+                    VoidReason::Edited => self.is(Mutant::EditedStands),
+                    VoidReason::ChangesRequested => self.is(Mutant::ObjectionsAreIgnored),
+                    VoidReason::Retargeted => self.is(Mutant::AnyBranchCounts),
                     _ => false,
                 };
                 if !skipped {
@@ -489,11 +335,9 @@ impl Bascule<'_> {
                     let accounts: Vec<String> = group.people.values().flatten().cloned().collect();
                     group.people = accounts.into_iter().map(|one| (one.clone(), BTreeSet::from([one]))).collect();
                 }
-                people.identities = bascule::consent::Identities::of(&people.groups);
+                people.identities = Identities::of(&people.groups);
             }
-            Mutant::BotsCount => {
-                court.to_mut().people.standings.values_mut().for_each(|one| one.kind = bascule::consent::Kind::Person)
-            }
+            Mutant::BotsCount => court.to_mut().people.standings.values_mut().for_each(|one| one.kind = Kind::Person),
             Mutant::OneApprovalIsEnough => {
                 rules(&mut court, |rules| rules.consent.approvals.iter_mut().for_each(|rule| rule.count = 1));
             }
@@ -551,13 +395,11 @@ impl Bascule<'_> {
         let Some(covered) = walk.covered.last() else { return };
         for ground in walk.grounds_of(covered) {
             let why = match &ground.why {
-                bascule::consent::Why::NothingAsked => "syncs that asked nobody",
-                bascule::consent::Why::Pull(..) => "syncs of an approved pull request",
-                bascule::consent::Why::Held(_, verdict) if verdict.exception.is_some() => {
-                    "syncs by the owners' exception"
-                }
-                bascule::consent::Why::Held(..) => "syncs of an approved held change",
-                bascule::consent::Why::Nothing => continue,
+                Why::NothingAsked => "syncs that asked nobody",
+                Why::Pull(..) => "syncs of an approved pull request",
+                Why::Held(_, verdict) if verdict.exception.is_some() => "syncs by the owners' exception",
+                Why::Held(..) => "syncs of an approved held change",
+                Why::Nothing => continue,
             };
             count(self.counts, why);
         }
@@ -624,126 +466,4 @@ impl Bascule<'_> {
 
 fn rules(court: &mut Cow<'static, Court>, alter: impl FnMut(&mut Environment)) {
     court.to_mut().entries.values_mut().for_each(alter);
-}
-
-fn shown(row: &Row) -> Shown {
-    Shown {
-        environment: CAST.names[usize::from(name(row.new.environment))].clone(),
-        shown_as: if row.held { ShownAs::Held } else { ShownAs::Pull },
-        preview: 0,
-        head: CAST.commit(row.head),
-        old_set: row.old.map(|old| CAST.set_digest(old)),
-        new_set: CAST.set_digest(row.new),
-        change: CAST.digest(row.old, row.new),
-        deletions: None,
-        from: row.known.then(|| time(row.from)),
-    }
-}
-
-fn on_push(world: &World, environment: u8) -> OnPush {
-    let position = world.ours.environments[usize::from(environment)].position;
-    position.map_or(OnPush::Keep, |(_, set)| CAST.rules(environment, set.rules).consent.on_push)
-}
-
-fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given, u8)> {
-    let mut all = vec![];
-    for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place && review.approves) {
-        all.push((
-            Given {
-                person: CAST.account(review.who),
-                source: ApprovalSource::Review,
-                source_id: i64::from(source),
-                head: Some(CAST.commit(review.head)),
-                wanted: Wanted::Everything,
-                deletions: None,
-                reason: None,
-                at: time(review.at),
-                text: Text::Unedited,
-            },
-            source,
-        ));
-    }
-    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
-        let Says::Approve { environment, change, deletions, reason } = &command.says else { continue };
-        let name = CAST.names[usize::from(*environment)].clone();
-        let wanted = match change {
-            Some((old, new)) => Wanted::Change(name, CAST.digest(*old, *new).short()),
-            None => Wanted::Environments(BTreeSet::from([name])),
-        };
-        let edited = command.edited && mutant != Mutant::EditedStands;
-        all.push((
-            Given {
-                person: CAST.account(command.who),
-                source: ApprovalSource::Command,
-                source_id: i64::from(source),
-                head: None,
-                wanted,
-                deletions: deletions.map(u64::from),
-                reason: reason.then(|| "it burns".to_owned()),
-                at: time(command.at),
-                text: if edited { Text::Edited } else { Text::Unedited },
-            },
-            source,
-        ));
-    }
-    all
-}
-
-fn now(world: &World, place: PlaceId, memory: &Memory) -> Now {
-    let mut sources = BTreeMap::new();
-    let (mut objections, mut revocations) = (vec![], vec![]);
-    for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place) {
-        let state = if review.dismissed { SourceNow::Dismissed } else { SourceNow::Stands };
-        sources.insert((ApprovalSource::Review, source), state);
-        if !review.approves {
-            objections.push(Objection { person: CAST.account(review.who), at: time(review.at) });
-        }
-    }
-    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
-        let state = if command.edited { SourceNow::Edited } else { SourceNow::Stands };
-        sources.insert((ApprovalSource::Command, source), state);
-        if command.says == Says::Revoke {
-            let (person, at) = (CAST.account(command.who), time(command.at));
-            revocations.push(Revocation { person, environments: None, at, comment: source });
-        }
-    }
-    let mut looks: BTreeMap<EnvironmentName, Vec<Look>> = BTreeMap::new();
-    for seen in &memory.seen {
-        looks.entry(CAST.names[usize::from(seen.environment)].clone()).or_default().push(Look {
-            head: CAST.commit(seen.head),
-            from: Some(time(seen.from)),
-            change: seen.change.map(|(old, new)| CAST.digest(old, new)),
-        });
-    }
-    let head = world.pulls.get(usize::from(place)).map_or(0, |pull| pull.head);
-    Now { place: place_of(world, place), sources, objections, revocations, head: CAST.commit(head), looks }
-}
-
-/// The mutant that takes the newest change for the one that was meant.
-fn newest(
-    given: &Given,
-    shown: &[Shown],
-    place: &Place,
-    bound: &mut BTreeMap<EnvironmentName, Result<Approval, bascule::consent::WhyNot>>,
-) {
-    for (name, bound) in bound.iter_mut().filter(|(_, bound)| bound.is_err()) {
-        let newest = shown.iter().rfind(|one| one.environment == *name && one.from.is_some());
-        let Some(newest) = newest.filter(|_| given.text == Text::Unedited) else { continue };
-        let key = ApprovalKey { environment: name.clone(), source: given.source, source_id: given.source_id };
-        *bound = Ok(Approval {
-            key,
-            place: place.clone(),
-            head: newest.head.clone(),
-            shown_as: newest.shown_as,
-            old_set: newest.old_set,
-            new_set: newest.new_set,
-            change: newest.change,
-            preview: 0,
-            person: given.person.clone(),
-            policy: entry(0, 0),
-            deletions: given.deletions,
-            reason: None,
-            at: given.at,
-        });
-    }
 }

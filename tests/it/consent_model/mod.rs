@@ -5,14 +5,22 @@
 //! consented to under the rules in force, or that the rules asked nobody about. Liveness: from every sampled state,
 //! people who cooperate bring every environment to the tip. Teeth: the same model with one thing left out must object.
 
+mod acts;
 mod bascule;
+mod beginnings;
 mod cast;
+mod content;
 mod explore;
+mod facts;
+mod memory;
+mod mutant;
 mod oracle;
 mod world;
 
-use bascule::{MUTANTS, Mutant};
-use explore::{Beginning, Bounds, Explorer, Failure, Random, beginnings, shortest};
+use acts::Bounds;
+use beginnings::{Beginning, beginnings};
+use explore::{Explorer, Failure, Random, shortest};
+use mutant::{MUTANTS, Mutant};
 
 /// Where random stories begin; `CONSENT_MODEL_SEED=… cargo test` compiles another one in.
 const SEED: &str = match option_env!("CONSENT_MODEL_SEED") {

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::bascule::{Counts, Row};
+use super::bascule::Counts;
+use super::memory::Row;
 use super::world::{
     BOT, C, Consent, KIM, LEE, POOL, PlaceId, SAM, STAGING, Set, What, Who, World, deletions, human, name, set_of,
 };

@@ -1,0 +1,147 @@
+//! What the forge tells and what was shown, in the words of `bascule::consent`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bascule::consent::{
+    Approval, ApprovalKey, Given, Look, Now, Objection, Place, Revocation, Shown, ShownAs, SourceNow, Text, Wanted,
+    WhyNot,
+};
+use bascule::ids::EnvironmentName;
+use bascule::policy::rules::{ApprovalSource, OnPush};
+use jiff::Timestamp;
+
+use super::cast::{CAST, entry};
+use super::memory::{Memory, Row};
+use super::mutant::Mutant;
+use super::world::{PlaceId, Says, World, name};
+
+pub(super) fn time(at: u8) -> Timestamp {
+    Timestamp::from_second(1_000_000 + i64::from(at)).unwrap()
+}
+
+pub(super) fn place_of(world: &World, place: PlaceId) -> Place {
+    let for_main = world.pulls.get(usize::from(place)).is_none_or(|pull| pull.for_main);
+    Place { number: i64::from(place), base_branch: if for_main { "main" } else { "release" }.to_owned() }
+}
+
+pub(super) fn shown(row: &Row) -> Shown {
+    Shown {
+        environment: CAST.names[usize::from(name(row.new.environment))].clone(),
+        shown_as: if row.held { ShownAs::Held } else { ShownAs::Pull },
+        preview: 0,
+        head: CAST.commit(row.head),
+        old_set: row.old.map(|old| CAST.set_digest(old)),
+        new_set: CAST.set_digest(row.new),
+        change: CAST.digest(row.old, row.new),
+        deletions: None,
+        from: row.known.then(|| time(row.from)),
+    }
+}
+
+pub(super) fn on_push(world: &World, environment: u8) -> OnPush {
+    let position = world.ours.environments[usize::from(environment)].position;
+    position.map_or(OnPush::Keep, |(_, set)| CAST.rules(environment, set.rules).consent.on_push)
+}
+
+pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given, u8)> {
+    let mut all = vec![];
+    for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place && review.approves) {
+        all.push((
+            Given {
+                person: CAST.account(review.who),
+                source: ApprovalSource::Review,
+                source_id: i64::from(source),
+                head: Some(CAST.commit(review.head)),
+                wanted: Wanted::Everything,
+                deletions: None,
+                reason: None,
+                at: time(review.at),
+                text: Text::Unedited,
+            },
+            source,
+        ));
+    }
+    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
+        let Says::Approve { environment, change, deletions, reason } = &command.says else { continue };
+        let name = CAST.names[usize::from(*environment)].clone();
+        let wanted = match change {
+            Some((old, new)) => Wanted::Change(name, CAST.digest(*old, *new).short()),
+            None => Wanted::Environments(BTreeSet::from([name])),
+        };
+        let edited = command.edited && mutant != Mutant::EditedStands;
+        all.push((
+            Given {
+                person: CAST.account(command.who),
+                source: ApprovalSource::Command,
+                source_id: i64::from(source),
+                head: None,
+                wanted,
+                deletions: deletions.map(u64::from),
+                reason: reason.then(|| "it burns".to_owned()),
+                at: time(command.at),
+                text: if edited { Text::Edited } else { Text::Unedited },
+            },
+            source,
+        ));
+    }
+    all
+}
+
+pub(super) fn now(world: &World, place: PlaceId, memory: &Memory) -> Now {
+    let mut sources = BTreeMap::new();
+    let (mut objections, mut revocations) = (vec![], vec![]);
+    for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place) {
+        let state = if review.dismissed { SourceNow::Dismissed } else { SourceNow::Stands };
+        sources.insert((ApprovalSource::Review, source), state);
+        if !review.approves {
+            objections.push(Objection { person: CAST.account(review.who), at: time(review.at) });
+        }
+    }
+    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
+        let state = if command.edited { SourceNow::Edited } else { SourceNow::Stands };
+        sources.insert((ApprovalSource::Command, source), state);
+        if command.says == Says::Revoke {
+            let (person, at) = (CAST.account(command.who), time(command.at));
+            revocations.push(Revocation { person, environments: None, at, comment: source });
+        }
+    }
+    let mut looks: BTreeMap<EnvironmentName, Vec<Look>> = BTreeMap::new();
+    for seen in &memory.seen {
+        looks.entry(CAST.names[usize::from(seen.environment)].clone()).or_default().push(Look {
+            head: CAST.commit(seen.head),
+            from: Some(time(seen.from)),
+            change: seen.change.map(|(old, new)| CAST.digest(old, new)),
+        });
+    }
+    let head = world.pulls.get(usize::from(place)).map_or(0, |pull| pull.head);
+    Now { place: place_of(world, place), sources, objections, revocations, head: CAST.commit(head), looks }
+}
+
+/// The mutant that takes the newest change for the one that was meant.
+pub(super) fn newest(
+    given: &Given,
+    shown: &[Shown],
+    place: &Place,
+    bound: &mut BTreeMap<EnvironmentName, Result<Approval, WhyNot>>,
+) {
+    for (name, bound) in bound.iter_mut().filter(|(_, bound)| bound.is_err()) {
+        let newest = shown.iter().rfind(|one| one.environment == *name && one.from.is_some());
+        let Some(newest) = newest.filter(|_| given.text == Text::Unedited) else { continue };
+        let key = ApprovalKey { environment: name.clone(), source: given.source, source_id: given.source_id };
+        *bound = Ok(Approval {
+            key,
+            place: place.clone(),
+            head: newest.head.clone(),
+            shown_as: newest.shown_as,
+            old_set: newest.old_set,
+            new_set: newest.new_set,
+            change: newest.change,
+            preview: 0,
+            person: given.person.clone(),
+            policy: entry(0, 0),
+            deletions: given.deletions,
+            reason: None,
+            at: given.at,
+        });
+    }
+}
