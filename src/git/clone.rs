@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::printable;
 use super::store::object_id;
-use super::{GitError, Program, Store};
+use super::{Bounds, GitError, Program, Store};
 use crate::ids::CommitId;
 
 /// A working clone.
@@ -101,8 +101,8 @@ impl WorkingClone {
         Ok(None)
     }
 
-    /// The working tree as a tree: tracked files as they are on disk, and new ones that are not ignored. `None` when
-    /// that is exactly `HEAD`.
+    /// The working tree as a tree: tracked files as they are on disk, and new ones that are not ignored and not larger
+    /// than 5 MiB. `None` when that is exactly `HEAD`.
     ///
     /// # Errors
     /// [`GitError`].
@@ -110,9 +110,30 @@ impl WorkingClone {
         let doing = "read the working tree";
         // A copy of the index saves hashing every unchanged file; without one they are all hashed.
         let _ = tokio::fs::copy(self.git_folder.join("index"), self.scratch.path().join("index")).await;
-        self.answer(doing, &["add", "--all", "--ignore-errors", "."]).await?;
+        self.answer(doing, &["add", "--update", "--ignore-errors", "."]).await?;
+        let new = self.new_files().await?;
+        if !new.is_empty() {
+            let args = ["update-index", "--add", "-z", "--stdin"];
+            self.run(doing, &args, Bounds::ASK, new.as_bytes()).await?.success(doing)?;
+        }
         let tree = object_id(doing, &self.answer(doing, &["write-tree"]).await?)?;
         Ok(if tree == self.tree_of(head).await? { None } else { Some(tree) })
+    }
+
+    /// Files that are neither tracked nor ignored, as `git update-index -z` takes them. A dump that lies about would be
+    /// hashed and packed for nothing.
+    async fn new_files(&self) -> Result<String, GitError> {
+        const LARGEST: u64 = 5 << 20;
+        let listed = self.answer("list new files", &["ls-files", "-z", "--others", "--exclude-standard"]).await?;
+        let mut new = String::new();
+        for name in listed.split('\0').filter(|name| !name.is_empty() && !name.ends_with('/')) {
+            let facts = tokio::fs::symlink_metadata(self.root().join(name)).await;
+            if facts.is_ok_and(|facts| facts.is_symlink() || (facts.is_file() && facts.len() <= LARGEST)) {
+                new.push_str(name);
+                new.push('\0');
+            }
+        }
+        Ok(new)
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Lines {
     },
     /// Git takes it for binary: not counted.
     Binary,
+    /// The changed files are too large to be read and counted.
+    TooLarge,
 }
 
 /// One commit and the people it names. Emails are as written: proof of nothing, and read to exclude people, never to
@@ -143,13 +145,19 @@ impl Store {
         Ok(changed)
     }
 
-    /// How many lines each path changes by. Reads the changed files.
+    /// How many lines each path changes by. Reads the changed files; when they are too large for that, each path says so.
     ///
     /// # Errors
     /// [`GitError`].
     pub async fn changed_lines(&self, old: &CommitId, new: &CommitId) -> Result<BTreeMap<String, Lines>, GitError> {
         let args = ["diff-tree", "-r", "-z", "--numstat", "--no-renames", old.as_str(), new.as_str()];
-        let text = self.answer("count changed lines", &args).await?;
+        let text = match self.answer("count changed lines", &args).await {
+            Err(GitError::TooLarge { .. }) => {
+                let paths = self.changed_paths(old, new).await?.into_iter();
+                return Ok(paths.map(|changed| (changed.path, Lines::TooLarge)).collect());
+            }
+            text => text?,
+        };
         let lines = text.split('\0').filter_map(|record| {
             let mut words = record.splitn(3, '\t');
             let (added, removed, path) = (words.next()?, words.next()?, words.next()?);

@@ -4,6 +4,7 @@
 //! needs the credentials too. What was fetched is kept under refs named by a hash of what was asked for: no name of a
 //! remote ever becomes a file name of ours, and a branch `a` that gives way to `a/b` is no conflict.
 
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -131,11 +132,15 @@ impl Want {
     }
 }
 
-/// A mirror. Cheap to clone; clones fetch one after the other.
+/// Fetched files remembered for a mirror: 2 MB of ids, then all are forgotten and asked for again.
+const REMEMBERED: usize = 20_000;
+
+/// A mirror. Cheap to open and clone; within a process, whoever opened it fetches one after the other.
 #[derive(Debug, Clone)]
 pub struct Mirror {
     store: Store,
-    fetching: Arc<Mutex<()>>,
+    /// Held while something is fetched; files that were fetched, so that nobody asks for them twice.
+    fetched: Arc<Mutex<HashSet<CommitId>>>,
 }
 
 impl Deref for Mirror {
@@ -168,7 +173,8 @@ impl Mirror {
             tokio::fs::write(at.join("HEAD"), "ref: refs/heads/none\n").await.map_err(io)?;
         }
         let environment = remote.environment().into();
-        Ok(Self { store: Store { git: git.clone(), at, environment }, fetching: Arc::default() })
+        let fetched = git.shared(&at);
+        Ok(Self { store: Store { git: git.clone(), at, environment }, fetched })
     }
 
     /// Fetches commits and trees of what is wanted, in one conversation.
@@ -184,27 +190,33 @@ impl Mirror {
         let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
         args.extend(["--filter=blob:none", "--end-of-options", "origin"]);
         args.extend(specs.iter().map(String::as_str));
-        let _one_at_a_time = self.fetching.lock().await;
+        let _one_at_a_time = self.fetched.lock().await;
         self.store.run(doing, &args, Bounds::FETCH, &[]).await?.success(doing).map(|_| ())
     }
 
-    /// Fetches these files now, in one conversation, instead of one by one when they are read. Files that are here
-    /// already cost nothing when all are.
+    /// Fetches these files now, in one conversation, instead of one by one when they are read. What is here already
+    /// costs nothing.
     ///
     /// # Errors
-    /// [`GitError`].
+    /// [`GitError`]; [`GitError::TooLarge`] when they are more than 128 MiB together.
     pub async fn fetch_blobs(&self, blobs: &[CommitId]) -> Result<(), GitError> {
-        if blobs.is_empty() {
+        let mut fetched = self.fetched.lock().await;
+        let missing: BTreeSet<&CommitId> = blobs.iter().filter(|id| !fetched.contains(*id)).collect();
+        if missing.is_empty() {
             return Ok(());
         }
         let doing = "fetch files";
-        let input: String = blobs.iter().map(|id| format!("{id}\n")).collect();
-        // As git itself does for a missing file: name the objects, offer none of ours.
+        let input: String = missing.iter().map(|id| format!("{id}\n")).collect();
+        // As git itself does for a missing file: name the objects, offer none of ours. It asks nobody when all are here.
         let mut args = vec!["-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags"];
         args.extend(["--no-write-fetch-head", "--no-auto-maintenance", "--filter=blob:none", "--stdin", "origin"]);
         let bounds = Bounds { file: Bounds::ASK.file, ..Bounds::FETCH };
-        let _one_at_a_time = self.fetching.lock().await;
-        self.store.run(doing, &args, bounds, input.as_bytes()).await?.success(doing).map(|_| ())
+        self.store.run(doing, &args, bounds, input.as_bytes()).await?.success(doing)?;
+        if fetched.len() + missing.len() > REMEMBERED {
+            fetched.clear();
+        }
+        fetched.extend(missing.into_iter().cloned());
+        Ok(())
     }
 
     /// What was last fetched of it; `None` when it never was.
@@ -242,7 +254,7 @@ impl Mirror {
     pub async fn tidy(&self) -> Result<(), GitError> {
         let doing = "tidy a mirror";
         let args = ["-c", "gc.auto=6700", "-c", "gc.autoPackLimit=50", "gc", "--auto", "--quiet"];
-        let _one_at_a_time = self.fetching.lock().await;
+        let _one_at_a_time = self.fetched.lock().await;
         self.store.run(doing, &args, Bounds::FETCH, &[]).await?.success(doing).map(|_| ())
     }
 }
@@ -313,6 +325,69 @@ mod tests {
         let away = Remote::of_forge("http://127.0.0.1:1/x.git", "http://127.0.0.1:1", None).unwrap();
         let away = Mirror::open(&git, folder.path(), &key(), &away).await.unwrap();
         assert_eq!(away.fetch(&[branch("main")]).await.unwrap_err().fate(), Fate::Retry);
+    }
+
+    #[tokio::test]
+    async fn what_would_not_fit_is_not_fetched_and_the_mirror_goes_on() {
+        let repo = Scratch::new().await;
+        // Text that does not pack.
+        let noise: String = (0_u32..60_000).map(|n| hex::encode(Sha256::digest(n.to_be_bytes()))).collect();
+        let head = repo.commit("main", &[("big", &noise), ("small", "s")], "a big file").await;
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&repo, folder.path()).await;
+        mirror.fetch(&[branch("main")]).await.unwrap();
+        let tree = mirror.objects().tree(mirror.tree_of(&head).await.unwrap());
+        let big = tree.entry("big").await.unwrap().unwrap().id;
+        let args = ["fetch", "--quiet", "--filter=blob:none", "origin", big.as_str()];
+        let small = Bounds { file: 100_000, ..Bounds::FETCH };
+        let error = mirror.store.run("fetch files", &args, small, &[]).await;
+        assert!(matches!(error, Err(GitError::TooLarge { limit: 100_000, .. })), "{error:?}");
+        assert_eq!(tree.file("small", 100).await.unwrap().unwrap(), b"s");
+        assert_eq!(tree.file("big", 100).await.unwrap_err().fate(), Fate::Never);
+    }
+
+    #[tokio::test]
+    async fn attributes_filters_and_pointers_of_a_repository_do_nothing() {
+        let repo = Scratch::new().await;
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+        let attributes = "* filter=lfs diff=evil merge=evil text eol=crlf ident\n";
+        let files = [(".gitattributes", attributes), ("a", pointer), ("b", "$Id$\n1\n")];
+        let root = repo.commit("main", &files, "root").await;
+        repo.branch("topic", &root).await;
+        let base = repo.commit("main", &[("a", "base\n")], "base").await;
+        let head = repo.commit("topic", &[("b", "$Id$\n2\n")], "head").await;
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = mirror(&repo, folder.path()).await;
+        mirror.fetch(&[branch("main"), branch("topic")]).await.unwrap();
+        let Merge::Clean { tree } = mirror.merge_result(&base, &head).await.unwrap() else { panic!("clean") };
+        let tree = mirror.objects().tree(tree);
+        assert_eq!(tree.file("b", 100).await.unwrap().unwrap(), b"$Id$\n2\n");
+        assert_eq!(tree.file("a", 100).await.unwrap().unwrap(), b"base\n");
+        let old = mirror.objects().tree(mirror.tree_of(&root).await.unwrap());
+        assert_eq!(old.file("a", 200).await.unwrap().unwrap(), pointer.as_bytes());
+    }
+
+    #[tokio::test]
+    async fn files_are_asked_for_once_however_often_the_mirror_is_opened() {
+        let repo = Scratch::new().await;
+        let head = repo.commit("main", &[("a/x.yaml", "1"), ("a/b/y.yaml", "2"), ("a/z.bin", "3")], "files").await;
+        let folder = tempfile::tempdir().unwrap();
+        let git = Program::find(Path::new("git")).await.unwrap();
+        let remote = Remote::of_folder(repo.path()).unwrap();
+        let key = key();
+        let open = || Mirror::open(&git, folder.path(), &key, &remote);
+        let first = open().await.unwrap();
+        first.fetch(&[branch("main")]).await.unwrap();
+        let tree = first.objects().tree(first.tree_of(&head).await.unwrap());
+        let wanted = tree.files_below("a", 100, |name| name.ends_with(".yaml")).await.unwrap();
+        assert_eq!(wanted.len(), 2);
+        first.fetch_blobs(&wanted).await.unwrap();
+        assert_eq!(repo.count_of(first.path(), "blob").await, 2);
+        // With git gone, asking for them again can only work without it.
+        let second = open().await.unwrap();
+        let nowhere = Mirror { store: Store { at: "/nonexistent".into(), ..second.store.clone() }, ..second };
+        nowhere.fetch_blobs(&wanted).await.unwrap();
+        assert!(nowhere.fetch_blobs(&[head]).await.is_err());
     }
 
     #[test]

@@ -45,6 +45,10 @@ pub struct Entry {
 const FOLDER: u64 = 16 << 20;
 /// Folders kept in memory, by number of entries; then all are forgotten and read again when asked for.
 const KEEP: usize = 200_000;
+/// Files of up to this many bytes are kept in memory: many environments read the same base.
+const SMALL: usize = 64 << 10;
+/// Bytes of files kept; then all are forgotten.
+const KEEP_BYTES: usize = 16 << 20;
 const DOING: &str = "read an object";
 
 /// A reader of a store's objects. Cheap to clone; clones share the process.
@@ -59,6 +63,8 @@ struct State {
     process: Option<Process>,
     folders: HashMap<CommitId, Arc<Vec<Entry>>>,
     kept: usize,
+    files: HashMap<CommitId, Vec<u8>>,
+    kept_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -85,8 +91,22 @@ impl Objects {
     /// [`GitError::TooLarge`] above `limit` bytes, without reading it; [`GitError::Gone`] when there is no such object.
     pub async fn blob(&self, id: &CommitId, limit: u64) -> Result<Vec<u8>, GitError> {
         let mut state = self.state.lock().await;
+        if let Some(known) = state.files.get(id).filter(|known| known.len() as u64 <= limit) {
+            return Ok(known.clone());
+        }
         let (kind, content) = self.object(&mut state, id, limit).await?;
-        if kind == "blob" { Ok(content) } else { Err(not_a("file", id, &kind)) }
+        if kind != "blob" {
+            return Err(not_a("file", id, &kind));
+        }
+        if content.len() <= SMALL {
+            if state.kept_bytes + content.len() > KEEP_BYTES {
+                state.files.clear();
+                state.kept_bytes = 0;
+            }
+            state.kept_bytes += content.len();
+            state.files.insert(id.clone(), content.clone());
+        }
+        Ok(content)
     }
 
     /// The entries of a tree object, in Git's order.
@@ -257,6 +277,37 @@ impl Tree {
             },
             _ => Ok(None),
         }
+    }
+
+    /// The files below `path`, at most `most` of them, that `keep` wants by name; links and submodules are left out.
+    ///
+    /// # Errors
+    /// [`GitError`].
+    pub async fn files_below(
+        &self,
+        path: &str,
+        most: usize,
+        keep: impl Fn(&str) -> bool,
+    ) -> Result<Vec<CommitId>, GitError> {
+        let mut found = Vec::new();
+        let mut open: Vec<CommitId> = Vec::new();
+        match self.entry(path).await? {
+            Some(entry) if entry.kind == EntryKind::Folder => open.push(entry.id),
+            Some(_) | None => {}
+        }
+        while let Some(folder) = open.pop() {
+            for entry in self.objects.folder(&folder).await?.iter() {
+                match entry.kind {
+                    EntryKind::Folder => open.push(entry.id.clone()),
+                    EntryKind::File if keep(&entry.name) => found.push(entry.id.clone()),
+                    EntryKind::File | EntryKind::Symlink | EntryKind::Submodule => {}
+                }
+                if found.len() >= most || open.len() >= most {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The content of an entry found in this tree.

@@ -4,9 +4,11 @@
 //! bounded in time, in output and in what it may write to disk. Credentials travel as configuration in the environment:
 //! never in an argument, which every user of the machine can read, and never in a repository's own file.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -14,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::GitError;
+use crate::ids::CommitId;
 
 /// What one call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,11 @@ pub(super) enum Trust {
 pub struct Program {
     path: PathBuf,
     trust: Trust,
+    mirrors: Mirrors,
 }
+
+/// What calls on the same mirror share in one process: a lock, and the files known to be there.
+type Mirrors = Arc<std::sync::Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<HashSet<CommitId>>>>>>;
 
 /// What one call is: where, with which extra environment, which arguments.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +106,7 @@ impl Program {
     /// # Errors
     /// [`GitError::Broken`] when it cannot be started or is older than 2.38.
     pub async fn find(path: &Path) -> Result<Self, GitError> {
-        Self { path: path.to_owned(), trust: Trust::Nobody }.checked().await
+        Self { path: path.to_owned(), trust: Trust::Nobody, mirrors: Mirrors::default() }.checked().await
     }
 
     /// The program for a person's own working clone, with their own configuration.
@@ -107,7 +114,7 @@ impl Program {
     /// # Errors
     /// As [`Program::find`].
     pub async fn of_person(path: &Path) -> Result<Self, GitError> {
-        Self { path: path.to_owned(), trust: Trust::Person }.checked().await
+        Self { path: path.to_owned(), trust: Trust::Person, mirrors: Mirrors::default() }.checked().await
     }
 
     async fn checked(self) -> Result<Self, GitError> {
@@ -123,6 +130,12 @@ impl Program {
                 Err(GitError::Broken { doing, detail })
             }
         }
+    }
+
+    /// What everybody who opens the mirror at `at` shares.
+    pub(super) fn shared(&self, at: &Path) -> Arc<tokio::sync::Mutex<HashSet<CommitId>>> {
+        let mut mirrors = self.mirrors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        mirrors.entry(at.to_owned()).or_default().clone()
     }
 
     /// A command ready to be started: hardened, in its own process group, killed when its handle is dropped.

@@ -102,6 +102,8 @@ pub(super) async fn attend(
     let counted = |lines: &crate::git::Lines| match lines {
         crate::git::Lines::Text { added, removed } => added + removed,
         crate::git::Lines::Binary => 0,
+        // More than any limit: an owner has to look at it.
+        crate::git::Lines::TooLarge => u64::from(u32::MAX),
     };
     let size = Size { files: paths.len() as u64, lines: lines.values().map(counted).sum(), objects };
     let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };

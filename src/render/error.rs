@@ -97,13 +97,13 @@ impl RenderError {
         match self {
             Self::Absent { .. } => Blame::Absent,
             Self::NoProgram(_) => Blame::Operator,
-            Self::Machine(_) | Self::Files(_) => Blame::Weather,
+            // A renderer that computes hits the limit of processor time first; one that waits, waits for the machine.
+            Self::TimedOut { .. } | Self::Machine(_) | Self::Files(_) => Blame::Weather,
             Self::Refused { .. }
             | Self::Missing { .. }
             | Self::Unreadable { .. }
             | Self::TooMuch { .. }
             | Self::Failed { .. }
-            | Self::TimedOut { .. }
             | Self::Empty { .. } => Blame::Author,
         }
     }

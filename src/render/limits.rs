@@ -23,7 +23,7 @@ pub struct Limits {
     pub entries: usize,
     /// Processor time of a renderer.
     pub cpu: Duration,
-    /// Wall-clock time of a renderer.
+    /// Wall-clock time of a renderer: long enough that on a busy machine the processor time is what ends it.
     pub time: Duration,
     /// Bytes of memory of a renderer.
     pub memory: u64,
@@ -45,7 +45,7 @@ impl Default for Limits {
             ratio: 50,
             entries: 10_000,
             cpu: Duration::from_secs(60),
-            time: Duration::from_secs(90),
+            time: Duration::from_secs(180),
             memory: 512 << 20,
             processes: 64,
             output: 32 << 20,
