@@ -109,7 +109,7 @@ impl WorkingClone {
     pub async fn uncommitted(&self, head: &CommitId) -> Result<Option<CommitId>, GitError> {
         let doing = "read the working tree";
         // A copy of the index saves hashing every unchanged file; without one they are all hashed.
-        let _ = tokio::fs::copy(self.git_folder.join("index"), self.scratch.path().join("index")).await;
+        let _ = copy_index(&self.git_folder.join("index"), &self.scratch.path().join("index"));
         self.answer(doing, &["add", "--update", "--ignore-errors", "."]).await?;
         let new = self.new_files().await?;
         if !new.is_empty() {
@@ -135,6 +135,14 @@ impl WorkingClone {
         }
         Ok(new)
     }
+}
+
+/// Copies an index with its time: git compares that with the files' times to know which of them may have changed since,
+/// within the clock's grain, without changing size. A younger copy would hide such a change.
+fn copy_index(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::copy(from, to)?;
+    let time = std::fs::metadata(from)?.modified()?;
+    std::fs::File::options().write(true).open(to)?.set_modified(time)
 }
 
 #[cfg(test)]

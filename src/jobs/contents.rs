@@ -172,6 +172,33 @@ impl<'r> Contents<'r> {
         Ok(found)
     }
 
+    /// Fetches what these environments are likely to read, in one conversation with the forge: found out file by file,
+    /// a thousand environments would be a thousand conversations. What is missed, or too large, is fetched when it is read.
+    pub(super) async fn warm(
+        &self,
+        tree: &Tree,
+        environments: impl Iterator<Item = &Environment>,
+    ) -> Result<(), JobError> {
+        /// As many files as a mirror remembers.
+        const MOST: usize = 20_000;
+        let likely = |name: &str| {
+            let endings = [".yaml", ".yml", ".json", ".tpl", ".txt", ".env", ".properties", "Kustomization"];
+            endings.iter().any(|ending| name.ends_with(ending))
+        };
+        let paths: BTreeSet<&str> = environments.map(|environment| environment.path.as_str()).collect();
+        let mut blobs = Vec::new();
+        for path in paths {
+            blobs.extend(tree.files_below(path, MOST - blobs.len(), likely).await?);
+            if blobs.len() >= MOST {
+                break;
+            }
+        }
+        match self.repository.mirror.fetch_blobs(&blobs).await {
+            Err(crate::git::GitError::TooLarge { .. }) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
     /// What an environment would read at a tree, without rendering.
     pub(super) async fn closure(&self, environment: &Environment, tree: &Tree) -> Option<Closure> {
         let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };

@@ -148,6 +148,8 @@ async fn touched(
 ) -> Result<BTreeMap<EnvironmentName, Touched>, JobError> {
     let default = &repository.row.default_branch;
     let (base, merged) = (contents.tree(trees.0).await?, contents.tree(trees.1).await?);
+    contents.warm(&base, sides.before.values()).await?;
+    contents.warm(&merged, sides.after.values()).await?;
     let names: BTreeSet<&EnvironmentName> = sides.before.keys().chain(sides.after.keys()).collect();
     let mut all = BTreeMap::new();
     for name in names {
