@@ -17,7 +17,7 @@ use crate::policy::rules::{Floor, Grant, Group, Platform};
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
 /// The keys of `[grant.NAME]`.
 pub const GRANT_KEYS: Keys =
-    Keys { known: &["repositories", "clusters", "namespaces", "kinds", "owners"], later: &["impersonate"] };
+    Keys { known: &["repositories", "clusters", "namespaces", "kinds", "impersonate", "owners"], later: &[] };
 /// The keys of a grant's `kinds`.
 pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &[] };
 /// The keys of `[floor.NAME]`.
@@ -173,6 +173,7 @@ fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complain
         namespaces,
         cluster_scoped: Vec::new(),
         deny: Vec::new(),
+        impersonate: impersonate(&block, complaints),
         owners: block.get("owners").and_then(|node| owners(node, &format!("of grant `{name}`"), complaints)),
     };
     if let Some(kinds) = block.get("kinds").and_then(|node| Block::open(node, "in `kinds`", KINDS_KEYS, complaints)) {
@@ -180,6 +181,15 @@ fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complain
         grant.deny = kind_patterns(&kinds, "deny", complaints);
     }
     (complaints.len() == before).then_some(grant)
+}
+
+fn impersonate(block: &Block<'_>, complaints: &mut Complaints) -> Option<String> {
+    let (user, at) = block.text("impersonate", complaints)?;
+    if user.replace("{namespace}", "").contains(['{', '}']) || user.contains(char::is_whitespace) {
+        let advice = "write a user of the cluster; `{namespace}` stands for the environment's";
+        complaints.add(at, format!("`{user}` cannot be impersonated"), advice);
+    }
+    Some(user.to_owned())
 }
 
 fn some_texts<'n>(

@@ -57,6 +57,12 @@ impl Grant {
         self.clusters.contains(&target.cluster) && self.allows_namespace(&target.namespace)
     }
 
+    /// The Kubernetes user on whose behalf an environment of a namespace is looked at and written; `None` is the
+    /// kubeconfig's own.
+    pub fn acts_as(&self, namespace: &str) -> Option<String> {
+        self.impersonate.as_ref().map(|user| user.replace("{namespace}", namespace))
+    }
+
     fn allows_namespace(&self, namespace: &str) -> bool {
         self.namespaces.iter().any(|glob| name_matches(glob, namespace))
     }

@@ -251,6 +251,10 @@ pub struct Grant {
     pub cluster_scoped: Vec<String>,
     /// Kinds it may not write.
     pub deny: Vec<String>,
+    /// As whom the cluster is asked, with `{namespace}` standing for the environment's; the kubeconfig's own user when
+    /// absent. See [`Grant::acts_as`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<String>,
     /// Who judges first sets, and may approve a held change with a reason.
     pub owners: Option<ApprovalRule>,
 }

@@ -114,6 +114,7 @@ fn platform() -> Platform {
         namespaces: vec!["shop".into(), "shop-*".into()],
         cluster_scoped: vec!["Namespace".into()],
         deny: vec!["rbac.authorization.k8s.io/*".into()],
+        impersonate: None,
         owners: None,
     };
     Platform {
