@@ -309,6 +309,6 @@ async fn told_to_stop() {
 /// # Errors
 /// Every complaint, a line each, with its place.
 pub fn load(file: Option<&Path>, environ: &Environ) -> Result<Loaded, String> {
-    crate::config::load(file, environ)
+    crate::config::load(crate::config::find(file).as_deref(), environ)
         .map_err(|complaints| complaints.iter().map(|one| format!("{one}\n")).collect::<String>())
 }

@@ -203,7 +203,8 @@ fn holds(pid: Pid, cluster: &Path) -> Holds {
         return Holds::No;
     }
     match fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())) {
-        Ok(folder) if folder == cluster => Holds::Yes,
+        // The kernel names the folder from the root; ours may be told from where we stand.
+        Ok(folder) if folder == fs::canonicalize(cluster).unwrap_or_else(|_| cluster.to_owned()) => Holds::Yes,
         Ok(_) => Holds::No,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && Path::new("/proc/self/cwd").exists() => Holds::No,
         Err(_) => Holds::Unknown,
