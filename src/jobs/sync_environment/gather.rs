@@ -107,7 +107,7 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// As whom the cluster is asked: as ourselves, where a grant reaches the whole set. Grants may have shrunk since the
+    /// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the
     /// set was judged, and what no grant reaches is not sent.
     fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
         let name = format!("{}/{}", repository.key.forge, repository.full_name);
@@ -115,7 +115,10 @@ impl Run<'_> {
         for Granted { name, grant } in self.world.platform.grants_reaching(&name, &set.target) {
             let outside = set.objects.keys().find_map(|key| Some((key, grant.allows(key).err()?)));
             match outside {
-                None => return Ok(Identity::Own),
+                None => {
+                    let user = grant.acts_as(&set.target.namespace);
+                    return Ok(user.map_or(Identity::Own, Identity::Impersonated));
+                }
                 Some((key, outside)) => refusal = format!("grant `{name}` does not reach {key}: {outside}"),
             }
         }

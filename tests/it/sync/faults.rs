@@ -196,7 +196,7 @@ fn what_never_becomes_well_and_what_cannot_go_are_reported_when_the_time_is_up()
 }
 
 #[test]
-fn what_no_grant_reaches_any_more_is_not_sent() {
+fn what_no_grant_reaches_any_more_is_not_sent_and_another_user_is_who_the_grant_says() {
     on_plane(async |plane| {
         let mut place = Place::new(plane, "sync-grant").await;
         let grant = place.server.platform.grants.get_mut("shop").unwrap();
@@ -204,6 +204,11 @@ fn what_no_grant_reaches_any_more_is_not_sent() {
         let (outcome, writes) = place.syncs(&settings("a", "1")).await;
         assert_snapshot!(outcome.sentence(), @"nothing could be tried: grant `shop` does not reach ConfigMap sync-grant/a: ConfigMap is denied by the grant");
         assert_eq!(writes, 0);
+        let grant = place.server.platform.grants.get_mut("shop").unwrap();
+        grant.deny = Vec::new();
+        grant.impersonate = Some("system:serviceaccount:{namespace}:deployer".to_owned());
+        let (outcome, _) = place.syncs(&settings("a", "1")).await;
+        assert_snapshot!(outcome.sentence(), @r#"failed at ConfigMap sync-grant/a: the cluster did not say what is there: configmaps is forbidden: User "system:serviceaccount:sync-grant:deployer" cannot list resource "configmaps" in API group "" in the namespace "sync-grant" (403)"#);
     });
 }
 

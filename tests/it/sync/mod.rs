@@ -254,6 +254,7 @@ fn grant() -> Grant {
         namespaces: vec!["*".to_owned()],
         cluster_scoped: vec!["Namespace".to_owned(), "apiextensions.k8s.io/*".to_owned()],
         deny: Vec::new(),
+        impersonate: None,
         owners: None,
     }
 }
