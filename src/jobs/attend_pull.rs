@@ -67,7 +67,7 @@ async fn record(
     let mut tx = context.pool.begin().await?;
     let mut jobs = Vec::new();
     if let Some(spoken) = spoken {
-        speak::record(&mut tx, repository, row, &spoken, job).await?;
+        speak::record(&mut tx, repository, row, &spoken).await?;
         jobs = spoken.jobs;
     }
     if let Some(row) = row.filter(|row| row.facts.state == PullState::Merged) {

@@ -7,6 +7,7 @@ use crate::db::DbError;
 use crate::db::sets::SetError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
+use crate::queue::worker::chain;
 use crate::queue::{LeaseLost, Unsettled, Verdict};
 use crate::render::RenderError;
 use crate::{cluster, db, forge, git};
@@ -46,18 +47,6 @@ impl JobError {
             Self::Superseded(_) | Self::Lost(_) => Verdict::Done,
         }
     }
-}
-
-/// An error with its causes, for the log and the list of jobs.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text
 }
 
 impl From<DbError> for JobError {

@@ -423,7 +423,6 @@ pub(super) async fn record(
     repository: &Repository<'_>,
     row: Option<&pulls::Pull>,
     spoken: &Spoken,
-    _job: &Claimed,
 ) -> Result<(), JobError> {
     if let Some((preview, at)) = spoken.preview {
         previews::now_shown(conn, preview, at).await?;

@@ -16,7 +16,7 @@ use crate::consent::{Change, Covered, Destination, Held, Stale, State, Why, dest
 use crate::db::environments::{self, At, Environment, EnvironmentState};
 use crate::db::holds::{self, HeldChange, Hold};
 use crate::db::{approvals, deployments, repositories};
-use crate::ids::{CommitId, SetDigest};
+use crate::ids::CommitId;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
 use crate::sync::HoldReason;
@@ -284,7 +284,7 @@ async fn hold(
         (_, Some(number)) | (Some(number), None) => Some(number),
         (None, None) => {
             let earlier = before.as_ref().and_then(|hold| hold.shown_in);
-            Some(issue(repository, environment, &held.to, &held.new_set, earlier).await?)
+            Some(issue(repository, environment, &held.to, earlier).await?)
         }
     };
     let hold = Hold {
@@ -303,7 +303,6 @@ async fn issue(
     repository: &Repository<'_>,
     environment: &Environment,
     commit: &CommitId,
-    _set: &SetDigest,
     earlier: Option<i64>,
 ) -> Result<i64, JobError> {
     if let Some(number) = earlier
