@@ -35,7 +35,11 @@ pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: Cancellati
     }
 }
 
-async fn sweep_all(context: &Context) -> anyhow::Result<()> {
+/// Enqueues a sweep of every granted repository: of those that are known, and of those that a grant names.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     let platform = context.platform();
     for (name, access) in &context.forges {
         let mut conn = context.pool.acquire().await?;

@@ -4,11 +4,11 @@
 //!   config ─▶ keys ─▶ database ─▶ forges, clusters, renderer ─▶ ┌ door ┬ worker ┬ sweeps ┬ checkpoints ┐ ─▶ stop
 //! ```
 
+mod assemble;
 mod clockwork;
 mod keys;
 mod listen;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,22 +23,17 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::checkpoint::{Checkpoints, Signer};
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
-use crate::cluster::{Clusters, Kubeconfig};
-use crate::config::{DatabaseUrl, Environ, ForgeKind, Loaded, Secret, Server, ServerRole};
+use crate::config::{DatabaseUrl, Environ, Loaded, Server, ServerRole};
+use crate::db;
 use crate::db::embedded::{self, Embedded};
-use crate::db::seal::{Seal, derive};
-use crate::db::{self, installation};
-use crate::forge::{self, Forge};
-use crate::git;
 use crate::ids::TraceId;
-use crate::jobs::{self, ForgeAccess};
-use crate::manifest::HashKey;
+use crate::jobs;
 use crate::queue::worker::{self, Settings};
 use crate::queue::{self, Bell, Lane, PgSource};
-use crate::render::{Limits, Programs, Renderer};
-use crate::webhook::signature::Kind;
-use crate::webhook::{self, Endpoint, store};
 use crate::{telemetry, web};
+
+pub use assemble::{context, public_router};
+pub use clockwork::sweep_all;
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -110,16 +105,12 @@ async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let server = &loaded.server;
-    let installation = {
-        let mut conn = pool.acquire().await?;
-        installation::open(&mut conn, &derive(&key, "bascule installation check 1")).await?
-    };
     let signer = Signer::open(keys::file(&server.audit.key)?)?;
     let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
     let recorded = telemetry::record()?;
     let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
     let bell = Bell::new(&holder);
-    let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell, installation).await?);
+    let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell).await?);
     started(&pool, loaded, &clock).await?;
 
     let public = TcpListener::bind(server.http.listen)
@@ -137,19 +128,9 @@ async fn run(
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
     if server.http.role != ServerRole::Worker {
-        let (door, committer) = store::new(pool.clone(), bell.clone());
+        let (routes, committer) = public_router(server, &pool, &clock, &bell, signer.public_key());
         committing.spawn(committer.run());
-        let endpoints = endpoints(server);
-        let door = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
-        let windows = web::router(web::State {
-            pool: pool.clone(),
-            clock: clock.clone(),
-            bell: bell.clone(),
-            checkpoints: server.audit.checkpoints.clone(),
-            public_key: signer.public_key(),
-            public_url: server.http.public_url.clone(),
-        });
-        tasks.spawn(listen::serve(public, windows.merge(door), stop.clone()));
+        tasks.spawn(listen::serve(public, routes, stop.clone()));
     }
     tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), stop.clone()));
     if server.http.role != ServerRole::Web {
@@ -180,98 +161,6 @@ async fn run(
     while tasks.join_next().await.is_some() {}
     while committing.join_next().await.is_some() {}
     Ok(())
-}
-
-async fn context(
-    server: &Server,
-    environ: &Environ,
-    clock: &Clock,
-    key: &[u8; 32],
-    pool: &PgPool,
-    bell: &Bell,
-    installation: uuid::Uuid,
-) -> anyhow::Result<jobs::Context> {
-    let data = &server.database.data_dir;
-    let (mirrors, scratch) = (data.join("mirrors"), data.join("boxes"));
-    for folder in [&mirrors, &scratch] {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    let search = environ.get("PATH").map(std::ffi::OsString::from);
-    let programs = Programs { search: search.clone(), ..Programs::default() };
-    let renderer = Renderer::new(&programs, &std::fs::canonicalize(&scratch)?, Limits::default()).await;
-    for (name, found) in [("helm", renderer.helm()), ("kustomize", renderer.kustomize())] {
-        match found {
-            Ok(_) => {}
-            Err(why) => tracing::warn!(program = name, why, "environments that need it will not render"),
-        }
-    }
-    let mut forges = BTreeMap::new();
-    for (name, forge) in &server.forges {
-        forges.insert(name.clone(), access(name, forge, clock)?);
-    }
-    let mut clusters = BTreeMap::new();
-    for (name, cluster) in &server.clusters {
-        if let Some(file) = &cluster.kubeconfig {
-            clusters.insert(name.clone(), Kubeconfig::File(file.clone()));
-        }
-    }
-    let parts = jobs::Parts {
-        pool: pool.clone(),
-        bell: bell.clone(),
-        clock: clock.clone(),
-        forges,
-        clusters: Clusters::new(clusters),
-        git: git::Program::find(&program("git", search.as_deref())?).await?,
-        mirrors: std::fs::canonicalize(&mirrors)?,
-        renderer,
-        hash_key: HashKey::new(derive(key, "bascule object hashes 1")),
-        seal: Seal::new(key),
-        public_url: server.http.public_url.clone(),
-        installation,
-    };
-    Ok(jobs::Context::new(parts, server.platform.clone()))
-}
-
-/// A program in the folders of `PATH`.
-fn program(name: &str, search: Option<&std::ffi::OsStr>) -> anyhow::Result<std::path::PathBuf> {
-    let found =
-        search.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("`{name}` is not on PATH: install it (Debian: apt-get install {name})"))
-}
-
-fn access(name: &crate::ids::ForgeName, forge: &crate::config::Forge, clock: &Clock) -> anyhow::Result<ForgeAccess> {
-    let token = forge.token.read().with_context(|| format!("forge.{name}.token"))?;
-    let ca_pem = match &forge.ca_file {
-        Some(file) => Some(std::fs::read(file).with_context(|| format!("forge.{name}.ca_file {}", file.display()))?),
-        None => None,
-    };
-    let kind = match forge.kind {
-        ForgeKind::Gitea => forge::Kind::Gitea,
-        ForgeKind::Forgejo => forge::Kind::Forgejo,
-    };
-    let settings = forge::Settings {
-        name: name.clone(),
-        url: forge.url.clone(),
-        token: token.clone(),
-        ca_pem,
-        answer_within: forge::ANSWER_WITHIN,
-    };
-    let client = Forge::new(kind, settings, clock.clone())?;
-    let ourselves = std::sync::OnceLock::new();
-    Ok(ForgeAccess { forge: client, url: forge.url.clone(), token, ca_file: forge.ca_file.clone(), ourselves })
-}
-
-fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
-    let endpoint = |forge: &crate::config::Forge| {
-        let kind = match forge.kind {
-            ForgeKind::Gitea => Kind::Gitea,
-            ForgeKind::Forgejo => Kind::Forgejo,
-        };
-        let secrets: Vec<Secret> = forge.webhook_secrets.clone();
-        let read = move || secrets.iter().map(|secret| secret.read().ok()).collect::<Option<Vec<_>>>();
-        Endpoint { kind, secrets: Arc::new(read) }
-    };
-    server.forges.iter().map(|(name, forge)| (name.clone(), endpoint(forge))).collect()
 }
 
 /// The load of the configuration, in the log, with what differs from the load before.
