@@ -6,7 +6,10 @@ mod files;
 #[path = "../tests/parts/mod.rs"]
 mod parts;
 mod server;
+mod stage;
 mod story;
+mod tamper;
+mod wait;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -45,12 +48,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let told = runtime.block_on(async {
-        tokio::select! {
-            told = story::tell(&options, std::io::stdout().is_terminal() && !options.end) => told,
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        }
-    });
+    let told = runtime.block_on(story::tell(&options, std::io::stdout().is_terminal() && !options.end));
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,122 +1,62 @@
 //! The story, scene by scene; each waits until what it says is so.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
-use crate::Options;
-use crate::files::{self, Places};
-use crate::parts::{ControlPlane, Gitea, GiteaApi, Permission, Progress, Rollouts, User, Verdict};
-use crate::server::{self, Server};
+use crate::parts::Verdict;
+use crate::stage::{CONFIG, DATA, Stage};
+use crate::{Options, files, server, tamper};
 
-/// The longest any scene waits; on two busy cores most take a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(200);
-
-struct Stage<'a> {
-    options: &'a Options,
-    gitea: Gitea,
-    cluster: ControlPlane,
-    author: GiteaApi,
-    approver: GiteaApi,
-    server: Server,
-    begun: Instant,
-}
+/// Somebody pressed Ctrl-C before the end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
 
 /// Tells it. `stay`: keeps everything running until Ctrl-C.
 pub(crate) async fn tell(options: &Options, stay: bool) -> Result<()> {
-    let begun = Instant::now();
-    let progress = Progress::to(|step| println!("  {step}"));
-    println!("Starting the parts:");
-    let (gitea, cluster) =
-        tokio::try_join!(Gitea::start(&progress), ControlPlane::start(&progress, Rollouts::Simulated))?;
-    let folder = tempfile::Builder::new().prefix("bascule-demo-").tempdir()?;
-    open_to_all(folder.path())?;
-
-    let (author, approver, bot) = people(options, &gitea).await?;
-    cluster.apply(files::NAMESPACES).await?;
-    let [listen, admin] = ports()?;
-    let config = folder.path().join("bascule.toml");
-    let data = folder.path().join("data");
-    let places = Places {
-        data: &data,
-        gitea: &gitea.url(),
-        kubeconfig: cluster.kubeconfig(),
-        listen,
-        admin,
-        repository: &options.repository,
-        author: &options.author,
-        approver: &options.approver,
-    };
-    std::fs::write(&config, files::server(&places))?;
-    let secret = "demo-webhook-secret-0123456789abcdef";
-    println!("  starting Bascule with its embedded PostgreSQL");
-    let secrets = [("DEMO_WEBHOOK_SECRET", secret), ("DEMO_TOKEN", bot.token.as_str())];
-    let server = Server::start(&config, folder.path(), listen, secrets).await?;
-    let hook = gitea.add_hook(&options.repository, &format!("http://127.0.0.1:{listen}/webhooks/work"), secret).await?;
-    let stage = Stage {
-        options,
-        author: gitea.api_of(&author)?,
-        approver: gitea.api_of(&approver)?,
-        gitea,
-        cluster,
-        server,
-        begun,
-    };
-    let played = stage.play(&config, hook, listen).await;
-    if let Err(error) = &played {
+    let stage = unless_interrupted(Box::pin(Stage::set(options))).await?;
+    let played = unless_interrupted(Box::pin(stage.play())).await;
+    if let Err(error) = &played
+        && !error.is::<Interrupted>()
+    {
         eprintln!("\nThe end of the server's log:\n{}", stage.server.log_tail());
         stage.show_comments().await;
-        eprintln!("\n{error:#}");
-        played?;
     }
-    if stay {
+    if stay && played.is_ok() {
         println!("\nEverything stays up until Ctrl-C:");
-        println!("  Gitea       {}   ({} / {})", stage.gitea.url(), author.login, author.password);
-        println!("  previews    http://127.0.0.1:{listen}/previews/1");
+        println!(
+            "  Gitea       {}   ({} / {})",
+            stage.gitea.url(),
+            stage.author_user.login,
+            stage.author_user.password
+        );
+        println!("  previews    http://127.0.0.1:{}/previews/1", stage.listen);
         println!("  kubeconfig  {}", stage.cluster.kubeconfig().display());
         tokio::signal::ctrl_c().await?;
     }
+    // In order, also after a failure: its database ends before the folder it lives in is removed.
     stage.server.stop().await?;
-    println!("\nThe whole story took {:.0} s, parts included.", begun.elapsed().as_secs_f64());
+    played?;
+    println!("\nThe whole story took {:.0} s, parts included.", stage.begun.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// As root, PostgreSQL runs as another user, who has to get to its folder.
-fn open_to_all(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711))?)
-}
-
-fn ports() -> Result<[u16; 2]> {
-    let listeners = [std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?];
-    let port = |listener: &std::net::TcpListener| Ok::<_, std::io::Error>(listener.local_addr()?.port());
-    Ok([port(&listeners[0])?, port(&listeners[1])?])
-}
-
-async fn people(options: &Options, gitea: &Gitea) -> Result<(User, User, User)> {
-    let (owner, name) = options.repository.split_once('/').context("--repository is OWNER/NAME")?;
-    let author = gitea.create_user(&options.author).await?;
-    let approver = gitea.create_user(&options.approver).await?;
-    let bot = gitea.create_user("bascule-bot").await?;
-    gitea.create_organisation(gitea.admin(), owner).await?;
-    gitea.create_repository(owner, name).await?;
-    for person in [&author, &approver] {
-        gitea.add_collaborator(&options.repository, person, Permission::Write).await?;
+async fn unless_interrupted<T>(told: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        told = told => told,
+        _ = tokio::signal::ctrl_c() => Err(Interrupted.into()),
     }
-    gitea.add_collaborator(&options.repository, &bot, Permission::Admin).await?;
-    Ok((author, approver, bot))
 }
 
 impl Stage<'_> {
-    async fn play(&self, config: &Path, hook: u64, listen: u16) -> Result<()> {
+    async fn play(&self) -> Result<()> {
         self.first_set().await?;
         self.pull_request().await?;
-        self.removal(hook).await?;
+        self.removal().await?;
         self.direct_push().await?;
-        self.proof(config, listen).await
+        self.proof().await
     }
 
     fn say(&self, text: &str) {
@@ -191,10 +131,10 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn removal(&self, hook: u64) -> Result<()> {
+    async fn removal(&self) -> Result<()> {
         println!("\n3. Deliveries are lost, and the sweep finds what they would have told");
         let Options { author, approver, repository, .. } = self.options;
-        let path = format!("/repos/{repository}/hooks/{hook}");
+        let path = format!("/repos/{repository}/hooks/{}", self.hook);
         self.gitea.api()?.patch(&path, json!({ "active": false })).await?;
         self.say("the webhook is switched off");
         self.branch("remove-legacy").await?;
@@ -228,33 +168,41 @@ impl Stage<'_> {
         Ok(())
     }
 
-    async fn proof(&self, config: &Path, listen: u16) -> Result<()> {
+    async fn proof(&self) -> Result<()> {
         println!("\n5. The record, and its proof");
-        let token = self
-            .bascule(config, listen, &["token", "create", "demo", "--scope", "read,audit", "--expires", "1d"])
-            .await?;
+        let token = self.bascule(&["token", "create", "demo", "--scope", "read,audit", "--expires", "1d"]).await?;
         let token =
             token.split_whitespace().find(|word| word.starts_with("bsc_")).context("no token was printed")?.to_owned();
-        let run = |arguments: &'static [&'static str]| self.client(listen, &token, arguments);
+        let run = |arguments: &'static [&'static str]| self.client(&token, arguments);
         print_quoted(&run(&["audit", "report", "deployments"]).await?);
         let verified = run(&["audit", "verify"]).await?;
         print_quoted(&verified);
-        ensure!(!verified.to_lowercase().contains("changed"), "the log is not whole");
-        self.say("the log is whole");
+        self.say("the log is whole; and with the server's own database connection, to change it:");
+        for (tried, answer) in tamper::tries(&self.folder.path().join(DATA)).await? {
+            print_quoted(&format!("{tried}: {answer}"));
+        }
         Ok(())
     }
 
     /// Runs the command line on the server's host.
-    async fn bascule(&self, config: &Path, _listen: u16, arguments: &[&str]) -> Result<String> {
+    async fn bascule(&self, arguments: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::new(server::program()?);
-        command.args(arguments).arg("--config").arg(config).env("DEMO_WEBHOOK_SECRET", "x").env("DEMO_TOKEN", "x");
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.path().join(CONFIG))
+            .env("DEMO_WEBHOOK_SECRET", "x")
+            .env("DEMO_TOKEN", "x");
         said(command).await
     }
 
     /// Runs the command line as a client of the server.
-    async fn client(&self, listen: u16, token: &str, arguments: &[&str]) -> Result<String> {
+    async fn client(&self, token: &str, arguments: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::new(server::program()?);
-        command.args(arguments).env("BASCULE_SERVER", format!("http://127.0.0.1:{listen}")).env("BASCULE_TOKEN", token);
+        command
+            .args(arguments)
+            .env("BASCULE_SERVER", format!("http://127.0.0.1:{}", self.listen))
+            .env("BASCULE_TOKEN", token);
         said(command).await
     }
 
@@ -262,91 +210,6 @@ impl Stage<'_> {
         let path = format!("/repos/{}/branches", self.options.repository);
         self.author.post(&path, json!({ "new_branch_name": name, "old_branch_name": "main" })).await?;
         Ok(())
-    }
-
-    /// Our comment on a pull request or issue, once it has all of these.
-    async fn comment_with(&self, number: u64, wanted: &[&str]) -> Result<String> {
-        let what = format!("a comment on #{number} with {wanted:?}");
-        self.until(&what, async || {
-            let path = format!("/repos/{}/issues/{number}/comments", self.options.repository);
-            let comments = self.author.get(&path).await?;
-            let ours = comments.as_array().into_iter().flatten().filter_map(|one| one["body"].as_str());
-            Ok(ours
-                .filter(|body| body.contains("**Bascule**"))
-                .find(|body| wanted.iter().all(|word| body.contains(word)))
-                .map(str::to_owned))
-        })
-        .await
-    }
-
-    async fn held_issue(&self, environment: &str) -> Result<(u64, String)> {
-        let number = self
-            .until(&format!("an issue that holds {environment}"), async || {
-                let issues = self
-                    .author
-                    .get(&format!("/repos/{}/issues?type=issues&state=open", self.options.repository))
-                    .await?;
-                let named = |one: &&Value| one["title"].as_str().is_some_and(|title| title.contains(environment));
-                Ok(issues.as_array().into_iter().flatten().find(named).and_then(|one| one["number"].as_u64()))
-            })
-            .await?;
-        Ok((number, self.comment_with(number, &["/bascule approve"]).await?))
-    }
-
-    async fn closed(&self, issue: u64) -> Result<()> {
-        self.until(&format!("issue #{issue} to be closed"), async || {
-            let found = self.author.get(&format!("/repos/{}/issues/{issue}", self.options.repository)).await?;
-            Ok((found["state"] == "closed").then_some(()))
-        })
-        .await
-    }
-
-    async fn status(&self, number: u64, context: &str, wanted: &str) -> Result<()> {
-        self.until(&format!("{context} to be {wanted} on #{number}"), async || {
-            let repository = &self.options.repository;
-            let pull = self.author.get(&format!("/repos/{repository}/pulls/{number}")).await?;
-            let head = pull["head"]["sha"].as_str().unwrap_or_default();
-            let combined = self.author.get(&format!("/repos/{repository}/commits/{head}/status")).await?;
-            let newest = combined["statuses"].as_array().into_iter().flatten().find(|one| one["context"] == context);
-            Ok(newest.filter(|one| one["status"] == wanted).map(|_| ()))
-        })
-        .await
-    }
-
-    async fn rolled_out(&self, namespace: &str, replicas: u64) -> Result<()> {
-        self.until(&format!("{replicas} ready pods in {namespace}"), async || {
-            let found = self.cluster.get(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/web")).await;
-            let ready = found.ok().and_then(|found| found["status"]["readyReplicas"].as_u64());
-            Ok((ready == Some(replicas)).then_some(()))
-        })
-        .await
-    }
-
-    async fn image_is(&self, namespace: &str, image: &str) -> Result<()> {
-        self.until(&format!("{image} in {namespace}"), async || {
-            let found = self.cluster.get(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/web")).await?;
-            Ok((found["spec"]["template"]["spec"]["containers"][0]["image"] == image).then_some(()))
-        })
-        .await
-    }
-
-    async fn gone(&self, path: &str) -> Result<()> {
-        self.until(&format!("{path} to be gone"), async || Ok(self.cluster.get(path).await.is_err().then_some(())))
-            .await
-    }
-
-    async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
-        let begun = Instant::now();
-        let mut last = String::new();
-        while begun.elapsed() < PATIENCE {
-            match look().await {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None) => {}
-                Err(error) => last = format!(" (last: {error:#})"),
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        bail!("waited {} s for {what}{last}", PATIENCE.as_secs())
     }
 }
 
