@@ -213,6 +213,9 @@ CREATE TABLE approval_void (
 CREATE TABLE approval_use (
     approval_id  uuid PRIMARY KEY REFERENCES approval,
     deployment_id uuid NOT NULL,
+    -- Why it did not count, in words; NULL: it did. What else stood in the same pull request is used up with it, and an
+    -- auditor must not take it for consent.
+    why_not      text,
     at           timestamptz NOT NULL DEFAULT now()
 );
 -- A command that was carried out or answered: read again, it does nothing.

@@ -189,7 +189,8 @@ impl Report {
 
 /// Adds the cells a person reads to a deployment.
 pub(super) fn summed_up(mut deployment: Value) -> Value {
-    let approvals = deployment["approvals"].as_array().cloned().unwrap_or_default();
+    let mut approvals = deployment["approvals"].as_array().cloned().unwrap_or_default();
+    approvals.retain(|one| one["not_counted"].is_null());
     let each = |of: &dyn Fn(&Value) -> String| approvals.iter().map(of).collect::<Vec<_>>().join("; ");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let person = |one: &Value| format!("{} by {} at {}", text(&one["person"]), text(&one["source"]), text(&one["at"]));

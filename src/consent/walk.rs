@@ -45,6 +45,22 @@ pub struct Ground {
     pub spends: BTreeSet<ApprovalKey>,
 }
 
+impl Ground {
+    /// Why an approval that is used up did not count; `None`: it did.
+    pub fn why_not(&self, key: &ApprovalKey) -> Option<String> {
+        let verdict = match &self.why {
+            Why::Pull(_, verdict) | Why::Held(_, verdict) => verdict,
+            Why::NothingAsked => return Some("nobody had to be asked".to_owned()),
+            Why::Nothing => return Some("its change is not what was synced".to_owned()),
+        };
+        if verdict.counted.contains(key) {
+            return None;
+        }
+        let told = verdict.not_counted.iter().find(|one| one.key == *key);
+        Some(told.map_or_else(|| "nobody had to be asked".to_owned(), |one| one.why.to_string()))
+    }
+}
+
 /// The ways of the running set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {

@@ -87,14 +87,27 @@ pub async fn void(conn: &mut PgConnection, id: Uuid, reason: &str) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
+/// An approval that a sync was started on, or beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// Its id.
+    pub approval: Uuid,
+    /// Why it did not count; `None`: it did.
+    pub why_not: Option<String>,
+}
+
 /// Uses approvals up: a sync was started on them.
 ///
 /// # Errors
 /// The database's own; one already used up violates the primary key, and the sync does not start.
-pub async fn use_up(conn: &mut PgConnection, ids: &[Uuid], deployment: Uuid) -> Result<(), sqlx::Error> {
+pub async fn use_up(conn: &mut PgConnection, used: &[Used], deployment: Uuid) -> Result<(), sqlx::Error> {
+    let (ids, why_not): (Vec<Uuid>, Vec<Option<String>>) =
+        used.iter().map(|one| (one.approval, one.why_not.clone())).unzip();
     sqlx::query!(
-        "INSERT INTO approval_use (approval_id, deployment_id) SELECT unnest($1::uuid[]), $2",
-        ids,
+        "INSERT INTO approval_use (approval_id, why_not, deployment_id)
+         SELECT given, why_not, $3 FROM unnest($1::uuid[], $2::text[]) AS used (given, why_not)",
+        &ids,
+        &why_not as &[Option<String>],
         deployment
     )
     .execute(conn)

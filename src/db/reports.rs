@@ -157,7 +157,7 @@ pub struct Proof {
     /// Rules for every change in the entry that judged it: that of the set it came from, or of its own at the first.
     /// `None`: the entry is not stored.
     pub rules: Option<i64>,
-    /// Who approved.
+    /// Who approved, those whose approval did not count too.
     pub approvals: Vec<ApprovalUsed>,
 }
 
@@ -180,6 +180,8 @@ pub struct ApprovalUsed {
     pub head_set: SetDigest,
     /// The reason given, where one had to be.
     pub reason: Option<String>,
+    /// Why it did not count; `None`: it did.
+    pub why_not: Option<String>,
     /// When, by the forge.
     pub given_at: Timestamp,
 }
@@ -262,9 +264,10 @@ pub async fn deployments(
                   OR $7 = 'newest' AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id)
                   OR $7 = 'exceptions' AND (
                       EXISTS (SELECT FROM approval_use u JOIN approval a ON a.id = u.approval_id
-                              WHERE u.deployment_id = d.id AND a.shown_as = 'held')
+                              WHERE u.deployment_id = d.id AND u.why_not IS NULL AND a.shown_as = 'held')
                       OR asked.rules > 0
-                         AND NOT EXISTS (SELECT FROM approval_use u WHERE u.deployment_id = d.id)))
+                         AND NOT EXISTS (SELECT FROM approval_use u
+                                         WHERE u.deployment_id = d.id AND u.why_not IS NULL)))
            ORDER BY d.id DESC LIMIT $8"#,
         which.environment_id,
         which.environment,
@@ -312,7 +315,7 @@ pub async fn deployments(
 async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<(Uuid, ApprovalUsed)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT u.deployment_id, a.id, a.person AS "person: Json<Account>", a.source, a.pull_number, a.shown_as,
-                  a.change_digest, a.head_set, a.reason, a.given_at
+                  a.change_digest, a.head_set, a.reason, u.why_not, a.given_at
            FROM approval_use u JOIN approval a ON a.id = u.approval_id
            WHERE u.deployment_id = ANY($1) ORDER BY a.given_at, a.id"#,
         deployments
@@ -330,6 +333,7 @@ async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<
                 change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(no_digest)?,
                 head_set: SetDigest::from_bytes(&row.head_set).ok_or_else(no_digest)?,
                 reason: row.reason,
+                why_not: row.why_not,
                 given_at: row.given_at.to_jiff(),
             };
             Ok((row.deployment_id, approval))

@@ -2,7 +2,7 @@
 //!
 //! What is held instead is stored as a hold, with the change it waits for, and shown where people can consent to it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -150,12 +150,23 @@ async fn begin(
     let environment = &walked.environment;
     let digest = covered.set.digest();
     let grounds = walked.walk.grounds_of(covered);
-    let spent: BTreeSet<_> = grounds.iter().flat_map(|ground| ground.spends.iter().cloned()).collect();
+    // An approval that counted on any ground counted.
+    let mut spent: BTreeMap<_, Option<String>> = BTreeMap::new();
+    for (ground, key) in grounds.iter().flat_map(|ground| ground.spends.iter().map(move |key| (ground, key))) {
+        let why_not = ground.why_not(key);
+        spent.entry(key).and_modify(|known| *known = known.take().and(why_not.clone())).or_insert(why_not);
+    }
     let given = walked.places.values().flat_map(|place| &place.remembered.approvals);
-    let approvals: Vec<Uuid> = given
-        .filter(|one| one.recorded.state == State::Stands && spent.contains(&one.recorded.approval.key))
-        .map(|one| one.id)
+    let used: Vec<approvals::Used> = given
+        .filter(|one| one.recorded.state == State::Stands)
+        .filter_map(|one| {
+            let why_not = spent.get(&one.recorded.approval.key)?.clone();
+            Some(approvals::Used { approval: one.id, why_not })
+        })
         .collect();
+    let approvals: Vec<Uuid> = used.iter().filter(|one| one.why_not.is_none()).map(|one| one.approval).collect();
+    let uncounted: BTreeMap<Uuid, &str> =
+        used.iter().filter_map(|one| Some((one.approval, one.why_not.as_deref()?))).collect();
     let mut pulls: Vec<i64> = grounds.iter().filter_map(|ground| ground.pull).collect();
     // A held change is carried by the place it was consented to in, be it an issue of ours.
     let held = |ground: &&crate::consent::Ground| matches!(ground.why, Why::Held(..));
@@ -219,7 +230,7 @@ async fn begin(
         fence: job.fence,
     };
     deployments::start(&mut tx, &new).await?;
-    approvals::use_up(&mut tx, &approvals, new.id).await?;
+    approvals::use_up(&mut tx, &used, new.id).await?;
     holds::lift(&mut tx, environment.id).await?;
     // Where the lifted hold was shown, it is shown no more, also when what was held was taken back.
     for number in pulls.iter().chain(walked.shown_in.iter().filter(|number| !pulls.contains(number))) {
@@ -232,7 +243,7 @@ async fn begin(
         detail: json!({
             "deployment": new.id, "number": number, "commit": covered.commit, "set": digest, "change": new.change,
             "from": environment.position.as_ref().map(|at| json!({ "commit": at.commit, "set": at.set })),
-            "pulls": pulls, "approvals": approvals, "exceptions": exceptions, "memberships": memberships,
+            "pulls": pulls, "approvals": approvals, "not_counted": uncounted, "exceptions": exceptions, "memberships": memberships,
             "judged_at": walked.reading.at, "target": environment.target,
         }),
         cause: cause.to_owned(),

@@ -39,7 +39,7 @@ pub(super) struct Deployment {
     change: String,
     /// The pull requests whose changes it carries.
     pulls: Vec<i64>,
-    /// The approvals it used up.
+    /// The approvals it used up, those that did not count too.
     approvals: Vec<Approval>,
     /// Whether what was sent is what was approved.
     answer: Answer,
@@ -58,7 +58,7 @@ pub(super) struct Deployment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
-    /// Every approval is of exactly this change.
+    /// Every approval that counted is of exactly this change.
     Exact,
     /// The approvals are of parts that together are this change: several pull requests, or one with others' changes
     /// beside it. The entry `sync.started` of the log names each part.
@@ -91,6 +91,9 @@ pub(super) struct Approval {
     exact: bool,
     /// The reason given, where one had to be.
     reason: Option<String>,
+    /// Why it did not count for this deployment; absent: it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_counted: Option<String>,
     /// When, by the forge.
     at: String,
 }
@@ -106,6 +109,7 @@ impl From<Proof> for Deployment {
             exact: one.change == proof.change,
             change: one.change.to_string(),
             reason: one.reason,
+            not_counted: one.why_not,
             at: one.given_at.to_string(),
         };
         Self {
@@ -132,7 +136,8 @@ impl From<Proof> for Deployment {
 }
 
 fn answer(proof: &Proof) -> Answer {
-    match (proof.approvals.as_slice(), proof.rules) {
+    let counted: Vec<&ApprovalUsed> = proof.approvals.iter().filter(|one| one.why_not.is_none()).collect();
+    match (counted.as_slice(), proof.rules) {
         ([], None) => Answer::Unknown,
         ([], Some(0)) => Answer::NotAsked,
         ([], Some(_)) => Answer::Unapproved,

@@ -394,12 +394,15 @@ async fn store_deployments(api: &Api) {
         INSERT INTO approval (id, repository_id, environment_id, pull_number, base_branch, reviewed_head, shown_as, head_set,
                               change_digest, preview_id, person, source, source_id, policy_digest, reason, given_at)
             SELECT ('0000000' || n || '-0000-7000-8000-00000000000a')::uuid, e.repository_id, e.id, 1, 'main',
-                   repeat('c', 40), CASE n WHEN 1 THEN 'pull' ELSE 'held' END, decode(repeat('0' || n, 32), 'hex'),
-                   decode(repeat('a' || n, 32), 'hex'), p.id, '{{"forge":"work","id":3,"login":"lead"}}', 'review', n, '\x00',
+                   repeat('c', 40), CASE n WHEN 2 THEN 'held' ELSE 'pull' END, decode(repeat('0' || n, 32), 'hex'),
+                   decode(repeat('a' || n, 32), 'hex'), p.id,
+                   CASE n WHEN 3 THEN '{{"forge":"work","id":2,"login":"dev"}}'::jsonb
+                          ELSE '{{"forge":"work","id":3,"login":"lead"}}' END, 'review', n, '\x00',
                    CASE n WHEN 2 THEN 'hotfix' END, '2026-11-21T08:00:00Z'
-            FROM environment e, preview p, generate_series(1, 2) n;
-        INSERT INTO approval_use (approval_id, deployment_id)
-            SELECT a.id, d.id FROM approval a JOIN deployment d ON d.number = a.source_id;
+            FROM environment e, preview p, generate_series(1, 3) n;
+        INSERT INTO approval_use (approval_id, deployment_id, why_not)
+            SELECT a.id, d.id, CASE d.number WHEN 3 THEN 'contributor: opened the pull request' END
+            FROM approval a JOIN deployment d ON d.number = a.source_id;
         "#,
         entry = "ee".repeat(32)
     );
@@ -415,17 +418,18 @@ async fn who_approved_what_runs_and_was_it_exactly_that() {
         let items = report["items"].as_array().unwrap_or_else(|| panic!("{report}")).clone();
         let line = |one: Value| {
             let approvals = one["approvals"].as_array().unwrap().iter();
-            let people: Vec<String> =
-                approvals.map(|a| format!("{} {} {}", a["person"], a["exact"], a["reason"])).collect();
+            let people: Vec<String> = approvals
+                .map(|a| format!("{} {} {} {}", a["person"], a["exact"], a["reason"], a["not_counted"]))
+                .collect();
             format!("{} {} current={} {people:?}", one["number"], one["answer"], one["current"])
         };
         items.into_iter().map(line).collect()
     };
     let all = told(api.get("/api/v1/reports/deployments?environment=production", &token).await.json());
     insta::assert_snapshot!(all.join("\n"), @r#"
-    3 "unapproved" current=true []
-    2 "held" current=false ["\"work/lead (3)\" true \"hotfix\""]
-    1 "exact" current=false ["\"work/lead (3)\" true null"]
+    3 "unapproved" current=true ["\"work/dev (2)\" true null \"contributor: opened the pull request\""]
+    2 "held" current=false ["\"work/lead (3)\" true \"hotfix\" null"]
+    1 "exact" current=false ["\"work/lead (3)\" true null null"]
     "#);
     let exceptions = told(api.get("/api/v1/reports/exceptions", &token).await.json());
     assert_eq!(exceptions, all[..2]);
