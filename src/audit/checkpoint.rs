@@ -97,27 +97,32 @@ impl Signer {
         Ok(Self(key))
     }
 
-    /// Reads the key file, or makes it (readable by its owner alone) at first start.
+    /// Reads the key file, or makes it (readable by its owner alone) at first start. It is text, PKCS#8 in hex, because
+    /// whoever looks whether all secrets are there reads it as every other one.
     ///
     /// # Errors
     /// The file's, or that it holds something else.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        match std::fs::read(path) {
-            Ok(bytes) => Ed25519KeyPair::from_pkcs8(&bytes).map(Self).map_err(|_| {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::from_hex(text.trim()).ok_or_else(|| {
                 no_key(&format!(
-                    "{} is not an Ed25519 key in PKCS#8; restore it from the backup: checkpoints signed with it cannot be made again",
+                    "{} is not an Ed25519 key (PKCS#8 in hex); restore it from the backup: checkpoints signed with it cannot be made again",
                     path.display()
                 ))
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let signer = Self::generate()?;
                 let document = signer.0.to_pkcs8v1().map_err(|_| no_key("the new audit key cannot be written down"))?;
-                write_private(path, document.as_ref())
+                write_private(path, format!("{}\n", hex::encode(document.as_ref())).as_bytes())
                     .map_err(|source| CheckpointError::File { what: "write", path: path.to_owned(), source })?;
                 Ok(signer)
             }
             Err(source) => Err(CheckpointError::File { what: "read", path: path.to_owned(), source }),
         }
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        Ed25519KeyPair::from_pkcs8(&hex::decode(text).ok()?).ok().map(Self)
     }
 
     /// The public half.
