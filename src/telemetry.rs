@@ -1,5 +1,6 @@
 //! Log lines and counters: where they go, and in which form. What is counted is listed in `docs/metrics.md`.
 
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use metrics::Unit;
@@ -47,12 +48,56 @@ pub enum TelemetryError {
 pub fn log(filter: &str, format: Format) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
     let filter = EnvFilter::builder().parse(filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
-        Format::Text => lines.with_ansi(false).finish().try_init()?,
-        Format::Json => lines.json().flatten_event(true).finish().try_init()?,
+        Format::Text => lines.with_ansi(false).with_writer(|| Lines::text(io::stderr())).finish().try_init()?,
+        Format::Json => {
+            lines.json().flatten_event(true).with_writer(|| Lines::json(io::stderr())).finish().try_init()?;
+        }
     }
     Ok(())
+}
+
+/// Writes each event as one line in which nothing is hidden. Branches, titles and messages of errors are other people's
+/// text: a line end in one would begin a line that we never wrote, and a terminal would obey what is in it.
+struct Lines<W> {
+    to: W,
+    escape: fn(char) -> String,
+}
+
+impl<W: Write> Lines<W> {
+    fn text(to: W) -> Self {
+        Self { to, escape: |character| character.escape_default().to_string() }
+    }
+
+    /// JSON's own writer escapes what JSON demands, and no more.
+    fn json(to: W) -> Self {
+        Self { to, escape: |character| format!("\\u{:04x}", u32::from(character)) }
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    /// An event comes whole, with its line end.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let mut shown = String::with_capacity(text.len());
+        for character in line.chars() {
+            if is_hidden(character) { shown += &(self.escape)(character) } else { shown.push(character) }
+        }
+        self.to.write_all((shown + end).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Moves the cursor, ends a line, turns the direction of the text, or has no width.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The one recorder of this process.
@@ -98,6 +143,66 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    fn logged(writer: fn(Vec<u8>) -> Lines<Vec<u8>>, event: &str) -> String {
+        let mut lines = writer(Vec::new());
+        lines.write_all(event.as_bytes()).unwrap();
+        String::from_utf8(lines.to).unwrap()
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_one_line_whatever_a_branch_is_called() {
+        let hostile = "WARN cannot render branch=main\n2026-11-21T09:00:00Z INFO approved by=lead\r\u{1b}[2K\u{9b}2K";
+        let text = logged(Lines::text, &format!("{hostile}\u{202e}nimda\u{200b} caf\u{e9}\n"));
+        insta::assert_snapshot!(text.trim_end(), @r"WARN cannot render branch=main\n2026-11-21T09:00:00Z INFO approved by=lead\r\u{1b}[2K\u{9b}2K\u{202e}nimda\u{200b} café");
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.ends_with("caf\u{e9}\n"));
+    }
+
+    #[test]
+    fn a_line_in_json_stays_json_and_says_the_same() {
+        let branch = "main\n\u{1b}[2K\u{9b}2K\u{202e}nimda \"quoted\" caf\u{e9}";
+        let event = serde_json::json!({ "branch": branch }).to_string() + "\n";
+        let line = logged(Lines::json, &event);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["branch"], branch);
+        assert!(!line.trim_end().chars().any(is_hidden), "{line:?}");
+    }
+
+    #[test]
+    fn what_tracing_writes_comes_in_whole_lines() {
+        use std::sync::Arc;
+        #[derive(Clone, Default)]
+        struct Written(Arc<Mutex<Vec<u8>>>);
+        impl Write for Written {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let branch = "x\n1970-01-01T00:00:00Z  INFO bascule: approved\u{1b}[1m";
+        let log = |json: bool| {
+            let written = Written::default();
+            let to = written.clone();
+            let lines = tracing_subscriber::fmt();
+            let tell = || tracing::warn!(%branch, title = branch, "a message\nof {branch}");
+            if json {
+                let lines = lines.json().flatten_event(true).with_writer(move || Lines::json(to.clone()));
+                tracing::subscriber::with_default(lines.finish(), tell);
+            } else {
+                let lines = lines.with_ansi(false).with_writer(move || Lines::text(to.clone()));
+                tracing::subscriber::with_default(lines.finish(), tell);
+            }
+            String::from_utf8(written.0.lock().unwrap().clone()).unwrap()
+        };
+        for text in [log(false), log(true)] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.trim_end().chars().any(is_hidden), "{text:?}");
+        }
+        let line: serde_json::Value = serde_json::from_str(&log(true)).unwrap();
+        assert_eq!((&line["title"], &line["branch"]), (&serde_json::json!(branch), &serde_json::json!(branch)));
+    }
 
     /// Every literal name in a `metrics::…!` of the source, with its kind.
     fn counted(folder: &Path, found: &mut BTreeSet<(String, String)>) {
