@@ -9,34 +9,49 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::{Request, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-/// For all headers of a request, and for the next request on an idle connection.
-const HEADERS: Duration = Duration::from_secs(5);
-/// Header bytes of one request.
-const HEADER_BYTES: usize = 64 << 10;
-/// Connections at once; beyond it, clients wait to be accepted.
-const CONNECTIONS: usize = 4_096;
-/// For requests that run when the server stops.
-const GRACE: Duration = Duration::from_secs(10);
+/// How much a client may take of us before anything is known of it. The defaults are those of [`Patience::default`].
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For all headers of a request, and for the next request on an idle connection.
+    pub headers: Duration,
+    /// Header bytes of one request.
+    pub header_bytes: usize,
+    /// Connections at once; beyond it, clients wait to be accepted.
+    pub connections: usize,
+    /// For requests that run when the server stops.
+    pub grace: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(5),
+            header_bytes: 64 << 10,
+            connections: 4_096,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
 
 /// Serves until `stop`, then lets running requests end.
-pub(super) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+pub async fn serve(listener: TcpListener, routes: Router, patience: Patience, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            Some(_) = connections.join_next(), if connections.len() >= CONNECTIONS => continue,
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
+            Some(_) = connections.join_next(), if connections.len() >= patience.connections => continue,
+            accepted = listener.accept(), if connections.len() < patience.connections => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(TokioIo::new(stream), peer, routes.clone(), stop.clone()));
+                connections.spawn(connection(TokioIo::new(stream), peer, routes.clone(), patience, stop.clone()));
             }
             // Out of descriptors: those that are open have to end first.
             Err(error) => {
@@ -45,10 +60,16 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
             }
         }
     }
-    let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(patience.grace, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(stream: TokioIo<tokio::net::TcpStream>, peer: SocketAddr, routes: Router, stop: CancellationToken) {
+async fn connection(
+    stream: TokioIo<TcpStream>,
+    peer: SocketAddr,
+    routes: Router,
+    patience: Patience,
+    stop: CancellationToken,
+) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut routes = routes.clone();
         let mut request = request.map(Body::new);
@@ -57,8 +78,8 @@ async fn connection(stream: TokioIo<tokio::net::TcpStream>, peer: SocketAddr, ro
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES)
+        .header_read_timeout(patience.headers)
+        .max_buf_size(patience.header_bytes)
         .serve_connection(stream, service);
     tokio::pin!(serving);
     let ended = tokio::select! {

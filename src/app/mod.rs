@@ -7,7 +7,7 @@
 mod assemble;
 mod clockwork;
 mod keys;
-mod listen;
+pub mod listen;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use crate::jobs;
 use crate::queue::worker::{self, Settings};
 use crate::queue::{self, Bell, Lane, PgSource};
 use crate::{telemetry, web};
+use listen::Patience;
 
 pub use assemble::{context, public_router};
 pub use clockwork::sweep_all;
@@ -130,9 +131,9 @@ async fn run(
     if server.http.role != ServerRole::Worker {
         let (routes, committer) = public_router(server, &pool, &clock, &bell, signer.public_key());
         committing.spawn(committer.run());
-        tasks.spawn(listen::serve(public, routes, stop.clone()));
+        tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
     }
-    tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), stop.clone()));
+    tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), Patience::default(), stop.clone()));
     if server.http.role != ServerRole::Web {
         let source = Arc::new(PgSource::new(beside, holder));
         let working = context.clone();
