@@ -71,7 +71,7 @@ pub async fn store(conn: &mut PgConnection, batch: &[&NewDelivery]) -> Result<Ve
     let forges: Vec<String> = batch.iter().map(|d| d.forge.to_string()).collect();
     let delivery_ids: Vec<String> = batch.iter().map(|d| d.delivery_id.clone()).collect();
     let events: Vec<String> = batch.iter().map(|d| d.event.clone()).collect();
-    let bodies: Vec<Vec<u8>> = batch.iter().map(|d| d.body.clone()).collect();
+    let bodies: Vec<&[u8]> = batch.iter().map(|d| d.body.as_slice()).collect();
     let hashes: Vec<Vec<u8>> = batch.iter().map(|d| d.body_hash.to_vec()).collect();
     let traces: Vec<Uuid> = batch.iter().map(|d| d.trace.0).collect();
     let states: Vec<String> = batch.iter().map(|d| d.state.as_str().to_owned()).collect();
@@ -84,7 +84,7 @@ pub async fn store(conn: &mut PgConnection, batch: &[&NewDelivery]) -> Result<Ve
         &forges,
         &delivery_ids,
         &events,
-        &bodies,
+        &bodies as &[&[u8]],
         &hashes,
         &traces,
         &states,

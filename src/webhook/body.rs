@@ -68,21 +68,31 @@ impl InFlight {
         Self(Arc::new(Semaphore::new(bytes >> 10)))
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unread> {
+    fn take(&self, bytes: usize) -> Result<Room, Unread> {
         let kib = u32::try_from(bytes.div_ceil(1 << 10).max(1)).map_err(|_| Unread::Full)?;
-        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| Unread::Full)
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| Unread::Full)?;
+        Ok(Room(taken))
     }
 }
 
-/// A body, and the room it takes until it is dropped.
+/// The room a body takes. It goes where the bytes go, and is given back when it is dropped.
+#[derive(Debug)]
+pub struct Room(OwnedSemaphorePermit);
+
+/// A body, and the room it takes.
 #[derive(Debug)]
 pub struct Held {
     /// The raw bytes.
     pub bytes: Vec<u8>,
-    _room: OwnedSemaphorePermit,
+    /// Until it is dropped.
+    pub room: Room,
 }
 
-/// Reads a body to its end. `length` is what the sender says; room for it is taken before the first byte is read.
+/// Room that is taken at once for any body, and the least by which it grows.
+const STEP: usize = 64 << 10;
+
+/// Reads a body to its end. `length` is what the sender says. Room is taken as the bytes come, doubling so that it is
+/// asked for rarely, and not for a length that is only said: a few who promise much and send nothing would have it all.
 ///
 /// # Errors
 /// [`Unread`].
@@ -90,8 +100,9 @@ pub async fn read(body: Body, length: Option<usize>, limits: &Limits, room: &InF
     if length.is_some_and(|length| length > limits.body) {
         return Err(Unread::TooLarge(limits.body));
     }
-    let mut held = Held { bytes: Vec::with_capacity(length.unwrap_or(0)), _room: room.take(length.unwrap_or(0))? };
-    let mut taken = length.unwrap_or(0);
+    let whole = length.unwrap_or(limits.body);
+    let mut taken = whole.min(STEP);
+    let mut held = Held { bytes: Vec::new(), room: room.take(taken)? };
     let mut body = body;
     let begin = Instant::now();
     loop {
@@ -106,10 +117,12 @@ pub async fn read(body: Body, length: Option<usize>, limits: &Limits, room: &InF
             return Err(Unread::TooLarge(limits.body));
         }
         if held.bytes.len() + data.len() > taken {
-            // No length was given: room is taken as it grows, doubling so that it is asked for rarely.
-            let more = taken.max(64 << 10).min(limits.body - taken).max(data.len());
-            held._room.merge(room.take(more)?);
+            let missing = held.bytes.len() + data.len() - taken;
+            let more = taken.max(STEP).min(whole.saturating_sub(taken)).max(missing);
+            held.room.0.merge(room.take(more)?.0);
             taken += more;
+            // As much as was taken and no more, which is where growing by itself might end.
+            held.bytes.reserve_exact(taken - held.bytes.len());
         }
         held.bytes.extend_from_slice(&data);
     }
@@ -150,6 +163,19 @@ mod tests {
         assert_eq!(read(Body::from("x"), Some(1), &limits(), &room).await.unwrap_err(), Unread::Full);
         drop(one);
         assert!(read(Body::from("x"), Some(1), &limits(), &room).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_promises_much_and_sends_nothing_takes_no_room_from_others() {
+        let room = InFlight::new(1 << 20);
+        let silent = || Body::from_stream(futures::stream::pending::<Result<&str, std::io::Error>>());
+        let limits = limits();
+        let promised = futures::future::join_all((0..10).map(|_| read(silent(), Some(1 << 20), &limits, &room)));
+        tokio::select! {
+            biased;
+            cut = promised => panic!("{cut:?}"),
+            whole = read(Body::from(vec![0; 256 << 10]), Some(256 << 10), &limits, &room) => assert!(whole.is_ok()),
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,12 @@
 //! a number that is none, a missing repository, a commit that is no commit make the delivery unreadable, and it is
 //! kept in quarantine. No address in it is ever used.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::event::{Delivered, Event, HeadPush, NamedRepository};
 use crate::ids::{Account, CommitId, ForgeName};
@@ -32,16 +37,16 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
         return Err(Unreadable::Deep);
     }
     match event {
-        "push" => push(forge, serde_json::from_slice(body)?),
-        "delete" => delete(forge, serde_json::from_slice(body)?),
-        "pull_request" => pull(forge, serde_json::from_slice(body)?),
+        "push" => push(forge, parse(body)?),
+        "delete" => delete(forge, parse(body)?),
+        "pull_request" => pull(forge, parse(body)?),
         "pull_request_approved" | "pull_request_rejected" | "pull_request_comment" | "pull_request_review" => {
-            let body: PullBody = serde_json::from_slice(body)?;
+            let body: PullBody = parse(body)?;
             let number = positive(body.number, "the pull request's number")?;
             about(body.repository, Event::ReviewChanged { number })
         }
-        "issue_comment" => comment(serde_json::from_slice(body)?),
-        "repository" => about(serde_json::from_slice::<RepositoryBody>(body)?.repository, Event::RepositoryChanged),
+        "issue_comment" => comment(parse(body)?),
+        "repository" => about(parse::<RepositoryBody>(body)?.repository, Event::RepositoryChanged),
         "ping" => plain(body, Event::Ping),
         "create" => plain(body, Event::Ignored { why: "the push that created it is told too" }),
         _ => plain(body, Event::Ignored { why: "not an event we act on" }),
@@ -58,7 +63,7 @@ fn push(forge: &ForgeName, body: PushBody) -> Result<Delivered, Unreadable> {
         return about(body.repository, Event::Ping);
     }
     let branch = branch_name(branch)?;
-    let pusher = body.pusher.and_then(|user| user.account(forge));
+    let pusher = account(body.pusher, forge)?;
     about(body.repository, Event::Pushed { branch, before, after, pusher })
 }
 
@@ -70,7 +75,7 @@ fn delete(forge: &ForgeName, body: DeleteBody) -> Result<Delivered, Unreadable> 
         branch: branch_name(&body.reference)?,
         before: None,
         after: None,
-        pusher: body.sender.and_then(|user| user.account(forge)),
+        pusher: account(body.sender, forge)?,
     };
     about(body.repository, event)
 }
@@ -81,8 +86,8 @@ fn pull(forge: &ForgeName, body: PullBody) -> Result<Delivered, Unreadable> {
         "opened" | "closed" | "reopened" | "edited" => Event::PullChanged { number, head_push: None },
         "synchronized" | "synchronize" => {
             // Without it when the repository was renamed before the delivery was written.
-            let after = body.pull_request.map(|pull| pull.head.sha);
-            let pusher = body.sender.and_then(|user| user.account(forge));
+            let after = body.pull_request.map(|pull| pull.0.head.0.sha);
+            let pusher = account(body.sender, forge)?;
             let head_push = after.zip(pusher).map(|(after, pusher)| HeadPush { after, pusher });
             Event::PullChanged { number, head_push }
         }
@@ -93,8 +98,8 @@ fn pull(forge: &ForgeName, body: PullBody) -> Result<Delivered, Unreadable> {
 }
 
 fn comment(body: CommentBody) -> Result<Delivered, Unreadable> {
-    let number = positive(body.issue.number, "the issue's number")?;
-    let comment = positive(body.comment.id, "the comment's number")?;
+    let number = positive(body.issue.0.number, "the issue's number")?;
+    let comment = positive(body.comment.0.id, "the comment's number")?;
     let event = match body.action.as_str() {
         "created" => Event::CommentCreated { number, comment },
         "edited" | "deleted" => Event::CommentEdited { number, comment },
@@ -104,17 +109,17 @@ fn comment(body: CommentBody) -> Result<Delivered, Unreadable> {
 }
 
 fn plain(body: &[u8], event: Event) -> Result<Delivered, Unreadable> {
-    let body: PlainBody = serde_json::from_slice(body)?;
+    let body: PlainBody = parse(body)?;
     match body.repository {
         Some(repository) => about(repository, event),
         None => Ok(Delivered { repository: None, event }),
     }
 }
 
-fn about(repository: RepositoryName, event: Event) -> Result<Delivered, Unreadable> {
+fn about(Object(repository): Object<RepositoryName>, event: Event) -> Result<Delivered, Unreadable> {
     let id = positive(repository.id, "the repository's number")?;
     let full_name = repository.full_name;
-    if full_name.is_empty() || full_name.len() > 300 || full_name.chars().any(char::is_control) {
+    if !is_plain(&full_name, 300) {
         return Err(Unreadable::Field("the repository's name"));
     }
     Ok(Delivered { repository: Some(NamedRepository { id, full_name }), event })
@@ -126,10 +131,23 @@ fn positive(number: i64, what: &'static str) -> Result<i64, Unreadable> {
 
 /// Git allows no control character in a name; one would break a log line.
 fn branch_name(name: &str) -> Result<String, Unreadable> {
-    if name.is_empty() || name.len() > 1_000 || name.chars().any(char::is_control) {
-        return Err(Unreadable::Field("the branch's name"));
+    if is_plain(name, 1_000) { Ok(name.to_owned()) } else { Err(Unreadable::Field("the branch's name")) }
+}
+
+/// Deleted accounts (-1) are nobody; the forge's own are somebody, though no person.
+fn account(user: Option<Object<User>>, forge: &ForgeName) -> Result<Option<Account>, Unreadable> {
+    let Some(Object(User { id, login })) = user.filter(|user| user.0.id != 0 && user.0.id != -1) else {
+        return Ok(None);
+    };
+    // What a login may hold is the forge's to say; what no database stores and no line of a log shows is none.
+    if !is_plain(&login, 300) {
+        return Err(Unreadable::Field("the account's name"));
     }
-    Ok(name.to_owned())
+    Ok(Some(Account { forge: forge.clone(), id, login }))
+}
+
+fn is_plain(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// All zeros is Git's "no commit": the branch is new, or gone.
@@ -157,6 +175,29 @@ fn is_deep(body: &[u8]) -> bool {
     false
 }
 
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(body).map(|Object(body)| body)
+}
+
+/// An object. Without it a list of its values, in the order in which we happen to declare them, would be read as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        from.deserialize_map(Members(PhantomData)).map(Object)
+    }
+}
+
 #[derive(Deserialize)]
 struct RepositoryName {
     id: i64,
@@ -169,22 +210,14 @@ struct User {
     login: String,
 }
 
-impl User {
-    /// Deleted accounts (-1) are nobody; the forge's own are somebody, though no person.
-    fn account(self, forge: &ForgeName) -> Option<Account> {
-        let known = self.id != 0 && self.id != -1;
-        known.then(|| Account { forge: forge.clone(), id: self.id, login: self.login })
-    }
-}
-
 #[derive(Deserialize)]
 struct PlainBody {
-    repository: Option<RepositoryName>,
+    repository: Option<Object<RepositoryName>>,
 }
 
 #[derive(Deserialize)]
 struct RepositoryBody {
-    repository: RepositoryName,
+    repository: Object<RepositoryName>,
 }
 
 #[derive(Deserialize)]
@@ -193,8 +226,8 @@ struct PushBody {
     reference: String,
     before: String,
     after: String,
-    pusher: Option<User>,
-    repository: RepositoryName,
+    pusher: Option<Object<User>>,
+    repository: Object<RepositoryName>,
 }
 
 #[derive(Deserialize)]
@@ -202,22 +235,22 @@ struct DeleteBody {
     #[serde(rename = "ref")]
     reference: String,
     ref_type: String,
-    sender: Option<User>,
-    repository: RepositoryName,
+    sender: Option<Object<User>>,
+    repository: Object<RepositoryName>,
 }
 
 #[derive(Deserialize)]
 struct PullBody {
     action: String,
     number: i64,
-    pull_request: Option<Pull>,
-    sender: Option<User>,
-    repository: RepositoryName,
+    pull_request: Option<Object<Pull>>,
+    sender: Option<Object<User>>,
+    repository: Object<RepositoryName>,
 }
 
 #[derive(Deserialize)]
 struct Pull {
-    head: Head,
+    head: Object<Head>,
 }
 
 #[derive(Deserialize)]
@@ -228,9 +261,9 @@ struct Head {
 #[derive(Deserialize)]
 struct CommentBody {
     action: String,
-    issue: Issue,
-    comment: Comment,
-    repository: RepositoryName,
+    issue: Object<Issue>,
+    comment: Object<Comment>,
+    repository: Object<RepositoryName>,
 }
 
 #[derive(Deserialize)]

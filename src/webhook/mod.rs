@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -115,7 +115,10 @@ impl Answer {
     }
 }
 
-async fn receive(State(door): State<Door>, Path(forge): Path<String>, request: Request) -> Response {
+async fn receive(State(door): State<Door>, request: Request) -> Response {
+    // As it was sent: there is one way to write an endpoint's path. What `%77ork` says, a proxy in front of us may have
+    // read differently.
+    let forge = request.uri().path().strip_prefix("/webhooks/").unwrap_or_default().to_owned();
     let answer = match take(&door, &forge, request).await {
         Ok(answer) | Err(answer) => answer,
     };
@@ -154,25 +157,30 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
     if event == "ping" {
         return Ok(Answer::Pong);
     }
-    let intake = read(door, &forge, delivery_id, event, &held.bytes);
-    let answer = tokio::time::timeout(door.limits.answer, door.store.put(intake)).await;
+    let intake = read(door, &forge, delivery_id, event, held.bytes);
+    let id = (intake.delivery.id, intake.delivery.delivery_id.clone());
+    let answer = tokio::time::timeout(door.limits.answer, door.store.put(intake, held.room)).await;
     match answer.map_err(|_| Answer::Unavailable)?.map_err(|_| Answer::Unavailable)? {
         Stored::New | Stored::Duplicate => Ok(Answer::Accepted),
-        Stored::Conflict => Err(Answer::Conflict),
+        Stored::Conflict => {
+            let (conflict, delivery_id) = id;
+            tracing::warn!(%forge, delivery_id, %conflict, "a delivery's id came before with another body; it is not acted on");
+            Err(Answer::Conflict)
+        }
     }
 }
 
 /// What is to be committed for a verified body: also one that cannot be read is kept, for a person to look at.
-fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: &[u8]) -> Intake {
+fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: Vec<u8>) -> Intake {
     let trace = TraceId(door.clock.new_id());
-    let told = tell(forge, &event, body, trace);
+    let told = tell(forge, &event, &body, trace);
     let delivery = NewDelivery {
         id: door.clock.new_id(),
         forge: forge.clone(),
         delivery_id,
         event,
-        body: body.to_vec(),
-        body_hash: Sha256::digest(body).into(),
+        body_hash: Sha256::digest(&body).into(),
+        body,
         trace,
         state: told.state,
         reason: told.reason,

@@ -10,10 +10,12 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::db::deliveries::{self, NewDelivery, Stored};
+use super::body::Room;
+use crate::db::deliveries::{self, DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::{self, Push};
-use crate::db::{self, repositories};
+use crate::db::{self, DbError, Fate, repositories};
 use crate::ids::RepositoryKey;
+use crate::queue::worker::chain;
 use crate::queue::{self, Bell, Lane, NewJob};
 
 /// Deliveries that may wait for a commit; beyond it the sender is asked to come again.
@@ -43,6 +45,8 @@ pub struct Unavailable;
 
 struct Waiting {
     intake: Intake,
+    /// Of its body, which is here also when its sender has given up.
+    room: Room,
     answer: oneshot::Sender<Result<Stored, Unavailable>>,
 }
 
@@ -68,9 +72,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Unavailable`]; the delivery may still have been committed, which does no harm: a second one is a duplicate.
-    pub async fn put(&self, intake: Intake) -> Result<Stored, Unavailable> {
+    pub async fn put(&self, intake: Intake, room: Room) -> Result<Stored, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Waiting { intake, answer }).map_err(|_| Unavailable)?;
+        self.0.try_send(Waiting { intake, room, answer }).map_err(|_| Unavailable)?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Unavailable),
@@ -85,13 +89,19 @@ impl Committer {
         while self.waiting.recv_many(&mut batch, BATCH).await > 0 {
             // Whoever stopped waiting was told 503: what is not committed yet need not be.
             batch.retain(|waiting| !waiting.answer.is_closed());
-            let (intakes, answers): (Vec<_>, Vec<_>) = batch.drain(..).map(|w| (w.intake, w.answer)).unzip();
+            let mut rooms = Vec::with_capacity(batch.len());
+            let (intakes, answers): (Vec<_>, Vec<_>) = batch
+                .drain(..)
+                .map(|Waiting { intake, room, answer }| {
+                    rooms.push(room);
+                    (intake, answer)
+                })
+                .unzip();
             if intakes.is_empty() {
                 continue;
             }
             let intakes = Arc::new(intakes);
-            let committed = tokio::time::timeout(PATIENCE, db::retrying(|| commit(self.pool.clone(), intakes.clone())));
-            match committed.await {
+            match tokio::time::timeout(PATIENCE, self.store(&intakes)).await {
                 Ok(Ok(stored)) => {
                     metrics::counter!("bascule_webhook_commits_total").increment(1);
                     let lanes: BTreeSet<Lane> = intakes.iter().flat_map(|i| &i.jobs).map(|job| job.lane).collect();
@@ -102,7 +112,7 @@ impl Committer {
                 }
                 failed => {
                     let error = match failed {
-                        Ok(Err(error)) => error.to_string(),
+                        Ok(Err(error)) => chain(&error),
                         _ => "no answer in time".to_owned(),
                     };
                     tracing::error!(deliveries = intakes.len(), error, "cannot store deliveries");
@@ -111,7 +121,43 @@ impl Committer {
                     }
                 }
             }
+            drop(rooms);
         }
+    }
+
+    /// All in one transaction. What the database refuses for what it holds costs only itself: the others are stored
+    /// without it, and it is kept for a person to look at.
+    async fn store(&self, intakes: &Arc<Vec<Intake>>) -> Result<Vec<Stored>, DbError> {
+        match self.commit(intakes.clone()).await {
+            Err(error) if error.fate() == Fate::Never => {
+                let mut stored = Vec::with_capacity(intakes.len());
+                for intake in intakes.iter() {
+                    stored.push(self.store_alone(intake.clone()).await?);
+                }
+                Ok(stored)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn store_alone(&self, intake: Intake) -> Result<Stored, DbError> {
+        let mut alone = vec![intake];
+        let stored = match self.commit(Arc::new(alone.clone())).await {
+            Err(error) if error.fate() == Fate::Never => {
+                alone[0].delivery.state = DeliveryState::Quarantined;
+                alone[0].delivery.reason = Some(format!("the database refused what it says: {error}"));
+                let error = chain(&error);
+                tracing::error!(delivery = %alone[0].delivery.id, error, "a delivery cannot be stored as it was read");
+                (alone[0].repository, alone[0].push, alone[0].jobs) = (None, None, Vec::new());
+                self.commit(Arc::new(alone)).await?
+            }
+            outcome => outcome?,
+        };
+        stored.into_iter().next().ok_or(DbError::Broken(sqlx::Error::RowNotFound))
+    }
+
+    async fn commit(&self, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, DbError> {
+        Ok(db::retrying(|| commit(self.pool.clone(), intakes.clone())).await?)
     }
 }
 
