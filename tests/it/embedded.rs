@@ -10,6 +10,7 @@ use insta::assert_snapshot;
 use sqlx::{Executor, PgPool};
 use tempfile::TempDir;
 
+use crate::roles::{AGAINST_THE_LOG, INSUFFICIENT_PRIVILEGE, refusal};
 use crate::support::child::{TestChild, say};
 
 /// A server's database: running, and as the server's own role.
@@ -119,6 +120,18 @@ async fn it_is_made_once_and_keeps_what_it_was_told_through_every_end() {
     fs::write(folder.path().join("postgres/cluster/PG_VERSION"), "9\n").unwrap();
     let refused = Embedded::start(folder.path()).await.unwrap_err();
     assert!(matches!(refused, EmbeddedError::OtherMajor { wrote: 9, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn its_server_cannot_alter_the_log_either() {
+    let folder = TempDir::new().unwrap();
+    let database = open(folder.path()).await;
+    let mut server = database.pool.acquire().await.unwrap();
+    for statement in AGAINST_THE_LOG {
+        assert_eq!(refusal(&mut server, statement).await, INSUFFICIENT_PRIVILEGE, "{statement}");
+    }
+    drop(server);
+    database.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod clone;
 mod cluster;
 mod config;
 mod consent_model;
+mod door;
 mod embedded;
 mod fake;
 mod fates;

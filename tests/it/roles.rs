@@ -8,13 +8,69 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::database::Database;
 
+/// What somebody tries who has taken over a server and wants the log to say something else.
+pub(crate) const AGAINST_THE_LOG: &[&str] = &[
+    "UPDATE audit_entry SET actor = 'nobody'",
+    "DELETE FROM audit_entry",
+    "TRUNCATE audit_entry",
+    "TRUNCATE audit_entry CASCADE",
+    "DROP TABLE audit_entry",
+    "DROP TRIGGER audit_append_only ON audit_entry",
+    "ALTER TABLE audit_entry DISABLE TRIGGER audit_append_only",
+    "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
+    "ALTER TABLE audit_entry RENAME TO old_entries",
+    "ALTER TABLE audit_entry OWNER TO bascule_server",
+    "CREATE TRIGGER mine BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
+    "CREATE RULE mine AS ON INSERT TO audit_entry DO INSTEAD NOTHING",
+    "CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "DROP FUNCTION audit_is_append_only CASCADE",
+    "INSERT INTO audit_head (only_row, size, hash) VALUES (false, 0, '')",
+    "DELETE FROM audit_head",
+    "TRUNCATE audit_head",
+    "SET session_replication_role = replica",
+    "SET ROLE bascule_owner",
+    "SET SESSION AUTHORIZATION bascule_owner",
+    "CREATE TABLE audit_entry2 ()",
+    "CREATE TEMPORARY TABLE audit_entry ()",
+    "CREATE SCHEMA mine",
+    "ALTER ROLE bascule_app SUPERUSER",
+    "CREATE ROLE mine",
+    "COPY audit_entry TO PROGRAM 'true'",
+    "DROP SCHEMA public CASCADE",
+    "UPDATE _sqlx_migrations SET success = false",
+    "WITH gone AS (DELETE FROM audit_entry RETURNING 1) SELECT * FROM gone",
+    "MERGE INTO audit_entry USING audit_head ON true WHEN MATCHED THEN DELETE",
+    "INSERT INTO audit_entry SELECT * FROM audit_entry ON CONFLICT (seq) DO UPDATE SET actor = 'nobody'",
+    "SELECT 1 FROM audit_entry FOR UPDATE",
+    "DO $$ BEGIN LOCK TABLE audit_entry IN ACCESS EXCLUSIVE MODE; END $$",
+    "DO $$ BEGIN UPDATE audit_entry SET actor = 'nobody'; END $$",
+    "ALTER TABLE audit_entry ADD COLUMN mine text",
+    "ALTER TABLE audit_entry ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY mine ON audit_entry USING (false)",
+    "CREATE INDEX mine ON audit_entry (actor)",
+    "ALTER TRIGGER audit_append_only ON audit_entry RENAME TO mine",
+    "DROP TABLE audit_head",
+    "CREATE VIEW mine AS SELECT 1",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "GRANT bascule_owner TO bascule_server",
+    "REASSIGN OWNED BY bascule_owner TO bascule_server",
+    "DROP OWNED BY bascule_owner",
+    "ALTER ROLE bascule_owner PASSWORD 'mine'",
+    "ALTER ROLE bascule_server SET session_replication_role = replica",
+    "ALTER SYSTEM SET fsync = off",
+    "CREATE EXTENSION dblink",
+    "CREATE DATABASE mine",
+    "SELECT pg_read_file('postgresql.conf')",
+    "COPY audit_entry TO '/tmp/mine'",
+];
+
 /// The code PostgreSQL refuses a statement with.
-async fn refusal(connection: &mut PgConnection, statement: &str) -> String {
+pub(crate) async fn refusal(connection: &mut PgConnection, statement: &str) -> String {
     let error = connection.execute(AssertSqlSafe(statement.to_owned())).await.expect_err(statement);
     error.as_database_error().and_then(|said| said.code()).map(Into::into).unwrap_or_default()
 }
 
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 #[tokio::test]
 async fn a_running_server_cannot_alter_the_log_however_it_tries() {
@@ -31,39 +87,10 @@ async fn a_running_server_cannot_alter_the_log_however_it_tries() {
     audit::append(&mut server, &entry).await.expect("appending is what it may do");
     // Not an error in PostgreSQL, but a warning that nothing was granted; what follows shows that nothing was.
     server.execute("GRANT UPDATE ON audit_entry TO bascule_server").await.unwrap();
-    for statement in [
-        "UPDATE audit_entry SET actor = 'nobody'",
-        "DELETE FROM audit_entry",
-        "TRUNCATE audit_entry",
-        "TRUNCATE audit_entry CASCADE",
-        "DROP TABLE audit_entry",
-        "DROP TRIGGER audit_append_only ON audit_entry",
-        "ALTER TABLE audit_entry DISABLE TRIGGER audit_append_only",
-        "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
-        "ALTER TABLE audit_entry RENAME TO old_entries",
-        "ALTER TABLE audit_entry OWNER TO bascule_server",
-        "CREATE TRIGGER mine BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION audit_is_append_only()",
-        "CREATE RULE mine AS ON INSERT TO audit_entry DO INSTEAD NOTHING",
-        "CREATE OR REPLACE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-        "DROP FUNCTION audit_is_append_only CASCADE",
-        "INSERT INTO audit_head (only_row, size, hash) VALUES (false, 0, '')",
-        "DELETE FROM audit_head",
-        "TRUNCATE audit_head",
-        "SET session_replication_role = replica",
-        "SET ROLE bascule_owner",
-        "SET ROLE postgres",
-        "SET SESSION AUTHORIZATION bascule_owner",
-        "CREATE TABLE audit_entry2 ()",
-        "CREATE TEMPORARY TABLE audit_entry ()",
-        "CREATE SCHEMA mine",
-        "ALTER ROLE bascule_app SUPERUSER",
-        "CREATE ROLE mine",
-        "COPY audit_entry TO PROGRAM 'true'",
-        "DROP SCHEMA public CASCADE",
-        "UPDATE _sqlx_migrations SET success = false",
-    ] {
+    for statement in AGAINST_THE_LOG {
         assert_eq!(refusal(&mut server, statement).await, INSUFFICIENT_PRIVILEGE, "{statement}");
     }
+    assert_eq!(refusal(&mut server, "SET ROLE postgres").await, INSUFFICIENT_PRIVILEGE);
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(&mut *server).await.unwrap();
     assert_eq!(left, 1);
 }

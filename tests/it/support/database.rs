@@ -1,5 +1,6 @@
 //! A fresh, migrated database per test: one real PostgreSQL for the whole run, and a copy of one template for each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -13,31 +14,29 @@ const TEMPLATE: &str = "template_bascule";
 const PASSWORD: &str = "a-test-password";
 
 /// Ends with this process, see `tests/parts`.
-static SERVER: OnceCell<Postgres> = OnceCell::const_new();
+static SERVER: OnceCell<Arc<Postgres>> = OnceCell::const_new();
 
 /// The server all tests share, with the roles an installation has: an owner who is no superuser, and a login role that
 /// is a member of `bascule_app`.
-pub(crate) async fn server() -> &'static Postgres {
-    SERVER
-        .get_or_init(|| async {
-            let server = Postgres::start(&Progress::silent()).await.unwrap();
-            let mut root = PgConnection::connect(&server.owner_url()).await.unwrap();
-            for statement in [
-                format!("CREATE ROLE bascule_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'"),
-                format!("CREATE DATABASE {TEMPLATE} OWNER bascule_owner"),
-            ] {
-                root.execute(AssertSqlSafe(statement)).await.unwrap();
-            }
-            bascule::db::migrate::run_at(&url(&server, "bascule_owner", TEMPLATE)).await.unwrap();
-            root.execute(AssertSqlSafe(format!(
-                "CREATE ROLE bascule_server LOGIN PASSWORD '{PASSWORD}' IN ROLE bascule_app"
-            )))
-            .await
-            .unwrap();
-            root.close().await.unwrap();
-            server
-        })
+pub(crate) async fn server() -> &'static Arc<Postgres> {
+    SERVER.get_or_init(start).await
+}
+
+async fn start() -> Arc<Postgres> {
+    let server = Postgres::start(&Progress::silent()).await.unwrap();
+    let mut root = PgConnection::connect(&server.owner_url()).await.unwrap();
+    for statement in [
+        format!("CREATE ROLE bascule_owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'"),
+        format!("CREATE DATABASE {TEMPLATE} OWNER bascule_owner"),
+    ] {
+        root.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+    bascule::db::migrate::run_at(&url(&server, "bascule_owner", TEMPLATE)).await.unwrap();
+    root.execute(AssertSqlSafe(format!("CREATE ROLE bascule_server LOGIN PASSWORD '{PASSWORD}' IN ROLE bascule_app")))
         .await
+        .unwrap();
+    root.close().await.unwrap();
+    Arc::new(server)
 }
 
 fn url(server: &Postgres, role: &str, database: &str) -> String {
@@ -53,23 +52,28 @@ pub(crate) struct Database {
     /// As the owner of the tables: for what a test looks up or breaks.
     pub(crate) owner: PgPool,
     pub(crate) name: String,
-    server: &'static Postgres,
+    /// For a test that stops it: only where it is the test's own.
+    pub(crate) server: Arc<Postgres>,
 }
 
 impl Database {
     /// Migrated and empty.
     pub(crate) async fn new() -> Self {
-        Self::copy_of(TEMPLATE).await
+        Self::copy_of(server().await.clone(), TEMPLATE).await
+    }
+
+    /// On a server of its own, which the test may stop.
+    pub(crate) async fn on_its_own() -> Self {
+        Self::copy_of(start().await, TEMPLATE).await
     }
 
     /// Without a single table of ours.
     pub(crate) async fn unmigrated() -> Self {
-        Self::copy_of("template0").await
+        Self::copy_of(server().await.clone(), "template0").await
     }
 
-    async fn copy_of(template: &str) -> Self {
+    async fn copy_of(server: Arc<Postgres>, template: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        let server = server().await;
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::SeqCst));
         let mut root = PgConnection::connect(&server.owner_url()).await.unwrap();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template} OWNER bascule_owner");
@@ -78,20 +82,21 @@ impl Database {
         root.execute(AssertSqlSafe(format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC"))).await.unwrap();
         root.close().await.unwrap();
         let pool = |role| {
-            let options: PgConnectOptions = url(server, role, &name).parse().unwrap();
+            let options: PgConnectOptions = url(&server, role, &name).parse().unwrap();
             PgPoolOptions::new().max_connections(20).acquire_timeout(Duration::from_secs(60)).connect_lazy_with(options)
         };
-        Self { pool: pool("bascule_server"), owner: pool("bascule_owner"), name, server }
+        let (pool, owner) = (pool("bascule_server"), pool("bascule_owner"));
+        Self { pool, owner, name, server }
     }
 
     /// The address a running server is given.
     pub(crate) fn server_url(&self) -> String {
-        url(self.server, "bascule_server", &self.name)
+        url(&self.server, "bascule_server", &self.name)
     }
 
     /// The address `bascule migrate` is given.
     pub(crate) fn owner_url(&self) -> String {
-        url(self.server, "bascule_owner", &self.name)
+        url(&self.server, "bascule_owner", &self.name)
     }
 
     /// The administrator's address: for roles, and for cutting connections.
