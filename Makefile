@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test check format lint dependencies sql-check documents scripts sql
+.PHONY: help tools demo test check format lint dependencies sql-check documents scripts containers sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
@@ -34,7 +34,7 @@ test: tools
 	$(call say,every test)
 	@cargo test --all-targets
 
-check: format lint dependencies sql-check documents scripts
+check: format lint dependencies sql-check documents scripts containers
 	$(call say,all checks passed)
 
 format:
@@ -65,6 +65,10 @@ scripts:
 	else
 	  echo 'shellcheck is not installed: skipped'
 	fi
+
+containers:
+	$(call say,Dockerfile and docker-compose.yml)
+	@scripts/containers-check
 
 sql:
 	$(call say,writing .sqlx)
