@@ -193,10 +193,10 @@ pub(super) fn summed_up(mut deployment: Value) -> Value {
     approvals.retain(|one| one["not_counted"].is_null());
     let each = |of: &dyn Fn(&Value) -> String| approvals.iter().map(of).collect::<Vec<_>>().join("; ");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let person = |one: &Value| format!("{} by {} at {}", text(&one["person"]), text(&one["source"]), text(&one["at"]));
+    let person = |one: &Value| format!("{} by {}", text(&one["person"]), text(&one["source"]));
     let change = |one: &Value| {
         let digits: String = text(&one["change"]).trim_start_matches("b1:").chars().take(12).collect();
-        let exact = if one["exact"] == Value::Bool(true) { "exactly this" } else { "a part" };
+        let exact = if one["exact"] == Value::Bool(true) { "exactly" } else { "in part" };
         format!("{digits} {exact}")
     };
     let (people, changes) = (each(&person), each(&change));
@@ -204,6 +204,9 @@ pub(super) fn summed_up(mut deployment: Value) -> Value {
     let environment = format!("{}:{}", text(&deployment["repository"]), text(&deployment["environment"]));
     deployment["approved_by"] = Value::String(people);
     deployment["approved_change"] = Value::String(changes);
+    // To the second: the rest, ids and times of approvals are in `--output json`.
+    let started: String = text(&deployment["started_at"]).chars().take("2026-11-21T13:05:40".len()).collect();
+    deployment["started_at"] = Value::String(started + "Z");
     deployment["commit_short"] = Value::String(commit);
     deployment["environment"] = Value::String(environment);
     deployment
