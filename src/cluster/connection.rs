@@ -26,6 +26,13 @@ pub enum Identity {
     Impersonated(String),
 }
 
+impl Identity {
+    /// As this user, or as ourselves when none is named.
+    pub fn of(user: Option<String>) -> Self {
+        user.map_or(Self::Own, Self::Impersonated)
+    }
+}
+
 impl Cluster {
     /// Prepares a connection; nothing is sent yet.
     ///

@@ -12,6 +12,7 @@ use super::canonical::HashKey;
 use super::error::{ManifestError, Problem};
 use super::hooks;
 use super::identity::identify;
+use super::order::{Phase, phase};
 use super::scope::{Known, Scope, Scopes};
 use super::shape::shape;
 use super::within::Within;
@@ -30,6 +31,17 @@ pub struct Object {
     pub file: Option<String>,
     /// Of its canonical JSON.
     pub hash: ObjectHash,
+}
+
+impl Object {
+    /// The kind it defines, (group, kind), when it is a CustomResourceDefinition.
+    pub fn defines(&self) -> Option<(String, String)> {
+        if phase(&self.key) != Phase::Definitions {
+            return None;
+        }
+        let text = |pointer| self.json.pointer(pointer).and_then(Value::as_str);
+        Some((text("/spec/group")?.to_owned(), text("/spec/names/kind")?.to_owned()))
+    }
 }
 
 impl fmt::Debug for Object {

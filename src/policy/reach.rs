@@ -1,5 +1,7 @@
 //! What the platform allows: which grants a repository has, what is inside one, which floors lie under an environment.
 
+use std::collections::BTreeMap;
+
 use super::approvals::groups_named;
 use super::expand::Expanded;
 use super::globs::{kind_matches, name_matches, repository_matches};
@@ -42,6 +44,21 @@ impl Platform {
     /// Those grants of a repository that an environment's target is inside of.
     pub fn grants_reaching(&self, repository: &str, target: &Target) -> Vec<Granted<'_>> {
         self.grants_for(repository).into_iter().filter(|granted| granted.grant.reaches(target)).collect()
+    }
+
+    /// The grant by which an environment's objects are reached, and what of them it refuses: the first that refuses
+    /// nothing, else the first of those that refuse least. `None`: no grant reaches the target.
+    pub fn grant_meant<'p, 'k>(
+        &'p self,
+        repository: &str,
+        target: &Target,
+        objects: impl Iterator<Item = &'k ObjectKey> + Clone,
+    ) -> Option<(Granted<'p>, BTreeMap<&'k ObjectKey, Outside>)> {
+        let refused = |granted: Granted<'p>| {
+            let refused = objects.clone().filter_map(|key| Some((key, granted.grant.allows(key).err()?)));
+            (granted, refused.collect::<BTreeMap<_, _>>())
+        };
+        self.grants_reaching(repository, target).into_iter().map(refused).min_by_key(|(_, refused)| refused.len())
     }
 
     /// The floors under every environment of a cluster, with their names.

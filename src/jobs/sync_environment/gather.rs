@@ -11,7 +11,6 @@ use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, sets};
 use crate::ids::ObjectKey;
 use crate::manifest::{Object, RenderedSet};
-use crate::policy::reach::Granted;
 use crate::policy::rules::SyncRules;
 use crate::sync::{Desired, Live, Owner, Plan, PruneRule, Recorded, Seen, plan, suspects};
 
@@ -87,7 +86,7 @@ impl Run<'_> {
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
         drop(conn);
 
-        let defined = set.objects.values().filter_map(definition).collect();
+        let defined = set.objects.values().filter_map(Object::defines).collect();
         let desired: Vec<_> = set.objects.values().map(desired).collect();
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&desired, &recorded).await.map_err(away)?;
@@ -111,32 +110,18 @@ impl Run<'_> {
     /// set was judged, and what no grant reaches is not sent.
     fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
         let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let mut refusal = format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster);
-        for Granted { name, grant } in self.world.platform.grants_reaching(&name, &set.target) {
-            let outside = set.objects.keys().find_map(|key| Some((key, grant.allows(key).err()?)));
-            match outside {
-                None => {
-                    let user = grant.acts_as(&set.target.namespace);
-                    return Ok(user.map_or(Identity::Own, Identity::Impersonated));
-                }
-                Some((key, outside)) => refusal = format!("grant `{name}` does not reach {key}: {outside}"),
-            }
+        let Some((granted, refused)) = self.world.platform.grant_meant(&name, &set.target, set.objects.keys()) else {
+            return Err(format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster));
+        };
+        match refused.first_key_value() {
+            None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
+            Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
         }
-        Err(refusal)
     }
 }
 
 fn desired(object: &Object) -> Desired {
     Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
-}
-
-/// (group, kind) that an object defines.
-fn definition(object: &Object) -> Option<(String, String)> {
-    if crate::manifest::phase(&object.key) != crate::manifest::Phase::Definitions {
-        return None;
-    }
-    let text = |pointer| object.json.pointer(pointer).and_then(serde_json::Value::as_str);
-    Some((text("/spec/group")?.to_owned(), text("/spec/names/kind")?.to_owned()))
 }
 
 /// What the cluster says.
