@@ -89,7 +89,8 @@ impl Cluster {
     }
 }
 
-fn read(resource: &Resource, object: &Value) -> Result<(ObjectKey, Seen), ClusterError> {
+/// Reads an object's metadata.
+pub(super) fn read(resource: &Resource, object: &Value) -> Result<(ObjectKey, Seen), ClusterError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let mark = |place: &str, name: &str| {
         object.pointer(place).and_then(|marks| marks.get(name)).and_then(Value::as_str).map(str::to_owned)

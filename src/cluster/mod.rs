@@ -4,6 +4,7 @@
 //!   kubeconfig ─> connection ─> wire (one request, bounded, its answer as value or error by fate)
 //!                                 │
 //!                  discovery ─────┼── look (metadata, one object) ── apply (server-side, by uid and version)
+//!                                 │        └── foresee (the answer to an apply, without it)
 //!                                 └── delete (by uid) ── watch (health until well or time is up)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod connection;
 mod delete;
 mod discovery;
 mod error;
+mod foresee;
 mod look;
 mod named;
 mod watch;
@@ -29,6 +31,7 @@ pub use connection::Identity;
 pub use delete::Deleted;
 pub use discovery::{Resource, Served};
 pub use error::{ClusterError, Fate};
+pub use foresee::{First, Found};
 pub use named::{Clusters, Kubeconfig};
 pub use watch::{Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;

@@ -12,6 +12,7 @@ mod door;
 mod embedded;
 mod fake;
 mod fates;
+mod foresee;
 mod forge;
 mod forge_contract;
 mod local;
