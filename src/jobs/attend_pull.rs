@@ -65,10 +65,10 @@ async fn record(
 ) -> Result<(), JobError> {
     let context = repository.context;
     let mut tx = context.pool.begin().await?;
-    let mut jobs = Vec::new();
+    let (mut jobs, mut away) = (Vec::new(), None);
     if let Some(spoken) = spoken {
         speak::record(&mut tx, repository, row, &spoken).await?;
-        jobs = spoken.jobs;
+        (jobs, away) = (spoken.jobs, spoken.away);
     }
     if let Some(row) = row.filter(|row| row.facts.state == PullState::Merged) {
         let known = crate::db::deployments::of_pull(&mut tx, repository.row.id, row.facts.number).await?;
@@ -79,12 +79,16 @@ async fn record(
     }
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
     queue::enqueue_all(&mut tx, &jobs).await?;
-    queue::finish(&mut tx, job).await?;
+    match &away {
+        None => queue::finish(&mut tx, job).await?,
+        Some(_) => queue::confirm(&mut tx, job).await?,
+    }
     tx.commit().await?;
     for lane in [Lane::Sync, Lane::Default] {
         context.bell.ring(lane);
     }
-    Ok(())
+    // What could be said was said.
+    away.map_or(Ok(()), |why| Err(JobError::Passing(why)))
 }
 
 /// Whether every environment of the pull request's branch stands at its merge, or is held: then following the branch

@@ -9,15 +9,15 @@ use sha2::{Digest as _, Sha256};
 use super::JobError;
 use super::files::TreeFiles;
 use super::repository::Repository;
-use crate::cluster::Identity;
+use super::scopes::{KnownScopes, WhenAway};
 use crate::consent::HashedSet;
 use crate::db::renders::{self, CachedRender};
 use crate::db::sets;
 use crate::git::{EntryKind, Tree};
-use crate::ids::{ClusterName, CommitId, EnvironmentName, ObjectKey, SetDigest};
-use crate::manifest::{self, Judge, RenderedSet, Scope, Scopes, Within, canonical_json};
+use crate::ids::{CommitId, EnvironmentName, ObjectKey, SetDigest};
+use crate::manifest::{self, Judge, RenderedSet, Scopes, Within, canonical_json};
 use crate::policy::document::LARGEST_FILE;
-use crate::policy::rules::{Environment, SyncMode};
+use crate::policy::rules::Environment;
 use crate::policy::{FILE_NAME, Located, RepositoryFile};
 use crate::render::{Blame, Closure, RenderInput};
 
@@ -89,22 +89,42 @@ impl SetAt {
 /// What one grant says of an object.
 type GrantJudge = Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>;
 
+/// Where an environment's objects may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Inside one of the grants that reach its target.
+    Granted,
+    /// Anywhere: only to be shown, never to be judged or synced.
+    Anywhere,
+}
+
 /// Reads trees of one repository; holds what the reading of many environments shares.
 pub(super) struct Contents<'r> {
     repository: &'r Repository<'r>,
     objects: crate::git::Objects,
-    scopes: tokio::sync::Mutex<BTreeMap<ClusterName, Scopes>>,
+    scopes: KnownScopes<'r>,
     roots: tokio::sync::Mutex<BTreeMap<CommitId, CommitId>>,
 }
 
 impl<'r> Contents<'r> {
+    /// For what is judged.
     pub(super) fn new(repository: &'r Repository<'r>) -> Self {
         Self {
             repository,
             objects: repository.mirror.objects(),
-            scopes: tokio::sync::Mutex::default(),
+            scopes: KnownScopes::new(repository, WhenAway::Stop),
             roots: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// For a preview, which is there even when a cluster is away: see [`Self::away`].
+    pub(super) fn to_show(repository: &'r Repository<'r>) -> Self {
+        Self { scopes: KnownScopes::new(repository, WhenAway::Tell), ..Self::new(repository) }
+    }
+
+    /// Why the environment's cluster did not say what it serves, when it was asked.
+    pub(super) async fn away(&self, environment: &Environment) -> Option<String> {
+        self.scopes.away(environment).await
     }
 
     /// The files of a commit (or of a tree, which is its own).
@@ -207,6 +227,15 @@ impl<'r> Contents<'r> {
 
     /// An environment's set at a tree.
     pub(super) async fn set_at(&self, environment: &Environment, tree: &Tree) -> Result<SetAt, JobError> {
+        self.set_within(environment, tree, Reach::Granted).await
+    }
+
+    /// What an environment's set at a tree would be if everything were granted: what a proposal shows of one that is not.
+    pub(super) async fn set_beyond_grants(&self, environment: &Environment, tree: &Tree) -> Result<SetAt, JobError> {
+        self.set_within(environment, tree, Reach::Anywhere).await
+    }
+
+    async fn set_within(&self, environment: &Environment, tree: &Tree, reach: Reach) -> Result<SetAt, JobError> {
         let context = self.repository.context;
         let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
         let input = RenderInput::of(environment);
@@ -214,9 +243,9 @@ impl<'r> Contents<'r> {
             Ok(closure) => closure,
             Err(error) => return broken(error, None),
         };
-        let scopes = self.scopes_of(environment).await?;
+        let scopes = self.scopes.of(environment).await?;
         let reaches = self.reaches(environment);
-        let key = cache_key(environment, &closure, &scopes, &reaches);
+        let key = cache_key(environment, &closure, &scopes, (reach == Reach::Granted).then_some(&reaches[..]));
         let mut conn = context.pool.acquire().await?;
         if let Some(known) = renders::get(&mut conn, &key).await? {
             metrics::counter!("bascule_render_cache_hits_total").increment(1);
@@ -253,7 +282,10 @@ impl<'r> Contents<'r> {
         let built =
             manifest::parse(&rendered.documents, rendered.dialect, &manifest::Limits::default()).and_then(|parsed| {
                 let judges: Vec<Judge<'_>> = judges.iter().map(|judge| &**judge as Judge<'_>).collect();
-                let within = Within::OneOf(&judges);
+                let within = match reach {
+                    Reach::Granted => Within::OneOf(&judges),
+                    Reach::Anywhere => Within::Anywhere,
+                };
                 RenderedSet::build(&environment.target, environment, parsed, within, &scopes, &context.hash_key)
             });
         let set = match built {
@@ -289,24 +321,6 @@ impl<'r> Contents<'r> {
         let granted = self.repository.platform.grants_reaching(&self.repository.granted_name(), &environment.target);
         granted.into_iter().map(|granted| granted.grant.clone()).collect()
     }
-
-    /// Which kinds are namespaced, as the cluster tells; an environment that is never synced needs no cluster.
-    async fn scopes_of(&self, environment: &Environment) -> Result<Scopes, JobError> {
-        let name = &environment.target.cluster;
-        if environment.sync.mode == SyncMode::None {
-            return Ok(Scopes::without_cluster());
-        }
-        let mut known = self.scopes.lock().await;
-        if let Some(scopes) = known.get(name) {
-            return Ok(scopes.clone());
-        }
-        let cluster = self.repository.context.clusters.get(name, &Identity::Own).await?;
-        let served = cluster.served().await?;
-        let scope = |namespaced| if namespaced { Scope::Namespaced } else { Scope::Cluster };
-        let scopes = Scopes::discovered(served.kinds().map(|(kind, namespaced)| (kind, scope(namespaced))));
-        known.insert(name.clone(), scopes.clone());
-        Ok(scopes)
-    }
 }
 
 fn broken(error: crate::render::RenderError, closure: Option<Closure>) -> Result<SetAt, JobError> {
@@ -323,7 +337,7 @@ fn cache_key(
     environment: &Environment,
     closure: &Closure,
     scopes: &Scopes,
-    grants: &[crate::policy::rules::Grant],
+    grants: Option<&[crate::policy::rules::Grant]>,
 ) -> [u8; 32] {
     let mut hasher = Sha256::new_with_prefix("set 1\n");
     hasher.update(closure.input_hash.0);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::branch::{self, Walked};
 use super::contents::Contents;
+use super::live::{self, Looked, Origin, Whose};
 use super::place;
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
@@ -15,6 +16,7 @@ use crate::db::holds::{self, Hold};
 use crate::db::{environments, previews, pulls, sets};
 use crate::ids::CommitId;
 use crate::manifest::Room;
+use crate::policy::rules::SyncMode;
 use crate::preview::{Deployment, EnvironmentRow, Page, RowChange, Subject};
 use crate::queue::{Claimed, Lease};
 
@@ -40,9 +42,11 @@ pub(super) async fn in_issue(
     };
     let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
     let mut seen = Vec::new();
-    add(repository, &walked, &one, &mut page, &mut seen).await?;
+    let away = add(repository, &walked, &one, &mut page, &mut seen).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
-    speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await.map(Some)
+    let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
+    spoken.away = away;
+    Ok(Some(spoken))
 }
 
 /// What was held is not any more: the issue says what became of it, and is closed.
@@ -140,6 +144,7 @@ pub(super) async fn in_merged(
             (None, None) => Deployment::Queued,
         };
     }
+    let mut away = None;
     for id in held {
         if let Some(walked) = walk(repository, id, job).await?
             && let Some(one) = walked.walk.held.clone()
@@ -147,12 +152,14 @@ pub(super) async fn in_merged(
             let name = walked.environment.name.clone();
             page.environments.retain(|row| row.name != name);
             seen.retain(|seen| seen.name() != &name);
-            add(repository, &walked, &one, &mut page, &mut seen).await?;
+            away = away.or(add(repository, &walked, &one, &mut page, &mut seen).await?);
         }
     }
     let place = Place { number, base_branch: row.facts.base_branch.clone() };
     let commits = (&row.facts.head_sha, &row.facts.base_sha);
-    speak_of(repository, place, Some(row), page, seen, commits, job, lease).await.map(Some)
+    let mut spoken = speak_of(repository, place, Some(row), page, seen, commits, job, lease).await?;
+    spoken.away = away;
+    Ok(Some(spoken))
 }
 
 async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> Result<Option<Walked>, JobError> {
@@ -164,14 +171,14 @@ async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> R
     super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await
 }
 
-/// Adds the row of a held change.
+/// Adds the row of a held change. Says which cluster was away, when a first set was to be looked at there.
 async fn add(
     repository: &Repository<'_>,
     walked: &Walked,
     held: &Held,
     page: &mut Page,
     seen: &mut Vec<Seen>,
-) -> Result<(), JobError> {
+) -> Result<Option<String>, JobError> {
     let environment = &walked.environment;
     let seal = &repository.context.seal;
     let mut conn = repository.context.pool.acquire().await?;
@@ -181,7 +188,16 @@ async fn add(
         None => None,
     };
     let hold = holds::get(&mut conn, environment.id).await?;
+    drop(conn);
     let block = walked.court.entries.get(&new.entry);
+    let mode = block.map_or(SyncMode::None, |block| block.sync.mode);
+    let looked = match held.old_set {
+        Some(_) => Looked::default(),
+        None => {
+            let whose = Whose { environment: environment.id, name: &environment.name, mode };
+            live::look(repository, &whose, &new, Origin::Branch).await?
+        }
+    };
     let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
     let row = EnvironmentRow {
         name: environment.name.clone(),
@@ -190,12 +206,13 @@ async fn add(
         change: RowChange::Change {
             digest: Some(held.digest),
             rules: block.map(|block| rows::rules(before, block)).unwrap_or_default(),
-            objects: rows::objects(old.as_ref(), &new, &mut Room::default()),
+            objects: rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live),
         },
         consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
         deployment: hold.as_ref().map_or(Deployment::Queued, held_by),
         rendering: None,
         left_out: new.left_out,
+        unasked: looked.unasked,
     };
     page.environments.push(row);
     let shown = Shown {
@@ -213,7 +230,7 @@ async fn add(
     let size = Size { objects: change.objects(), ..Size::default() };
     let files = std::collections::BTreeSet::new();
     seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
-    Ok(())
+    Ok(looked.away)
 }
 
 fn held_by(hold: &Hold) -> Deployment {

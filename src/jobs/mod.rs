@@ -9,7 +9,8 @@
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
 //! and may run twice. What several of them gather alike: `context`, `repository`, `contents` (what environments render
-//! to), `people` and `place` (who said what), `branch` (the walk of consent), `speak` (the one comment).
+//! to; `scopes`: by which kinds), `touched` (which of them a pull request changes), `live` (what a cluster has of a first
+//! set), `people` and `place` (who said what), `branch` (the walk of consent), `speak` (the one comment).
 
 #[path = "attend_pull.rs"]
 mod attend;
@@ -21,17 +22,20 @@ mod files;
 #[path = "follow_branch.rs"]
 mod follow;
 mod held;
+mod live;
 mod open;
 mod people;
 mod place;
 mod repository;
 mod route;
 mod rows;
+mod scopes;
 mod speak;
 mod start;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
+mod touched;
 
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;

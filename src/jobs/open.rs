@@ -1,30 +1,26 @@
 //! An open pull request: what merging it would change of each environment, and who consents to that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::branch::{branch, contributors_of_pull, court, fetch};
-use super::contents::{Content, Contents, FileAt, SetAt};
+use super::contents::{Contents, FileAt, SetAt};
+use super::live::{self, Looked, Origin, Whose};
 use super::place::{self, Attended};
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
+use super::touched::{Sides, Touched, touched};
 use super::{JobError, rows};
 use crate::consent::{
-    Case, Change, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
+    Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
 };
 use crate::db::{environments, previews, pulls, sets};
 use crate::forge;
-use crate::git::{Merge, Want};
+use crate::git::{Merge, Tree, Want};
 use crate::ids::{CommitId, EnvironmentName, ObjectHash};
-use crate::manifest::Room;
+use crate::manifest::{RenderedSet, Room};
 use crate::policy::rules::{Environment, SyncMode};
 use crate::preview::{Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject as PageSubject};
 use crate::queue::{Claimed, Lease};
-
-/// An environment that the pull request touches, on both sides.
-struct Touched {
-    old: Option<(Environment, SetAt)>,
-    new: Option<(Environment, SetAt)>,
-}
 
 /// Attends to it.
 pub(super) async fn attend(
@@ -46,7 +42,7 @@ pub(super) async fn attend(
     if !mirror.has_commit(&pull.head).await? {
         return Err(JobError::Passing("the head moved while it was fetched".to_owned()));
     }
-    let contents = Contents::new(repository);
+    let contents = Contents::to_show(repository);
     let base_tree = contents.tree(&base_tip).await?;
     let on_default = pull.base_branch == repository.row.default_branch;
     let before = contents.file_at(&contents.tree(&default_tip).await?, &base_tree).await?;
@@ -108,13 +104,25 @@ pub(super) async fn attend(
     let size = Size { files: paths.len() as u64, lines: lines.values().map(counted).sum(), objects };
     let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };
     let mut seen = Vec::new();
+    let mut away = None;
     let mut room = Room::default();
+    let scene = Scene {
+        repository,
+        contents: &contents,
+        place: &place,
+        heard: &heard,
+        contributors: &contributors,
+        size,
+        paths: &paths,
+        merged: &merged,
+        is_proposal: matches!(page.subject, PageSubject::Proposal { .. }),
+        origin: if pull.from_fork { Origin::Fork } else { Origin::Pull },
+    };
     for (name, touched) in &touched {
-        let scene =
-            Scene { repository, place: &place, heard: &heard, contributors: &contributors, size, paths: &paths };
-        let (row, look) = super::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
-        page.environments.extend(row);
-        seen.extend(look);
+        let made = super::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
+        page.environments.extend(made.row);
+        seen.extend(made.seen);
+        away = away.or(made.away);
     }
     for (name, _) in sides.before.iter().filter(|(name, _)| touched.contains_key(*name)) {
         if !sides.after.contains_key(name) && sides.follows(&sides.before[name], &repository.row.default_branch) {
@@ -122,89 +130,25 @@ pub(super) async fn attend(
         }
     }
     page.answers = speak::answers(repository, &heard, &page).await?;
-    say_heard(repository, row, &heard, page, seen, job, lease).await.map(Some)
+    let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
+    spoken.away = away;
+    Ok(Some(spoken))
 }
 
-struct Sides<'a> {
-    before: BTreeMap<EnvironmentName, Environment>,
-    after: BTreeMap<EnvironmentName, Environment>,
-    branch: &'a str,
-}
-
-impl Sides<'_> {
-    fn follows(&self, environment: &Environment, default: &str) -> bool {
-        environment.branch.as_deref().unwrap_or(default) == self.branch
-    }
-}
-
-/// The environments whose block or content differs, each rendered on both sides. What reads none of the changed files is
-/// not rendered.
-async fn touched(
-    repository: &Repository<'_>,
-    contents: &Contents<'_>,
-    sides: &Sides<'_>,
-    trees: (&CommitId, &CommitId),
-    paths: &[String],
-) -> Result<BTreeMap<EnvironmentName, Touched>, JobError> {
-    let default = &repository.row.default_branch;
-    let (base, merged) = (contents.tree(trees.0).await?, contents.tree(trees.1).await?);
-    contents.warm(&base, sides.before.values()).await?;
-    contents.warm(&merged, sides.after.values()).await?;
-    let names: BTreeSet<&EnvironmentName> = sides.before.keys().chain(sides.after.keys()).collect();
-    let mut all = BTreeMap::new();
-    for name in names {
-        let of = |side: &BTreeMap<EnvironmentName, Environment>| {
-            side.get(name).filter(|environment| sides.follows(environment, default)).cloned()
-        };
-        let (old, new) = (of(&sides.before), of(&sides.after));
-        if let (Some(old), Some(new)) = (&old, &new)
-            && old == new
-            && let Some(closure) = contents.closure(old, &base).await
-            && !closure.touched_by(paths.iter().map(String::as_str))
-        {
-            continue;
-        }
-        let old = match old {
-            Some(environment) => {
-                let set = contents.set_at(&environment, &base).await?;
-                Some((environment, set))
-            }
-            None => None,
-        };
-        let new = match new {
-            Some(environment) => {
-                let set = contents.set_at(&environment, &merged).await?;
-                Some((environment, set))
-            }
-            None => None,
-        };
-        if old.is_some() || new.is_some() {
-            all.insert(name.clone(), Touched { old, new });
-        }
-    }
-    Ok(all)
-}
-
-impl Touched {
-    /// The content it begins from: of the same target, since another one is another environment.
-    fn old_content(&self) -> Option<&Content> {
-        let (old, set) = self.old.as_ref()?;
-        let same = self.new.as_ref().is_none_or(|(new, _)| new.target == old.target);
-        set.content().filter(|_| same)
-    }
-
-    fn new_content(&self) -> Option<&Content> {
-        self.new.as_ref()?.1.content()
-    }
-
-    fn change(&self) -> Option<(Change, &Content)> {
-        let new = self.new_content()?;
-        Some((Change::between(self.old_content().map(|old| &old.hashed), &new.hashed), new))
-    }
+/// What is shown of one environment and remembered as shown, and why it may be more when it is looked at again.
+#[derive(Default)]
+struct Made {
+    row: Option<EnvironmentRow>,
+    seen: Option<Seen>,
+    away: Option<String>,
 }
 
 struct Scene<'a> {
     repository: &'a Repository<'a>,
+    contents: &'a Contents<'a>,
+    merged: &'a Tree,
+    is_proposal: bool,
+    origin: Origin,
     place: &'a Place,
     heard: &'a Attended,
     contributors: &'a Contributors,
@@ -219,34 +163,30 @@ impl Scene<'_> {
         touched: &Touched,
         head: &CommitId,
         room: &mut Room,
-    ) -> Result<(Option<EnvironmentRow>, Option<Seen>), JobError> {
-        let Some((block, set)) = &touched.new else { return Ok((None, None)) };
+    ) -> Result<Made, JobError> {
+        let Some((block, set)) = &touched.new else { return Ok(Made::default()) };
         let errors = match set {
             SetAt::Set(_) => None,
             SetAt::Broken { errors, .. } => Some(errors.clone()),
             SetAt::Absent => Some(vec![format!("there is no folder `{}` in the merge result", block.path)]),
         };
         if let Some(errors) = errors {
-            return Ok((Some(rows::failed(block, errors)), None));
+            return self.failed(block, errors).await;
         }
-        let Some((change, content)) = touched.change() else { return Ok((None, None)) };
-        let mut conn = self.repository.context.pool.acquire().await?;
-        let branch = block.branch.as_deref().unwrap_or(&self.repository.row.default_branch);
-        let environment = environments::known(&mut conn, self.repository.row.id, block, branch).await?;
+        let Some((change, content)) = touched.change() else { return Ok(Made::default()) };
+        let environment = self.known(block).await?;
         if change.is_empty() {
-            let seen = Seen::unchanged(name.clone());
-            return Ok((None, Some(seen)));
+            return Ok(Made { seen: Some(Seen::unchanged(name.clone())), ..Made::default() });
         }
         let old = touched.old_content();
         let digest = change.digest(&self.repository.row.key, name);
-        let files = self.files(touched);
+        let files = touched.files(self.paths);
         let mut entries: BTreeMap<ObjectHash, Environment> = BTreeMap::new();
         for (environment, content) in [(touched.old.as_ref(), old), (touched.new.as_ref(), Some(content))] {
             if let (Some((block, _)), Some(content)) = (environment, content) {
                 entries.extend(content.hashed.entry().map(|entry| (*entry, block.clone())));
             }
         }
-        drop(conn);
         let mut court = court(self.repository, &environment, entries, &BTreeMap::new()).await?;
         court.people = self.heard.people.clone();
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
@@ -277,6 +217,9 @@ impl Scene<'_> {
             SyncMode::Manual => Deployment::OnCommand,
             SyncMode::None => Deployment::Never,
         };
+        drop(conn);
+        let is_first = old.is_none() && environment.position.is_none();
+        let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
         let row = EnvironmentRow {
             name: name.clone(),
             stage: block.stage.clone(),
@@ -284,12 +227,13 @@ impl Scene<'_> {
             change: RowChange::Change {
                 digest: Some(digest),
                 rules,
-                objects: rows::objects(old_set.as_ref(), &new_set, room),
+                objects: rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live),
             },
             consent: rows::consent(name, &verdict, &court.people),
             deployment,
             rendering: Some(rows::rendering(content)),
             left_out: new_set.left_out,
+            unasked: looked.unasked,
         };
         let shown = crate::consent::Shown {
             environment: name.clone(),
@@ -304,15 +248,45 @@ impl Scene<'_> {
         };
         let change =
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
-        Ok((Some(row), Some(Seen::changed(change))))
+        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away })
     }
 
-    /// The changed files the render reads, or read before.
-    fn files(&self, touched: &Touched) -> BTreeSet<String> {
-        let sides = [&touched.old, &touched.new].into_iter().flatten();
-        let closures: Vec<_> = sides.filter_map(|(_, set)| set.closure()).collect();
-        let reads = |path: &&String| closures.iter().any(|closure| closure.touched_by([path.as_str()]));
-        self.paths.iter().filter(reads).cloned().collect()
+    /// An environment that has no set. In a proposal, one that renders and is not granted still says what it would own.
+    async fn failed(&self, block: &Environment, mut errors: Vec<String>) -> Result<Made, JobError> {
+        let away = self.contents.away(block).await;
+        if let Some(why) = &away {
+            errors.push(format!("the cluster `{}` did not say what it serves: {why}", block.target.cluster));
+        }
+        let mut made = Made { row: Some(rows::failed(block, errors.clone(), Vec::new())), seen: None, away };
+        if !self.is_proposal {
+            return Ok(made);
+        }
+        if let SetAt::Set(content) = self.contents.set_beyond_grants(block, self.merged).await? {
+            let mut conn = self.repository.context.pool.acquire().await?;
+            let set = sets::load(&mut conn, &content.digest, &self.repository.context.seal).await?;
+            drop(conn);
+            let looked = self.look(&self.known(block).await?, block, &set).await?;
+            made.away = made.away.or(looked.away);
+            let row = rows::failed(block, errors, rows::named(&set, &looked.live));
+            made.row = Some(EnvironmentRow { unasked: looked.unasked, ..row });
+        }
+        Ok(made)
+    }
+
+    async fn known(&self, block: &Environment) -> Result<environments::Environment, JobError> {
+        let mut conn = self.repository.context.pool.acquire().await?;
+        let branch = block.branch.as_deref().unwrap_or(&self.repository.row.default_branch);
+        Ok(environments::known(&mut conn, self.repository.row.id, block, branch).await?)
+    }
+
+    async fn look(
+        &self,
+        environment: &environments::Environment,
+        block: &Environment,
+        set: &RenderedSet,
+    ) -> Result<Looked, JobError> {
+        let whose = Whose { environment: environment.id, name: &environment.name, mode: block.sync.mode };
+        live::look(self.repository, &whose, set, self.origin).await
     }
 }
 

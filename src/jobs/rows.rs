@@ -1,30 +1,49 @@
 //! Rows of a page, from what was computed.
 
+use std::collections::BTreeMap;
+
 use crate::consent::{People, Verdict, explain};
-use crate::ids::EnvironmentName;
-use crate::manifest::{Hunk, RenderedSet, Room, compare, diff_rules};
+use crate::ids::{EnvironmentName, ObjectKey};
+use crate::manifest::{Body, Hunk, Object, ObjectDiff, RenderedSet, Room, Verb, apply_order, compare, diff_rules};
 use crate::policy::rules::Environment;
-use crate::preview::{Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Rendering, RowChange};
+use crate::preview::{Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, Rendering, RowChange};
 
 use super::contents::Content;
 
-/// An environment that does not render.
-pub(super) fn failed(block: &Environment, errors: Vec<String>) -> EnvironmentRow {
+/// An environment that does not render, or renders what it may not: then with its objects, as far as they are known.
+pub(super) fn failed(block: &Environment, errors: Vec<String>, objects: Vec<ObjectChange>) -> EnvironmentRow {
     EnvironmentRow {
         name: block.name.clone(),
         stage: block.stage.clone(),
         target: block.target.clone(),
-        change: RowChange::Failed { errors },
+        change: RowChange::Failed { errors, objects },
         consent: Consent::Closed { why: "it does not render".to_owned() },
         deployment: Deployment::Nothing,
         rendering: None,
         left_out: Vec::new(),
+        unasked: None,
     }
 }
 
 /// Its objects' changes.
 pub(super) fn objects(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut Room) -> Vec<ObjectChange> {
     compare(old, new, room).into_iter().map(|diff| ObjectChange { diff, live: None }).collect()
+}
+
+/// The same, with what the cluster has of them.
+pub(super) fn found(objects: Vec<ObjectChange>, live: &BTreeMap<ObjectKey, Live>) -> Vec<ObjectChange> {
+    let found = |object: ObjectChange| ObjectChange { live: live.get(&object.diff.key).cloned(), ..object };
+    objects.into_iter().map(found).collect()
+}
+
+/// The objects of a set that cannot be, by name, with what is known of them.
+pub(super) fn named(set: &RenderedSet, live: &BTreeMap<ObjectKey, Live>) -> Vec<ObjectChange> {
+    let named = |object: &Object| {
+        let (key, file) = (object.key.clone(), object.file.clone());
+        let diff = ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body: Body::Name };
+        ObjectChange { diff, live: live.get(&object.key).cloned() }
+    };
+    apply_order(set.objects.keys()).into_iter().filter_map(|key| set.objects.get(key)).map(named).collect()
 }
 
 /// What changes in its own rules; nothing is a first set's, whose rules are the file's own text.

@@ -77,6 +77,8 @@ pub(super) struct Spoken {
     statuses: Option<[u8; 32]>,
     answered: Vec<(i64, String)>,
     pub(super) jobs: Vec<NewJob>,
+    /// A cluster that was away, so that less was said than there is to say: the job is tried again.
+    pub(super) away: Option<String>,
 }
 
 /// Says it.

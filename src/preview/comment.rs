@@ -142,7 +142,7 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
         text.push_str(&removals(row, names));
     }
     for row in rows {
-        if let RowChange::Failed { errors: all } = &row.change {
+        if let RowChange::Failed { errors: all, .. } = &row.change {
             text.push_str(&format!("{} does not render:\n\n{}", name(row), block(all, errors)));
         }
         for sentence in sentences(row).into_iter().take(names) {

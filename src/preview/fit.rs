@@ -71,7 +71,8 @@ struct Block {
 fn blocks(row: &EnvironmentRow) -> Vec<Block> {
     let (rules, objects) = match &row.change {
         RowChange::Change { rules, objects, .. } => (rules.as_slice(), objects.as_slice()),
-        RowChange::Same | RowChange::Failed { .. } => return Vec::new(),
+        RowChange::Failed { objects, .. } => (&[][..], objects.as_slice()),
+        RowChange::Same => return Vec::new(),
     };
     let own = (!rules.is_empty()).then(|| Block {
         name: "its own rules".to_owned(),
@@ -80,7 +81,7 @@ fn blocks(row: &EnvironmentRow) -> Vec<Block> {
     let shown = objects.iter().filter(|object| !matches!(object.diff.body, Body::Name));
     let found = found(row).map(|(object_, state)| Block {
         name: object(&object_.diff.key),
-        text: format!("- {} {}\n", object(&object_.diff.key), live(state)),
+        text: format!("- {}: {}\n", object(&object_.diff.key), live(state)),
     });
     own.into_iter().chain(found).chain(shown.map(block)).collect()
 }
@@ -118,8 +119,8 @@ fn frame(row: &EnvironmentRow) -> String {
 
 fn folded<'a>(row: &EnvironmentRow, blocks: impl Iterator<Item = &'a Block>) -> String {
     let mut names: Vec<String> =
-        row.objects().iter().take(TITLE).map(|object| html(&object.diff.key.to_string())).collect();
-    if row.objects().len() > TITLE {
+        row.named().iter().take(TITLE).map(|object| html(&object.diff.key.to_string())).collect();
+    if row.named().len() > TITLE {
         names.push("…".to_owned());
     }
     if super::words::changes_rules(row) {

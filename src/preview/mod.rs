@@ -14,6 +14,7 @@
 mod answer;
 mod comment;
 mod fit;
+mod live;
 mod markdown;
 mod page;
 mod status;
@@ -24,8 +25,9 @@ mod words;
 
 pub use answer::{Answer, Answered};
 pub use comment::{Comment, MARKER, comment, is_marked};
+pub use live::Live;
 pub use page::{
-    Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
+    Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
 pub use terminal::{Look, terminal};

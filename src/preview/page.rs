@@ -7,6 +7,7 @@ use crate::ids::{ChangeDigest, CommitId, EnvironmentName, ObjectKey, Target};
 use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compare, diff_rules};
 
 use super::answer::Answer;
+use super::live::Live;
 
 /// All that a comment, a page or a terminal shows of one look at a pull request, a held change or a local clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,9 @@ pub struct EnvironmentRow {
     /// Hooks that are no part of a sync.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Why the cluster was not asked what it has of a first set, or not of all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unasked: Option<String>,
 }
 
 /// What changes in an environment.
@@ -125,6 +129,9 @@ pub enum RowChange {
     Failed {
         /// What is wrong.
         errors: Vec<String>,
+        /// Its objects with what the cluster says of them, where only their reach is wrong; without their diffs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        objects: Vec<ObjectChange>,
     },
 }
 
@@ -137,35 +144,6 @@ pub struct ObjectChange {
     /// What is there already, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
-}
-
-/// What an environment's first sync would find.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Live {
-    /// Nothing: it would be created.
-    Absent,
-    /// The same values: it would be adopted, and nothing changes.
-    Same,
-    /// Other values that nobody else holds: it would be adopted and changed.
-    Differs,
-    /// Other values that somebody else holds: it would be held until they are equal or let go.
-    Conflict {
-        /// The field manager.
-        manager: String,
-        /// The fields, as the server names them.
-        fields: Vec<String>,
-    },
-    /// It belongs to another environment.
-    Owned {
-        /// Which.
-        by: String,
-    },
-    /// The cluster did not say.
-    Unknown {
-        /// Why.
-        why: String,
-    },
 }
 
 /// Who consents to a change.
@@ -306,6 +284,14 @@ impl EnvironmentRow {
         match &self.change {
             RowChange::Change { objects, .. } => objects,
             RowChange::Same | RowChange::Failed { .. } => &[],
+        }
+    }
+
+    /// All objects that are spoken of: also those of an environment that has no set because of some of them.
+    pub fn named(&self) -> &[ObjectChange] {
+        match &self.change {
+            RowChange::Change { objects, .. } | RowChange::Failed { objects, .. } => objects,
+            RowChange::Same => &[],
         }
     }
 

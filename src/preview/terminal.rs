@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::manifest::{Body, Verb, visible};
 
 use super::fit::flat;
-use super::page::{EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject};
+use super::page::{EnvironmentRow, ObjectChange, Outcome, Page, RowChange, Subject};
 use super::words::count;
 
 /// Whether the terminal shows colours.
@@ -95,9 +95,12 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
     out.push('\n');
     match &row.change {
         RowChange::Same => line(out, &format!("{name}{stage} {target}: the same")),
-        RowChange::Failed { errors: said } => {
+        RowChange::Failed { errors: said, objects } => {
             line(out, &format!("{name}{stage} {target}: {}", look.paint(Tone::Red, "does not render")));
             errors(out, said, look);
+            for change in objects {
+                object(out, change, look);
+            }
         }
         RowChange::Change { rules, objects, .. } => {
             let by = row.rendering.as_ref().map(|by| format!(" · {}", visible(&by.renderer))).unwrap_or_default();
@@ -132,8 +135,8 @@ fn object(out: &mut String, change: &ObjectChange, look: Look) {
     let file =
         diff.file.as_ref().map(|file| look.paint(Tone::Dim, &format!("  {}", visible(file)))).unwrap_or_default();
     line(out, &format!("{}{file}", look.paint(tone, &format!("{sign} {}", visible(&diff.key.to_string())))));
-    if let Some(Live::Conflict { manager, fields }) = &change.live {
-        line(out, &format!("  conflicts with {} at {}", visible(manager), visible(&fields.join(", "))));
+    if let Some(live) = &change.live {
+        line(out, &format!("  in the cluster: {}", live.words(visible, visible)));
     }
     match &diff.body {
         Body::Name => {}

@@ -3,8 +3,9 @@
 use crate::ids::{CommitId, EnvironmentName, ObjectKey};
 use crate::manifest::Verb;
 
+use super::live::{Live, counted};
 use super::markdown::{cell, clip, code, prose};
-use super::page::{Consent, Deployment, EnvironmentRow, Live, ObjectChange, RowChange, Subject};
+use super::page::{Consent, Deployment, EnvironmentRow, ObjectChange, RowChange, Subject};
 
 /// More people than this are counted in a cell; the sentence below the table names what is missing.
 const PEOPLE: usize = 4;
@@ -121,6 +122,13 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         | Deployment::Running { .. }
         | Deployment::Healthy { .. } => {}
     }
+    let found = counted(found(row).map(|(_, live)| live));
+    if !found.is_empty() {
+        said.push(format!("{} in the cluster: {found}", name(row)));
+    }
+    if let Some(why) = &row.unasked {
+        said.push(format!("{}: what the cluster has is not fully known: {}", name(row), prose(&clip(why, 2_000))));
+    }
     for left in &row.left_out {
         said.push(format!(
             "{}: {} is left out: a hook for {}",
@@ -146,25 +154,15 @@ pub(super) fn done(verb: Verb) -> &'static str {
     }
 }
 
-/// What the cluster says of an object, completing "… Deployment shop/web".
+/// What a first sync would do with an object; marked where it would be in the way.
 pub(super) fn live(live: &Live) -> String {
-    match live {
-        Live::Absent => "would be created".to_owned(),
-        Live::Same => "is there with these values: adopted, nothing changes".to_owned(),
-        Live::Differs => "is there with other values: adopted and changed".to_owned(),
-        Live::Conflict { manager, fields } => {
-            let fields: Vec<String> = fields.iter().take(PEOPLE).map(|field| code(&clip(field, NAME))).collect();
-            let at = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
-            format!("**conflicts** with {}{at}", code(&clip(manager, NAME)))
-        }
-        Live::Owned { by } => format!("**belongs to {}**", code(&clip(by, NAME))),
-        Live::Unknown { why } => format!("could not be looked at: {}", prose(&clip(why, NAME))),
-    }
+    let words = live.words(|name| code(&clip(name, NAME)), |said| prose(&clip(said, NAME)));
+    if live.is_in_the_way() { format!("⚠ {words}") } else { words }
 }
 
 /// Objects whose state in the cluster has to be said: all of a proposal or first set.
 pub(super) fn found(row: &EnvironmentRow) -> impl Iterator<Item = (&ObjectChange, &Live)> {
-    row.objects().iter().filter_map(|object| object.live.as_ref().map(|live| (object, live)))
+    row.named().iter().filter_map(|object| object.live.as_ref().map(|live| (object, live)))
 }
 
 /// Names of what is removed.

@@ -198,6 +198,9 @@ fn environment(html: &mut Html, row: &EnvironmentRow) {
     if let Some(rendering) = &row.rendering {
         fact("Rendered by", &rendering.renderer);
     }
+    if let Some(why) = &row.unasked {
+        fact("In the cluster", &format!("not fully known: {why}"));
+    }
     for left in &row.left_out {
         fact("Left out", &format!("{} (hook of {})", left.key, left.acts));
     }
@@ -206,9 +209,10 @@ fn environment(html: &mut Html, row: &EnvironmentRow) {
         RowChange::Same => {
             html.ours("<p>Nothing changes.</p>");
         }
-        RowChange::Failed { errors } => {
+        RowChange::Failed { errors, objects } => {
             html.ours("<p>It cannot be computed:</p>");
             list(html, errors);
+            objects.iter().for_each(|one| object(html, one));
         }
         RowChange::Change { rules, objects, .. } => {
             if !rules.is_empty() {
@@ -271,7 +275,7 @@ fn object(html: &mut Html, one: &ObjectChange) {
     }
     html.text(&format!("{} lines more, {} lines less", one.diff.plus, one.diff.minus));
     if let Some(live) = &one.live {
-        html.within("; ", &found(live), "");
+        html.within("; in the cluster: ", &found(live), "");
     }
     html.ours("</p>");
     match &one.diff.body {
@@ -285,14 +289,7 @@ fn object(html: &mut Html, one: &ObjectChange) {
 }
 
 fn found(live: &Live) -> String {
-    match live {
-        Live::Absent => "not in the cluster yet".to_owned(),
-        Live::Same => "in the cluster with the same values: it would be adopted".to_owned(),
-        Live::Differs => "in the cluster with other values: it would be adopted and changed".to_owned(),
-        Live::Conflict { manager, fields } => format!("{manager} holds {}", fields.join(", ")),
-        Live::Owned { by } => format!("it belongs to {by}"),
-        Live::Unknown { why } => format!("the cluster did not say: {why}"),
-    }
+    live.words(str::to_owned, str::to_owned)
 }
 
 fn hunks(html: &mut Html, hunks: &[Hunk]) {
@@ -343,13 +340,14 @@ mod tests {
                             minus: 0,
                             body: Body::TooLarge(vec![x.to_owned()]),
                         },
-                        live: Some(Live::Conflict { manager: x.to_owned(), fields: vec![x.to_owned()] }),
+                        live: Some(Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
                     }],
                 },
                 consent: Consent::Closed { why: x.to_owned() },
                 deployment: Deployment::Held { reason: x.to_owned(), detail: x.to_owned(), lifts: x.to_owned() },
                 rendering: None,
                 left_out: Vec::new(),
+                unasked: Some(x.to_owned()),
             }],
             notes: vec![x.to_owned()],
             answers: vec![crate::preview::Answer {

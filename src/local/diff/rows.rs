@@ -194,7 +194,7 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
     let (change, rendering, left_out) = match new {
         // The caller has dealt with an end.
         Set::Absent => (RowChange::Same, None, Vec::new()),
-        Set::Fails(errors) => (RowChange::Failed { errors }, None, Vec::new()),
+        Set::Fails(errors) => (RowChange::Failed { errors, objects: Vec::new() }, None, Vec::new()),
         Set::Is(new, rendering) => {
             let old = match old {
                 // Another cluster or namespace makes it a new environment (rule 1 of consent).
@@ -214,6 +214,7 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
         deployment: Deployment::Local,
         rendering,
         left_out,
+        unasked: None,
     }
 }
 

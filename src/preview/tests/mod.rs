@@ -2,10 +2,12 @@
 
 mod fitting;
 mod inert;
+mod live;
 mod read;
 
 use super::answer::{Answer, Answered};
 use super::comment::{Comment, MARKER, comment, is_marked};
+use super::live::Live;
 use super::markdown::{clip, html};
 use super::page::*;
 use super::status::{consent_status, preview_status};
@@ -43,6 +45,7 @@ fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) 
         deployment,
         rendering: None,
         left_out: Vec::new(),
+        unasked: None,
     }
 }
 
@@ -67,22 +70,32 @@ fn page_of(x: &str, prose: &str) -> Page {
         not_counted: vec![NotCounted { login: x.to_owned(), why: prose.to_owned() }],
         missing: missing.to_owned(),
     };
-    let conflict = Live::Conflict { manager: x.to_owned(), fields: vec![x.to_owned()] };
+    let conflict = Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() };
     let first = vec![
         object(x, Verb::Added, x, Some(conflict)),
+        object(x, Verb::Added, x, Some(Live::Absent { unchecked: Some(prose.to_owned()) })),
+        object(x, Verb::Added, x, Some(Live::Refused { why: prose.to_owned() })),
         object(x, Verb::Changed, x, Some(Live::Owned { by: x.to_owned() })),
         object(x, Verb::Removed, x, Some(Live::Unknown { why: prose.to_owned() })),
     ];
+    let mut ungranted = vec![object(x, Verb::Removed, x, Some(Live::NotGranted { why: prose.to_owned() }))];
+    ungranted[0].diff.verb = Verb::Added;
     let failed = Deployment::Failed { number: 41, object: Some(key(x)), why: prose.to_owned() };
     let held = Deployment::Held { reason: x.to_owned(), detail: prose.to_owned(), lifts: x.to_owned() };
     let mut rows = vec![
         row("staging", change(first), asked(""), failed),
         row("production", RowChange::Same, asked(prose), held),
-        row("broken", RowChange::Failed { errors: vec![x.to_owned()] }, Consent::NotNeeded, Deployment::Nothing),
+        row(
+            "broken",
+            RowChange::Failed { errors: vec![x.to_owned()], objects: ungranted },
+            Consent::NotNeeded,
+            Deployment::Nothing,
+        ),
         row("closed", RowChange::Same, Consent::Closed { why: prose.to_owned() }, Deployment::Never),
     ];
     rows[0].left_out = vec![LeftOut { key: key(x), acts: x.to_owned() }];
     rows[0].rendering = Some(Rendering { renderer: prose.to_owned(), milliseconds: Some(1_234) });
+    rows[2].unasked = Some(prose.to_owned());
     let mut page = page(rows);
     page.subject = Subject::Pull { head: "a".repeat(40).parse().unwrap(), into: x.to_owned() };
     page.notes = vec![prose.to_owned()];

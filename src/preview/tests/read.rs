@@ -123,6 +123,7 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
                 "deploy/web.yaml:3: Deployment web: has no apiVersion".to_owned(),
                 "helm: exit 1\n  nil pointer".to_owned(),
             ],
+            objects: Vec::new(),
         },
         Consent::NotNeeded,
         Deployment::Nothing,
@@ -145,8 +146,7 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
                 Verb::Added,
                 "deploy/db.yaml",
                 Some(Live::Conflict {
-                    manager: "kubectl-client-side-apply".to_owned(),
-                    fields: vec![".spec.replicas".to_owned()],
+                    held: [("kubectl-client-side-apply".to_owned(), vec![".spec.replicas".to_owned()])].into(),
                 }),
             ),
         ]),
@@ -224,12 +224,14 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
         |---|--:|--:|--:|---|---|
         | `production` | 2 | 0 | 0 | none needed | after merge |
 
+        `production` in the cluster: 1 adopt unchanged, 1 conflict
+
         No consent is needed for `production` `b1:9f9f9f9f9f9f`
 
         <details><summary><b>production</b>: <code>Deployment shop/web, Deployment shop/db</code></summary>
 
-        - Deployment `shop/web` is there with these values: adopted, nothing changes
-        - Deployment `shop/db` **conflicts** with `kubectl-client-side-apply` at `.spec.replicas`
+        - Deployment `shop/web`: adopt unchanged
+        - Deployment `shop/db`: ⚠ conflict with `kubectl-client-side-apply` at `.spec.replicas`
 
         **Deployment `shop/web`** added, +2 −1 · `deploy/web.yaml`
 
