@@ -239,6 +239,7 @@ CREATE TABLE hold (
     to_set          bytea,
     change_digest   bytea,
     shown_in        bigint,                      -- pull request or issue number
+    place_changed   timestamptz,                 -- when the place it is shown in changed last, as the sweep saw it (forge time)
     since           timestamptz NOT NULL DEFAULT now()
 );
 

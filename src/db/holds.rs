@@ -1,5 +1,7 @@
 //! Holds: which environment is not synced further, why, and the change it waits for.
 
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 
 use crate::ids::{ChangeDigest, CommitId, SetDigest};
@@ -48,6 +50,7 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
              change_digest = excluded.change_digest, shown_in = excluded.shown_in,
+             place_changed = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_changed END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
         hold.reason,
@@ -96,6 +99,45 @@ pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
     )
     .fetch_all(conn)
     .await
+}
+
+/// The issues of ours in which held changes of a repository are shown.
+///
+/// # Errors
+/// The database's own.
+pub async fn issues(conn: &mut PgConnection, repository: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT h.shown_in AS "number!" FROM hold h JOIN environment e ON e.id = h.environment_id
+           WHERE e.repository_id = $1 AND h.shown_in IS NOT NULL
+             AND NOT EXISTS (SELECT FROM pull WHERE pull.repository_id = $1 AND pull.number = h.shown_in)
+           ORDER BY 1"#,
+        repository
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Stores when an issue changed last, by the forge's clock; whether that is news.
+///
+/// # Errors
+/// The database's own.
+pub async fn place_changed(
+    conn: &mut PgConnection,
+    repository: i64,
+    number: i64,
+    at: Timestamp,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE hold SET place_changed = $3 FROM environment e
+         WHERE e.id = hold.environment_id AND e.repository_id = $1 AND hold.shown_in = $2
+           AND hold.place_changed IS DISTINCT FROM $3",
+        repository,
+        number,
+        at.to_sqlx() as _,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// The hold of an environment.

@@ -319,4 +319,6 @@ pub struct Issue {
     pub title: String,
     /// As it is now.
     pub body: String,
+    /// Moves with comments, by the forge's clock.
+    pub updated_at: Timestamp,
 }

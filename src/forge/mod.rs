@@ -125,6 +125,13 @@ impl Forge {
         }
     }
 
+    /// The closed and merged pull requests that changed last, newest first: one call, one page.
+    pub async fn closed_pulls_changed_last(&self, at: &RepositoryAt) -> Result<Vec<Pull>> {
+        match self {
+            Self::Gitea(forge) => forge.closed_pulls_changed_last(at).await,
+        }
+    }
+
     /// Pull requests closed or merged at `since` (forge time) or later, newest first: one call when there are few.
     pub async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
         match self {

@@ -1,13 +1,16 @@
 //! Compares our memory of a repository with the forge: whatever a lost delivery would have told is found here, and goes
-//! through the same jobs. A quiet repository costs two calls.
+//! through the same jobs. A quiet repository costs
+//! four calls, and one for each issue in which something is held.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 
 use super::repository::{self, Opened, Repository};
 use super::{Context, JobError, attend_pull, follow_branch};
 use crate::db::pulls::{self, PullState};
-use crate::db::{environments, repositories, swept};
+use crate::db::{environments, holds, repositories, swept};
+use crate::forge::{Branch, Pull};
 use crate::ids::{ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
 
@@ -29,12 +32,37 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
         Opened::Granted(repository) => repository,
         Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
     };
-    let mut jobs = pulls_that_moved(&repository, job).await?;
-    jobs.extend(branches_that_moved(&repository, job).await?);
-    jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
-    metrics::counter!("bascule_sweep_repairs_total").increment(jobs.len() as u64);
+    // Gather: four calls, and one for each issue in which something is held.
+    let (forge, at) = (repository.forge(), &repository.at);
+    let open = forge.open_pulls(at).await?;
+    let closed = forge.closed_pulls_changed_last(at).await?;
+    let branches = forge.branches(at).await?;
+    let mut conn = context.pool.acquire().await?;
+    let held_in = holds::issues(&mut conn, repository.row.id).await?;
+    drop(conn);
+    let mut issues = Vec::with_capacity(held_in.len());
+    for number in held_in {
+        match forge.issue(at, number).await {
+            Ok(issue) => issues.push(issue),
+            // Deleted: the next judgement opens another.
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 
+    // What is remembered as seen and what is done about it are one transaction: neither is lost without the other.
     let mut tx = context.pool.begin().await?;
+    let mut jobs = pulls_that_moved(&mut tx, &repository, &open, &closed, job).await?;
+    for issue in &issues {
+        if holds::place_changed(&mut tx, repository.row.id, issue.number, issue.updated_at).await? {
+            jobs.push(attend_pull(&key, issue.number, job.trace));
+        }
+    }
+    jobs.extend(branches_that_moved(&mut tx, &repository, branches, job).await?);
+    jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+    // One that was closed is found twice.
+    jobs.dedup_by(|a, b| (&a.kind, &a.key) == (&b.kind, &b.key));
+    metrics::counter!("bascule_sweep_repairs_total").increment(jobs.len() as u64);
     if !jobs.is_empty() {
         repositories::fact_stored(&mut tx, &key).await?;
     }
@@ -45,39 +73,59 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     Ok(())
 }
 
-/// Open pull requests that differ from what was seen last, and stored open ones that are open no more.
-async fn pulls_that_moved(repository: &Repository<'_>, job: &Claimed) -> Result<Vec<NewJob>, JobError> {
+/// Open pull requests that differ from what was seen last, stored open ones that are open no more, and closed ones of
+/// ours in which something was said.
+async fn pulls_that_moved(
+    conn: &mut PgConnection,
+    repository: &Repository<'_>,
+    open: &[Pull],
+    closed: &[Pull],
+    job: &Claimed,
+) -> Result<Vec<NewJob>, JobError> {
     let key = &repository.row.key;
-    let open = repository.forge().open_pulls(&repository.at).await?;
-    let mut conn = repository.context.pool.acquire().await?;
-    let stored = pulls::in_state(&mut conn, repository.row.id, PullState::Open).await?;
+    let stored = pulls::in_state(conn, repository.row.id, PullState::Open).await?;
     let mut jobs = Vec::new();
-    for pull in &open {
-        // The forge's time of change moves with comments, reviews and dismissals; the head and the base with pushes.
-        let seen: [u8; 32] = Sha256::digest(format!("{:?}", (pull.updated_at, &pull.head, &pull.base_branch))).into();
+    for pull in open {
+        let seen = seen(pull);
         let known = stored.iter().find(|one| one.facts.number == pull.number);
         if known.and_then(|one| one.fact_hash.as_deref()) == Some(&seen[..]) {
             continue;
         }
-        let row = pulls::upsert(&mut conn, repository.row.id, &super::attend::facts_of(pull)).await?;
-        pulls::set_fact_hash(&mut conn, row.id, &seen).await?;
+        let row = pulls::upsert(conn, repository.row.id, &super::attend::facts_of(pull)).await?;
+        pulls::set_fact_hash(conn, row.id, &seen).await?;
         jobs.push(attend_pull(key, pull.number, job.trace));
     }
     for gone in stored.iter().filter(|one| !open.iter().any(|pull| pull.number == one.facts.number)) {
         jobs.push(attend_pull(key, gone.facts.number, job.trace));
     }
+    for pull in closed {
+        let Some(known) = pulls::get(conn, repository.row.id, pull.number).await? else { continue };
+        let seen = seen(pull);
+        if known.fact_hash.as_deref() != Some(&seen[..]) {
+            pulls::set_fact_hash(conn, known.id, &seen).await?;
+            jobs.push(attend_pull(key, pull.number, job.trace));
+        }
+    }
     Ok(jobs)
 }
 
+/// The forge's time of change moves with comments, reviews and dismissals; the head and the base with pushes.
+fn seen(pull: &Pull) -> [u8; 32] {
+    Sha256::digest(format!("{:?}", (pull.updated_at, &pull.head, &pull.base_branch))).into()
+}
+
 /// Branches that environments follow, and the default branch, where their tip is not the one followed last.
-async fn branches_that_moved(repository: &Repository<'_>, job: &Claimed) -> Result<Vec<NewJob>, JobError> {
-    let branches = repository.forge().branches(&repository.at).await?;
-    let mut conn = repository.context.pool.acquire().await?;
-    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+async fn branches_that_moved(
+    conn: &mut PgConnection,
+    repository: &Repository<'_>,
+    branches: Vec<Branch>,
+    job: &Claimed,
+) -> Result<Vec<NewJob>, JobError> {
+    let all = environments::of_repository(conn, repository.row.id).await?;
     let mut jobs = Vec::new();
     for branch in branches {
         let is_ours = branch.name == repository.row.default_branch || all.iter().any(|one| one.branch == branch.name);
-        if is_ours && swept::moved(&mut conn, repository.row.id, &branch.name, &branch.tip).await? {
+        if is_ours && swept::moved(conn, repository.row.id, &branch.name, &branch.tip).await? {
             jobs.push(follow_branch(&repository.row.key, &branch.name, job.trace));
         }
     }

@@ -32,6 +32,15 @@ impl Gitea {
         all.into_iter().map(|json| self.of_this_repository(at, json)).collect()
     }
 
+    /// The closed ones that changed last, newest first: a page of them.
+    pub(crate) async fn closed_pulls_changed_last(&self, at: &RepositoryAt) -> Result<Vec<Pull>> {
+        let path = self.path(at, &["pulls"]);
+        let query = [("state", "closed"), ("sort", "recentupdate")];
+        let call = Call { name: "closed_pulls_changed_last", path: &path, query: &query };
+        let (found, _) = self.http.get_page::<wire::PullJson>(call, 1).await?;
+        found.into_iter().map(|json| self.of_this_repository(at, json)).collect()
+    }
+
     /// Those closed or merged at `since` or later, newest first.
     pub(crate) async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
         let path = self.path(at, &["pulls"]);

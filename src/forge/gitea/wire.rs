@@ -218,6 +218,7 @@ pub(super) struct IssueJson {
     title: String,
     #[serde(default)]
     body: String,
+    updated_at: Timestamp,
 }
 
 impl IssueJson {
@@ -228,6 +229,7 @@ impl IssueJson {
             author: account(forge, self.user),
             title: self.title,
             body: self.body,
+            updated_at: self.updated_at,
         }
     }
 }

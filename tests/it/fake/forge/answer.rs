@@ -200,7 +200,8 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             let (number, at_time) = (state.next_number(at.id), state.tick());
             let (title, body) = (text("title"), text("body"));
             let author = "bascule".to_owned();
-            let issue = Issue { repository: at.id, number, author, title, body, is_open: true, at: at_time };
+            let issue =
+                Issue { repository: at.id, number, author, title, body, is_open: true, at: at_time, updated: at_time };
             let page = state.issue_page(&issue);
             state.issues.push(issue);
             made(page)
@@ -219,6 +220,7 @@ fn pulls(state: &State, repository: i64, query: &BTreeMap<String, String>) -> Pa
     let mut mine: Vec<_> = state.pulls.iter().filter(|pull| pull.repository == repository).collect();
     mine.retain(|pull| pull.is_open == wants_open);
     match query.get("sort").map(String::as_str) {
+        Some("recentupdate") => mine.sort_by_key(|pull| std::cmp::Reverse(pull.updated)),
         Some("recentclose") => mine.sort_by_key(|pull| std::cmp::Reverse(pull.closed)),
         Some("oldest") => mine.sort_by_key(|pull| pull.created),
         _ => mine.reverse(),

@@ -137,7 +137,7 @@ impl State {
             "body": issue.body,
             "state": if issue.is_open { "open" } else { "closed" },
             "created_at": issue.at,
-            "updated_at": issue.at,
+            "updated_at": issue.updated,
             "pull_request": null,
         })
     }
@@ -152,6 +152,7 @@ impl State {
             body: String::new(),
             is_open: pull.is_open,
             at: pull.created,
+            updated: pull.updated,
         });
         page["pull_request"] = json!({ "merged": pull.merge.is_some() });
         page

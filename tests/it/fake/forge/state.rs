@@ -119,6 +119,7 @@ pub(super) struct Issue {
     pub(super) body: String,
     pub(super) is_open: bool,
     pub(super) at: Timestamp,
+    pub(super) updated: Timestamp,
 }
 
 #[derive(Clone, Debug)]

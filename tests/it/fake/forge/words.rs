@@ -17,6 +17,8 @@ impl State {
         if self.pull(repository, number).is_some() {
             self.pull_mut(repository, number).updated = now;
         }
+        let on_issue = |issue: &&mut Issue| issue.repository == repository && issue.number == number;
+        self.issues.iter_mut().filter(on_issue).for_each(|issue| issue.updated = now);
         self.tell_comment("created", &comment.author.clone(), &comment);
         id
     }
