@@ -106,6 +106,13 @@ pub(super) async fn say(
     if let Some(before) = said.statuses {
         spoken.statuses = Some(statuses(repository, &said, before, &page, preview, lease).await?);
     }
+    let is_new = heard.remembered.previews.last().is_none_or(|newest| newest.id != preview);
+    let stands = |one: &approvals::Stored| one.recorded.state == crate::consent::State::Stands;
+    if is_new && heard.remembered.approvals.iter().any(stands) {
+        // What is shown from now on voids what was given for what was shown before; another look finds it, whether or
+        // not the forge tells us of our own comment.
+        spoken.jobs.push(route::attend_pull(&repository.row.key, said.number, job.trace));
+    }
     let asked = new_commands(repository, heard).await?;
     for one in &asked {
         let _permit = lease.check(WRITE)?;
