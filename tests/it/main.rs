@@ -25,5 +25,6 @@ mod queue;
 mod reading;
 mod roles;
 mod schema;
+mod stories;
 mod support;
 mod sync;

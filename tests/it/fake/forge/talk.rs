@@ -164,6 +164,17 @@ impl FakeForge {
         self.statuses_of(pr.repository, &head)
     }
 
+    /// The same of a pull request; an issue has none.
+    pub(crate) fn statuses_if_pull(&self, pr: &Pr) -> BTreeMap<String, (String, String)> {
+        let is_pull = self.world.state().pull(pr.repository, pr.number).is_some();
+        if is_pull { self.statuses(pr) } else { BTreeMap::new() }
+    }
+
+    /// The number the next pull request or issue will have.
+    pub(crate) fn numbers(&self, shop: &Shop) -> i64 {
+        self.world.state().next_number(shop.id)
+    }
+
     /// The same for any commit.
     pub(crate) fn statuses_of(&self, repository: i64, commit: &str) -> BTreeMap<String, (String, String)> {
         let state = self.world.state();

@@ -1,0 +1,202 @@
+//! Who consents to what, and what takes it back.
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::fake::forge::Pr;
+
+/// Production runs `web=1`, and somebody asks for `web=2`.
+async fn asks_for_two(t: &mut Town) -> Pr {
+    t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+    let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+    t.run_jobs().await;
+    pr
+}
+
+/// It is merged as it is; what runs then.
+async fn merged(t: &mut Town, pr: &Pr) -> Vec<String> {
+    t.forge.merges("dev", pr, Merge::Squash).await;
+    t.run_jobs().await;
+    t.objects().await
+}
+
+#[test]
+fn a_push_that_alters_the_change_voids_the_approval() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.pushes("dev", &pr, &[(WEB, &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: failure, missing: production 0 of 1
+        preview: success, 1 object in 1 environment would change
+        ");
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_snapshot!(t.audit_of(&pr).await, @"preview.posted, approval.recorded, preview.posted, approval.voided, preview.posted");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_push_that_leaves_the_change_keeps_the_approval() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.pushes("dev", &pr, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=2"]);
+    });
+}
+
+#[test]
+fn a_command_with_the_digest_counts() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        let line = t.to_type(&pr, "production");
+        t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=2"]);
+    });
+}
+
+#[test]
+fn a_command_without_a_digest_counts_while_one_change_was_shown() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.comments("lee", &pr, "/bascule approve production").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=2"]);
+    });
+}
+
+#[test]
+fn a_command_without_a_digest_is_answered_when_two_changes_were_shown() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.pushes("dev", &pr, &[(WEB, &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        t.forge.comments("lee", &pr, "/bascule approve production").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        assert_snapshot!(t.answers(&pr), @"`lee`: nothing was approved. production: more than one change of this environment was shown, so we do not know which you read; for the change shown now, type `/bascule approve production …`");
+        let line = t.to_type(&pr, "production");
+        t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        assert_eq!(merged(t, &pr).await, ["web=3"]);
+    });
+}
+
+#[test]
+fn the_authors_own_approval_does_not_count() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("lee", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let line = t.to_type(&pr, "production");
+        t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn whoever_pushed_to_the_head_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.pushes("lee", &pr, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn somebody_no_rule_names_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.approves("kim", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn asking_for_changes_takes_ones_approval_back() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.requests_changes("lee", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_dismissed_review_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.dismisses(review);
+        t.sweeps().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_snapshot!(t.audit_of(&pr).await, @"preview.posted, approval.recorded, preview.posted, approval.voided, preview.posted");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_revoked_approval_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.comments("lee", &pr, "/bascule revoke").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_snapshot!(t.answers(&pr), @"`lee` took back what was approved for `production`.");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn an_edited_comment_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        let line = t.to_type(&pr, "production");
+        let comment = t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        t.forge.edits_comment("lee", comment, "never mind").await;
+        t.run_jobs().await;
+        // The forge's time of change does not move with an edit: without a delivery it is found at the gate.
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | **held**: `uncovered` |");
+    });
+}
+
+#[test]
+fn whoever_left_the_team_before_the_merge_does_not_count() {
+    check(async |t| {
+        let rules = RULES.replace("users: [lee]", "groups: [release]");
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("kim", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `kim` | after merge |");
+        t.forge.leaves_team("kim", "release");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `kim`) | **held**: `uncovered` |");
+    });
+}

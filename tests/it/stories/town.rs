@@ -1,0 +1,216 @@
+//! The town of a story: a forge with people, a server with everything it has, and a cluster.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bascule::app;
+use bascule::clock::Clock;
+use bascule::config::{self, Environ};
+use bascule::jobs::{self, Context};
+use bascule::queue::{Bell, Claimed, Lane, Lease, PgSource, Source, Verdict};
+use reqwest::Method;
+use serde_json::json;
+use sqlx::Executor;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::door::Door;
+use crate::fake::forge::{FakeForge, Pr, Right, SECRET, Shop, TOKEN};
+use crate::parts::{ControlPlane, program};
+use crate::support::database::Database;
+
+/// Longer than any story.
+const TERM: Duration = Duration::from_secs(600);
+/// More jobs than any story has, so that one that goes in circles is told apart.
+const MOST_JOBS: usize = 400;
+
+/// How the server hears what happened on the forge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    ByDeliveries,
+    BySweeps,
+}
+
+/// Everything of one telling of a story.
+pub(super) struct Town {
+    pub(super) forge: FakeForge,
+    /// The repository `acme/shop`; empty until [`Self::begins`].
+    pub(super) shop: Shop,
+    pub(super) context: Arc<Context>,
+    pub(super) database: Database,
+    pub(super) plane: &'static ControlPlane,
+    pub(super) namespace: String,
+    /// Errors of jobs that were tried again or given up; a story that expects some takes them.
+    pub(super) troubles: Vec<String>,
+    told: Told,
+    source: PgSource,
+    _doors: Vec<Door>,
+    _committing: JoinSet<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Town {
+    pub(super) async fn new(plane: &'static ControlPlane, namespace: &str, told: Told) -> Self {
+        for name in [namespace.to_owned(), format!("{namespace}-staging")] {
+            let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            plane.request(Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
+        }
+        let (forge, database) = (FakeForge::start().await, Database::new().await);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bascule.toml");
+        std::fs::write(&file, configuration(&forge.url(), plane.kubeconfig(), namespace)).unwrap();
+        let environ = environ(&database.server_url());
+        let loaded = config::load(Some(&file), &environ).unwrap();
+        let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
+        let (bell, pool) = (Bell::new("a server"), database.pool.clone());
+        let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
+        let (routes, committer) = app::public_router(&loaded.server, &pool, &clock, &bell, vec![1; 32]);
+        let mut committing = JoinSet::new();
+        committing.spawn(committer.run());
+        let (door, deaf) = (Door::of(routes).await, Door::that_forgets().await);
+        let listening = if told == Told::ByDeliveries { &door } else { &deaf };
+        forge.hooks_to(&format!("{}/webhooks/work", listening.url));
+        Self {
+            shop: Shop { id: 0, name: "acme/shop".to_owned() },
+            source: PgSource::new(pool, "a server".to_owned()),
+            context: Arc::new(context),
+            namespace: namespace.to_owned(),
+            troubles: Vec::new(),
+            _doors: vec![door, deaf],
+            _committing: committing,
+            _folder: folder,
+            forge,
+            database,
+            plane,
+            told,
+        }
+    }
+
+    /// The repository is made, with these rules (`{ns}` is the story's namespace) and files.
+    pub(super) async fn begins(&mut self, rules: &str, files: &[(&str, &str)]) {
+        let rules = self.rules(rules);
+        let mut all = vec![(".bascule.yaml", rules.as_str())];
+        all.extend(files);
+        self.shop = self.forge.repository("acme/shop", &all).await;
+        self.forge.team("acme", "release", Right::Write, &["lee", "kim"]);
+        for login in ["dev", "lee", "kim", "olga"] {
+            self.forge.lets(login, &self.shop, Right::Write);
+        }
+        self.run_jobs().await;
+    }
+
+    /// The same, and Lee and the platform's Olga approve every first set: everything runs when this returns.
+    pub(super) async fn runs(&mut self, rules: &str, files: &[(&str, &str)]) {
+        self.begins(rules, files).await;
+        for held in self.held_issues().await {
+            self.forge.comments("lee", &held, "/bascule approve").await;
+            self.forge.comments("olga", &held, "/bascule approve").await;
+        }
+        self.run_jobs().await;
+        assert!(self.held_issues().await.is_empty(), "everything runs:\n{}", self.rows().await);
+    }
+
+    /// Rules as they are written for this telling.
+    pub(super) fn rules(&self, rules: &str) -> String {
+        rules.replace("{ns}", &self.namespace)
+    }
+
+    /// Where held changes wait, in issues of ours or pull requests.
+    pub(super) async fn held_issues(&self) -> Vec<Pr> {
+        let waiting = "SELECT shown_in FROM hold WHERE shown_in IS NOT NULL ORDER BY environment_id";
+        let numbers: Vec<i64> = sqlx::query_scalar(waiting).fetch_all(&self.database.owner).await.unwrap();
+        numbers.into_iter().map(|number| Pr { repository: self.shop.id, number }).collect()
+    }
+
+    /// What happened is heard, and every job runs, until none is left. By sweeps: until a sweep finds nothing more.
+    pub(super) async fn run_jobs(&mut self) {
+        match self.told {
+            Told::ByDeliveries => drop(self.drain().await),
+            Told::BySweeps => self.sweeps().await,
+        }
+    }
+
+    /// A sweep comes by, and again until it finds nothing: what no delivery tells is found so in either telling.
+    pub(super) async fn sweeps(&mut self) {
+        for _ in 0..8 {
+            app::sweep_all(&self.context).await.unwrap();
+            let ran = self.drain().await;
+            if ran.iter().all(|kind| kind == "sweep_repository") {
+                return;
+            }
+        }
+        panic!("sweeps keep finding something: {:#?}", self.troubles);
+    }
+
+    /// Runs jobs until none is left, also those that are due later; their kinds.
+    async fn drain(&mut self) -> Vec<String> {
+        let mut ran = Vec::new();
+        loop {
+            while let Some(job) = self.claim().await {
+                ran.push(job.kind.clone());
+                assert!(ran.len() < MOST_JOBS, "jobs go in circles: {ran:?}, {:#?}", self.troubles);
+                let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
+                let verdict = Box::pin(jobs::run(&self.context, &job, &lease)).await;
+                if let Verdict::Retry { error } | Verdict::Fail { error } = &verdict {
+                    self.troubles.push(format!("{}: {error}", job.kind));
+                }
+                self.source.settle(&job, &verdict).await.unwrap();
+            }
+            // Time passes for those that wait.
+            let due = "UPDATE job SET run_at = now() WHERE state = 'pending'";
+            if self.database.owner.execute(due).await.unwrap().rows_affected() == 0 {
+                return ran;
+            }
+        }
+    }
+
+    async fn claim(&self) -> Option<Claimed> {
+        for lane in Lane::ALL {
+            if let Some(job) = self.source.claim(lane, 1, TERM).await.unwrap().pop() {
+                return Some(job);
+            }
+        }
+        None
+    }
+}
+
+fn environ(database_url: &str) -> Environ {
+    let tools = program("kustomize").unwrap();
+    let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
+    let path = format!("{}:{path}", Path::new(&tools).parent().unwrap().display());
+    let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+    Environ::from_iter(BTreeMap::from(all).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
+}
+
+fn configuration(forge: &str, kubeconfig: &Path, namespace: &str) -> String {
+    let kubeconfig = kubeconfig.display();
+    format!(
+        r#"
+version = 1
+[server]
+public_url = "http://bascule.example"
+[database]
+url = {{ env = "DATABASE_URL" }}
+data_dir = "./data"
+[forge.work]
+kind = "gitea"
+url = "{forge}"
+webhook_secrets = [{{ env = "SECRET" }}]
+token = {{ env = "TOKEN" }}
+[cluster.test]
+kubeconfig = {{ file = "{kubeconfig}" }}
+[group.release]
+teams = ["work/acme/release"]
+[group.platform]
+people = {{ olga = ["work/olga"] }}
+[grant.shop]
+repositories = ["work/acme/shop"]
+clusters = ["test"]
+namespaces = ["{namespace}", "{namespace}-staging"]
+owners = {{ count = 1, groups = ["platform"] }}
+"#
+    )
+}
