@@ -15,6 +15,7 @@ mod door;
 mod files;
 mod looks;
 mod pulls;
+mod replay;
 mod town;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -281,6 +281,11 @@ impl FakeForge {
         self.world.tell_all().await;
     }
 
+    /// From now on its pages tell this head, which no push made: as between a force push and what is said of it.
+    pub(crate) fn tells_head(&self, pr: &Pr, commit: &str) {
+        commit.clone_into(&mut self.world.state().pull_mut(pr.repository, pr.number).head_sha);
+    }
+
     /// The commit of its head.
     pub(crate) fn head(&self, pr: &Pr) -> String {
         self.pull(pr).head_sha
