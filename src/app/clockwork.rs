@@ -1,15 +1,15 @@
 //! What happens by itself: sweeps, and the signing of the log's head.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::Live;
 use crate::audit::checkpoint::{self, Checkpoints, Signer};
 use crate::clock::Clock;
-use crate::config::Sweep;
 use crate::db::repositories;
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
@@ -19,17 +19,18 @@ use crate::queue::{self, Lane};
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Enqueues a sweep of every granted repository, as often as the configuration says, give or take a tenth so that servers
-/// do not sweep together.
-pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: CancellationToken) {
-    let every = sweep.pulls.min(sweep.branches);
+/// do not sweep together; and at once after a reload, which may have granted something.
+pub(super) async fn sweeps(mut follows: watch::Receiver<Live>, stop: CancellationToken) {
     loop {
+        let Live { context, sweep } = follows.borrow_and_update().clone();
         if let Err(error) = sweep_all(&context).await {
             tracing::warn!(%error, "cannot enqueue sweeps; the next round tries again");
         }
         let jitter = u32::from(context.clock.new_id().as_bytes()[15]) % 20;
-        let wait = every.mul_f64(f64::from(90 + jitter) / 100.0);
+        let wait = sweep.pulls.min(sweep.branches).mul_f64(f64::from(90 + jitter) / 100.0);
         tokio::select! {
             () = stop.cancelled() => return,
+            Ok(()) = follows.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -40,7 +41,6 @@ pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: Cancellati
 /// # Errors
 /// When the database cannot be asked.
 pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
-    let platform = context.platform();
     for (name, access) in &context.forges {
         let mut conn = context.pool.acquire().await?;
         let mut known: BTreeSet<_> = BTreeSet::new();
@@ -51,7 +51,7 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
         }
         // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.
         let prefix = format!("{name}/");
-        let granted = platform.grants.values().flat_map(|grant| &grant.repositories);
+        let granted = context.platform.grants.values().flat_map(|grant| &grant.repositories);
         let exact =
             granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
         for full_name in exact.filter(|full_name| !known.contains(*full_name)) {

@@ -23,6 +23,7 @@ mod plane;
 mod policy;
 mod queue;
 mod reading;
+mod reload;
 mod roles;
 mod schema;
 mod stories;
