@@ -5,6 +5,7 @@
 //! ```
 
 mod assemble;
+pub mod check;
 mod clockwork;
 mod keys;
 pub mod listen;

@@ -17,6 +17,7 @@ mod forge;
 mod forge_contract;
 mod local;
 mod manifest;
+mod not_yet;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod plane;
