@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Live;
 use crate::audit::checkpoint::{self, Checkpoints, Signer};
 use crate::clock::Clock;
-use crate::db::repositories;
+use crate::db::{repositories, sets};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often the length of the log is looked at between two signed heads.
 const LOOK: Duration = Duration::from_secs(1);
@@ -69,6 +71,24 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     }
     context.bell.ring(Lane::Sweep);
     Ok(())
+}
+
+/// Forgets what nobody needs any more, see [`sets::tidy`]: when the server starts, and daily.
+pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken) {
+    loop {
+        match sets::tidy(&pool, clock.now() - sets::KEPT).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "rendered sets that nobody needs any more are forgotten"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "old rendered sets cannot be forgotten; tomorrow it is tried again"
+            ),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(DAY) => {}
+        }
+    }
 }
 
 /// Signs the head of the log every minute or thousand entries, and once more at the end.

@@ -155,6 +155,7 @@ async fn run(
         tasks.spawn(queue::measure(pool.clone(), MEASURE_EVERY, stop.clone()));
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
         tasks.spawn(clockwork::sweeps(follows, stop.clone()));
+        tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));
         tasks.spawn(clockwork::checkpoints(pool.clone(), signer, checkpoints, clock.clone(), stop.clone()));
     }
     bell.ring(Lane::Default);

@@ -141,7 +141,9 @@ impl Reloads {
             Err(error) => return self.refuse(vec![json!({ "problem": format!("{error:#}") })], cause).await,
         };
         let difference = config::difference(&self.state.keys, &state.keys);
-        let changed = Changed { difference: &difference, rotated: &rotated, waits: difference.waits_for_a_restart() };
+        let all = difference.paths().chain(rotated.iter().map(String::as_str));
+        let waits = all.filter(|path| config::is_read_at_start(path)).collect();
+        let changed = Changed { difference: &difference, rotated: &rotated, waits };
         record_load(&self.pool, &self.clock, &loaded, &changed, cause).await?;
         self.endpoints.set(assemble::endpoints(&loaded.server));
         self.live.send_replace(Live { context: Arc::new(context), sweep: loaded.server.sweep });

@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod cases;
+mod check_live;
 mod clone;
 mod cluster;
 mod config;
@@ -23,8 +24,10 @@ mod parts;
 mod plane;
 mod policy;
 mod queue;
+mod quiet;
 mod reading;
 mod reload;
+mod retention;
 mod roles;
 mod schema;
 mod stories;
