@@ -194,7 +194,7 @@ async fn refused(
 
 /// A refusal is bad; no answer is none.
 fn forge_failed(what: &str, error: &ForgeError) -> Report {
-    let text = format!("{what}: {error}");
+    let text = format!("{what}: {}", error.what);
     if error.is_passing() { could_not(text) } else { bad(text) }
 }
 

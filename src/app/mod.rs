@@ -9,7 +9,6 @@ pub mod check;
 mod clockwork;
 mod keys;
 pub mod listen;
-mod listen;
 mod reload;
 
 use std::path::Path;

@@ -15,6 +15,7 @@ pub mod deliveries;
 pub mod diff;
 pub mod init;
 pub mod jobs;
+pub mod listed;
 pub mod pager;
 pub mod preview;
 pub mod print;

@@ -59,16 +59,46 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         write(&text);
         let url = forge.url();
         let hidden = [(url.as_str(), "FORGE"), ("127.0.0.1:1)", "…)")];
-        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"");
+        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 2 grants, 0 floors, 0 groups
+        database: there, of this version, and its role cannot rewrite the log
+        forge work: we are bascule (1) at FORGE
+        BAD    acme/shop: no webhook to http://127.0.0.1:8080/webhooks/work: add one in the repository's settings, with the secret of `webhook_secrets`; sweeps find what it would have told, later
+        cluster dev: Kubernetes vX
+        BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 1
+        ");
 
         // With its webhook, and without the grant that the cluster does not know.
         forge.hooks_to("http://127.0.0.1:8080/webhooks/work");
         write(text.split_once("[grant.guest]").unwrap().0);
-        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"");
+        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 1 grant, 0 floors, 0 groups
+        database: there, of this version, and its role cannot rewrite the log
+        forge work: we are bascule (1) at FORGE
+          acme/shop: its webhook is there
+        cluster dev: Kubernetes vX
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 0
+        ");
 
         // Nobody there.
         std::fs::write(folder.path().join("token"), "another").unwrap();
-        insta::assert_snapshot!(checked(folder.path(), "postgres://x@127.0.0.1:1/x", &hidden), @"");
+        insta::assert_snapshot!(checked(folder.path(), "postgres://x@127.0.0.1:1/x", &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 1 grant, 0 floors, 0 groups
+        ?    database: the database cannot be reached: pool timed out while waiting for an open connection
+        BAD  forge work: does not take our token (GET /user answered 401: invalid username, password or token)
+        cluster dev: Kubernetes vX
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 2
+        ");
     });
 }
 
