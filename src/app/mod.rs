@@ -126,6 +126,7 @@ async fn run(
     let admin = TcpListener::bind(server.http.admin_listen)
         .await
         .with_context(|| format!("cannot listen on {}", server.http.admin_listen))?;
+    let told_to_stop = told_to_stop()?;
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
 
     let mut tasks = JoinSet::new();
@@ -160,7 +161,7 @@ async fn run(
     bell.ring(Lane::Default);
 
     tokio::select! {
-        () = told_to_stop() => tracing::info!("stopping: running jobs come to a safe point"),
+        () = told_to_stop => tracing::info!("stopping: running jobs come to a safe point"),
         ended = tasks.join_next() => {
             stop.cancel();
             if let Some(Err(error)) = ended {
@@ -175,15 +176,15 @@ async fn run(
     Ok(())
 }
 
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Ends when somebody tells us to stop. Who is told before this is polled is heard as well.
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Reads the configuration the way every command does; the error is already fit to print.
