@@ -169,6 +169,7 @@ owners = {{ count = 1, groups = ["release"] }}
 [sweep]
 pulls = "15s"
 branches = "15s"
+cluster = "1h"
 "#
     )
 }

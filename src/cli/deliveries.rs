@@ -3,7 +3,6 @@
 use clap::Subcommand;
 
 use super::client::{Client, ClientError};
-use super::listed::Listed;
 use super::table::{self, Column, Output, Said};
 
 /// What forges delivered.
@@ -22,9 +21,12 @@ pub enum Act {
         /// Only done, ignored or quarantined ones.
         #[arg(long)]
         state: Option<String>,
-        /// How much of it.
-        #[command(flatten)]
-        listed: Listed,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
     },
     /// One, with what it said.
     Show {
@@ -57,9 +59,11 @@ impl Act {
     /// See [`ClientError`].
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         match self {
-            Self::List { state, listed } => {
-                listed.ask(client, "deliveries", &[("state", state.clone())], DELIVERY).await
-            }
+            Self::List { state, limit, output } => Ok(table::show(
+                *output,
+                DELIVERY,
+                &client.pages("deliveries", &[("state", state.clone())], *limit).await?,
+            )),
             Self::Show { id, output } => {
                 Ok(table::show_one(*output, &client.get(&format!("deliveries/{id}"), &[]).await?))
             }

@@ -3,7 +3,6 @@
 use clap::Subcommand;
 
 use super::client::{Client, ClientError};
-use super::listed::Listed;
 use super::table::{self, Column, Output, Said};
 
 /// The queue.
@@ -22,9 +21,12 @@ pub enum Act {
         /// Only pending, running or failed ones.
         #[arg(long)]
         state: Option<String>,
-        /// How much of it.
-        #[command(flatten)]
-        listed: Listed,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
     },
     /// Gives a failed one a new beginning.
     Retry {
@@ -51,7 +53,9 @@ impl Act {
     /// See [`ClientError`].
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         match self {
-            Self::List { state, listed } => listed.ask(client, "jobs", &[("state", state.clone())], JOB).await,
+            Self::List { state, limit, output } => {
+                Ok(table::show(*output, JOB, &client.pages("jobs", &[("state", state.clone())], *limit).await?))
+            }
             Self::Retry { id } => Ok(table::show_one(Output::Table, &client.post(&format!("jobs/{id}/retry")).await?)),
         }
     }

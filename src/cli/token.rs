@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use jiff::SignedDuration;
 
-use super::table::Output;
-
 /// Machine tokens; they can never approve.
 #[derive(Debug, clap::Args)]
 pub struct Token {
@@ -33,11 +31,7 @@ pub enum Act {
         expires: SignedDuration,
     },
     /// All of them, also those that ended.
-    List {
-        /// How to show them.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
-    },
+    List,
     /// Ends one now.
     Revoke {
         /// Its name.

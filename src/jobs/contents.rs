@@ -2,10 +2,11 @@
 //!
 //! The same content is rendered once: a set is looked up by everything it depends on before anything runs.
 
+mod rendered;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
+use self::rendered::{Reach, cache_key};
 use super::JobError;
 use super::files::TreeFiles;
 use super::repository::Repository;
@@ -14,8 +15,7 @@ use crate::consent::HashedSet;
 use crate::db::renders::{self, CachedRender};
 use crate::db::sets;
 use crate::git::{EntryKind, Tree};
-use crate::ids::{CommitId, EnvironmentName, ObjectKey, SetDigest};
-use crate::manifest::{self, Judge, RenderedSet, Scopes, Within, canonical_json};
+use crate::ids::{CommitId, EnvironmentName, SetDigest};
 use crate::policy::document::LARGEST_FILE;
 use crate::policy::rules::Environment;
 use crate::policy::{FILE_NAME, Located, RepositoryFile};
@@ -84,18 +84,6 @@ impl SetAt {
             Self::Absent => None,
         }
     }
-}
-
-/// What one grant says of an object.
-type GrantJudge = Box<dyn Fn(&ObjectKey) -> Result<(), String> + Send + Sync>;
-
-/// Where an environment's objects may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// Inside one of the grants that reach its target.
-    Granted,
-    /// Anywhere: only to be shown, never to be judged or synced.
-    Anywhere,
 }
 
 /// Reads trees of one repository; holds what the reading of many environments shares.
@@ -262,8 +250,7 @@ impl<'r> Contents<'r> {
             };
         }
         drop(conn);
-        metrics::counter!("bascule_renders_total").increment(1);
-        let rendered = match context.renderer.render(&files, &input, &closure).await {
+        let rendered = match self.render(environment, &files, &closure, &scopes, reach).await {
             Ok(rendered) => rendered,
             Err(error) if error.blame() == Blame::Author => {
                 let errors = vec![error.to_string()];
@@ -272,26 +259,9 @@ impl<'r> Contents<'r> {
             }
             Err(error) => return broken(error, Some(closure)),
         };
-        let judges: Vec<GrantJudge> = reaches
-            .iter()
-            .cloned()
-            .map(|grant| -> GrantJudge {
-                Box::new(move |key| grant.allows(key).map_err(|outside| outside.to_string()))
-            })
-            .collect();
-        let built =
-            manifest::parse(&rendered.documents, rendered.dialect, &manifest::Limits::default()).and_then(|parsed| {
-                let judges: Vec<Judge<'_>> = judges.iter().map(|judge| &**judge as Judge<'_>).collect();
-                let within = match reach {
-                    Reach::Granted => Within::OneOf(&judges),
-                    Reach::Anywhere => Within::Anywhere,
-                };
-                RenderedSet::build(&environment.target, environment, parsed, within, &scopes, &context.hash_key)
-            });
-        let set = match built {
+        let set = match rendered.set {
             Ok(set) => set,
             Err(errors) => {
-                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
                 self.remember(&key, Err(errors.join("\n")), &closure, &rendered.renderer).await?;
                 return Ok(SetAt::Broken { errors, closure: Some(closure) });
             }
@@ -329,22 +299,4 @@ fn broken(error: crate::render::RenderError, closure: Option<Closure>) -> Result
         Blame::Author => Ok(SetAt::Broken { errors: vec![error.to_string()], closure }),
         Blame::Operator | Blame::Weather => Err(error.into()),
     }
-}
-
-/// Everything a set depends on: what is rendered and how, the environment's own block, where objects of a kind live,
-/// and what the grants allow.
-fn cache_key(
-    environment: &Environment,
-    closure: &Closure,
-    scopes: &Scopes,
-    grants: Option<&[crate::policy::rules::Grant]>,
-) -> [u8; 32] {
-    let mut hasher = Sha256::new_with_prefix("set 1\n");
-    hasher.update(closure.input_hash.0);
-    for part in [serde_json::to_value(environment), serde_json::to_value(scopes), serde_json::to_value(grants)] {
-        let bytes = canonical_json(&part.expect("rules and scopes are plain data"));
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        hasher.update(bytes);
-    }
-    hasher.finalize().into()
 }

@@ -15,6 +15,7 @@
 #[path = "attend_pull.rs"]
 mod attend;
 mod branch;
+mod claims;
 mod contents;
 mod context;
 mod error;
@@ -40,7 +41,7 @@ mod touched;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-pub use context::{Context, ForgeAccess};
+pub use context::{Context, ForgeAccess, Parts};
 pub use error::JobError;
 pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
 
@@ -96,13 +97,14 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Ok(ids) => ids,
         Err(error) => return error.verdict(),
     };
+    let platform = context.platform();
     let world = sync_environment::World {
         pool: &context.pool,
         clusters: &context.clusters,
         seal: &context.seal,
         hash_key: &context.hash_key,
         installation: context.installation,
-        platform: &context.platform,
+        platform: &platform,
     };
     let observe = |_: crate::sync::Step| {};
     let begun = boxed(start::start(context, job, environment.environment)).await;

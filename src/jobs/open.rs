@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::branch::{branch, contributors_of_pull, court, fetch};
+use super::claims::{self, Claims};
 use super::contents::{Contents, FileAt, SetAt};
 use super::live::{self, Looked, Origin, Whose};
 use super::place::{self, Attended};
@@ -16,7 +17,7 @@ use crate::consent::{
 use crate::db::{environments, previews, pulls, sets};
 use crate::forge;
 use crate::git::{Merge, Tree, Want};
-use crate::ids::{CommitId, EnvironmentName, ObjectHash};
+use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey};
 use crate::manifest::{RenderedSet, Room};
 use crate::policy::rules::{Environment, SyncMode};
 use crate::preview::{Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject as PageSubject};
@@ -116,6 +117,7 @@ pub(super) async fn attend(
         paths: &paths,
         merged: &merged,
         is_proposal: matches!(page.subject, PageSubject::Proposal { .. }),
+        claims: super::boxed(claims::second(repository, &touched)).await?,
         origin: if pull.from_fork { Origin::Fork } else { Origin::Pull },
     };
     for (name, touched) in &touched {
@@ -148,6 +150,7 @@ struct Scene<'a> {
     contents: &'a Contents<'a>,
     merged: &'a Tree,
     is_proposal: bool,
+    claims: Claims,
     origin: Origin,
     place: &'a Place,
     heard: &'a Attended,
@@ -174,6 +177,10 @@ impl Scene<'_> {
             return self.failed(block, errors).await;
         }
         let Some((change, content)) = touched.change() else { return Ok(Made::default()) };
+        if let Some(claims) = self.claims.get(name) {
+            let errors = self.claimed(block, claims).await?;
+            return self.failed(block, errors).await;
+        }
         let environment = self.known(block).await?;
         if change.is_empty() {
             return Ok(Made { seen: Some(Seen::unchanged(name.clone())), ..Made::default() });
@@ -249,6 +256,17 @@ impl Scene<'_> {
         let change =
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
         Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away })
+    }
+
+    /// Second claims, each with the object's file, which a remembered set does not know.
+    async fn claimed(&self, block: &Environment, claims: &[(ObjectKey, String)]) -> Result<Vec<String>, JobError> {
+        let set = self.contents.afresh(block, self.merged).await?.ok();
+        let file = |key: &ObjectKey| set.as_ref().and_then(|set| set.objects.get(key)?.file.as_deref());
+        let told = |(key, why): &(ObjectKey, String)| match file(key) {
+            Some(file) => format!("{file}: {key} {why}"),
+            None => format!("{key} {why}"),
+        };
+        Ok(claims.iter().map(told).collect())
     }
 
     /// An environment that has no set. In a proposal, one that renders and is not granted still says what it would own.

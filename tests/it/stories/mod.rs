@@ -10,6 +10,7 @@
 //!         …
 //!     });
 
+mod claims;
 mod consent;
 mod door;
 mod files;
