@@ -141,14 +141,20 @@ fn no_key(what: &str) -> CheckpointError {
     CheckpointError::Key { what: what.to_owned() }
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+/// Writes a key to a new file that only its owner can read: whole, or not at all, since half a key would keep every
+/// later start from happening.
+///
+/// # Errors
+/// The file system's; also when there is such a file.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    // Readable by nobody else from the beginning: that is how temporary files are made.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 /// The folder of checkpoints.
