@@ -23,7 +23,7 @@ CREATE TABLE repository (
     state           text NOT NULL DEFAULT 'active' CONSTRAINT repository_state CHECK (state IN ('active', 'recreated', 'gone')),
     -- rises with every stored fact about the repository; the gate fails when it rose since it looked (rule 13)
     fact_version    bigint NOT NULL DEFAULT 0,
-    swept_at        timestamptz,
+    closed_read_to  timestamptz,                 -- forge time up to which its list of closed pull requests was read
     CONSTRAINT repository_forge_id UNIQUE (forge, forge_id)
 );
 CREATE INDEX repository_name ON repository (forge, full_name);
@@ -62,7 +62,11 @@ CREATE TABLE pull (
     base_branch     text NOT NULL,
     base_sha        text NOT NULL,               -- tip of the base branch when last read
     head_sha        text NOT NULL,
+    head_branch     text NOT NULL,
+    head_owner      jsonb,                       -- ids::Account: whose repository the head is in
     from_fork       boolean NOT NULL,
+    merge_base      text,                        -- as the forge last computed it
+    touched_at      timestamptz NOT NULL,        -- forge time of its last change
     merge_commit    text,                        -- last commit of the merge on the base branch
     merged_by       jsonb,
     comment_id      bigint,                      -- our one comment
@@ -92,6 +96,16 @@ CREATE TABLE push (
     pusher         jsonb,                        -- ids::Account; null: nobody known
     seen_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT push_once PRIMARY KEY (forge, forge_id, branch, after_sha)
+);
+
+-- Comments (also texts of reviews) that were edited or deleted, from deliveries, stored with the delivery: within a
+-- comment's first second its times do not tell. They consent to nothing and command nothing any more. Never removed.
+CREATE TABLE comment_edit (
+    forge       text NOT NULL,
+    forge_id    bigint NOT NULL,
+    comment_id  bigint NOT NULL,
+    seen_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT comment_edit_once PRIMARY KEY (forge, forge_id, comment_id)
 );
 
 -- ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,6 +270,7 @@ CREATE TABLE deployment (
     change_digest   bytea NOT NULL,
     pulls           jsonb NOT NULL,              -- numbers of the pull requests whose changes it carries
     approvals       jsonb NOT NULL,              -- ids of the approvals it used up
+    again_of        uuid REFERENCES deployment,  -- whose content it sends once more, because somebody asked
     state           text NOT NULL CONSTRAINT deployment_state CHECK (state IN
                     ('running', 'healthy', 'failed', 'conflict', 'superseded')),
     outcome         jsonb,                       -- sync::Outcome: counts, and the object it failed at and why

@@ -33,7 +33,8 @@ GRANT SELECT, INSERT ON audit_entry TO bascule_app;
 GRANT SELECT, UPDATE ON audit_head TO bascule_app;
 
 -- What somebody did or was shown is never rewritten (consent, rules 5 to 7); the end of showing is its own column.
-REVOKE UPDATE, DELETE ON approval, approval_void, approval_use, shown_change, push, delivery_conflict, environment_entry FROM bascule_app;
+REVOKE UPDATE, DELETE ON approval, approval_void, approval_use, shown_change, push, comment_edit, delivery_conflict,
+    environment_entry FROM bascule_app;
 GRANT UPDATE (shown_at) ON shown_change TO bascule_app;
 
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.

@@ -192,6 +192,31 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     asked
 }
 
+/// Everybody whom some rule may ask for, whatever the change turns out to be: who can approve at all, and whose
+/// memberships have to be known. Neighbours judge a first set only.
+pub fn voters(
+    own: &Environment,
+    neighbours: &[Environment],
+    floors: &[&Floor],
+    grant_owners: &[&ApprovalRule],
+) -> Vec<Voters> {
+    let floors = || floors.iter().flat_map(|floor| &floor.approvals);
+    let rules = own.consent.approvals.iter().chain(&own.owners).chain(floors());
+    let theirs = neighbours.iter().flat_map(|one| one.consent.approvals.iter().chain(&one.owners));
+    let rules = rules.chain(theirs).chain(grant_owners.iter().copied());
+    let mut all: Vec<Voters> = rules.map(|rule| rule.voters.clone()).collect();
+    if own.owners.is_none() && grant_owners.is_empty() {
+        // What is larger than the file's limits is asked of somebody.
+        all.push(role(Role::Admin));
+    }
+    let asks_always = own.consent.approvals.iter().chain(floors()).any(|rule| rule.when.is_none());
+    if own.deletions_confirm_above.is_some() && !asks_always {
+        // And so is a number of deletions where no rule asks.
+        all.extend(Consent::one_writer().approvals.into_iter().map(|rule| rule.voters));
+    }
+    all
+}
+
 fn role(role: Role) -> Voters {
     Voters { roles: BTreeSet::from([role]), ..Voters::default() }
 }

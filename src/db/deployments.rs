@@ -28,9 +28,11 @@ pub struct NewDeployment {
     pub pulls: Vec<i64>,
     /// The approvals it used up.
     pub approvals: Vec<Uuid>,
+    /// The deployment whose content it sends once more, because somebody asked: the one that used its approvals up.
+    pub again_of: Option<Uuid>,
     /// The trace it belongs to.
     pub trace: TraceId,
-    /// Of the job that starts it.
+    /// Of the job that starts it, or that had it before it was taken over.
     pub fence: i64,
 }
 
@@ -45,6 +47,13 @@ pub struct Deployment {
     pub started_at: Timestamp,
     /// When everything was sent.
     pub applied_at: Option<Timestamp>,
+}
+
+impl Deployment {
+    /// Whether it ended with everything sent and well.
+    pub fn is_healthy(&self) -> bool {
+        self.ended.as_ref().is_some_and(|ended| ended.state == State::Healthy.as_str())
+    }
 }
 
 /// How and when a deployment ended.
@@ -87,6 +96,7 @@ macro_rules! deployment {
                 change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
                 pulls: row.pulls.0,
                 approvals: row.approvals.0,
+                again_of: row.again_of,
                 trace: TraceId(row.trace),
                 fence: row.fence,
             },
@@ -105,8 +115,8 @@ macro_rules! deployment {
 pub async fn start(conn: &mut PgConnection, new: &NewDeployment) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO deployment (id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
-             pulls, approvals, state, trace, fence)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12)",
+             pulls, approvals, state, trace, fence, again_of)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'running', $11, $12, $13)",
         new.id,
         new.environment,
         new.number,
@@ -118,7 +128,8 @@ pub async fn start(conn: &mut PgConnection, new: &NewDeployment) -> Result<(), s
         Json(&new.pulls) as _,
         Json(&new.approvals) as _,
         new.trace.0,
-        new.fence
+        new.fence,
+        new.again_of
     )
     .execute(conn)
     .await?;
@@ -135,10 +146,12 @@ pub async fn take_over(
     fence: i64,
 ) -> Result<Option<Deployment>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"UPDATE deployment SET fence = $2 WHERE environment_id = $1 AND state = 'running' AND fence <= $2
-           RETURNING id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
-               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", state,
-               outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at"#,
+        r#"WITH had AS (SELECT id, fence FROM deployment
+                        WHERE environment_id = $1 AND state = 'running' AND fence <= $2 FOR UPDATE)
+           UPDATE deployment d SET fence = $2 FROM had WHERE d.id = had.id
+           RETURNING d.id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", again_of, state,
+               outcome AS "outcome: Json<Outcome>", trace, had.fence, started_at, applied_at, finished_at"#,
         environment,
         fence
     )
@@ -199,7 +212,7 @@ pub async fn list(
 ) -> Result<Vec<Deployment>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
-               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", state,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", again_of, state,
                outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
            FROM deployment WHERE environment_id = $1 AND ($2::bigint IS NULL OR number < $2)
            ORDER BY number DESC LIMIT $3"#,
@@ -219,7 +232,7 @@ pub async fn list(
 pub async fn of_pull(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Deployment>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT d.id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
-               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", d.state,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", again_of, d.state,
                outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
            FROM deployment d JOIN environment e ON e.id = d.environment_id
            WHERE e.repository_id = $1 AND d.pulls @> to_jsonb($2::bigint) ORDER BY started_at DESC, d.id"#,

@@ -15,6 +15,7 @@ pub mod sets;
 pub mod swept;
 
 pub mod approvals;
+pub mod comment_edits;
 pub mod deliveries;
 pub mod deployments;
 pub mod environments;

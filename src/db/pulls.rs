@@ -1,5 +1,9 @@
 //! Pull requests as last read, and where our comment and statuses on them are.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -22,8 +26,16 @@ pub struct PullFacts {
     pub base_sha: CommitId,
     /// Its own tip.
     pub head_sha: CommitId,
+    /// Its own branch; of another repository when `from_fork`.
+    pub head_branch: String,
+    /// Whose repository its head is in.
+    pub head_owner: Option<Account>,
     /// Whether its head is in another repository.
     pub from_fork: bool,
+    /// Where head and base met, as the forge last computed it.
+    pub merge_base: Option<CommitId>,
+    /// When it last changed, by the forge's clock.
+    pub touched_at: Timestamp,
     /// The last commit of its merge.
     pub merge_commit: Option<CommitId>,
     /// Who merged it.
@@ -89,7 +101,11 @@ macro_rules! pull {
                 base_branch: $row.base_branch,
                 base_sha: commit(&$row.base_sha)?,
                 head_sha: commit(&$row.head_sha)?,
+                head_branch: $row.head_branch,
+                head_owner: $row.head_owner.map(|Json(account)| account),
                 from_fork: $row.from_fork,
+                merge_base: $row.merge_base.as_deref().map(commit).transpose()?,
+                touched_at: $row.touched_at.to_jiff(),
                 merge_commit: $row.merge_commit.as_deref().map(commit).transpose()?,
                 merged_by: $row.merged_by.map(|Json(account)| account),
             },
@@ -111,15 +127,19 @@ fn commit(text: &str) -> Result<CommitId, sqlx::Error> {
 /// The database's own.
 pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts) -> Result<Pull, sqlx::Error> {
     let row = sqlx::query!(
-        r#"INSERT INTO pull (repository_id, number, title, author, state, base_branch, base_sha, head_sha, from_fork, merge_commit, merged_by)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        r#"INSERT INTO pull (repository_id, number, title, author, state, base_branch, base_sha, head_sha, from_fork, merge_commit, merged_by,
+               head_branch, head_owner, merge_base, touched_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
            ON CONFLICT (repository_id, number) DO UPDATE SET title = excluded.title, author = excluded.author,
                state = CASE WHEN pull.state = 'merged' THEN 'merged' ELSE excluded.state END,
                base_branch = excluded.base_branch, base_sha = excluded.base_sha, head_sha = excluded.head_sha,
                from_fork = excluded.from_fork, merge_commit = coalesce(excluded.merge_commit, pull.merge_commit),
-               merged_by = coalesce(excluded.merged_by, pull.merged_by), updated_at = now()
+               merged_by = coalesce(excluded.merged_by, pull.merged_by), head_branch = excluded.head_branch,
+               head_owner = excluded.head_owner, merge_base = coalesce(excluded.merge_base, pull.merge_base),
+               touched_at = excluded.touched_at, updated_at = now()
            RETURNING id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
-               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash"#,
+               merge_commit, merged_by AS "merged_by: Json<Account>", head_branch,
+               head_owner AS "head_owner: Json<Account>", merge_base, touched_at, comment_id, comment_hash, status_hash, fact_hash"#,
         repository,
         facts.number,
         facts.title.replace('\0', "\u{fffd}"),
@@ -131,6 +151,10 @@ pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts)
         facts.from_fork,
         facts.merge_commit.as_ref().map(CommitId::as_str),
         facts.merged_by.as_ref().map(Json) as _,
+        facts.head_branch,
+        facts.head_owner.as_ref().map(Json) as _,
+        facts.merge_base.as_ref().map(CommitId::as_str),
+        facts.touched_at.to_sqlx() as _,
     )
     .fetch_one(conn)
     .await?;
@@ -144,7 +168,8 @@ pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts)
 pub async fn get(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Option<Pull>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
-               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash
+               merge_commit, merged_by AS "merged_by: Json<Account>", head_branch,
+               head_owner AS "head_owner: Json<Account>", merge_base, touched_at, comment_id, comment_hash, status_hash, fact_hash
            FROM pull WHERE repository_id = $1 AND number = $2"#,
         repository,
         number
@@ -161,7 +186,8 @@ pub async fn get(conn: &mut PgConnection, repository: i64, number: i64) -> Resul
 pub async fn in_state(conn: &mut PgConnection, repository: i64, state: PullState) -> Result<Vec<Pull>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id, number, title, author AS "author: Json<Account>", state, base_branch, base_sha, head_sha, from_fork,
-               merge_commit, merged_by AS "merged_by: Json<Account>", comment_id, comment_hash, status_hash, fact_hash
+               merge_commit, merged_by AS "merged_by: Json<Account>", head_branch,
+               head_owner AS "head_owner: Json<Account>", merge_base, touched_at, comment_id, comment_hash, status_hash, fact_hash
            FROM pull WHERE repository_id = $1 AND state = $2 ORDER BY number DESC"#,
         repository,
         state.as_str()
@@ -171,22 +197,28 @@ pub async fn in_state(conn: &mut PgConnection, repository: i64, state: PullState
     rows.into_iter().map(|row| Ok(pull!(row))).collect()
 }
 
-/// The pull request whose merge ended in this commit.
+/// Of these commits of a branch, those that end a pull request merged into it.
 ///
 /// # Errors
 /// The database's own.
 pub async fn merged_as(
     conn: &mut PgConnection,
     repository: i64,
-    commit: &CommitId,
-) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT number FROM pull WHERE repository_id = $1 AND merge_commit = $2 AND state = 'merged' ORDER BY number LIMIT 1",
+    branch: &str,
+    commits: &[CommitId],
+) -> Result<BTreeMap<CommitId, i64>, sqlx::Error> {
+    let commits: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query!(
+        r#"SELECT merge_commit AS "merge_commit!", min(number) AS "number!" FROM pull
+           WHERE repository_id = $1 AND base_branch = $2 AND merge_commit = ANY($3) AND state = 'merged'
+           GROUP BY merge_commit"#,
         repository,
-        commit.as_str()
+        branch,
+        &commits
     )
-    .fetch_optional(conn)
-    .await
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok((commit(&row.merge_commit)?, row.number))).collect()
 }
 
 /// What was written to the forge, so that nothing is written when nothing changed.

@@ -40,18 +40,35 @@ pub async fn record(conn: &mut PgConnection, push: &Push) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// Who pushed any of these commits as a branch's tip: commit → the accounts known for it.
+/// Pushes read back of one branch at most: of one that lives long, those before belong to what is merged already.
+const READ_BACK: i64 = 2_000;
+
+macro_rules! push {
+    ($repository:expr, $row:expr) => {{
+        let row = $row;
+        let parse = |sha: String| sha.parse::<CommitId>().map_err(|error| sqlx::Error::Decode(Box::new(error)));
+        Ok::<_, sqlx::Error>(Push {
+            repository: $repository.clone(),
+            branch: row.branch,
+            before: row.before_sha.map(parse).transpose()?,
+            after: parse(row.after_sha)?,
+            pusher: row.pusher.map(|Json(account)| account),
+        })
+    }};
+}
+
+/// The pushes that left any branch at one of these commits.
 ///
 /// # Errors
 /// The database's own.
-pub async fn pushers_of(
+pub async fn leaving_at(
     conn: &mut PgConnection,
     repository: &RepositoryKey,
     commits: &[CommitId],
-) -> Result<Vec<(CommitId, Option<Account>)>, sqlx::Error> {
+) -> Result<Vec<Push>, sqlx::Error> {
     let commits: Vec<String> = commits.iter().map(ToString::to_string).collect();
     let rows = sqlx::query!(
-        r#"SELECT DISTINCT after_sha, pusher AS "pusher: Json<Account>" FROM push
+        r#"SELECT branch, before_sha, after_sha, pusher AS "pusher: Json<Account>" FROM push
            WHERE forge = $1 AND forge_id = $2 AND after_sha = ANY($3)"#,
         repository.forge.as_str(),
         repository.id,
@@ -59,11 +76,10 @@ pub async fn pushers_of(
     )
     .fetch_all(conn)
     .await?;
-    let pair = |sha: String| sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)));
-    rows.into_iter().map(|row| Ok((pair(row.after_sha)?, row.pusher.map(|Json(account)| account)))).collect()
+    rows.into_iter().map(|row| push!(repository, row)).collect()
 }
 
-/// Every push to a branch, oldest first.
+/// The newest pushes to a branch, newest first.
 ///
 /// # Errors
 /// The database's own.
@@ -71,16 +87,16 @@ pub async fn to_branch(
     conn: &mut PgConnection,
     repository: &RepositoryKey,
     branch: &str,
-) -> Result<Vec<(CommitId, Option<Account>)>, sqlx::Error> {
+) -> Result<Vec<Push>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT after_sha, pusher AS "pusher: Json<Account>" FROM push
-           WHERE forge = $1 AND forge_id = $2 AND branch = $3 ORDER BY seen_at"#,
+        r#"SELECT branch, before_sha, after_sha, pusher AS "pusher: Json<Account>" FROM push
+           WHERE forge = $1 AND forge_id = $2 AND branch = $3 ORDER BY seen_at DESC LIMIT $4"#,
         repository.forge.as_str(),
         repository.id,
-        branch
+        branch,
+        READ_BACK
     )
     .fetch_all(conn)
     .await?;
-    let parse = |sha: String| sha.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)));
-    rows.into_iter().map(|row| Ok((parse(row.after_sha)?, row.pusher.map(|Json(account)| account)))).collect()
+    rows.into_iter().map(|row| push!(repository, row)).collect()
 }

@@ -264,10 +264,10 @@ pub async fn deployments(
                   OR $7 = 'newest' AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id)
                   OR $7 = 'exceptions' AND (
                       EXISTS (SELECT FROM approval_use u JOIN approval a ON a.id = u.approval_id
-                              WHERE u.deployment_id = d.id AND u.why_not IS NULL AND a.shown_as = 'held')
+                              WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL AND a.shown_as = 'held')
                       OR asked.rules > 0
                          AND NOT EXISTS (SELECT FROM approval_use u
-                                         WHERE u.deployment_id = d.id AND u.why_not IS NULL)))
+                                         WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL)))
            ORDER BY d.id DESC LIMIT $8"#,
         which.environment_id,
         which.environment,
@@ -312,12 +312,14 @@ pub async fn deployments(
         .collect()
 }
 
+/// The approvals of deployments; of one that sends a content once more, those of the first.
 async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<(Uuid, ApprovalUsed)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT u.deployment_id, a.id, a.person AS "person: Json<Account>", a.source, a.pull_number, a.shown_as,
+        r#"SELECT d.id AS deployment_id, a.id, a.person AS "person: Json<Account>", a.source, a.pull_number, a.shown_as,
                   a.change_digest, a.head_set, a.reason, u.why_not, a.given_at
-           FROM approval_use u JOIN approval a ON a.id = u.approval_id
-           WHERE u.deployment_id = ANY($1) ORDER BY a.given_at, a.id"#,
+           FROM deployment d JOIN approval_use u ON u.deployment_id = coalesce(d.again_of, d.id)
+               JOIN approval a ON a.id = u.approval_id
+           WHERE d.id = ANY($1) ORDER BY a.given_at, a.id"#,
         deployments
     )
     .fetch_all(conn)

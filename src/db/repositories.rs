@@ -1,5 +1,7 @@
 //! Repositories as last read from their forge, keyed by the forge's own number.
 
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 
 use crate::ids::{ForgeName, RepositoryKey};
@@ -145,6 +147,30 @@ pub async fn of_forge(conn: &mut PgConnection, forge: &ForgeName) -> Result<Vec<
 /// The database's own.
 pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1", id, state.write()).execute(conn).await?;
+    Ok(())
+}
+
+/// How far the forge's list of closed pull requests was read, by its own clock.
+///
+/// # Errors
+/// The database's own.
+pub async fn closed_read_to(conn: &mut PgConnection, id: i64) -> Result<Option<Timestamp>, sqlx::Error> {
+    let at = sqlx::query_scalar!("SELECT closed_read_to FROM repository WHERE id = $1", id).fetch_one(conn).await?;
+    Ok(at.map(|at| at.to_jiff()))
+}
+
+/// Says that it was read that far; a slower reader takes nothing back.
+///
+/// # Errors
+/// The database's own.
+pub async fn closed_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE repository SET closed_read_to = greatest(closed_read_to, $2) WHERE id = $1",
+        id,
+        to.to_sqlx() as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -230,6 +230,8 @@ pub struct Branch {
 pub struct Push {
     /// Without `refs/heads/`.
     pub branch: String,
+    /// Its commit before; `None` when it was made now, or when the forge does not say.
+    pub before: Option<CommitId>,
     /// Its commit afterwards; `None` when deleted or when the forge did not keep it.
     pub after: Option<CommitId>,
     /// Who.
@@ -243,6 +245,8 @@ pub struct Push {
 pub struct PullPush {
     /// The commits it brought, oldest first (of a forced push: old and new head).
     pub commits: Vec<CommitId>,
+    /// Whether it took commits away.
+    pub is_forced: bool,
     /// Who.
     pub pusher: Option<Account>,
     /// By the forge's clock.

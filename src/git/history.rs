@@ -106,11 +106,19 @@ impl Store {
     /// # Errors
     /// [`GitError`].
     pub async fn is_clean_merge(&self, commit: &CommitId) -> Result<bool, GitError> {
-        let facts = self.answer("read a commit", &["rev-list", "--parents", "-n1", commit.as_str()]).await?;
-        let [_, first, second] = facts.split_whitespace().collect::<Vec<_>>()[..] else { return Ok(false) };
-        let parents = (object_id("read a commit", first)?, object_id("read a commit", second)?);
-        let merged = self.merge_result(&parents.0, &parents.1).await?;
+        let [first, second] = &self.parents(commit).await?[..] else { return Ok(false) };
+        let merged = self.merge_result(first, second).await?;
         Ok(merged == Merge::Clean { tree: self.tree_of(commit).await? })
+    }
+
+    /// The parents of a commit, the first one first.
+    ///
+    /// # Errors
+    /// [`GitError`].
+    pub async fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
+        let doing = "read a commit";
+        let facts = self.answer(doing, &["rev-list", "--parents", "-n1", commit.as_str()]).await?;
+        facts.split_whitespace().skip(1).map(|parent| object_id(doing, parent)).collect()
     }
 
     /// The tree of a commit.

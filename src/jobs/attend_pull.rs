@@ -68,7 +68,7 @@ async fn record(
     let (mut jobs, mut away) = (Vec::new(), None);
     if let Some(spoken) = spoken {
         speak::record(&mut tx, repository, row, &spoken).await?;
-        (jobs, away) = (spoken.jobs, spoken.away);
+        (jobs, away) = (spoken.jobs().to_vec(), spoken.away);
     }
     if let Some(row) = row.filter(|row| row.facts.state == PullState::Merged) {
         let known = crate::db::deployments::of_pull(&mut tx, repository.row.id, row.facts.number).await?;
@@ -144,8 +144,39 @@ pub(super) fn facts_of(pull: &crate::forge::Pull) -> PullFacts {
         base_branch: pull.base_branch.clone(),
         base_sha: pull.base.clone(),
         head_sha: pull.head.clone(),
+        head_branch: pull.head_branch.clone(),
+        head_owner: pull.head_owner.clone(),
         from_fork: pull.from_fork,
+        merge_base: pull.merge_base.clone(),
+        touched_at: pull.updated_at,
         merge_commit,
         merged_by,
+    }
+}
+
+/// What is stored of a pull request, as the forge told it.
+pub(super) fn pull_of(facts: &PullFacts) -> crate::forge::Pull {
+    crate::forge::Pull {
+        number: facts.number,
+        title: facts.title.clone(),
+        author: facts.author.clone(),
+        state: match facts.state {
+            PullState::Open => crate::forge::PullState::Open,
+            PullState::Closed => crate::forge::PullState::Closed,
+            PullState::Merged => crate::forge::PullState::Merged {
+                commit: facts.merge_commit.clone(),
+                by: facts.merged_by.clone(),
+                at: None,
+            },
+        },
+        base_branch: facts.base_branch.clone(),
+        base: facts.base_sha.clone(),
+        head_branch: facts.head_branch.clone(),
+        head: facts.head_sha.clone(),
+        merge_base: facts.merge_base.clone(),
+        head_repository: None,
+        head_owner: facts.head_owner.clone(),
+        from_fork: facts.from_fork,
+        updated_at: facts.touched_at,
     }
 }

@@ -9,7 +9,7 @@ use super::live::{self, Looked, Origin, Whose};
 use super::place;
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
-use super::{JobError, open, route, rows};
+use super::{JobError, open, rows};
 use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
 use crate::db::holds::{self, Hold};
@@ -70,7 +70,8 @@ async fn settled(
         branch.clone_from(&environment.branch);
         let newest = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
         let of_this = newest.filter(|newest| Some(newest.new.change) == row.digest().copied());
-        row.deployment = of_this.as_ref().map_or(Deployment::Nothing, deployed);
+        let hold = holds::get(&mut conn, environment.id).await?;
+        row.deployment = of_this.as_ref().map_or(Deployment::Nothing, |newest| deployed(newest, hold.as_ref()));
         over &= !matches!(row.deployment, Deployment::Running { .. });
     }
     drop(conn);
@@ -140,7 +141,7 @@ pub(super) async fn in_merged(
             carried.iter().filter(|one| one.new.environment == environment.id).max_by_key(|one| one.new.number);
         shown.deployment = match (holds_of.get(&environment.id), newest) {
             (Some(hold), None) => held_by(hold),
-            (_, Some(deployment)) => deployed(deployment),
+            (hold, Some(deployment)) => deployed(deployment, hold),
             (None, None) => Deployment::Queued,
         };
     }
@@ -237,13 +238,14 @@ fn held_by(hold: &Hold) -> Deployment {
     Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
 }
 
-fn deployed(deployment: &Stored) -> Deployment {
+/// What became of a deployment; of one that failed also what sends it again, while that is what it waits for.
+fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     let number = deployment.new.number;
-    match &deployment.ended {
-        None => Deployment::Running { number },
-        Some(ended) if ended.state == "healthy" => Deployment::Healthy { number },
-        Some(ended) => Deployment::Failed { number, object: None, why: ended.outcome.sentence() },
-    }
+    let Some(ended) = &deployment.ended else { return Deployment::Running { number } };
+    let Some(reason) = ended.outcome.hold() else { return Deployment::Healthy { number } };
+    let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
+    let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
+    Deployment::Failed { number, object: None, why }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a place, what is said there, and the job that says it")]
@@ -269,10 +271,5 @@ async fn speak_of(
         comment_hash: row.and_then(|row| row.comment_hash.as_deref()),
         statuses: row.map(|row| row.status_hash.as_deref()),
     };
-    let mut spoken = speak::say(repository, said, &heard, page, seen, job, lease).await?;
-    // A review may have approved a held change, and asks for nothing by itself: the gate looks again.
-    for environment in &heard.newly_approved {
-        spoken.jobs.push(route::sync_environment(&repository.row.key, *environment, job.trace));
-    }
-    Ok(spoken)
+    speak::say(repository, said, &heard, page, seen, job, lease).await
 }

@@ -10,7 +10,8 @@
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
 //! and may run twice. What several of them gather alike: `context`, `repository`, `contents` (what environments render
 //! to; `scopes`: by which kinds), `touched` (which of them a pull request changes), `live` (what a cluster has of a first
-//! set), `people` and `place` (who said what), `branch` (the walk of consent), `speak` (the one comment).
+//! set), `people`, `whose` and `place` (who is who, who made what, who said what), `court` and `branch` (the walk of
+//! consent), `speak` (the one comment).
 
 #[path = "attend_pull.rs"]
 mod attend;
@@ -18,6 +19,7 @@ mod branch;
 mod claims;
 mod contents;
 mod context;
+mod court;
 mod error;
 mod files;
 #[path = "follow_branch.rs"]
@@ -31,12 +33,14 @@ mod repository;
 mod route;
 mod rows;
 mod scopes;
+mod size;
 mod speak;
 mod start;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
 mod touched;
+mod whose;
 
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;

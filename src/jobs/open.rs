@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::branch::{branch, contributors_of_pull, court, fetch};
+use super::branch::{branch, fetch};
 use super::claims::{self, Claims};
 use super::contents::{Contents, FileAt, SetAt};
+use super::court::court;
 use super::live::{self, Looked, Origin, Whose};
 use super::place::{self, Attended};
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
 use super::touched::{Sides, Touched, touched};
-use super::{JobError, rows};
+use super::whose::contributors_of_pull;
+use super::{JobError, rows, size};
 use crate::consent::{
     Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
 };
@@ -79,9 +81,7 @@ pub(super) async fn attend(
         }
         (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Absent | FileAt::Valid(_)) => subject,
     };
-    let changed = mirror.changed_paths(&base_tip, &tree).await?;
-    let lines = mirror.changed_lines(&base_tip, &tree).await?;
-    let paths: Vec<String> = changed.iter().map(|one| one.path.clone()).collect();
+    let (paths, altered) = size::between(mirror, &base_tip, &tree).await?;
     let sides = Sides { before: before.environments(), after: after.environments(), branch: &pull.base_branch };
     let touched = super::boxed(touched(repository, &contents, &sides, (&base_tip, &tree), &paths)).await?;
     if touched.is_empty() {
@@ -96,13 +96,7 @@ pub(super) async fn attend(
 
     // Decide: each environment's change, and what is missing.
     let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
-    let counted = |lines: &crate::git::Lines| match lines {
-        crate::git::Lines::Text { added, removed } => added + removed,
-        crate::git::Lines::Binary => 0,
-        // More than any limit: an owner has to look at it.
-        crate::git::Lines::TooLarge => u64::from(u32::MAX),
-    };
-    let size = Size { files: paths.len() as u64, lines: lines.values().map(counted).sum(), objects };
+    let size = Size { objects, ..altered };
     let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };
     let mut seen = Vec::new();
     let mut away = None;
@@ -194,8 +188,7 @@ impl Scene<'_> {
                 entries.extend(content.hashed.entry().map(|entry| (*entry, block.clone())));
             }
         }
-        let mut court = court(self.repository, &environment, entries, &BTreeMap::new()).await?;
-        court.people = self.heard.people.clone();
+        let court = court(self.repository, &environment, entries, [&self.heard.people]).await?;
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
         let recorded = self.heard.recorded(name);
         let subject = Subject { change: &change, files: &files, size: self.size };

@@ -1,18 +1,11 @@
 //! Who people are, as of now: asked of the forge just before a judgement, never remembered.
-//!
-//! Also whose a change is: pushers, authors, committers and co-authors, as far as the forge knows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
-
-use super::JobError;
 use super::repository::Repository;
-use crate::consent::{Answer, Brings, Kind, People, Push, Right, Standing, Written};
-use crate::db::pushes;
+use crate::consent::{Answer, Kind, People, Right, Standing};
 use crate::forge::{self, AccountKind};
-use crate::git::CommitFacts;
-use crate::ids::{Account, CommitId};
+use crate::ids::Account;
 use crate::policy::rules::Voters;
 
 /// Asks the forge about everybody who gave something: what could not be asked is unknown, and does not count.
@@ -29,6 +22,21 @@ pub(super) async fn people<'v>(
         standings.push(standing(repository, account, &teams).await);
     }
     People::new(forge.clone(), groups.clone(), standings)
+}
+
+/// Asks for the memberships that these voters need and nobody asked for yet: a place asks for those of the rules it
+/// shows, and a judgement may find others in force.
+pub(super) async fn complete(repository: &Repository<'_>, people: &mut People, voters: &[Voters]) {
+    let (forge, groups) = (&repository.row.key.forge, &repository.platform.groups);
+    let teams: BTreeSet<String> = voters.iter().flat_map(|voters| People::teams_asked(forge, groups, voters)).collect();
+    for standing in people.standings.values_mut() {
+        for team in &teams {
+            if !standing.teams.contains_key(team) {
+                let answer = member(repository, &standing.account, team).await;
+                standing.teams.insert(team.clone(), answer);
+            }
+        }
+    }
 }
 
 async fn standing(repository: &Repository<'_>, account: &Account, teams: &BTreeSet<String>) -> Standing {
@@ -79,67 +87,4 @@ async fn member(repository: &Repository<'_>, account: &Account, team: &str) -> A
         Err(error) if error.is_gone() => Answer::No,
         Err(_) => Answer::Unknown,
     }
-}
-
-/// Every account the forge maps to the commits' authors, committers and co-authors.
-pub(super) async fn written(repository: &Repository<'_>, commits: &[CommitFacts]) -> Result<Vec<Written>, JobError> {
-    let mut by_email: BTreeMap<String, Option<Account>> = BTreeMap::new();
-    let mut all = Vec::with_capacity(commits.len());
-    for commit in commits {
-        let clean = commit.parents.len() == 2 && repository.mirror.is_clean_merge(&commit.id).await?;
-        if clean {
-            all.push(Written { people: Vec::new(), brings: Brings::CleanMerges });
-            continue;
-        }
-        let named = repository.forge().commit_people(&repository.at, &commit.id).await?;
-        let mut people: Vec<Account> = [named.author, named.committer].into_iter().flatten().collect();
-        for email in &commit.co_authors {
-            if !by_email.contains_key(email) {
-                by_email.insert(email.clone(), repository.forge().account_by_email(email).await?);
-            }
-            people.extend(by_email.get(email).cloned().flatten());
-        }
-        all.push(Written { people, brings: Brings::Work });
-    }
-    Ok(all)
-}
-
-/// A branch whose pushes are older than this, before its pull request last changed, was pushed by nobody known.
-const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(24 * 14);
-
-/// The pushes that brought these commits (newest last) to the head of a pull request.
-pub(super) async fn pushes_to_pull(
-    repository: &Repository<'_>,
-    pull: &forge::Pull,
-    written: &[(CommitId, Brings)],
-) -> Result<Vec<Push>, JobError> {
-    let mut conn = repository.context.pool.acquire().await?;
-    let ids: Vec<CommitId> = written.iter().map(|(id, _)| id.clone()).collect();
-    let stored = pushes::pushers_of(&mut conn, &repository.row.key, &ids).await?;
-    drop(conn);
-    let mut known: Vec<(CommitId, Option<Account>)> = stored;
-    for push in repository.forge().pull_pushes(&repository.at, pull).await? {
-        known.extend(push.commits.into_iter().map(|commit| (commit, push.pusher.clone())));
-    }
-    let is_known = |known: &[(CommitId, Option<Account>)]| {
-        known.iter().any(|(commit, pusher)| *commit == pull.head && pusher.is_some())
-    };
-    if !is_known(&known) && !pull.from_fork {
-        // No delivery told us, and the pull request itself does not know who pushed before it was opened.
-        let since = pull.updated_at - LOOKED_BACK;
-        let told = repository.forge().pushes(&repository.at, since).await?;
-        let to_head = told.into_iter().filter(|push| push.branch == pull.head_branch);
-        known.extend(to_head.filter_map(|push| Some((push.after?, push.pusher))));
-    }
-    let brings =
-        |commit: &CommitId| written.iter().find(|(id, _)| id == commit).map_or(Brings::Work, |(_, brings)| *brings);
-    let mut pushes: Vec<Push> = known
-        .iter()
-        .filter(|(_, pusher)| pusher.is_some())
-        .map(|(commit, pusher)| Push { pusher: pusher.clone(), brings: brings(commit) })
-        .collect();
-    if !is_known(&known) {
-        pushes.push(Push { pusher: None, brings: brings(&pull.head) });
-    }
-    Ok(pushes)
 }

@@ -8,19 +8,20 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::place::{Asked, Attended, actor};
+mod commands;
+
+use super::place::Attended;
 use super::repository::Repository;
 use super::{JobError, route};
 use crate::audit::{self, NewEntry};
-use crate::consent::{Answer as Member, Right};
 use crate::db::previews::{self, Looks, NewPreview, ShownChange};
-use crate::db::{approvals, environments, holds, pulls};
-use crate::event::command::Command;
-use crate::forge::{Comment, NewStatus, Reaction, StatusState};
+use crate::db::{approvals, pulls};
+use crate::forge::{Comment, NewStatus, StatusState};
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
-use crate::policy::rules::{Role, Voters};
-use crate::preview::{self, Answer, Answered, Consent, Page};
+use crate::preview::{self, Page};
 use crate::queue::{Claimed, Lease, NewJob};
+
+pub(super) use commands::answers;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
 const COMMENT_LIMIT: usize = 60_000;
@@ -76,9 +77,16 @@ pub(super) struct Spoken {
     comment: Option<(i64, [u8; 32])>,
     statuses: Option<[u8; 32]>,
     answered: Vec<(i64, String)>,
-    pub(super) jobs: Vec<NewJob>,
+    acts: commands::Acts,
     /// A cluster that was away, so that less was said than there is to say: the job is tried again.
     pub(super) away: Option<String>,
+}
+
+impl Spoken {
+    /// The jobs to enqueue when it ends.
+    pub(super) fn jobs(&self) -> &[NewJob] {
+        &self.acts.jobs
+    }
 }
 
 /// Says it.
@@ -111,14 +119,14 @@ pub(super) async fn say(
     if is_new && heard.remembered.approvals.iter().any(stands) {
         // What is shown from now on voids what was given for what was shown before; another look finds it, whether or
         // not the forge tells us of our own comment.
-        spoken.jobs.push(route::attend_pull(&repository.row.key, said.number, job.trace));
+        spoken.acts.jobs.push(route::attend_pull(&repository.row.key, said.number, job.trace));
     }
-    let asked = new_commands(repository, heard).await?;
+    let asked = commands::new_commands(repository, heard).await?;
     for one in &asked {
         let _permit = lease.check(WRITE)?;
-        react(repository, one).await;
+        commands::react(repository, one).await;
         spoken.answered.push((one.id, format!("{:?}", one.command).chars().take(200).collect()));
-        spoken.jobs.extend(acts(repository, heard, one, job).await?);
+        spoken.acts.extend(commands::acts(repository, heard, one, job).await?);
     }
     Ok(spoken)
 }
@@ -281,151 +289,6 @@ async fn statuses(
     Ok(hash)
 }
 
-/// Commands that were not answered yet.
-async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
-    let asked = heard.said.asked(repository.ourselves().await?);
-    let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
-    let mut conn = repository.context.pool.acquire().await?;
-    let done = approvals::commands_done(&mut conn, repository.row.id, &ids).await?;
-    Ok(asked.into_iter().filter(|one| !done.contains(&one.id)).collect())
-}
-
-/// The answers a comment carries: those of before, and to new commands.
-pub(super) async fn answers(
-    repository: &Repository<'_>,
-    heard: &Attended,
-    page: &Page,
-) -> Result<Vec<Answer>, JobError> {
-    let newest = heard.remembered.previews.last();
-    let before: Option<Page> = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok());
-    let mut answers = before.map(|page| page.answers).unwrap_or_default();
-    for asked in new_commands(repository, heard).await? {
-        if let Some(answered) = answered(heard, page, &asked) {
-            answers.push(Answer { to: asked.by.login.clone(), answered });
-        }
-    }
-    Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
-}
-
-fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
-    let sentence = |sentence: &str| Some(Answered::Said { sentence: sentence.to_owned() });
-    match &asked.command {
-        Command::Help => Some(Answered::Help),
-        Command::Explain { environments } => {
-            let meant = |name: &EnvironmentName, stage: Option<&str>| {
-                environments.as_ref().is_none_or(|selector| selector.matches(name, stage))
-            };
-            let rows = page.environments.iter().filter(|row| meant(&row.name, row.stage.as_deref()));
-            let sentences = rows.map(|row| match &row.consent {
-                Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
-                Consent::Asked { .. } => format!("{} has its consent", row.name),
-                Consent::NotNeeded => format!("{} needs no approval", row.name),
-                Consent::Closed { why } => format!("{} is closed: {why}", row.name),
-            });
-            Some(Answered::Explain { sentences: sentences.collect() })
-        }
-        Command::Approve { .. } => {
-            let given = heard.remembered.approvals.iter().map(|one| &one.recorded.approval.key);
-            let given = given.filter(|key| (key.source, key.source_id) == asked.source);
-            let environments: Vec<EnvironmentName> = given.map(|key| key.environment.clone()).collect();
-            let refused = heard.unbound.iter().filter(|one| one.source == asked.source);
-            let refused: Vec<String> = refused.map(|one| format!("{}: {}", one.environment, one.why)).collect();
-            if environments.is_empty() && refused.is_empty() {
-                return sentence("nothing shown here is yours to approve");
-            }
-            Some(Answered::Approved { environments, refused })
-        }
-        Command::Revoke { .. } => {
-            let own = heard.remembered.approvals.iter().map(|one| &one.recorded);
-            let void = own
-                .filter(|one| one.approval.person == asked.by && matches!(one.state, crate::consent::State::Void(_)));
-            let environments = void.map(|one| one.approval.key.environment.clone()).collect();
-            Some(Answered::Revoked { environments })
-        }
-        Command::Preview => sentence("rendered again"),
-        Command::Sync { .. } if may(heard, asked, Role::Write) => sentence("the sync goes as far as the gate lets it"),
-        Command::Sync { .. } => sentence("a sync is started by somebody with write access"),
-        Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
-        Command::Misunderstood { answer } => sentence(answer),
-    }
-}
-
-fn may(heard: &Attended, asked: &Asked, role: Role) -> bool {
-    let voters = Voters { roles: [role].into(), ..Voters::default() };
-    let standing = heard.people.standings.get(&asked.by);
-    standing.is_some_and(|standing| {
-        matches!(standing.right, Right::Has(_)) && heard.people.is_one_of(standing, &voters) == Member::Yes
-    })
-}
-
-async fn react(repository: &Repository<'_>, asked: &Asked) {
-    let reaction = match &asked.command {
-        Command::Misunderstood { .. } | Command::NotInThisVersion { .. } => Reaction::Confused,
-        Command::Help
-        | Command::Explain { .. }
-        | Command::Preview
-        | Command::Approve { .. }
-        | Command::Revoke { .. }
-        | Command::Sync { .. } => Reaction::Agreed,
-    };
-    // A review has no comment to react to; the answer is in our comment either way.
-    if asked.id > 0
-        && let Err(error) = repository.forge().react(&repository.at, asked.id, reaction).await
-    {
-        tracing::debug!(%error, "cannot react to a command");
-    }
-}
-
-/// What a command starts beside its answer.
-async fn acts(
-    repository: &Repository<'_>,
-    heard: &Attended,
-    asked: &Asked,
-    job: &Claimed,
-) -> Result<Vec<NewJob>, JobError> {
-    let mut conn = repository.context.pool.acquire().await?;
-    let all = environments::of_repository(&mut conn, repository.row.id).await?;
-    let sync = |environment: i64| route::sync_environment(&repository.row.key, environment, job.trace);
-    Ok(match &asked.command {
-        Command::Sync { environments } if may(heard, asked, Role::Write) => {
-            let stage = |one: &environments::Environment| one.block.as_ref().and_then(|block| block.stage.clone());
-            let meant = all.iter().filter(|one| environments.matches(&one.name, stage(one).as_deref()));
-            let ids: Vec<i64> = meant.map(|one| one.id).collect();
-            let mut tx = repository.context.pool.begin().await?;
-            let entry = NewEntry {
-                actor: actor(&asked.by),
-                action: "sync.asked",
-                subject: format!("{}#{}", repository.granted_name(), heard.said.place.number),
-                detail: json!({ "environments": environments.to_string(), "comment": asked.id }),
-                cause: format!("job {} {}", job.id, job.kind),
-                trace: job.trace,
-            };
-            audit::append(&mut tx, &entry).await?;
-            tx.commit().await?;
-            ids.into_iter().map(|id| route::asked_sync(&repository.row.key, id, job.trace)).collect()
-        }
-        Command::Preview => {
-            let held = holds::shown_in(&mut conn, repository.row.id, heard.said.place.number).await?;
-            for id in &held {
-                // The held change moves on to the newest commit: the next judgement fixes it anew.
-                holds::lift(&mut conn, *id).await?;
-            }
-            held.into_iter().map(sync).collect()
-        }
-        // An approval of a held change opens its gate.
-        Command::Approve { .. } => {
-            let held = holds::shown_in(&mut conn, repository.row.id, heard.said.place.number).await?;
-            held.into_iter().map(sync).collect()
-        }
-        Command::Help
-        | Command::Explain { .. }
-        | Command::Revoke { .. }
-        | Command::Sync { .. }
-        | Command::NotInThisVersion { .. }
-        | Command::Misunderstood { .. } => Vec::new(),
-    })
-}
-
 /// Records what was said, in the transaction that ends the job.
 pub(super) async fn record(
     conn: &mut PgConnection,
@@ -441,6 +304,7 @@ pub(super) async fn record(
         let statuses = spoken.statuses.as_ref().map(|hash| &hash[..]).or(row.status_hash.as_deref());
         pulls::set_written(conn, row.id, comment, statuses.unwrap_or_default()).await?;
     }
+    spoken.acts.record(conn).await?;
     for (comment, answer) in &spoken.answered {
         approvals::command_done(conn, repository.row.id, *comment, answer).await?;
     }

@@ -11,7 +11,9 @@ use super::NewJob;
 /// Puts one job in. It exists when the caller's transaction commits; ring the bell ([`super::Bell`]) after that.
 ///
 /// A job of this kind and key that is already pending takes the newest payload and trace, the earlier time and the
-/// more urgent lane; one that is running is not touched, so that what it may have missed is looked at once more.
+/// more urgent lane; one that is running is not touched, so that what it may have missed is looked at once more. Of two
+/// payloads that are objects, a field that only the older one has stays: what was asked for is not unasked by a job
+/// that does not speak of it.
 ///
 /// # Errors
 /// The statement's.
@@ -26,18 +28,25 @@ pub async fn enqueue(connection: &mut PgConnection, job: &NewJob) -> Result<(), 
 /// # Errors
 /// The statement's.
 pub async fn enqueue_all(connection: &mut PgConnection, jobs: &[NewJob]) -> Result<(), sqlx::Error> {
-    let mut sorted: Vec<&NewJob> = jobs.iter().collect();
-    sorted.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
-    // Stable order: of equals the last one given is the newest.
-    sorted.reverse();
-    sorted.dedup_by(|next, kept| (&next.kind, &next.key) == (&kept.kind, &kept.key));
-    sorted.reverse();
+    let mut all: Vec<&NewJob> = jobs.iter().collect();
+    all.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
+    let mut sorted: Vec<(&NewJob, Value)> = Vec::with_capacity(all.len());
+    for job in all {
+        match sorted.last_mut() {
+            // Stable order: of equals the last one given is the newest.
+            Some((before, payload)) if (&before.kind, &before.key) == (&job.kind, &job.key) => {
+                *payload = joined(payload, &job.payload);
+                *before = job;
+            }
+            Some(_) | None => sorted.push((job, job.payload.clone())),
+        }
+    }
+    let (sorted, payloads): (Vec<&NewJob>, Vec<Value>) = sorted.into_iter().unzip();
 
     let kinds: Vec<String> = sorted.iter().map(|job| job.kind.clone()).collect();
     let keys: Vec<String> = sorted.iter().map(|job| job.key.clone()).collect();
     let lanes: Vec<String> = sorted.iter().map(|job| job.lane.as_str().to_owned()).collect();
     let shares: Vec<String> = sorted.iter().map(|job| job.share.clone()).collect();
-    let payloads: Vec<Value> = sorted.iter().map(|job| job.payload.clone()).collect();
     let traces: Vec<Uuid> = sorted.iter().map(|job| job.trace.0).collect();
     let waits: Vec<f64> = sorted.iter().map(|job| seconds(job.run_after)).collect();
     sqlx::query!(
@@ -46,7 +55,9 @@ pub async fn enqueue_all(connection: &mut PgConnection, jobs: &[NewJob]) -> Resu
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::uuid[], $7::float8[])
               AS new (kind, key, lane, share, payload, trace, wait)
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
-             payload = EXCLUDED.payload, trace = EXCLUDED.trace, share = EXCLUDED.share,
+             payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                            THEN job.payload || EXCLUDED.payload ELSE EXCLUDED.payload END,
+             trace = EXCLUDED.trace, share = EXCLUDED.share,
              run_at = least(job.run_at, EXCLUDED.run_at),
              lane = CASE WHEN 'sync' IN (job.lane, EXCLUDED.lane) THEN 'sync'
                          WHEN 'default' IN (job.lane, EXCLUDED.lane) THEN 'default' ELSE 'sweep' END",
@@ -61,6 +72,16 @@ pub async fn enqueue_all(connection: &mut PgConnection, jobs: &[NewJob]) -> Resu
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The newer payload, with the fields that only the older one has: what the statement does with one that is stored.
+fn joined(older: &Value, newer: &Value) -> Value {
+    match (older, newer) {
+        (Value::Object(older), Value::Object(newer)) => {
+            Value::Object(older.clone().into_iter().chain(newer.clone()).collect())
+        }
+        (_, newer) => newer.clone(),
+    }
 }
 
 /// As the database takes an interval.

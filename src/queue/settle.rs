@@ -96,7 +96,8 @@ fn delay(attempt: i32) -> Duration {
 }
 
 /// Back to pending after about `wait`. Without an error the try did not count. Where the same kind and key was
-/// enqueued meanwhile, the two become one: the newer's payload and time, the older's count.
+/// enqueued meanwhile, the two become one: the newer's payload (joined as in [`super::enqueue`]) and time, the older's
+/// count.
 async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
@@ -108,6 +109,8 @@ async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>
                 coalesce($4, error), created_at
          FROM back
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+             payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                            THEN EXCLUDED.payload || job.payload ELSE job.payload END,
              attempt = greatest(job.attempt, EXCLUDED.attempt), error = coalesce(EXCLUDED.error, job.error)",
         job.id,
         job.fence,
@@ -161,6 +164,8 @@ pub(super) async fn rescue(pool: &PgPool) -> Result<(), sqlx::Error> {
                       format('the worker %s stopped renewing its lease', holder), created_at
                FROM gone WHERE NOT poison
                ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+                   payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                                  THEN EXCLUDED.payload || job.payload ELSE job.payload END,
                    attempt = greatest(job.attempt, EXCLUDED.attempt),
                    crashes = greatest(job.crashes, EXCLUDED.crashes), error = EXCLUDED.error),
            aside AS (

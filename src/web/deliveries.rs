@@ -12,7 +12,7 @@ use super::token::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
 use crate::db::deliveries::{self, DeliveryState};
-use crate::db::{pushes, repositories};
+use crate::db::{comment_edits, pushes, repositories};
 use crate::{queue, webhook};
 
 /// A delivery as it is listed.
@@ -140,6 +140,9 @@ pub(super) async fn replay(
         pushes::record(&mut tx, push).await?;
     }
     if let Some(repository) = &told.repository {
+        if let Some(comment) = told.edited {
+            comment_edits::record(&mut tx, repository, comment).await?;
+        }
         repositories::fact_stored(&mut tx, repository).await?;
     }
     queue::enqueue_all(&mut tx, &told.jobs).await?;

@@ -185,7 +185,7 @@ fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body
         state: told.state,
         reason: told.reason,
     };
-    Intake { delivery, repository: told.repository, push: told.push, jobs: told.jobs }
+    Intake { delivery, repository: told.repository, push: told.push, edited: told.edited, jobs: told.jobs }
 }
 
 /// What a stored body says and causes: the same for the door and for a replay.
@@ -199,6 +199,8 @@ pub struct Told {
     pub repository: Option<RepositoryKey>,
     /// A push it tells of.
     pub push: Option<Push>,
+    /// A comment it tells was edited or deleted.
+    pub edited: Option<i64>,
     /// What to do about it.
     pub jobs: Vec<NewJob>,
 }
@@ -212,14 +214,15 @@ pub fn tell(forge: &ForgeName, event: &str, body: &[u8], trace: TraceId) -> Told
         Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
     };
     let Ok(Delivered { repository: Some(repository), event }) = read else {
-        return Told { state, reason, repository: None, push: None, jobs: Vec::new() };
+        return Told { state, reason, repository: None, push: None, edited: None, jobs: Vec::new() };
     };
     let repository = RepositoryKey { forge: forge.clone(), id: repository.id };
     let jobs = jobs::route(&repository, &event, trace);
-    Told { state, reason, push: push(&repository, event), repository: Some(repository), jobs }
+    let edited = if let Event::CommentEdited { comment, .. } = event { Some(comment) } else { None };
+    Told { state, reason, push: push(&repository, event), edited, repository: Some(repository), jobs }
 }
 
-/// Who pushed what: the one thing of a delivery that the forge cannot be asked for later.
+/// Who pushed what: the forge cannot be asked for it later.
 fn push(repository: &RepositoryKey, event: Event) -> Option<Push> {
     let repository = repository.clone();
     match event {

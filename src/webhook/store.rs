@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::body::Room;
 use crate::db::deliveries::{self, DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::{self, Push};
-use crate::db::{self, DbError, Fate, repositories};
+use crate::db::{self, DbError, Fate, comment_edits, repositories};
 use crate::ids::RepositoryKey;
 use crate::queue::worker::chain;
 use crate::queue::{self, Bell, Lane, NewJob};
@@ -34,6 +34,8 @@ pub struct Intake {
     pub repository: Option<RepositoryKey>,
     /// A push it tells of: who pushed cannot be asked later.
     pub push: Option<Push>,
+    /// A comment it tells was edited or deleted: within its first second nothing else tells.
+    pub edited: Option<i64>,
     /// What to do about it.
     pub jobs: Vec<NewJob>,
 }
@@ -148,7 +150,7 @@ impl Committer {
                 alone[0].delivery.reason = Some(format!("the database refused what it says: {error}"));
                 let error = chain(&error);
                 tracing::error!(delivery = %alone[0].delivery.id, error, "a delivery cannot be stored as it was read");
-                (alone[0].repository, alone[0].push, alone[0].jobs) = (None, None, Vec::new());
+                (alone[0].repository, alone[0].push, alone[0].edited, alone[0].jobs) = (None, None, None, Vec::new());
                 self.commit(Arc::new(alone)).await?
             }
             outcome => outcome?,
@@ -168,6 +170,9 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
     let new = || intakes.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New).map(|(intake, _)| intake);
     for push in new().filter_map(|intake| intake.push.as_ref()) {
         pushes::record(&mut tx, push).await?;
+    }
+    for (repository, comment) in new().filter_map(|intake| intake.repository.as_ref().zip(intake.edited)) {
+        comment_edits::record(&mut tx, repository, comment).await?;
     }
     // In order of key, as every other batch locks them: two servers cannot wait for each other.
     let told: BTreeSet<&RepositoryKey> = new().filter_map(|intake| intake.repository.as_ref()).collect();

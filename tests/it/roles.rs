@@ -99,8 +99,16 @@ async fn a_running_server_cannot_alter_the_log_however_it_tries() {
 async fn what_people_did_and_saw_is_not_rewritten_by_a_server() {
     let database = Database::new().await;
     let mut server = database.pool.acquire().await.unwrap();
-    for table in ["approval", "approval_void", "push", "delivery_conflict", "shown_change", "api_token", "installation"]
-    {
+    for table in [
+        "approval",
+        "approval_void",
+        "push",
+        "comment_edit",
+        "delivery_conflict",
+        "shown_change",
+        "api_token",
+        "installation",
+    ] {
         let delete = format!("DELETE FROM {table}");
         assert_eq!(refusal(&mut server, &delete).await, INSUFFICIENT_PRIVILEGE, "{delete}");
     }

@@ -119,6 +119,7 @@ impl Gitea {
         let body: wire::PullPushJson = serde_json::from_str(&entry.body).ok()?;
         Some(PullPush {
             commits: body.commit_ids.unwrap_or_default(),
+            is_forced: body.is_force_push,
             pusher: wire::account(&self.http.forge, entry.user),
             at: entry.created_at,
         })

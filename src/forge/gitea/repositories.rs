@@ -64,17 +64,17 @@ impl Gitea {
     }
 
     fn push(&self, entry: wire::ActivityJson) -> Option<Push> {
-        let after = match entry.op_type.as_str() {
+        let (before, after) = match entry.op_type.as_str() {
             "commit_repo" | "mirror_sync_push" => {
                 // The first entry of a new branch has no content; the next one tells its head.
                 let pushed: wire::PushedJson = serde_json::from_str(&entry.content).ok()?;
-                Some(pushed.head?.sha)
+                (pushed.before(), Some(pushed.head?.sha))
             }
-            "delete_branch" => None,
+            "delete_branch" => (None, None),
             _ => return None,
         };
         let branch = entry.ref_name.strip_prefix("refs/heads/").unwrap_or(&entry.ref_name).to_owned();
-        Some(Push { branch, after, pusher: wire::account(&self.http.forge, entry.act_user), at: entry.created })
+        Some(Push { branch, before, after, pusher: wire::account(&self.http.forge, entry.act_user), at: entry.created })
     }
 
     pub(crate) async fn commit_people(&self, at: &RepositoryAt, commit: &CommitId) -> Result<CommitPeople> {

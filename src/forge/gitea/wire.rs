@@ -289,6 +289,8 @@ pub(super) struct TimelineJson {
 /// The body of a timeline entry of type `pull_push`.
 #[derive(Debug, Deserialize)]
 pub(super) struct PullPushJson {
+    #[serde(default)]
+    pub(super) is_force_push: bool,
     pub(super) commit_ids: Option<Vec<CommitId>>,
 }
 
@@ -309,6 +311,17 @@ pub(super) struct ActivityJson {
 pub(super) struct PushedJson {
     #[serde(rename = "HeadCommit")]
     pub(super) head: Option<PushedCommit>,
+    /// `owner/name/compare/BEFORE...AFTER`.
+    #[serde(default, rename = "CompareURL")]
+    compared: String,
+}
+
+impl PushedJson {
+    /// Where the push found the branch. The address has a branch's name instead where the forge has no commit to name.
+    pub(super) fn before(&self) -> Option<CommitId> {
+        let (_, range) = self.compared.rsplit_once("/compare/")?;
+        range.split_once("...").and_then(|(before, _)| before.parse().ok())
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! The intent before, the outcome after, and everything that follows from it, in one transaction.
 
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::audit::{self, NewEntry};
 use crate::db::deployments::{self, Deployment};
@@ -121,7 +121,10 @@ impl Run<'_> {
         let new = &subject.deployment.new;
         let state = outcome.state();
         let mut tx = self.world.pool.begin().await?;
-        deployments::finish(&mut tx, new.id, state, &outcome).await?;
+        if !deployments::finish(&mut tx, new.id, state, &outcome).await? {
+            // It was ended behind our back; what is true of the environment now is somebody else's to say.
+            return self.overtaken(tx, subject, intent, outcome).await;
+        }
         if state == State::Healthy {
             environments::set_healthy(&mut tx, subject.environment, &new.to).await?;
         }
@@ -130,6 +133,10 @@ impl Run<'_> {
             new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
         for waiting in self.waiting(&mut tx, subject).await? {
             jobs.push(sync_environment(&subject.repository, waiting, new.trace));
+        }
+        if new.fence != self.job.fence {
+            // This run began with a deployment that was on its way, and judged nothing that came since.
+            jobs.push(sync_environment(&subject.repository, subject.environment, new.trace));
         }
         enqueue_all(&mut tx, &jobs).await?;
         finish(&mut tx, self.job).await?;
@@ -144,6 +151,29 @@ impl Run<'_> {
         };
         tx.commit().await?;
         count(&outcome, state);
+        self.observe(Step::Recorded);
+        Ok(Ran::Recorded(Box::new(outcome)))
+    }
+
+    /// The job ends, and the log says what this run did to the cluster.
+    async fn overtaken(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        subject: &Subject,
+        intent: Option<i64>,
+        outcome: Outcome,
+    ) -> Result<Ran, Interrupted> {
+        finish(&mut tx, self.job).await?;
+        let detail = json!({
+            "deployment": subject.deployment.new.number, "state": "superseded", "sentence": outcome.sentence(),
+            "outcome": &outcome,
+        });
+        let entry = subject.entry("deployment.ended", detail);
+        match intent {
+            Some(intent) => audit::outcome(&mut tx, intent, &entry).await?,
+            None => audit::append(&mut tx, &entry).await?,
+        };
+        tx.commit().await?;
         self.observe(Step::Recorded);
         Ok(Ran::Recorded(Box::new(outcome)))
     }

@@ -44,6 +44,8 @@ enum Sent {
     },
     /// Somebody holds fields of it, and the server surely took nothing.
     Held(Troubled),
+    /// Somebody holds fields of it, after a try of which it is not known whether the server took it.
+    Disputed(Troubled),
     /// The server surely did not take it.
     Refused(String),
     /// Whether the server took it is not known.
@@ -174,6 +176,7 @@ impl Run<'_> {
                     self.let_go(&mut tx, scene, &object.key).await?;
                     outcome.conflicts.push(troubled);
                 }
+                Sent::Disputed(troubled) => outcome.conflicts.push(troubled),
                 Sent::Refused(why) => {
                     self.let_go(&mut tx, scene, &object.key).await?;
                     outcome.failed.push(Failure { object: object.key.clone(), why });
@@ -233,8 +236,9 @@ impl Run<'_> {
                     tokio::time::sleep(pause).await;
                     tries += 1;
                 }
-                (_, ClusterError::Conflict(fields)) if tries == 0 => {
-                    return Ok(Sent::Held(Troubled { object: object.key.clone(), fields }));
+                (_, ClusterError::Conflict(fields)) => {
+                    let troubled = Troubled { object: object.key.clone(), fields };
+                    return Ok(if tries == 0 { Sent::Held(troubled) } else { Sent::Disputed(troubled) });
                 }
                 (Fate::Retry { .. }, error) => return Ok(Sent::Unsure(error.to_string())),
                 (_, error) => return Ok(refused(error.to_string())),

@@ -14,6 +14,7 @@ mod claims;
 mod consent;
 mod door;
 mod files;
+mod gate;
 mod looks;
 mod pulls;
 mod replay;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bascule::queue::{Source, Verdict};
 use bascule::sync::Step;
 use rustix::process::{Signal, getpid, kill_process};
 use sqlx::PgPool;
@@ -94,7 +95,11 @@ async fn check(place: &Place<'_>, name: &str, step: Step, passes: u32) {
     assert!(dies_at(place, step, passes).await, "no sync meets the step {what}");
     place.lets_the_lease_run_out().await;
     if step == Step::Recorded {
-        assert!(place.server.claim().await.is_none(), "{what}: the job ended with its record");
+        // The job ended with its record; the next one finds no deployment, and judges the gate.
+        let next = place.server.claim().await.unwrap();
+        let ran = place.server.run(&next, &lease(&next)).await.unwrap();
+        assert_eq!(ran, bascule::jobs::sync_environment::Ran::Nothing, "{what}");
+        place.server.source().settle(&next, &Verdict::Done).await.unwrap();
     } else {
         let outcome = place.runs().await.unwrap();
         assert_eq!(outcome.state().as_str(), "healthy", "{what}: {}", outcome.sentence());

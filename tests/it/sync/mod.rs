@@ -19,7 +19,7 @@ use bascule::jobs;
 use bascule::jobs::sync_environment::{Interrupted, Ran, World, run_deployment};
 use bascule::manifest::{Dialect, HashKey, Limits, RenderedSet, Scopes, Within, parse};
 use bascule::policy::rules::{self, Consent, Grant, Platform, SyncMode, SyncRules};
-use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, enqueue};
+use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, Verdict, enqueue};
 use bascule::sync::{Outcome, Step};
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
@@ -153,6 +153,7 @@ impl<'a> Place<'a> {
             change: ChangeDigest([1; 32]),
             pulls: vec![7],
             approvals: Vec::new(),
+            again_of: None,
             trace: TraceId(Uuid::from_u128(1)),
             fence: 0,
         };
@@ -164,7 +165,12 @@ impl<'a> Place<'a> {
 
     /// Runs the job that is due.
     async fn runs(&self) -> Result<Outcome, Interrupted> {
-        let job = self.server.claim().await.expect("a job is due");
+        let mut job = self.server.claim().await.expect("a job is due");
+        // Every run here finds a deployment on its way, and has the gate judged afterwards: not of this environment.
+        while job.key != self.environment.to_string() {
+            self.server.source().settle(&job, &Verdict::Done).await.unwrap();
+            job = self.server.claim().await.expect("a job is due");
+        }
         let ran = self.server.run(&job, &lease(&job)).await;
         if let Err(interrupted) = &ran {
             self.server.source().settle(&job, &interrupted.verdict()).await.unwrap();

@@ -195,7 +195,9 @@ fn a_rollout_is_awaited_and_who_waits_for_it_is_told() {
         let jobs = bascule::queue::list(&mut conn, None, None, 10).await.unwrap();
         let mut jobs: Vec<_> = jobs.into_iter().map(|job| format!("{} {}", job.kind, job.key)).collect();
         jobs.sort();
-        assert_eq!(jobs, ["attend_pull work/17#7".to_owned(), format!("sync_environment {next}")]);
+        // And its own gate: this run began with a deployment on its way, and looked at nothing that came since.
+        let gates = [place.environment, next].map(|gate| format!("sync_environment {gate}"));
+        assert_eq!(jobs, [&["attend_pull work/17#7".to_owned()], &gates[..]].concat());
         let actions: Vec<_> = place.log().await.into_iter().map(|(action, _)| action).collect();
         assert_eq!(actions, ["deployment.sync", "deployment.ended"]);
     });

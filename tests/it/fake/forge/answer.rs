@@ -144,7 +144,9 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             at.branches.get(&name).map_or(NOT_FOUND, |tip| found(state.branch_page(&name, tip)))
         }
         ("GET", ["activities", "feeds"]) => {
+            let hidden = |login: &str| state.users.iter().any(|user| user.login == login && user.hides_activity);
             let mine = state.activities.iter().rev().filter(|activity| activity.repository == at.id);
+            let mine = mine.filter(|activity| !hidden(&activity.by));
             Page::List(mine.map(|activity| state.activity_page(activity)).collect())
         }
         ("GET", ["git", "commits", sha]) if state.commits.contains_key(*sha) => found(state.commit_page(sha)),

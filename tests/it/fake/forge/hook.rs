@@ -146,6 +146,7 @@ impl State {
         let op = if after.is_some() { "commit_repo" } else { "delete_branch" };
         let (id, at) = (self.id(), self.tick());
         let (branch, by, head) = (branch.to_owned(), by.to_owned(), after.map(str::to_owned));
+        let before_it = before.map(str::to_owned);
         let page = self.repository_page(self.repository(repository));
         let sender = self.user_page(&by);
         let told = match after {
@@ -167,7 +168,7 @@ impl State {
             }
         };
         self.untold.push(told);
-        self.activities.push(Activity { id, repository, op, by, branch, head, at });
+        self.activities.push(Activity { id, repository, op, by, branch, before: before_it, head, at });
     }
 }
 

@@ -173,7 +173,10 @@ impl State {
 
     pub(super) fn activity_page(&self, activity: &Activity) -> Value {
         let content = activity.head.as_ref().map_or(String::new(), |head| {
-            json!({ "Commits": [], "HeadCommit": { "Sha1": head }, "Len": 1 }).to_string()
+            // Of a new branch the real one names the parent of its oldest commit, or the default branch.
+            let before = activity.before.as_deref().unwrap_or("main");
+            let compared = format!("{}/compare/{before}...{head}", self.repository(activity.repository).name);
+            json!({ "Commits": [], "HeadCommit": { "Sha1": head }, "CompareURL": compared, "Len": 1 }).to_string()
         });
         json!({
             "id": activity.id,

@@ -36,6 +36,11 @@ impl FakeForge {
         self.world.state().user(login).is_suspended = true;
     }
 
+    /// Keeps what they do to themselves: a setting of every account.
+    pub(crate) fn hides_activity(&self, login: &str) {
+        self.world.state().user(login).hides_activity = true;
+    }
+
     /// Our account sees what site administrators see.
     pub(crate) fn makes_us_site_admin(&self) {
         self.world.state().user("bascule").is_site_admin = true;

@@ -55,6 +55,8 @@ pub(super) struct User {
     pub(super) is_site_admin: bool,
     pub(super) is_suspended: bool,
     pub(super) is_organisation: bool,
+    /// What they push is in no list of activities.
+    pub(super) hides_activity: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -170,6 +172,7 @@ pub(super) struct Activity {
     pub(super) op: &'static str,
     pub(super) by: String,
     pub(super) branch: String,
+    pub(super) before: Option<String>,
     pub(super) head: Option<String>,
     pub(super) at: Timestamp,
 }
@@ -267,6 +270,7 @@ impl State {
                     is_site_admin: false,
                     is_suspended: false,
                     is_organisation: false,
+                    hides_activity: false,
                 });
                 self.users.len() - 1
             }

@@ -77,6 +77,19 @@ impl FakeForge {
         self.commit(who, who, shop.id, branch, from.as_deref(), &written(files)).await
     }
 
+    /// The same, of a commit that says it is somebody else's.
+    pub(crate) async fn pushes_as(
+        &self,
+        who: &str,
+        author: &str,
+        shop: &Shop,
+        branch: &str,
+        files: &[(&str, &str)],
+    ) -> String {
+        let from = self.tip(shop, branch).or_else(|| self.tip(shop, "main"));
+        self.commit(who, author, shop.id, branch, from.as_deref(), &written(files)).await
+    }
+
     /// Somebody makes a branch what it was at `commit`, by force.
     pub(crate) async fn resets(&self, who: &str, shop: &Shop, branch: &str, commit: &str) {
         let bare = Bare::at(self.world.folder.path(), shop.id);

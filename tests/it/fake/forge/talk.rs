@@ -102,6 +102,18 @@ impl FakeForge {
         self.world.tell_all().await;
     }
 
+    /// Somebody edits a comment within the second it was written in: its times stay equal, as on the real one.
+    pub(crate) async fn edits_comment_at_once(&self, who: &str, comment: i64, text: &str) {
+        {
+            let mut state = self.world.state();
+            let created = state.comment(comment).created;
+            state.edit_comment(who, comment, text);
+            let edited = state.comments.iter_mut().find(|edited| edited.id == comment);
+            edited.expect("a comment of this forge").updated = created;
+        }
+        self.world.tell_all().await;
+    }
+
     /// Somebody deletes a comment.
     pub(crate) async fn deletes_comment(&self, who: &str, comment: i64) {
         {

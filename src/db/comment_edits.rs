@@ -1,0 +1,44 @@
+//! Which comments were edited or deleted, as deliveries told. Forges count in seconds: of a comment that is edited
+//! within its first one nothing else tells. Only ever added to.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+
+use crate::ids::RepositoryKey;
+
+/// Stores that a comment (or the text of a review) was edited or deleted.
+///
+/// # Errors
+/// The database's own.
+pub async fn record(conn: &mut PgConnection, repository: &RepositoryKey, comment: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO comment_edit (forge, forge_id, comment_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        repository.forge.as_str(),
+        repository.id,
+        comment
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Those of these comments that were.
+///
+/// # Errors
+/// The database's own.
+pub async fn among(
+    conn: &mut PgConnection,
+    repository: &RepositoryKey,
+    comments: &[i64],
+) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let edited = sqlx::query_scalar!(
+        "SELECT comment_id FROM comment_edit WHERE forge = $1 AND forge_id = $2 AND comment_id = ANY($3)",
+        repository.forge.as_str(),
+        repository.id,
+        comments
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(edited.into_iter().collect())
+}

@@ -1,0 +1,220 @@
+//! The gate's transaction (rule 13): a sync starts, on fresh facts, or nothing happens.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::super::branch::Walked;
+use super::super::repository::Repository;
+use super::super::{Context, JobError, attend_pull};
+use super::Started;
+use super::holding::entry;
+use crate::audit;
+use crate::consent::{Change, Covered, Ground, State, Why};
+use crate::db::environments::{self, At};
+use crate::db::holds;
+use crate::db::{approvals, deployments, repositories, sets};
+use crate::policy::rules::SyncMode;
+use crate::queue::{self, Claimed, Lane};
+use crate::sync::HoldReason;
+
+/// A transaction in which no newer fact can be stored, and the facts judged are fresh. `None`: they are not.
+async fn gate(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+) -> Result<Option<Transaction<'static, Postgres>>, JobError> {
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    // The row is locked until the transaction ends, so no newer fact can be stored beside it.
+    let newest_fact = repositories::lock_facts(&mut tx, repository.row.id).await?;
+    Ok(walked.reading.may_start(context.clock.now(), newest_fact).is_ok().then_some(tx))
+}
+
+/// Starts the sync to a covered commit, or moves the position alone when that changes nothing.
+pub(super) async fn begin(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+    covered: &Covered,
+) -> Result<Started, JobError> {
+    let environment = &walked.environment;
+    let digest = covered.set.digest();
+    let grounds = walked.walk.grounds_of(covered);
+    let used = spent(walked, grounds);
+    let counted: Vec<Uuid> = used.iter().filter(|one| one.why_not.is_none()).map(|one| one.approval).collect();
+    let not_counted: BTreeMap<Uuid, &str> =
+        used.iter().filter_map(|one| Some((one.approval, one.why_not.as_deref()?))).collect();
+    let pulls = carried(walked, grounds);
+    let exceptions: Vec<_> = grounds
+        .iter()
+        .filter_map(|ground| match &ground.why {
+            Why::Held(_, verdict) | Why::Pull(_, verdict) => verdict.exception.clone(),
+            Why::NothingAsked | Why::Nothing => None,
+        })
+        .collect();
+
+    let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
+    let last = newest(&mut tx, environment.id).await?;
+    let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
+    if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
+        // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
+        environments::advance(&mut tx, environment.id, &covered.commit).await?;
+        if holds::lift(&mut tx, environment.id).await?
+            && let Some(number) = walked.shown_in
+        {
+            queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+        }
+        let detail = json!({ "commit": covered.commit, "set": digest });
+        audit::append(&mut tx, &entry(repository, walked, "position.advanced", detail, job)).await?;
+        tx.commit().await?;
+        context.bell.ring(Lane::Default);
+        return Ok(Started::Nothing);
+    }
+    let old = match &environment.position {
+        Some(at) => Some(sets::load_hashed(&mut tx, &at.set).await?),
+        None => None,
+    };
+    let change = Change::between(old.as_ref(), &covered.set);
+    let to = At { commit: covered.commit.clone(), set: digest };
+    let number = environments::move_position(&mut tx, environment.id, &to).await?;
+    let new = deployments::NewDeployment {
+        id: context.clock.new_id(),
+        environment: environment.id,
+        number,
+        to,
+        from: environment.position.clone(),
+        change: change.digest(&repository.row.key, &environment.name),
+        pulls,
+        approvals: counted,
+        again_of: None,
+        trace: job.trace,
+        fence: job.fence,
+    };
+    approvals::use_up(&mut tx, &used, new.id).await?;
+    holds::lift(&mut tx, environment.id).await?;
+    let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    start(tx, context, job, repository, walked, &new, more).await
+}
+
+/// Somebody asked, and there is nothing newer to go to: the content of the position is sent once more, unless it is
+/// well. It was consented to when it was first started, so nobody is asked again.
+pub(super) async fn again(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+) -> Result<Started, JobError> {
+    let environment = &walked.environment;
+    let Some(position) = &walked.position else { return Ok(Started::Nothing) };
+    let rules = position.set.entry().and_then(|entry| walked.court.entries.get(entry));
+    if rules.is_none_or(|rules| rules.sync.mode == SyncMode::None) {
+        return Ok(Started::Nothing);
+    }
+    let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
+    let last = newest(&mut tx, environment.id).await?;
+    let Some(last) = last.filter(|last| !last.is_healthy()) else { return Ok(Started::Nothing) };
+    let to = At { commit: position.commit.clone(), set: position.set.digest() };
+    let number = environments::move_position(&mut tx, environment.id, &to).await?;
+    let new = deployments::NewDeployment {
+        id: context.clock.new_id(),
+        number,
+        to,
+        approvals: Vec::new(),
+        again_of: Some(last.new.again_of.unwrap_or(last.new.id)),
+        trace: job.trace,
+        fence: job.fence,
+        ..last.new
+    };
+    // What waits for consent goes on waiting: it is about something newer.
+    let lifted = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
+    let hold = holds::get(&mut tx, environment.id).await?;
+    if hold.is_some_and(|hold| hold.reason.parse().is_ok_and(|reason| lifted.contains(&reason))) {
+        holds::lift(&mut tx, environment.id).await?;
+    }
+    start(tx, context, job, repository, walked, &new, json!({ "again_of": new.again_of, "asked": true })).await
+}
+
+/// Stores the deployment, says so, and has it shown; the end of the gate's transaction.
+async fn start(
+    mut tx: Transaction<'static, Postgres>,
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+    new: &deployments::NewDeployment,
+    more: serde_json::Value,
+) -> Result<Started, JobError> {
+    deployments::start(&mut tx, new).await?;
+    // Where a lifted hold was shown, it is shown no more, also when what was held was taken back.
+    for number in new.pulls.iter().chain(walked.shown_in.iter().filter(|number| !new.pulls.contains(number))) {
+        queue::enqueue(&mut tx, &attend_pull(&repository.row.key, *number, job.trace)).await?;
+    }
+    let mut detail = json!({
+        "deployment": new.id, "number": new.number, "commit": new.to.commit, "set": new.to.set, "change": new.change,
+        "from": new.from.as_ref().map(|at| json!({ "commit": at.commit, "set": at.set })),
+        "pulls": new.pulls, "approvals": new.approvals,
+        "judged_at": walked.reading.at, "target": walked.environment.target,
+    });
+    if let (Some(detail), serde_json::Value::Object(more)) = (detail.as_object_mut(), more) {
+        detail.extend(more);
+    }
+    audit::append(&mut tx, &entry(repository, walked, "sync.started", detail, job)).await?;
+    tx.commit().await?;
+    context.bell.ring(Lane::Default);
+    metrics::counter!("bascule_syncs_started_total").increment(1);
+    Ok(Started::Running)
+}
+
+async fn newest(conn: &mut PgConnection, environment: i64) -> Result<Option<deployments::Deployment>, JobError> {
+    Ok(deployments::list(conn, environment, None, 1).await?.pop())
+}
+
+/// The approvals a sync uses up, each with why it did not count, if it did not.
+fn spent(walked: &Walked, grounds: &[Ground]) -> Vec<approvals::Used> {
+    // An approval that counted on any ground counted.
+    let mut spent: BTreeMap<_, Option<String>> = BTreeMap::new();
+    for (ground, key) in grounds.iter().flat_map(|ground| ground.spends.iter().map(move |key| (ground, key))) {
+        let why_not = ground.why_not(key);
+        spent.entry(key).and_modify(|known| *known = known.take().and(why_not.clone())).or_insert(why_not);
+    }
+    let given = walked.places.values().flat_map(|place| &place.remembered.approvals);
+    given
+        .filter(|one| one.recorded.state == State::Stands)
+        .filter_map(|one| {
+            let why_not = spent.get(&one.recorded.approval.key)?.clone();
+            Some(approvals::Used { approval: one.id, why_not })
+        })
+        .collect()
+}
+
+/// The pull requests whose changes it carries. A held change is carried by the place it was consented to in, be it an
+/// issue of ours.
+fn carried(walked: &Walked, grounds: &[Ground]) -> Vec<i64> {
+    let mut pulls: Vec<i64> = grounds.iter().filter_map(|ground| ground.pull).collect();
+    if grounds.iter().any(|ground| matches!(ground.why, Why::Held(..))) {
+        pulls.extend(walked.shown_in);
+    }
+    pulls.sort_unstable();
+    pulls.dedup();
+    pulls
+}
+
+/// Who everybody was found to be, for the log.
+fn memberships(walked: &Walked) -> Vec<serde_json::Value> {
+    let standings = walked.court.people.standings.values();
+    standings
+        .map(|standing| {
+            let teams: BTreeMap<&String, String> =
+                standing.teams.iter().map(|(team, answer)| (team, format!("{answer:?}"))).collect();
+            json!({
+                "account": standing.account, "kind": format!("{:?}", standing.kind),
+                "right": format!("{:?}", standing.right), "teams": teams,
+            })
+        })
+        .collect()
+}

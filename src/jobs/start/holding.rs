@@ -1,0 +1,180 @@
+//! What an environment is held for, stored and shown where people can consent to it.
+
+use serde_json::json;
+
+use super::super::branch::{self, Walked};
+use super::super::repository::Repository;
+use super::super::{Context, JobError, attend_pull};
+use crate::audit::{self, NewEntry};
+use crate::consent::{Held, explain};
+use crate::db::deployments;
+use crate::db::environments::{self, Environment};
+use crate::db::holds::{self, HeldChange, Hold};
+use crate::ids::CommitId;
+use crate::queue::{self, Claimed, Lane};
+use crate::sync::HoldReason;
+
+/// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours.
+pub(super) async fn hold(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+    held: &Held,
+) -> Result<(), JobError> {
+    let environment = &walked.environment;
+    let detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
+    let deletions = usize::try_from(held.verdict.deletions.unwrap_or_default()).unwrap_or(usize::MAX);
+    let reason = if held.verdict.deletions.is_some() { HoldReason::OverCap } else { HoldReason::Uncovered };
+    let lifts = reason.lifted_by(&environment.name, Some(&held.digest), deletions);
+    let change = HeldChange {
+        from_commit: held.from.clone(),
+        from_set: held.old_set,
+        to_commit: held.to.clone(),
+        to_set: held.new_set,
+        digest: held.digest,
+    };
+    let mut conn = context.pool.acquire().await?;
+    let before = holds::get(&mut conn, environment.id).await?;
+    drop(conn);
+    let same_place = before.as_ref().filter(|hold| hold.change.as_ref().is_some_and(|one| one.digest == held.digest));
+    let shown_in = match (held.pull, same_place.and_then(|hold| hold.shown_in)) {
+        (_, Some(number)) | (Some(number), None) => Some(number),
+        (None, None) => {
+            let earlier = before.as_ref().and_then(|hold| hold.shown_in);
+            Some(issue(repository, environment, &held.to, earlier).await?)
+        }
+    };
+    let hold = Hold {
+        environment: environment.id,
+        reason: reason.as_str().to_owned(),
+        detail,
+        lifts,
+        change: Some(change),
+        shown_in,
+    };
+    store(context, job, repository, hold, shown_in).await
+}
+
+/// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
+async fn issue(
+    repository: &Repository<'_>,
+    environment: &Environment,
+    commit: &CommitId,
+    earlier: Option<i64>,
+) -> Result<i64, JobError> {
+    if let Some(number) = earlier
+        && !branch::is_pull(repository, number).await?
+        && repository.forge().issue(&repository.at, number).await.is_ok_and(|issue| issue.is_open)
+    {
+        return Ok(number);
+    }
+    let (title, body) = crate::preview::held_issue(&environment.name, commit);
+    Ok(repository.forge().create_issue(&repository.at, &title, &body).await?.number)
+}
+
+/// Nothing is newer than the position: whatever consent was missing is missed no more. What the position itself is held
+/// for, it is held for again.
+pub(super) async fn lift(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+) -> Result<(), JobError> {
+    let environment = &walked.environment;
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    let Some(hold) = holds::get(&mut tx, environment.id).await? else { return Ok(()) };
+    // A failure is lifted by the next sync or by a person, not by there being nothing new.
+    let consent = [HoldReason::Uncovered, HoldReason::OverCap, HoldReason::Waiting];
+    if !consent.iter().any(|reason| reason.as_str() == hold.reason) {
+        return Ok(());
+    }
+    holds::lift(&mut tx, environment.id).await?;
+    let last = deployments::list(&mut tx, environment.id, None, 1).await?.pop().and_then(|last| last.ended);
+    let outcome = last.map(|ended| ended.outcome).unwrap_or_default();
+    let still = outcome.hold();
+    if let Some(reason) = still {
+        let lifts = reason.lifted_by(&environment.name, None, 0);
+        holds::put(&mut tx, &plain(environment, reason, outcome.sentence(), &lifts)).await?;
+    }
+    if let Some(number) = hold.shown_in {
+        queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+    }
+    let entry = entry(repository, walked, "hold.lifted", json!({ "reason": hold.reason, "still": still }), job);
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    context.bell.ring(Lane::Default);
+    Ok(())
+}
+
+/// A hold that waits for no consent.
+pub(super) fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &str) -> Hold {
+    Hold {
+        environment: environment.id,
+        reason: reason.as_str().to_owned(),
+        detail,
+        lifts: lifts.to_owned(),
+        change: None,
+        shown_in: None,
+    }
+}
+
+/// Stores a hold, says so once, and has it shown.
+pub(super) async fn store(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    hold: Hold,
+    shown_in: Option<i64>,
+) -> Result<(), JobError> {
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    let before = holds::get(&mut tx, hold.environment).await?;
+    if before.as_ref() == Some(&hold) {
+        return Ok(());
+    }
+    let name = environments::get(&mut tx, hold.environment).await?.map(|one| one.name.to_string()).unwrap_or_default();
+    holds::put(&mut tx, &hold).await?;
+    for number in shown_in.into_iter().chain(before.as_ref().and_then(|hold| hold.shown_in)) {
+        queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+    }
+    let is_news = before.is_none_or(|before| before.reason != hold.reason || before.change != hold.change);
+    if is_news {
+        let change = hold.change.as_ref();
+        let entry = NewEntry {
+            actor: "bascule".to_owned(),
+            action: "environment.held",
+            subject: format!("{} {name}", repository.granted_name()),
+            detail: json!({
+                "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts, "shown_in": hold.shown_in,
+                "change": change.map(|change| change.digest), "to": change.map(|change| &change.to_commit),
+            }),
+            cause: format!("job {} {}", job.id, job.kind),
+            trace: job.trace,
+        };
+        audit::append(&mut tx, &entry).await?;
+        metrics::counter!("bascule_holds_total", "reason" => hold.reason.clone()).increment(1);
+    }
+    tx.commit().await?;
+    context.bell.ring(Lane::Default);
+    Ok(())
+}
+
+/// An entry of the log about an environment.
+pub(super) fn entry(
+    repository: &Repository<'_>,
+    walked: &Walked,
+    action: &'static str,
+    detail: serde_json::Value,
+    job: &Claimed,
+) -> NewEntry {
+    NewEntry {
+        actor: "bascule".to_owned(),
+        action,
+        subject: format!("{} {}", repository.granted_name(), walked.environment.name),
+        detail,
+        cause: format!("job {} {}", job.id, job.kind),
+        trace: job.trace,
+    }
+}
