@@ -169,7 +169,6 @@ owners = {{ count = 1, groups = ["release"] }}
 [sweep]
 pulls = "15s"
 branches = "15s"
-cluster = "1h"
 "#
     )
 }

@@ -127,7 +127,8 @@ CREATE TABLE environment_entry (
     hash   bytea PRIMARY KEY,
     block  jsonb NOT NULL                        -- policy::rules::Environment
 );
--- What an environment's block and path give, by content: a second look at the same content renders nothing.
+-- What an environment's block and path give, by content: a second look at the same content renders nothing. Goes after 30
+-- days, with sets that nothing shown, held or deployed names, and the objects only they had.
 CREATE TABLE render_cache (
     input_hash  bytea PRIMARY KEY,              -- renderer version, block, and the ids of every file it may read
     set_digest  bytea REFERENCES rendered_set,

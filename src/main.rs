@@ -31,13 +31,11 @@ fn main() -> ExitCode {
 fn run(Arguments { command }: Arguments) -> ExitCode {
     match command {
         Command::Init(init) => tell(local::init::init(&init.dir, config::FILE_NAME)),
-        Command::Check(check) if check.live => {
-            tell(Report::new(Verdict::CouldNot, "bascule: `check --live` is not in this version\n"))
-        }
-        Command::Check(check) => tell(local::check::check(check.path.as_deref(), config::FILE_NAME, &check_server)),
+        Command::Check(check) => checked(&check),
         Command::Diff(diff) => show_diff(&diff),
         Command::Serve(serve) => served(&serve),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
+        Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
@@ -112,6 +110,33 @@ fn tell(report: Report) -> ExitCode {
     report.verdict.into()
 }
 
+/// Both files; with `--live`, and when they are good, also what the server's file names.
+fn checked(asked: &cli::check::Check) -> ExitCode {
+    let report = local::check::check(asked.path.as_deref(), config::FILE_NAME, &check_server);
+    if !asked.live || report.verdict != Verdict::Good {
+        return tell(report);
+    }
+    let environ = Environ::of_process();
+    let files = local::check::files(asked.path.as_deref(), config::FILE_NAME);
+    let server = files.iter().find(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let live = async {
+        match server {
+            Some(file) => match config::load(Some(file), &environ) {
+                Ok(loaded) => app::check::live(&loaded, &environ).await,
+                Err(_) => Report::new(Verdict::CouldNot, "the server's file changed while it was checked\n"),
+            },
+            None => {
+                let alone = format!("no {} here: no forge, cluster or database is asked\n", config::FILE_NAME);
+                Report::new(Verdict::Good, alone).and(app::check::renderers(&environ).await)
+            }
+        }
+    };
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => tell(report.and(runtime.block_on(live))),
+        Err(error) => could_not(error.into()),
+    }
+}
+
 fn check_server(file: &Path) -> Result<String, Vec<Located>> {
     Ok(config::load(Some(file), &Environ::of_process())?.summary())
 }
@@ -149,12 +174,9 @@ where
 }
 
 fn served(serve: &cli::serve::Serve) -> ExitCode {
-    let format = if serve.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
-    if let Err(error) = telemetry::log(&serve.log, format) {
-        print::complain(&format!("bascule: {error}\n"));
-        return ExitCode::from(2);
-    }
     with_config(serve.config.as_deref(), |loaded, environ| async move {
+        let is_json = serve.log_json || loaded.server.http.log_format == config::LogFormat::Json;
+        telemetry::log(&serve.log, if is_json { telemetry::Format::Json } else { telemetry::Format::Text })?;
         app::serve(loaded, &environ).await.map(|()| String::new())
     })
 }
@@ -242,7 +264,7 @@ fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
                     .collect();
                 web::token::create(&pool, &clock, &name, &scopes, expires).await? + "\n"
             }
-            Act::List => {
+            Act::List { output } => {
                 let tokens = web::token::list(&pool).await?;
                 let rows: Vec<_> = tokens
                     .into_iter()
@@ -258,7 +280,7 @@ fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
                     ("EXPIRES", "/expires"),
                     ("REVOKED", "/revoked"),
                 ];
-                cli::table::show(cli::table::Output::Table, &columns, &rows).text
+                cli::table::show(output, &columns, &rows).text
             }
             Act::Revoke { name } => {
                 web::token::revoke(&pool, &clock, &name).await?;

@@ -1,6 +1,6 @@
 //! The parts of a server, put together and not yet running: what jobs are given, and what the public listener serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,18 +20,19 @@ use crate::queue::Bell;
 use crate::render::{Limits, Programs, Renderer};
 use crate::web;
 use crate::webhook::signature::Kind;
-use crate::webhook::{self, Endpoint, store};
+use crate::webhook::{self, Endpoint, Endpoints, store};
 
 /// The door and the windows, for the public listener; and the task that commits what the door takes.
 pub fn public_router(
     server: &Server,
+    endpoints: Endpoints,
     pool: &PgPool,
     clock: &Clock,
     bell: &Bell,
     public_key: Vec<u8>,
 ) -> (Router, store::Committer) {
     let (door, committer) = store::new(pool.clone(), bell.clone());
-    let door = webhook::router(endpoints(server), door, clock.clone(), webhook::body::Limits::default());
+    let door = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
     let windows = web::router(web::State {
         pool: pool.clone(),
         clock: clock.clone(),
@@ -76,29 +77,57 @@ pub async fn context(
     }
     let mut forges = BTreeMap::new();
     for (name, forge) in &server.forges {
-        forges.insert(name.clone(), access(name, forge, clock)?);
+        forges.insert(name.clone(), Arc::new(access(name, forge, clock)?));
     }
-    let mut clusters = BTreeMap::new();
-    for (name, cluster) in &server.clusters {
-        if let Some(file) = &cluster.kubeconfig {
-            clusters.insert(name.clone(), Kubeconfig::File(file.clone()));
-        }
-    }
-    let parts = jobs::Parts {
+    Ok(jobs::Context {
         pool: pool.clone(),
         bell: bell.clone(),
         clock: clock.clone(),
         forges,
-        clusters: Clusters::new(clusters),
+        clusters: Arc::new(clusters(server)),
         git: git::Program::find(&program("git", search.as_deref())?).await?,
         mirrors: std::fs::canonicalize(&mirrors)?,
-        renderer,
+        renderer: Arc::new(renderer),
         hash_key: HashKey::new(derive(key, "bascule object hashes 1")),
-        seal: Seal::new(key),
+        seal: Arc::new(Seal::new(key)),
         public_url: server.http.public_url.clone(),
         installation,
-    };
-    Ok(jobs::Context::new(parts, server.platform.clone()))
+        platform: Arc::new(server.platform.clone()),
+    })
+}
+
+/// What jobs are given from a reload on. A forge and the clusters are kept, with what they know, where nothing about them
+/// changed; `rotated` are the keys of secrets whose content did.
+///
+/// # Errors
+/// A forge that cannot be set up: nothing of the reload is to be used.
+pub(super) fn reloaded(
+    context: &jobs::Context,
+    old: &Server,
+    new: &Server,
+    rotated: &BTreeSet<String>,
+) -> anyhow::Result<jobs::Context> {
+    let mut forges = BTreeMap::new();
+    for (name, forge) in &new.forges {
+        let is_same = old.forges.get(name) == Some(forge)
+            && ["token", "ca_file"].iter().all(|key| !rotated.contains(&format!("forge.{name}.{key}")));
+        let kept = context.forges.get(name).filter(|_| is_same).cloned();
+        let access = match kept {
+            Some(access) => access,
+            None => Arc::new(access(name, forge, &context.clock)?),
+        };
+        forges.insert(name.clone(), access);
+    }
+    let clusters = if old.clusters == new.clusters { context.clusters.clone() } else { Arc::new(clusters(new)) };
+    Ok(jobs::Context { forges, clusters, platform: Arc::new(new.platform.clone()), ..context.clone() })
+}
+
+pub(super) fn clusters(server: &Server) -> Clusters {
+    let reached = server.clusters.iter().filter_map(|(name, cluster)| {
+        let file = cluster.kubeconfig.clone()?;
+        Some((name.clone(), Kubeconfig::File(file)))
+    });
+    Clusters::new(reached.collect())
 }
 
 /// A program in the folders of `PATH`.
@@ -108,7 +137,11 @@ fn program(name: &str, search: Option<&std::ffi::OsStr>) -> anyhow::Result<std::
     found.with_context(|| format!("`{name}` is not on PATH: install it (Debian: apt-get install {name})"))
 }
 
-fn access(name: &crate::ids::ForgeName, forge: &crate::config::Forge, clock: &Clock) -> anyhow::Result<ForgeAccess> {
+pub(super) fn access(
+    name: &crate::ids::ForgeName,
+    forge: &crate::config::Forge,
+    clock: &Clock,
+) -> anyhow::Result<ForgeAccess> {
     let token = forge.token.read().with_context(|| format!("forge.{name}.token"))?;
     let ca_pem = match &forge.ca_file {
         Some(file) => Some(std::fs::read(file).with_context(|| format!("forge.{name}.ca_file {}", file.display()))?),
@@ -130,7 +163,8 @@ fn access(name: &crate::ids::ForgeName, forge: &crate::config::Forge, clock: &Cl
     Ok(ForgeAccess { forge: client, url: forge.url.clone(), token, ca_file: forge.ca_file.clone(), ourselves })
 }
 
-fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
+/// Where deliveries are taken, and under which secrets.
+pub fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
     let endpoint = |forge: &crate::config::Forge| {
         let kind = match forge.kind {
             ForgeKind::Gitea => Kind::Gitea,

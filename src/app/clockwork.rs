@@ -1,35 +1,38 @@
 //! What happens by itself: sweeps, and the signing of the log's head.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::reload::Live;
 use crate::audit::checkpoint::{self, Checkpoints, Signer};
 use crate::clock::Clock;
-use crate::config::Sweep;
-use crate::db::repositories;
+use crate::db::{repositories, sets};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often the length of the log is looked at between two signed heads.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Enqueues a sweep of every granted repository, as often as the configuration says, give or take a tenth so that servers
-/// do not sweep together.
-pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: CancellationToken) {
-    let every = sweep.pulls.min(sweep.branches);
+/// do not sweep together; and at once after a reload, which may have granted something.
+pub(super) async fn sweeps(mut follows: watch::Receiver<Live>, stop: CancellationToken) {
     loop {
+        let Live { context, sweep } = follows.borrow_and_update().clone();
         if let Err(error) = sweep_all(&context).await {
             tracing::warn!(%error, "cannot enqueue sweeps; the next round tries again");
         }
         let jitter = u32::from(context.clock.new_id().as_bytes()[15]) % 20;
-        let wait = every.mul_f64(f64::from(90 + jitter) / 100.0);
+        let wait = sweep.pulls.min(sweep.branches).mul_f64(f64::from(90 + jitter) / 100.0);
         tokio::select! {
             () = stop.cancelled() => return,
+            Ok(()) = follows.changed() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
@@ -40,7 +43,6 @@ pub(super) async fn sweeps(context: Arc<Context>, sweep: Sweep, stop: Cancellati
 /// # Errors
 /// When the database cannot be asked.
 pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
-    let platform = context.platform();
     for (name, access) in &context.forges {
         let mut conn = context.pool.acquire().await?;
         let mut known: BTreeSet<_> = BTreeSet::new();
@@ -51,7 +53,7 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
         }
         // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.
         let prefix = format!("{name}/");
-        let granted = platform.grants.values().flat_map(|grant| &grant.repositories);
+        let granted = context.platform.grants.values().flat_map(|grant| &grant.repositories);
         let exact =
             granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
         for full_name in exact.filter(|full_name| !known.contains(*full_name)) {
@@ -69,6 +71,24 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     }
     context.bell.ring(Lane::Sweep);
     Ok(())
+}
+
+/// Forgets what nobody needs any more, see [`sets::tidy`]: when the server starts, and daily.
+pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken) {
+    loop {
+        match sets::tidy(&pool, clock.now() - sets::KEPT).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "rendered sets that nobody needs any more are forgotten"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "old rendered sets cannot be forgotten; tomorrow it is tried again"
+            ),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(DAY) => {}
+        }
+    }
 }
 
 /// Signs the head of the log every minute or thousand entries, and once more at the end.

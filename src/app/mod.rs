@@ -5,9 +5,11 @@
 //! ```
 
 mod assemble;
+pub mod check;
 mod clockwork;
 mod keys;
 pub mod listen;
+mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,34 +19,37 @@ use anyhow::{Context as _, bail};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::checkpoint::{Checkpoints, Signer};
-use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::config::{DatabaseUrl, Environ, Loaded, Server, ServerRole};
 use crate::db;
 use crate::db::embedded::{self, Embedded};
-use crate::ids::TraceId;
 use crate::jobs;
 use crate::queue::worker::{self, Settings};
 use crate::queue::{self, Bell, Lane, PgSource};
+use crate::webhook::Endpoints;
 use crate::{telemetry, web};
 use listen::Patience;
+use reload::{Live, Reloads};
 
-pub use assemble::{context, public_router};
+pub use assemble::{context, endpoints, public_router};
 pub use clockwork::sweep_all;
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
 
-/// Runs a server until it is told to stop (SIGINT or SIGTERM).
+/// Runs a server until it is told to stop (SIGINT or SIGTERM). SIGHUP reads its files again.
 ///
 /// # Errors
 /// What kept it from starting, with what to do.
 pub async fn serve(loaded: Loaded, environ: &Environ) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
+    // From here on it means "read the files again", and no more "end".
+    let hangup = signal(SignalKind::hangup())?;
     let server = &loaded.server;
     let missing = loaded.secrets_missing();
     if !missing.is_empty() {
@@ -53,7 +58,7 @@ pub async fn serve(loaded: Loaded, environ: &Environ) -> anyhow::Result<()> {
     let clock = Clock::system();
     let key = keys::server_key(&server.http.key)?;
     let (embedded, pool) = database(server).await?;
-    let result = run(&loaded, environ, clock, key, pool.clone(), stop).await;
+    let result = run(&loaded, environ, clock, key, pool.clone(), hangup).await;
     pool.close().await;
     if let Some(embedded) = embedded {
         embedded.stop().await?;
@@ -103,8 +108,9 @@ async fn run(
     clock: Clock,
     key: [u8; 32],
     pool: PgPool,
-    stop: CancellationToken,
+    hangup: Signal,
 ) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
     let server = &loaded.server;
     let signer = Signer::open(keys::file(&server.audit.key)?)?;
     let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
@@ -112,7 +118,7 @@ async fn run(
     let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
     let bell = Bell::new(&holder);
     let context = Arc::new(context(server, environ, &clock, &key, &pool, &bell).await?);
-    started(&pool, loaded, &clock).await?;
+    reload::record_start(&pool, &clock, loaded).await?;
 
     let public = TcpListener::bind(server.http.listen)
         .await
@@ -120,36 +126,42 @@ async fn run(
     let admin = TcpListener::bind(server.http.admin_listen)
         .await
         .with_context(|| format!("cannot listen on {}", server.http.admin_listen))?;
+    let told_to_stop = told_to_stop()?;
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
 
     let mut tasks = JoinSet::new();
+    let (live, follows) = watch::channel(Live { context, sweep: server.sweep });
+    let endpoints = Endpoints::from(endpoints(server));
+    let reloads = Reloads::new(loaded, environ, (pool.clone(), clock.clone()), live, endpoints.clone());
+    tasks.spawn(reloads.run(hangup, stop.clone()));
     // One to listen on, and one each for claiming and for renewing leases: jobs that hold the others cannot delay them.
     let beside = db::pool::beside(&pool, 3);
     let carried = (bell.clone(), beside.clone(), stop.clone());
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
     if server.http.role != ServerRole::Worker {
-        let (routes, committer) = public_router(server, &pool, &clock, &bell, signer.public_key());
+        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, signer.public_key());
         committing.spawn(committer.run());
         tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
     }
     tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), Patience::default(), stop.clone()));
     if server.http.role != ServerRole::Web {
         let source = Arc::new(PgSource::new(beside, holder));
-        let working = context.clone();
+        let working = follows.clone();
         let handler = Arc::new(move |job: crate::queue::Claimed, lease: crate::queue::Lease| {
-            let context = working.clone();
+            let context = working.borrow().context.clone();
             async move { jobs::run(&context, &job, &lease).await }
         });
         tasks.spawn(queue::measure(pool.clone(), MEASURE_EVERY, stop.clone()));
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
-        tasks.spawn(clockwork::sweeps(context.clone(), server.sweep, stop.clone()));
+        tasks.spawn(clockwork::sweeps(follows, stop.clone()));
+        tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));
         tasks.spawn(clockwork::checkpoints(pool.clone(), signer, checkpoints, clock.clone(), stop.clone()));
     }
     bell.ring(Lane::Default);
 
     tokio::select! {
-        () = told_to_stop() => tracing::info!("stopping: running jobs come to a safe point"),
+        () = told_to_stop => tracing::info!("stopping: running jobs come to a safe point"),
         ended = tasks.join_next() => {
             stop.cancel();
             if let Some(Err(error)) = ended {
@@ -164,34 +176,15 @@ async fn run(
     Ok(())
 }
 
-/// The load of the configuration, in the log, with what differs from the load before.
-async fn started(pool: &PgPool, loaded: &Loaded, clock: &Clock) -> anyhow::Result<()> {
-    let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
-    let entry = NewEntry {
-        actor: "bascule.toml".to_owned(),
-        action: "config.loaded",
-        subject: "config".to_owned(),
-        detail: serde_json::json!({ "files": files, "version": env!("CARGO_PKG_VERSION"),
-            "platform": serde_json::to_value(&loaded.server.platform)? }),
-        cause: "start".to_owned(),
-        trace: TraceId(clock.new_id()),
-    };
-    let mut tx = pool.begin().await?;
-    audit::append(&mut tx, &entry).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Ends when somebody tells us to stop. Who is told before this is polled is heard as well.
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Reads the configuration the way every command does; the error is already fit to print.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub struct Check {
     /// A file, or a folder with one or both; without it, this folder or the repository around it.
     pub path: Option<PathBuf>,
-    /// Ask the forges and clusters, too: not in this version.
-    #[arg(long, hide = true)]
+    /// Ask what the server's file names, too: forges, webhooks, clusters, the database; and which walls stand around the
+    /// renderers here. Changes nothing.
+    #[arg(long)]
     pub live: bool,
 }

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::client::{Client, ClientError};
+use super::listed::Listed;
 use super::table::{self, Column, Output, Said};
 
 /// What forges delivered.
@@ -21,12 +22,9 @@ pub enum Act {
         /// Only done, ignored or quarantined ones.
         #[arg(long)]
         state: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// How to show them.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        /// How much of it.
+        #[command(flatten)]
+        listed: Listed,
     },
     /// One, with what it said.
     Show {
@@ -59,11 +57,9 @@ impl Act {
     /// See [`ClientError`].
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         match self {
-            Self::List { state, limit, output } => Ok(table::show(
-                *output,
-                DELIVERY,
-                &client.pages("deliveries", &[("state", state.clone())], *limit).await?,
-            )),
+            Self::List { state, listed } => {
+                listed.ask(client, "deliveries", &[("state", state.clone())], DELIVERY).await
+            }
             Self::Show { id, output } => {
                 Ok(table::show_one(*output, &client.get(&format!("deliveries/{id}"), &[]).await?))
             }

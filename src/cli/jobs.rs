@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::client::{Client, ClientError};
+use super::listed::Listed;
 use super::table::{self, Column, Output, Said};
 
 /// The queue.
@@ -21,12 +22,9 @@ pub enum Act {
         /// Only pending, running or failed ones.
         #[arg(long)]
         state: Option<String>,
-        /// At most so many.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-        /// How to show them.
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
+        /// How much of it.
+        #[command(flatten)]
+        listed: Listed,
     },
     /// Gives a failed one a new beginning.
     Retry {
@@ -53,9 +51,7 @@ impl Act {
     /// See [`ClientError`].
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         match self {
-            Self::List { state, limit, output } => {
-                Ok(table::show(*output, JOB, &client.pages("jobs", &[("state", state.clone())], *limit).await?))
-            }
+            Self::List { state, listed } => listed.ask(client, "jobs", &[("state", state.clone())], JOB).await,
             Self::Retry { id } => Ok(table::show_one(Output::Table, &client.post(&format!("jobs/{id}/retry")).await?)),
         }
     }

@@ -15,6 +15,7 @@ pub mod deliveries;
 pub mod diff;
 pub mod init;
 pub mod jobs;
+pub mod listed;
 pub mod pager;
 pub mod preview;
 pub mod print;
@@ -72,6 +73,7 @@ const LATER: &[&str] = &[
     "connect",
     "login",
     "wait",
+    "sync",
     "drift",
     "heal",
     "adopt",
@@ -82,6 +84,7 @@ const LATER: &[&str] = &[
     "approve",
     "environments",
     "clusters",
+    "jobs show",
 ];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
@@ -89,8 +92,9 @@ const LATER: &[&str] = &[
 /// # Errors
 /// Help and version were asked for (0), or the arguments cannot be understood (2).
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
-    Arguments::try_parse_from(arguments).map_err(|error| {
-        if let Some(name) = later(&error) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Arguments::try_parse_from(&arguments).map_err(|error| {
+        if let Some(name) = later(&error, &arguments) {
             print::complain(&format!("bascule: `{name}` is not in this version"));
             return ExitCode::from(2);
         }
@@ -101,13 +105,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments,
     })
 }
 
-fn later(error: &clap::Error) -> Option<&str> {
-    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
-        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) if LATER.contains(&name.as_str()) => {
-            Some(name)
-        }
-        _ => None,
+/// The command of a later version that was typed: its words, as far as clap did not know them.
+fn later(error: &clap::Error, arguments: &[OsString]) -> Option<&'static str> {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
     }
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    let end = words.iter().position(|word| word == unknown)?;
+    let typed = words[..=end].iter().filter(|word| !word.starts_with('-')).copied().collect::<Vec<_>>().join(" ");
+    LATER.iter().find(|name| **name == typed).copied()
 }
 
 #[cfg(test)]
@@ -125,8 +132,14 @@ mod tests {
 
     #[test]
     fn a_later_command_is_known_by_name() {
-        let refused = |word: &str| Arguments::try_parse_from(["bascule", word]).unwrap_err();
-        assert_eq!(later(&refused("rollback")), Some("rollback"));
-        assert_eq!(later(&refused("rolback")), None);
+        let refused = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let error = Arguments::try_parse_from(&words).unwrap_err();
+            later(&error, &words)
+        };
+        assert_eq!(refused("bascule rollback production --to 3"), Some("rollback"));
+        assert_eq!(refused("bascule jobs show 3"), Some("jobs show"));
+        assert_eq!(refused("bascule rolback"), None);
+        assert_eq!(refused("bascule jobs rollback"), None);
     }
 }

@@ -11,7 +11,7 @@ pub struct Serve {
     /// What is logged: `info`, `debug`, `warn,bascule::jobs=debug` …
     #[arg(long, default_value = "info")]
     pub log: String,
-    /// One JSON object a line instead of text for people.
+    /// One JSON object a line instead of text for people, whatever `server.log_format` says.
     #[arg(long)]
     pub log_json: bool,
 }

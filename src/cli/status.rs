@@ -1,5 +1,7 @@
 //! `bascule status` and `bascule history`: what runs where, and what ran there before.
 
+use std::time::Duration;
+
 use super::audit::summed_up;
 use super::client::{Client, ClientError};
 use super::table::{self, Column, Output, Said};
@@ -11,6 +13,9 @@ pub struct Status {
     /// One environment: `[REPOSITORY:]NAME`.
     #[arg(value_name = "ENV")]
     pub environment: Option<String>,
+    /// Stay, and show it again whenever it is another.
+    #[arg(long)]
+    pub watch: bool,
     /// At most so many.
     #[arg(long, default_value_t = 200)]
     pub limit: usize,
@@ -32,6 +37,9 @@ pub struct History {
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }
+
+/// Between two looks of `--watch`: a rollout takes longer, and a server does not feel it.
+const LOOK: Duration = Duration::from_secs(2);
 
 const NOW: &[Column] = &[
     ("REPOSITORY", "/repository"),
@@ -76,6 +84,24 @@ impl Status {
         match &self.environment {
             Some(asked) if items.is_empty() => Err(absent(asked)),
             _ => Ok(table::show(self.output, NOW, &items)),
+        }
+    }
+}
+
+impl Status {
+    /// Asks again and again, until the server does not answer or somebody ends us.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn watch(&self, client: &Client) -> Result<Said, ClientError> {
+        let mut shown = None;
+        loop {
+            let said = self.ask(client).await?;
+            if shown.as_ref() != Some(&said) {
+                super::print::say(&said.text);
+                shown = Some(said);
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use jiff::SignedDuration;
 
+use super::table::Output;
+
 /// Machine tokens; they can never approve.
 #[derive(Debug, clap::Args)]
 pub struct Token {
@@ -31,7 +33,11 @@ pub enum Act {
         expires: SignedDuration,
     },
     /// All of them, also those that ended.
-    List,
+    List {
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Ends one now.
     Revoke {
         /// Its name.

@@ -15,6 +15,7 @@
 //! Absent on purpose: retries (the job decides, because every write needs a fresh look at its lease), caches of
 //! objects, and anything that writes without a uid.
 
+mod access;
 mod apply;
 mod connection;
 mod delete;

@@ -1,47 +1,6 @@
 //! Addresses as the file writes them.
 
 use std::net::IpAddr;
-use std::str::FromStr;
-
-/// An address or a block of them: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    /// Leading bits that count; never more than the address has.
-    bits: u8,
-}
-
-impl Network {
-    /// Whether an address is inside. An IPv4 address written as IPv6 is the IPv4 address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.bits)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differ = own.to_bits() ^ other.to_bits();
-                differ.leading_zeros() >= u32::from(self.bits)
-            }
-            _ => false,
-        }
-    }
-}
-
-impl FromStr for Network {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        const ADVICE: &str = "write an address or a block of them: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`";
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| ADVICE)?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            None => most,
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= most).ok_or(ADVICE)?,
-        };
-        Ok(Self { address, bits })
-    }
-}
 
 /// An `http` or `https` address of a server without a slash at its end. The error is what is wrong with it.
 pub(super) fn base_url(text: &str) -> Result<String, &'static str> {
@@ -78,21 +37,6 @@ pub(super) fn base_url(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn networks() {
-        let inside = |network: &str, address: &str| {
-            network.parse::<Network>().unwrap().contains(address.parse::<IpAddr>().unwrap())
-        };
-        assert!(inside("10.0.0.0/8", "10.200.3.4") && !inside("10.0.0.0/8", "11.0.0.1"));
-        assert!(inside("10.0.0.1", "10.0.0.1") && !inside("10.0.0.1", "10.0.0.2"));
-        assert!(inside("10.0.0.0/8", "::ffff:10.1.1.1"), "IPv4 in IPv6 clothes");
-        assert!(inside("::/0", "::1") && !inside("::/0", "127.0.0.1"));
-        assert!(inside("fd00::/8", "fd12::1"));
-        for bad in ["", "10.0.0.0/33", "10.0.0.0/-1", "host", "::/129", "10.0.0.0/8/8"] {
-            assert!(bad.parse::<Network>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn base_urls() {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Loaded;
 use crate::policy::document::{Node, Value};
+
+/// Sections whose keys are read at start: listeners, the database, and keys that everything stored depends on.
+const AT_START: [&str; 3] = ["server.", "database.", "audit."];
 
 /// The keys that differ between two loads, by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -26,19 +28,27 @@ impl Difference {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The paths of all keys it names.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let one_sided = self.added.keys().chain(self.removed.keys());
+        one_sided.chain(self.changed.keys()).map(String::as_str)
+    }
 }
 
-/// What `new` changed; without `old`, everything is added.
-pub fn difference(old: Option<&Loaded>, new: &Loaded) -> Difference {
-    let mut before = BTreeMap::new();
-    if let Some(old) = old {
-        flatten("", &old.tree, &mut before);
-    }
-    let mut after = BTreeMap::new();
-    flatten("", &new.tree, &mut after);
+/// Whether a key is read at start only: what it says now counts from the next start on.
+pub fn is_read_at_start(path: &str) -> bool {
+    AT_START.iter().any(|section| path.starts_with(section))
+}
 
+/// Every key by its path, with its value as written: what one load is compared with the next by.
+pub type Keys = BTreeMap<String, String>;
+
+/// What `new` changed; before the first load there were no keys.
+pub fn difference(old: &Keys, new: &Keys) -> Difference {
+    let mut before = old.clone();
     let mut difference = Difference::default();
-    for (key, value) in after {
+    for (key, value) in new.clone() {
         match before.remove(&key) {
             None => drop(difference.added.insert(key, value)),
             Some(was) if was != value => drop(difference.changed.insert(key, (was, value))),
@@ -49,8 +59,14 @@ pub fn difference(old: Option<&Loaded>, new: &Loaded) -> Difference {
     difference
 }
 
+pub(super) fn keys(tree: &Node) -> Keys {
+    let mut found = Keys::new();
+    flatten("", tree, &mut found);
+    found
+}
+
 /// Keys of the user's own are not ours to record: nobody checked that they hold no secret.
-fn flatten(path: &str, node: &Node, found: &mut BTreeMap<String, String>) {
+fn flatten(path: &str, node: &Node, found: &mut Keys) {
     match &node.value {
         Value::Map(entries) if !entries.is_empty() => {
             for (key, node) in crate::policy::block::named(entries) {

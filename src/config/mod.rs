@@ -21,8 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use access::{FLOOR_KEYS, GRANT_KEYS, GROUP_KEYS, KINDS_KEYS};
-pub use address::Network;
-pub use difference::{Difference, difference};
+pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
 pub use secret::{Secret, SecretError};
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
@@ -70,12 +69,21 @@ pub struct Http {
     pub admin_listen: SocketAddr,
     /// How people reach `listen`, without a slash at its end.
     pub public_url: String,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
     /// The installation's key. A file is made at first start when it is missing.
     pub key: Secret,
     /// Which part of the work this process does.
     pub role: ServerRole,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Which part of the work a process does.
@@ -156,8 +164,6 @@ pub struct Sweep {
     pub pulls: Duration,
     /// The tips of followed branches.
     pub branches: Duration,
-    /// What is applied in clusters.
-    pub cluster: Duration,
 }
 
 /// A configuration that was read, and from where.
@@ -171,32 +177,40 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Every key by its path, secrets as the references they are.
+    pub fn keys(&self) -> Keys {
+        difference::keys(&self.tree)
+    }
+
+    /// Every secret by its key, and the files that are read like one.
+    pub fn secrets(&self) -> Vec<(String, Secret)> {
+        let Server { http, database, audit, forges, clusters, .. } = &self.server;
+        let mut all = vec![("server.key".to_owned(), http.key.clone()), ("audit.key".to_owned(), audit.key.clone())];
+        if let DatabaseUrl::At(url) = &database.url {
+            all.push(("database.url".to_owned(), url.clone()));
+        }
+        for (name, forge) in forges {
+            all.push((format!("forge.{name}.token"), forge.token.clone()));
+            let several = forge.webhook_secrets.iter();
+            all.extend(several.map(|secret| (format!("forge.{name}.webhook_secrets"), secret.clone())));
+            let ca_file = forge.ca_file.clone().map(Secret::File);
+            all.extend(ca_file.map(|file| (format!("forge.{name}.ca_file"), file)));
+        }
+        for (name, cluster) in clusters {
+            let kubeconfig = cluster.kubeconfig.clone().map(Secret::File);
+            all.extend(kubeconfig.map(|file| (format!("cluster.{name}.kubeconfig"), file)));
+        }
+        all
+    }
+
     /// Secrets that cannot be read now, and keys whose files cannot be: nothing may start without them. A key's file
     /// that does not exist is no complaint: it is made at first start.
     pub fn secrets_missing(&self) -> Vec<String> {
-        let server = &self.server;
-        let made_at_start = [&server.http.key, &server.audit.key];
-        let mut missing = Vec::new();
-        let mut look = |key: String, secret: &Secret| {
-            let is_made = made_at_start.contains(&secret) && secret.file().is_some_and(|file| !file.exists());
-            if !is_made && let Err(error) = secret.read() {
-                missing.push(format!("{key}: {error}"));
-            }
+        let made_at_start = |key: &str, secret: &Secret| {
+            ["server.key", "audit.key"].contains(&key) && secret.file().is_some_and(|file| !file.exists())
         };
-        look("server.key".into(), &server.http.key);
-        look("audit.key".into(), &server.audit.key);
-        if let DatabaseUrl::At(url) = &server.database.url {
-            look("database.url".into(), url);
-        }
-        for (name, forge) in &server.forges {
-            look(format!("forge.{name}.token"), &forge.token);
-            forge.webhook_secrets.iter().for_each(|secret| look(format!("forge.{name}.webhook_secrets"), secret));
-        }
-        for (name, cluster) in &server.clusters {
-            let secret = cluster.kubeconfig.clone().map(Secret::File);
-            secret.iter().for_each(|secret| look(format!("cluster.{name}.kubeconfig"), secret));
-        }
-        missing
+        let all = self.secrets().into_iter().filter(|(key, secret)| !made_at_start(key, secret));
+        all.filter_map(|(key, secret)| Some(format!("{key}: {}", secret.read().err()?))).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::address::base_url;
 use super::environ::Environ;
 use super::secret::Secret;
-use super::{Audit, Database, DatabaseUrl, Http, Network, Server, ServerRole, Sweep, access, world};
+use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, world};
 use crate::policy::block::{Block, Keys, one_of};
 use crate::policy::document::{Key, Node, Value};
 use crate::policy::located::{Complaints, Place};
@@ -22,13 +22,13 @@ pub const FILE_KEYS: Keys = Keys {
 };
 /// The keys of `[server]`.
 pub const SERVER_KEYS: Keys =
-    Keys { known: &["listen", "admin_listen", "public_url", "trusted_proxies", "key", "role"], later: &[] };
+    Keys { known: &["listen", "admin_listen", "public_url", "key", "role", "log_format"], later: &["trusted_proxies"] };
 /// The keys of `[database]`.
 pub const DATABASE_KEYS: Keys = Keys { known: &["url", "migrate_url", "data_dir"], later: &[] };
 /// The keys of `[audit]`.
 pub const AUDIT_KEYS: Keys = Keys { known: &["checkpoints", "key"], later: &[] };
 /// The keys of `[sweep]`.
-pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches", "cluster"], later: &[] };
+pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches"], later: &["cluster"] };
 /// The keys of a secret.
 const SECRET_KEYS: Keys = Keys { known: &["env", "file"], later: &[] };
 
@@ -108,9 +108,9 @@ fn http(node: Option<&Node>, reading: &mut Reading<'_>) -> Http {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
         public_url: "http://127.0.0.1:8080".to_owned(),
-        trusted_proxies: Vec::new(),
         key: Secret::File("data/server.key".into()),
         role: ServerRole::All,
+        log_format: LogFormat::Text,
     };
     let Some(block) = section(node, "server", SERVER_KEYS, reading.complaints) else { return http };
     let complaints = &mut *reading.complaints;
@@ -129,11 +129,11 @@ fn http(node: Option<&Node>, reading: &mut Reading<'_>) -> Http {
     if let Some(url) = url(&block, "public_url", complaints) {
         http.public_url = url;
     }
-    for (text, at) in block.texts("trusted_proxies", complaints).unwrap_or_default() {
-        match text.parse::<Network>() {
-            Ok(network) => http.trusted_proxies.push(network),
-            Err(advice) => complaints.add(at, format!("`{text}` is no network"), advice),
-        }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(format) =
+        block.text("log_format", complaints).and_then(|word| one_of(word, "log_format", &formats, complaints))
+    {
+        http.log_format = format;
     }
     let roles = [("all", ServerRole::All), ("web", ServerRole::Web), ("worker", ServerRole::Worker)];
     if let Some(role) = block.text("role", complaints).and_then(|word| one_of(word, "role", &roles, complaints)) {
@@ -193,11 +193,9 @@ fn audit(node: Option<&Node>, reading: &mut Reading<'_>) -> Audit {
 
 fn sweep(node: Option<&Node>, complaints: &mut Complaints) -> Sweep {
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-    let mut sweep = Sweep { pulls: minutes(2), branches: minutes(1), cluster: minutes(60) };
+    let mut sweep = Sweep { pulls: minutes(2), branches: minutes(1) };
     let Some(block) = section(node, "sweep", SWEEP_KEYS, complaints) else { return sweep };
-    for (key, every) in
-        [("pulls", &mut sweep.pulls), ("branches", &mut sweep.branches), ("cluster", &mut sweep.cluster)]
-    {
+    for (key, every) in [("pulls", &mut sweep.pulls), ("branches", &mut sweep.branches)] {
         if let Some(seconds) = block.seconds(key, LONGEST_SWEEP_SECONDS, complaints) {
             *every = Duration::from_secs(seconds);
         }

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
+use jiff::{SignedDuration, Timestamp};
+use jiff_sqlx::ToSqlx as _;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 
 use super::seal::{Seal, Unopened};
 use crate::consent::HashedSet;
@@ -122,6 +124,44 @@ pub async fn load(conn: &mut PgConnection, digest: &SetDigest, seal: &Seal) -> R
         );
     }
     Ok(RenderedSet { target: hashed.target, objects, entry, left_out: Vec::new() })
+}
+
+/// How long a render that nobody came back to is remembered. What was shown, consented to or deployed stays.
+pub const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Forgets renders of before `before`, the sets among them that nothing shown, held or deployed names, and the content of
+/// objects that are in no set any more. What is forgotten can be rendered again. Gives how many sets went.
+///
+/// # Errors
+/// The database's own.
+pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    // Whoever stores a set writes its objects first: nobody may be between the two while objects without a set are looked
+    // for.
+    sqlx::query!("LOCK TABLE object_content IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM render_cache WHERE created_at < $1", before.to_sqlx() as _).execute(&mut *tx).await?;
+    let gone = sqlx::query!(
+        "DELETE FROM rendered_set s WHERE s.created_at < $1
+           AND NOT EXISTS (SELECT FROM render_cache c WHERE c.set_digest = s.digest)
+           AND NOT EXISTS (SELECT FROM environment e WHERE s.digest IN (e.position_set, e.healthy_set))
+           AND NOT EXISTS (SELECT FROM shown_change c WHERE s.digest IN (c.base_set, c.head_set))
+           AND NOT EXISTS (SELECT FROM approval a WHERE s.digest IN (a.base_set, a.head_set))
+           AND NOT EXISTS (SELECT FROM hold h WHERE s.digest IN (h.from_set, h.to_set))
+           AND NOT EXISTS (SELECT FROM deployment d WHERE s.digest IN (d.from_set, d.set_digest))",
+        before.to_sqlx() as _
+    )
+    .execute(&mut *tx)
+    .await?;
+    if gone.rows_affected() > 0 {
+        sqlx::query!(
+            "DELETE FROM object_content WHERE hash NOT IN
+         (SELECT decode(pair.value ->> 1, 'hex') FROM rendered_set s, jsonb_array_elements(s.hashes) AS pair)"
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(gone.rows_affected())
 }
 
 fn object(key: ObjectKey, hash: ObjectHash, content: &[u8]) -> Option<Object> {

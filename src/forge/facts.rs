@@ -76,6 +76,15 @@ pub struct Repository {
     pub is_archived: bool,
 }
 
+/// Where a forge delivers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// The address.
+    pub url: String,
+    /// Whether it delivers now.
+    pub is_active: bool,
+}
+
 /// Whether a pull request is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullState {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
     AccountKind, Branch, Comment, CommitPeople, CommitStatus, Issue, NewStatus, NotAName, Pull, PullPush, PullState,
-    Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict,
+    Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError};
@@ -86,6 +86,20 @@ impl Forge {
     pub async fn branches(&self, at: &RepositoryAt) -> Result<Vec<Branch>> {
         match self {
             Self::Gitea(forge) => forge.branches(at).await,
+        }
+    }
+
+    /// The webhooks of a repository; refused where our account is no administrator of it.
+    pub async fn webhooks(&self, at: &RepositoryAt) -> Result<Vec<Webhook>> {
+        match self {
+            Self::Gitea(forge) => forge.webhooks(at).await,
+        }
+    }
+
+    /// The webhooks of an organisation, which its repositories' deliveries take, too.
+    pub async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
+        match self {
+            Self::Gitea(forge) => forge.organisation_webhooks(organisation).await,
         }
     }
 

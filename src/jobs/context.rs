@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -33,8 +33,9 @@ pub struct ForgeAccess {
     pub ourselves: std::sync::OnceLock<Account>,
 }
 
-/// Shared by all jobs of a process.
-#[derive(Debug)]
+/// Shared by all jobs of a process. Cheap to clone: a reload makes a new one of the old one's parts, and each job keeps
+/// the one it began with, so that it is judged by one version of the rules.
+#[derive(Debug, Clone)]
 pub struct Context {
     /// The database, as the running server's role.
     pub pool: PgPool,
@@ -43,97 +44,23 @@ pub struct Context {
     /// Time and new ids.
     pub clock: Clock,
     /// By name.
-    pub forges: BTreeMap<ForgeName, ForgeAccess>,
+    pub forges: BTreeMap<ForgeName, Arc<ForgeAccess>>,
     /// By name.
-    pub clusters: Clusters,
+    pub clusters: Arc<Clusters>,
     /// The `git` program.
     pub git: git::Program,
     /// Where mirrors are kept.
     pub mirrors: PathBuf,
     /// Renders in its box.
-    pub renderer: Renderer,
+    pub renderer: Arc<Renderer>,
     /// Hashes objects.
     pub hash_key: HashKey,
     /// Seals stored objects.
-    pub seal: Seal,
+    pub seal: Arc<Seal>,
     /// Where our pages are, without a trailing slash.
     pub public_url: String,
     /// The installation's own id: part of the owner annotation.
     pub installation: uuid::Uuid,
-    platform: RwLock<Arc<Platform>>,
-}
-
-/// All that a [`Context`] is made of, beside the rules.
-#[derive(Debug)]
-pub struct Parts {
-    /// See [`Context::pool`].
-    pub pool: PgPool,
-    /// See [`Context::bell`].
-    pub bell: Bell,
-    /// See [`Context::clock`].
-    pub clock: Clock,
-    /// See [`Context::forges`].
-    pub forges: BTreeMap<ForgeName, ForgeAccess>,
-    /// See [`Context::clusters`].
-    pub clusters: Clusters,
-    /// See [`Context::git`].
-    pub git: git::Program,
-    /// See [`Context::mirrors`].
-    pub mirrors: PathBuf,
-    /// See [`Context::renderer`].
-    pub renderer: Renderer,
-    /// See [`Context::hash_key`].
-    pub hash_key: HashKey,
-    /// See [`Context::seal`].
-    pub seal: Seal,
-    /// See [`Context::public_url`].
-    pub public_url: String,
-    /// See [`Context::installation`].
-    pub installation: uuid::Uuid,
-}
-
-impl Context {
-    /// Puts it together.
-    pub fn new(parts: Parts, platform: Platform) -> Self {
-        let Parts {
-            pool,
-            bell,
-            clock,
-            forges,
-            clusters,
-            git,
-            mirrors,
-            renderer,
-            hash_key,
-            seal,
-            public_url,
-            installation,
-        } = parts;
-        let platform = RwLock::new(Arc::new(platform));
-        Self {
-            pool,
-            bell,
-            clock,
-            forges,
-            clusters,
-            git,
-            mirrors,
-            renderer,
-            hash_key,
-            seal,
-            public_url,
-            installation,
-            platform,
-        }
-    }
-
-    /// The platform's rules as last loaded. A job takes them once, so that it is judged by one version of them.
-    pub fn platform(&self) -> Arc<Platform> {
-        self.platform.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the platform's rules.
-    pub fn set_platform(&self, platform: Platform) {
-        *self.platform.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(platform);
-    }
+    /// The platform's rules as last loaded.
+    pub platform: Arc<Platform>,
 }

@@ -45,7 +45,7 @@ mod whose;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-pub use context::{Context, ForgeAccess, Parts};
+pub use context::{Context, ForgeAccess};
 pub use error::JobError;
 pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
 
@@ -101,14 +101,13 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Ok(ids) => ids,
         Err(error) => return error.verdict(),
     };
-    let platform = context.platform();
     let world = sync_environment::World {
         pool: &context.pool,
         clusters: &context.clusters,
         seal: &context.seal,
         hash_key: &context.hash_key,
         installation: context.installation,
-        platform: &platform,
+        platform: &context.platform,
     };
     let observe = |_: crate::sync::Step| {};
     let begun = boxed(start::start(context, job, environment.environment)).await;

@@ -51,7 +51,7 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey) -> Resul
         }
         Err(error) => return Err(error.into()),
     };
-    let platform = context.platform();
+    let platform = context.platform.clone();
     let full_name = found.at.name.to_string();
     if platform.grants_for(&format!("{}/{full_name}", key.forge)).is_empty() {
         return Ok(Opened::Silent);

@@ -22,11 +22,7 @@ pub type CheckServer<'c> = &'c dyn Fn(&Path) -> Result<String, Vec<Located>>;
 /// Checks a file, or what is found in a folder; without a path, in the working directory and the repository around it.
 /// `server_name` is the name of the server's file.
 pub fn check(path: Option<&Path>, server_name: &str, server: CheckServer<'_>) -> Report {
-    let found = match path {
-        Some(path) if path.is_dir() => both_in(path, server_name),
-        Some(path) => vec![path.to_owned()],
-        None => around(Path::new("."), server_name),
-    };
+    let found = files(path, server_name);
     if found.is_empty() {
         let text = format!("there is no {FILE_NAME} and no {server_name} here; `bascule init` writes both\n");
         return Report::new(Verdict::CouldNot, text);
@@ -37,6 +33,15 @@ pub fn check(path: Option<&Path>, server_name: &str, server: CheckServer<'_>) ->
         _ => Report::new(Verdict::CouldNot, format!("{}: is neither .yaml nor .toml\n", file.display())),
     });
     reports.reduce(Report::and).unwrap_or(Report::new(Verdict::CouldNot, ""))
+}
+
+/// The files that are checked.
+pub fn files(path: Option<&Path>, server_name: &str) -> Vec<PathBuf> {
+    match path {
+        Some(path) if path.is_dir() => both_in(path, server_name),
+        Some(path) => vec![path.to_owned()],
+        None => around(Path::new("."), server_name),
+    }
 }
 
 fn both_in(folder: &Path, server_name: &str) -> Vec<PathBuf> {

@@ -74,7 +74,8 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// A page whose next one begins before its last item; a page that is not full is the last.
-    pub(super) fn of(items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+    pub(super) fn of<R: Into<T>>(rows: Vec<R>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+        let items: Vec<T> = rows.into_iter().map(R::into).collect();
         let is_full = i64::try_from(items.len()).is_ok_and(|len| len >= limit);
         let next = items.last().filter(|_| is_full).map(cursor);
         Self { items, next }

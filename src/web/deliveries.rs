@@ -79,7 +79,7 @@ pub(super) async fn list(
     }
     let mut connection = state.pool.acquire().await?;
     let items = deliveries::list(&mut connection, which.before, which.state.as_deref(), limit).await?;
-    Ok(Json(Page::of(items.into_iter().map(Delivery::from).collect(), limit, |one: &Delivery| one.id.to_string())))
+    Ok(Json(Page::of(items, limit, |one: &Delivery| one.id.to_string())))
 }
 
 /// A delivery and what it said.

@@ -113,9 +113,7 @@ pub(super) async fn list(
     };
     let mut connection = state.pool.acquire().await?;
     let items = reports::environments(&mut connection, &asked, limit).await?;
-    Ok(Json(Page::of(items.into_iter().map(Environment::from).collect(), limit, |one: &Environment| {
-        one.id.to_string()
-    })))
+    Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
 }
 
 /// Which deployments of one environment.

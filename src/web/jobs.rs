@@ -89,7 +89,7 @@ pub(super) async fn list(
     };
     let mut connection = state.pool.acquire().await?;
     let items = queue::list(&mut connection, wanted, which.before, limit).await?;
-    Ok(Json(Page::of(items.into_iter().map(Job::from).collect(), limit, |job: &Job| job.id.to_string())))
+    Ok(Json(Page::of(items, limit, |job: &Job| job.id.to_string())))
 }
 
 /// Gives a failed job a new beginning.

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -43,6 +43,10 @@ use token::{Allowed, Any};
 
 /// How long an answer may take to begin: above the database's own bound of a statement.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// Of the contract, and not built yet.
+const LATER: [&str; 8] =
+    ["/", "/environments", "/pulls", "/audit", "/api/v1/pulls", "/api/v1/approvals", "/api/v1/drift", "/api/v1/events"];
 
 /// What the windows look into.
 #[derive(Debug, Clone)]
@@ -92,16 +96,34 @@ pub fn router(state: State) -> Router {
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
         .route("/previews/{id}", get(previews::page))
-        .fallback(async || Problem::absent("page"))
+        .fallback(async |uri: Uri| match LATER.iter().find(|later| is_below(uri.path(), later)) {
+            Some(later) => Problem::later(later),
+            None => Problem::absent("page"),
+        })
         .method_not_allowed_fallback(async || {
             let mut response = Problem::bad("this is not done so; see /api/v1/openapi.json").into_response();
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
             response
         })
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
+        .layer(middleware::from_fn(no_idempotency))
         .layer(middleware::from_fn(measure))
         .layer(middleware::from_fn(harden))
         .with_state(state)
+}
+
+/// Whether a path is this one or one below it.
+fn is_below(path: &str, page: &str) -> bool {
+    path == page || path.strip_prefix(page).is_some_and(|rest| page != "/" && rest.starts_with('/'))
+}
+
+/// An act with an `Idempotency-Key` expects that its answer is kept. Ours are not: doing one twice does no harm, and saying
+/// nothing would promise more.
+async fn no_idempotency(request: Request, next: Next) -> Response {
+    if request.headers().contains_key("idempotency-key") {
+        return Problem::later("`Idempotency-Key`").into_response();
+    }
+    next.run(request).await
 }
 
 /// How long each kind of request takes. Labels are ours: the route as written, never the path that was asked for.

@@ -45,6 +45,11 @@ impl Problem {
         Self { status: StatusCode::NOT_FOUND, detail: format!("there is no such {what}") }
     }
 
+    /// The contract has it, and this version does not: refused by name, never passed over.
+    pub(super) fn later(what: &str) -> Self {
+        Self { status: StatusCode::NOT_IMPLEMENTED, detail: format!("{what} is not in this version") }
+    }
+
     /// It is there, and not in a state for this.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::CONFLICT, detail: detail.into() }

@@ -12,7 +12,7 @@ pub mod signature;
 pub mod store;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -47,10 +47,31 @@ pub struct Endpoint {
     pub secrets: Secrets,
 }
 
+/// All of them, by the name in the path. Clones are the same list, which a reload replaces while the door is open.
+#[derive(Clone, Default)]
+pub struct Endpoints(Arc<RwLock<BTreeMap<ForgeName, Endpoint>>>);
+
+impl Endpoints {
+    /// Replaces the list.
+    pub fn set(&self, endpoints: BTreeMap<ForgeName, Endpoint>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = endpoints;
+    }
+
+    fn get(&self, forge: &ForgeName) -> Option<Endpoint> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(forge).cloned()
+    }
+}
+
+impl From<BTreeMap<ForgeName, Endpoint>> for Endpoints {
+    fn from(endpoints: BTreeMap<ForgeName, Endpoint>) -> Self {
+        Self(Arc::new(RwLock::new(endpoints)))
+    }
+}
+
 /// All of the door's state.
 #[derive(Clone)]
 struct Door {
-    endpoints: Arc<BTreeMap<ForgeName, Endpoint>>,
+    endpoints: Endpoints,
     store: Store,
     clock: Clock,
     limits: Limits,
@@ -59,9 +80,9 @@ struct Door {
 }
 
 /// The door's routes.
-pub fn router(endpoints: BTreeMap<ForgeName, Endpoint>, store: Store, clock: Clock, limits: Limits) -> Router {
+pub fn router(endpoints: impl Into<Endpoints>, store: Store, clock: Clock, limits: Limits) -> Router {
     let door = Door {
-        endpoints: Arc::new(endpoints),
+        endpoints: endpoints.into(),
         store,
         clock,
         limits,

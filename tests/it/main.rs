@@ -4,6 +4,7 @@
 mod api;
 mod architecture;
 mod cases;
+mod check_live;
 mod clone;
 mod cluster;
 mod config;
@@ -17,12 +18,16 @@ mod forge;
 mod forge_contract;
 mod local;
 mod manifest;
+mod not_yet;
 #[path = "../parts/mod.rs"]
 mod parts;
 mod plane;
 mod policy;
 mod queue;
+mod quiet;
 mod reading;
+mod reload;
+mod retention;
 mod roles;
 mod schema;
 mod stories;

@@ -44,6 +44,21 @@ pub(super) fn commit<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option
     }
 }
 
+/// A webhook; its secret is never in an answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct WebhookJson {
+    #[serde(default)]
+    pub(super) active: bool,
+    #[serde(default)]
+    pub(super) config: WebhookConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct WebhookConfig {
+    #[serde(default)]
+    pub(super) url: String,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoryJson {
     pub(super) id: i64,

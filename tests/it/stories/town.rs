@@ -67,7 +67,14 @@ impl Town {
         let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
         let (bell, pool) = (Bell::new("a server"), database.pool.clone());
         let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
-        let (routes, committer) = app::public_router(&loaded.server, &pool, &clock, &bell, vec![1; 32]);
+        let (routes, committer) = app::public_router(
+            &loaded.server,
+            app::endpoints(&loaded.server).into(),
+            &pool,
+            &clock,
+            &bell,
+            vec![1; 32],
+        );
         let mut committing = JoinSet::new();
         committing.spawn(committer.run());
         let (door, deaf) = (Door::of(routes).await, Door::that_forgets().await);

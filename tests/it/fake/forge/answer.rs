@@ -136,6 +136,10 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
     let text = |key: &str| call.body[key].as_str().unwrap_or_default().to_owned();
     match (call.method.as_str(), rest) {
         ("GET", []) => found(state.repository_page(at)),
+        ("GET", ["hooks"]) => {
+            let hook = state.hook.iter().map(|url| json!({ "active": true, "config": { "url": url } }));
+            Page::List(hook.collect())
+        }
         ("GET", ["branches"]) => {
             Page::List(at.branches.iter().map(|(name, tip)| state.branch_page(name, tip)).collect())
         }

@@ -201,6 +201,16 @@ impl FakeForge {
         Pr { repository, number }
     }
 
+    /// So many more pull requests of the same branch, opened at the same time.
+    pub(crate) fn has_many_like(&self, pr: &Pr, count: usize) {
+        let mut state = self.world.state();
+        let like = state.pull(pr.repository, pr.number).unwrap().clone();
+        for _ in 0..count {
+            let number = state.next_number(pr.repository);
+            state.pulls.push(Pull { number, ..like.clone() });
+        }
+    }
+
     /// Somebody pushes one more commit of these files to the head; the new head.
     pub(crate) async fn pushes(&self, who: &str, pr: &Pr, files: &[(&str, &str)]) -> String {
         self.pushes_by(who, who, pr, files).await

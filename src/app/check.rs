@@ -1,0 +1,219 @@
+//! `bascule check --live`: whether what `bascule.toml` names is there and lets us in. It asks and changes nothing.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use crate::clock::Clock;
+use crate::cluster::{ClusterError, Clusters, Identity};
+use crate::config::{DatabaseUrl, Environ, Loaded, Server};
+use crate::db::embedded::EmbeddedError;
+use crate::forge::{self, Forge, ForgeError, RepositoryAt};
+use crate::ids::{ClusterName, ForgeName};
+use crate::local::report::{Report, Verdict};
+use crate::render::{Limits, Programs, Renderer};
+
+use super::assemble;
+
+/// What an apply needs in a namespace, asked one by one where not everything is allowed: verb, group, kind.
+const USUAL: [(&str, &str, &str); 6] = [
+    ("patch", "apps", "deployments"),
+    ("patch", "", "services"),
+    ("patch", "", "configmaps"),
+    ("delete", "apps", "deployments"),
+    ("delete", "", "services"),
+    ("delete", "", "configmaps"),
+];
+
+/// Asks everything a server's file names.
+pub async fn live(loaded: &Loaded, environ: &Environ) -> Report {
+    let server = &loaded.server;
+    let mut report = database(server).await;
+    for (name, forge) in &server.forges {
+        report = report.and(one_forge(server, name, forge).await);
+    }
+    let clusters = assemble::clusters(server);
+    for (name, cluster) in &server.clusters {
+        report = report.and(match cluster.kubeconfig {
+            None => {
+                good(format!("cluster {name}: no kubeconfig; only environments with `sync: {{ mode: none }}` use it"))
+            }
+            Some(_) => one_cluster(server, &clusters, name).await,
+        });
+    }
+    report.and(renderers(environ).await)
+}
+
+/// The renderers of this machine, and which walls stand around them: all there is to ask without a server's file.
+pub async fn renderers(environ: &Environ) -> Report {
+    let programs = Programs { search: environ.get("PATH").map(Into::into), ..Programs::default() };
+    let scratch = match tempfile::tempdir() {
+        Ok(scratch) => scratch,
+        Err(error) => return could_not(format!("renderers: no folder to try them in: {error}")),
+    };
+    let renderer = Renderer::new(&programs, scratch.path(), Limits::default()).await;
+    let said = [("helm", renderer.helm()), ("kustomize", renderer.kustomize())].map(|(name, found)| match found {
+        Ok(tool) => good(format!("renderer {}: walls: {}", tool.title(), tool.walls())),
+        Err(why) => good(format!("renderer {name}: not here, and environments that need it will not render: {why}")),
+    });
+    said.into_iter().fold(Report::new(Verdict::Good, ""), Report::and)
+}
+
+async fn database(server: &Server) -> Report {
+    match super::attach(server).await {
+        Ok(pool) => {
+            pool.close().await;
+            good("database: there, of this version, and its role cannot rewrite the log".to_owned())
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(EmbeddedError::NotRunning(_))) => {
+            good("database: embedded, and starts with the server".to_owned())
+        }
+        Err(error) => {
+            let is_away = matches!(server.database.url, DatabaseUrl::At(_))
+                && matches!(error.downcast_ref(), Some(crate::db::ConnectError::Unreachable(_)));
+            let text = format!("database: {error:#}");
+            if is_away { could_not(text) } else { bad(text) }
+        }
+    }
+}
+
+async fn one_forge(server: &Server, name: &ForgeName, forge: &crate::config::Forge) -> Report {
+    let access = match assemble::access(name, forge, &Clock::system()) {
+        Ok(access) => access,
+        Err(error) => return bad(format!("forge {name}: {error:#}")),
+    };
+    let client = &access.forge;
+    let ourselves = match client.ourselves().await {
+        Ok(account) => account,
+        Err(error) => return forge_failed(&format!("forge {name}"), &error),
+    };
+    let mut report = good(format!("forge {name}: we are {} ({}) at {}", ourselves.login, ourselves.id, forge.url));
+    let ours = format!("{}/webhooks/{name}", server.http.public_url);
+    let prefix = format!("{name}/");
+    let granted: BTreeSet<&str> = server
+        .platform
+        .grants
+        .values()
+        .flat_map(|grant| &grant.repositories)
+        .filter(|pattern| !pattern.contains(['*', '?']))
+        .filter_map(|pattern| pattern.strip_prefix(&prefix))
+        .collect();
+    for repository in granted {
+        report = report.and(one_repository(client, repository, &ours).await);
+    }
+    report
+}
+
+async fn one_repository(forge: &Forge, name: &str, ours: &str) -> Report {
+    let what = format!("  {name}");
+    let Ok(parsed) = name.parse() else { return bad(format!("{what}: no repository can have this name")) };
+    let found = match forge.repository_by_name(&parsed).await {
+        Ok(found) => found,
+        Err(error) if error.is_gone() => {
+            return bad(format!("{what}: not there, or our account does not see it: correct the grant, or let it in"));
+        }
+        Err(error) => return forge_failed(&what, &error),
+    };
+    match webhooks(forge, &found.at).await {
+        Ok(hooks) if hooks.iter().any(|hook| hook.url == ours && hook.is_active) => {
+            good(format!("{what}: its webhook is there"))
+        }
+        Ok(hooks) if hooks.iter().any(|hook| hook.url == ours) => {
+            bad(format!("{what}: its webhook to {ours} is switched off: switch it on"))
+        }
+        Ok(_) => bad(format!(
+            "{what}: no webhook to {ours}: add one in the repository's settings, with the secret of `webhook_secrets`; sweeps find what it would have told, later"
+        )),
+        Err(error) if error.fate == forge::Fate::Refused || error.is_gone() => could_not(format!(
+            "{what}: our account may not see its webhooks: make it an administrator there, or look whether one leads to {ours}"
+        )),
+        Err(error) => forge_failed(&what, &error),
+    }
+}
+
+/// Those of the repository, and those of its organisation, as far as they are shown to us.
+async fn webhooks(forge: &Forge, at: &RepositoryAt) -> forge::Result<Vec<forge::Webhook>> {
+    let of_organisation = forge.organisation_webhooks(at.name.owner()).await;
+    match forge.webhooks(at).await {
+        Ok(mut hooks) => {
+            hooks.extend(of_organisation.unwrap_or_default());
+            Ok(hooks)
+        }
+        Err(error) => of_organisation.or(Err(error)),
+    }
+}
+
+async fn one_cluster(server: &Server, clusters: &Clusters, name: &ClusterName) -> Report {
+    let asked = match clusters.get(name, &Identity::Own).await {
+        Ok(cluster) => cluster.version().await,
+        Err(error) => Err(error),
+    };
+    let version = match asked {
+        Ok(version) => version,
+        Err(error) => return cluster_failed(name, &error),
+    };
+    let mut report = good(format!("cluster {name}: Kubernetes {version}"));
+    let grants = server.platform.grants.values().filter(|grant| grant.clusters.contains(name));
+    let wanted: BTreeSet<(&String, Option<String>)> = grants
+        .flat_map(|grant| grant.namespaces.iter().map(|namespace| (namespace, grant.impersonate.as_ref())))
+        .map(|(namespace, user)| (namespace, user.map(|user| user.replace("{namespace}", namespace))))
+        .collect();
+    for (namespace, user) in wanted {
+        let who = user.as_deref().unwrap_or("we").to_owned();
+        report = report.and(if namespace.contains(['*', '?']) {
+            good(format!("  {namespace}: a pattern, about which a cluster cannot be asked"))
+        } else {
+            match refused(clusters, name, namespace, user.map_or(Identity::Own, Identity::Impersonated)).await {
+                Ok(refused) if refused.is_empty() => good(format!("  {namespace}: {who} may apply and prune")),
+                Ok(refused) => bad(format!("  {namespace}: {who} may not {}", refused.join(", "))),
+                Err(error) => cluster_failed(name, &error),
+            }
+        });
+    }
+    report
+}
+
+/// What of an apply's needs is not allowed.
+async fn refused(
+    clusters: &Clusters,
+    name: &ClusterName,
+    namespace: &str,
+    identity: Identity,
+) -> Result<Vec<String>, ClusterError> {
+    let cluster = clusters.get(name, &identity).await?;
+    if cluster.may("patch", "*", "*", namespace).await? && cluster.may("delete", "*", "*", namespace).await? {
+        return Ok(Vec::new());
+    }
+    let mut refused = Vec::new();
+    for (verb, group, plural) in USUAL {
+        if !cluster.may(verb, group, plural, namespace).await? {
+            refused.push(format!("{verb} {plural}"));
+        }
+    }
+    Ok(refused)
+}
+
+/// A refusal is bad; no answer is none.
+fn forge_failed(what: &str, error: &ForgeError) -> Report {
+    let text = format!("{what}: {}", error.what);
+    if error.is_passing() { could_not(text) } else { bad(text) }
+}
+
+fn cluster_failed(name: &ClusterName, error: &ClusterError) -> Report {
+    let text = format!("cluster {name}: {error}");
+    match error {
+        ClusterError::Unreachable(_) | ClusterError::Timeout(_) => could_not(text),
+        _ => bad(text),
+    }
+}
+
+fn good(text: impl Display) -> Report {
+    Report::new(Verdict::Good, format!("{text}\n"))
+}
+
+fn bad(text: impl Display) -> Report {
+    Report::new(Verdict::Bad, format!("BAD  {text}\n"))
+}
+
+fn could_not(text: impl Display) -> Report {
+    Report::new(Verdict::CouldNot, format!("?    {text}\n"))
+}

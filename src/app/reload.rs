@@ -1,0 +1,253 @@
+//! Reloads: `bascule.toml` read again on SIGHUP, and when it, a file it includes or a secret it names has changed.
+//!
+//! Changes are found by reading, not by a watch of the kernel's: there are a handful of small files, a folder of includes
+//! may gain one, a mounted ConfigMap changes behind a symbolic link and a network share tells nobody. Reading them every
+//! other second sees all of that, and costs less than explaining what a watch misses. What is found by itself counts when
+//! two looks in a row saw the same, so that a file is not judged while it is being written.
+//!
+//! What cannot be used changes nothing: the configuration in force stays, and the log says what is wrong and where.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sqlx::PgPool;
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::assemble;
+use crate::audit::{self, NewEntry};
+use crate::clock::Clock;
+use crate::config::{self, Difference, Environ, Keys, Loaded, Server, Sweep};
+use crate::ids::TraceId;
+use crate::jobs::Context;
+use crate::policy::Located;
+use crate::webhook::Endpoints;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a reload replaces while the server runs. Whoever works with it takes it anew for each piece of work.
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    pub(super) context: Arc<Context>,
+    pub(super) sweep: Sweep,
+}
+
+/// What tells one state of the files from the next: every key, and a digest of every secret that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    keys: Keys,
+    secrets: BTreeMap<String, Vec<[u8; 32]>>,
+}
+
+/// What was found at a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Good(State),
+    Bad(Vec<Located>),
+}
+
+/// Reads again, judges, records, replaces.
+pub(super) struct Reloads {
+    file: Option<PathBuf>,
+    environ: Environ,
+    pool: PgPool,
+    clock: Clock,
+    live: watch::Sender<Live>,
+    endpoints: Endpoints,
+    /// What is in force.
+    server: Server,
+    state: State,
+    /// What was judged last, in force or refused: it is not judged again by itself.
+    judged: Found,
+}
+
+impl Reloads {
+    /// From what the server started with.
+    pub(super) fn new(
+        loaded: &Loaded,
+        environ: &Environ,
+        (pool, clock): (PgPool, Clock),
+        live: watch::Sender<Live>,
+        endpoints: Endpoints,
+    ) -> Self {
+        let state = state(loaded);
+        Self {
+            file: loaded.files.first().cloned(),
+            environ: environ.clone(),
+            pool,
+            clock,
+            live,
+            endpoints,
+            server: loaded.server.clone(),
+            judged: Found::Good(state.clone()),
+            state,
+        }
+    }
+
+    /// Until the server stops.
+    pub(super) async fn run(mut self, mut hangup: Signal, stop: CancellationToken) {
+        let mut before = None;
+        loop {
+            let is_asked = tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = hangup.recv() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            let loaded = config::load(self.file.as_deref(), &self.environ);
+            let found = match &loaded {
+                Ok(loaded) => Found::Good(state(loaded)),
+                Err(complaints) => Found::Bad(complaints.clone()),
+            };
+            let is_settled = before.as_ref() == Some(&found);
+            if is_asked || (is_settled && found != self.judged) {
+                let cause = if is_asked { "SIGHUP" } else { "a file changed" };
+                match self.judge(loaded, cause).await {
+                    Ok(()) => self.judged = found.clone(),
+                    Err(error) => tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a reload cannot be recorded, so it does not count; the next look tries again"
+                    ),
+                }
+            }
+            before = Some(found);
+        }
+    }
+
+    /// Puts a load in force, or refuses it. The entry is committed before anything is replaced: there is no
+    /// configuration in force that the log does not know.
+    async fn judge(&mut self, loaded: Result<Loaded, Vec<Located>>, cause: &str) -> Result<(), sqlx::Error> {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(complaints) => return self.refuse(complaints.iter().map(placed).collect(), cause).await,
+        };
+        let missing = loaded.secrets_missing();
+        if !missing.is_empty() {
+            return self
+                .refuse(missing.into_iter().map(|problem| json!({ "problem": problem })).collect(), cause)
+                .await;
+        }
+        let state = state(&loaded);
+        let rotated = rotated(&self.state, &state);
+        let old = self.live.borrow().context.clone();
+        let context = match assemble::reloaded(&old, &self.server, &loaded.server, &rotated) {
+            Ok(context) => context,
+            Err(error) => return self.refuse(vec![json!({ "problem": format!("{error:#}") })], cause).await,
+        };
+        let difference = config::difference(&self.state.keys, &state.keys);
+        let all = difference.paths().chain(rotated.iter().map(String::as_str));
+        let waits = all.filter(|path| config::is_read_at_start(path)).collect();
+        let changed = Changed { difference: &difference, rotated: &rotated, waits };
+        record_load(&self.pool, &self.clock, &loaded, &changed, cause).await?;
+        self.endpoints.set(assemble::endpoints(&loaded.server));
+        self.live.send_replace(Live { context: Arc::new(context), sweep: loaded.server.sweep });
+        (self.server, self.state) = (loaded.server, state);
+        say_load(&changed, cause);
+        Ok(())
+    }
+
+    async fn refuse(&self, complaints: Vec<Value>, cause: &str) -> Result<(), sqlx::Error> {
+        record(&self.pool, &self.clock, "config.refused", json!({ "complaints": complaints }), cause).await?;
+        for complaint in &complaints {
+            tracing::error!(cause, %complaint, "the configuration is refused; the one before stays in force");
+        }
+        Ok(())
+    }
+}
+
+/// What a load changed.
+struct Changed<'c> {
+    difference: &'c Difference,
+    rotated: &'c BTreeSet<String>,
+    waits: BTreeSet<&'c str>,
+}
+
+async fn record_load(
+    pool: &PgPool,
+    clock: &Clock,
+    loaded: &Loaded,
+    changed: &Changed<'_>,
+    cause: &str,
+) -> Result<(), sqlx::Error> {
+    let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
+    let Changed { difference, rotated, waits } = changed;
+    let detail = json!({ "files": files, "version": env!("CARGO_PKG_VERSION"), "difference": difference,
+        "secrets": rotated, "needs_restart": waits, "keys": loaded.keys() });
+    record(pool, clock, "config.loaded", detail, cause).await
+}
+
+/// One line, when everything it tells of is so.
+fn say_load(changed: &Changed<'_>, cause: &str) {
+    let Changed { difference, rotated, waits } = changed;
+    let words = |words: Vec<&str>| words.join(" ");
+    tracing::info!(
+        cause,
+        changed = words(difference.paths().collect()),
+        secrets = words(rotated.iter().map(String::as_str).collect()),
+        needs_restart = words(waits.iter().copied().collect()),
+        "configuration loaded"
+    );
+}
+
+/// The load at the start, compared with the last one the log knows.
+pub(super) async fn record_start(pool: &PgPool, clock: &Clock, loaded: &Loaded) -> Result<(), sqlx::Error> {
+    let filter = audit::read::Filter { action: Some("config.loaded".to_owned()), ..Default::default() };
+    let last = audit::read::list(&mut *pool.acquire().await?, &filter, 1).await?;
+    let detail: Option<Value> = last.first().and_then(|row| serde_json::from_str(&row.detail).ok());
+    let keys: Option<Keys> = detail.and_then(|mut detail| serde_json::from_value(detail["keys"].take()).ok());
+    let difference = config::difference(&keys.unwrap_or_default(), &loaded.keys());
+    let changed = Changed { difference: &difference, rotated: &BTreeSet::new(), waits: BTreeSet::new() };
+    record_load(pool, clock, loaded, &changed, "start").await?;
+    say_load(&changed, "start");
+    Ok(())
+}
+
+async fn record(
+    pool: &PgPool,
+    clock: &Clock,
+    action: &'static str,
+    detail: Value,
+    cause: &str,
+) -> Result<(), sqlx::Error> {
+    let entry = NewEntry {
+        actor: config::FILE_NAME.to_owned(),
+        action,
+        subject: "config".to_owned(),
+        detail,
+        cause: cause.to_owned(),
+        trace: TraceId(clock.new_id()),
+    };
+    let mut tx = pool.begin().await?;
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await
+}
+
+/// A complaint as the log keeps it.
+fn placed(complaint: &Located) -> Value {
+    let place = &complaint.place;
+    json!({ "file": place.file.as_ref(), "line": place.line, "column": place.column,
+        "problem": complaint.problem, "advice": complaint.advice })
+}
+
+fn state(loaded: &Loaded) -> State {
+    let mut secrets = BTreeMap::<String, Vec<[u8; 32]>>::new();
+    for (key, secret) in loaded.secrets() {
+        let digest = secret.read().map_or([0; 32], |value| Sha256::digest(value.expose_secret()).into());
+        secrets.entry(key).or_default().push(digest);
+    }
+    State { keys: loaded.keys(), secrets }
+}
+
+/// Keys of secrets that both states have, with another content.
+fn rotated(old: &State, new: &State) -> BTreeSet<String> {
+    let differs = |(key, now): (&String, &Vec<[u8; 32]>)| {
+        old.secrets.get(key).is_some_and(|before| before != now).then(|| key.clone())
+    };
+    new.secrets.iter().filter_map(differs).collect()
+}

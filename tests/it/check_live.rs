@@ -1,0 +1,118 @@
+//! `bascule check --live`: what `bascule.toml` names is asked, and told as it is.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::fake::forge::{FakeForge, TOKEN};
+use crate::plane::on_plane;
+use crate::support::database::Database;
+
+/// What it says and how it ends, with what differs from run to run left out.
+fn checked(folder: &Path, database: &str, hidden: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+    command.args(["check", "--live", "bascule.toml"]).current_dir(folder).env("DATABASE_URL", database);
+    let ran = command.output().unwrap();
+    let mut said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
+    for (hide, show) in hidden {
+        said = said.replace(hide, show);
+    }
+    let lines = said.lines().filter(|line| !line.starts_with("renderer ")).collect::<Vec<_>>().join("\n");
+    let versions = regex::Regex::new(r"Kubernetes v[0-9.]+").unwrap().replace_all(&lines, "Kubernetes vX").into_owned();
+    format!("{versions}\nends with {}", ran.status.code().unwrap())
+}
+
+#[test]
+fn what_the_file_names_is_asked_and_told_as_it_is() {
+    on_plane(|plane| async move {
+        let database = Database::new().await;
+        let forge = FakeForge::start().await;
+        forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), TOKEN).unwrap();
+        std::fs::write(folder.path().join("secret"), "hunter2").unwrap();
+        let text = format!(
+            r#"version = 1
+[database]
+url = {{ env = "DATABASE_URL" }}
+[forge.work]
+kind = "gitea"
+url = "{}"
+webhook_secrets = [{{ file = "secret" }}]
+token = {{ file = "token" }}
+[cluster.dev]
+kubeconfig = {{ file = "{}" }}
+[cluster.paper]
+[grant.shop]
+repositories = ["work/acme/shop", "work/acme/other-*"]
+clusters = ["dev", "paper"]
+namespaces = ["shop", "shop-*"]
+[grant.guest]
+repositories = ["work/acme/shop"]
+clusters = ["dev"]
+namespaces = ["guest"]
+impersonate = "system:serviceaccount:{{namespace}}:deployer"
+"#,
+            forge.url(),
+            plane.kubeconfig().display()
+        );
+        let write = |text: &str| std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
+        write(&text);
+        let url = forge.url();
+        let hidden = [(url.as_str(), "FORGE"), ("127.0.0.1:1)", "…)")];
+        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 2 grants, 0 floors, 0 groups
+        database: there, of this version, and its role cannot rewrite the log
+        forge work: we are bascule (1) at FORGE
+        BAD    acme/shop: no webhook to http://127.0.0.1:8080/webhooks/work: add one in the repository's settings, with the secret of `webhook_secrets`; sweeps find what it would have told, later
+        cluster dev: Kubernetes vX
+        BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 1
+        ");
+
+        // With its webhook, and without the grant that the cluster does not know.
+        forge.hooks_to("http://127.0.0.1:8080/webhooks/work");
+        write(text.split_once("[grant.guest]").unwrap().0);
+        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 1 grant, 0 floors, 0 groups
+        database: there, of this version, and its role cannot rewrite the log
+        forge work: we are bascule (1) at FORGE
+          acme/shop: its webhook is there
+        cluster dev: Kubernetes vX
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 0
+        ");
+
+        // Nobody there.
+        std::fs::write(folder.path().join("token"), "another").unwrap();
+        insta::assert_snapshot!(checked(folder.path(), "postgres://x@127.0.0.1:1/x", &hidden), @"
+        bascule.toml: good, 1 forge, 2 clusters, 1 grant, 0 floors, 0 groups
+        ?    database: the database cannot be reached: pool timed out while waiting for an open connection
+        BAD  forge work: does not take our token (GET /user answered 401: invalid username, password or token)
+        cluster dev: Kubernetes vX
+          shop: we may apply and prune
+          shop-*: a pattern, about which a cluster cannot be asked
+        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        ends with 2
+        ");
+    });
+}
+
+#[test]
+fn without_a_server_the_walls_of_this_machine_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("deploy")).unwrap();
+    let file = "version: 1\nenvironments:\n  dev: { path: deploy, cluster: dev, namespace: shop, consent: none }\n";
+    std::fs::write(folder.path().join(".bascule.yaml"), file).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+    let ran = command.args(["check", "--live"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert!(said.contains("no bascule.toml here: no forge, cluster or database is asked"), "{said}");
+    let helm = said.lines().find(|line| line.starts_with("renderer helm")).unwrap();
+    assert!(helm.contains("walls: network "), "{said}");
+}

@@ -1,0 +1,77 @@
+//! A repository where nothing happens costs its forge next to nothing, however many pull requests are open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bascule::app;
+use bascule::clock::Clock;
+use bascule::config::{self, Environ};
+use bascule::jobs;
+use bascule::queue::{Bell, Lane, Lease, PgSource, Source as _, Verdict};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::forge::{FakeForge, SECRET, TOKEN};
+use crate::support::database::Database;
+
+const TERM: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn a_sweep_of_a_thousand_quiet_pull_requests_is_twenty_three_calls_and_no_write() {
+    let (forge, database) = (FakeForge::start().await, Database::new().await);
+    let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+    let pull = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
+    forge.has_many_like(&pull, 999);
+
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        r#"version = 1
+[database]
+url = {{ env = "DATABASE_URL" }}
+data_dir = "./data"
+[forge.work]
+kind = "gitea"
+url = "{}"
+webhook_secrets = [{{ env = "SECRET" }}]
+token = {{ env = "TOKEN" }}
+[cluster.paper]
+[grant.shop]
+repositories = ["work/acme/shop"]
+clusters = ["paper"]
+namespaces = ["shop"]
+"#,
+        forge.url()
+    );
+    std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
+    let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
+    let url = database.server_url();
+    let given = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+    let environ = Environ::from_iter(given);
+    let loaded = config::load(Some(&folder.path().join("bascule.toml")), &environ).unwrap();
+    let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
+    let (bell, pool) = (Bell::new("a server"), database.pool.clone());
+    let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
+    let source = PgSource::new(pool, "a server".to_owned());
+
+    // One sweep, and how many jobs it found a reason for.
+    let sweep = async || {
+        app::sweep_all(&context).await.unwrap();
+        let job = source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop().unwrap();
+        let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
+        assert_eq!(Box::pin(jobs::run(&context, &job, &lease)).await, Verdict::Done);
+        // Whoever would work on them is not here.
+        sqlx::query("DELETE FROM job").execute(&database.owner).await.unwrap().rows_affected()
+    };
+    assert_eq!(sweep().await, 1_001, "each pull request, and the default branch, is news once");
+    forge.take_calls();
+
+    assert_eq!(sweep().await, 0, "nothing happened since");
+    let mut calls = BTreeMap::<String, usize>::new();
+    forge.take_calls().into_iter().for_each(|call| *calls.entry(call).or_default() += 1);
+    let calls: Vec<String> = calls.into_iter().map(|(call, times)| format!("{times} × {call}")).collect();
+    insta::assert_snapshot!(calls.join("\n"), @"
+    1 × GET /repos/acme/shop/branches
+    21 × GET /repos/acme/shop/pulls
+    1 × GET /repositories/3
+    ");
+}
