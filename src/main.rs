@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bascule::audit::checkpoint::Checkpoints;
 use bascule::cli::client::{Client, ClientError};
 use bascule::cli::diff::{Colour, Output};
@@ -225,14 +225,14 @@ fn shown((output, page): (cli::table::Output, serde_json::Value)) -> Result<Said
 /// Verifies an export without a server.
 fn verified_offline(verify: &cli::audit::Verify) -> ExitCode {
     let report = || -> anyhow::Result<Said> {
-        let (Some(export), Some(folder)) = (&verify.offline, &verify.checkpoints) else {
-            bail!("name the export and the folder of the signed heads");
+        let export = verify.offline.as_ref().context("name the export")?;
+        let (checkpoints, beside) = match &verify.checkpoints {
+            Some(folder) => Checkpoints::read(folder).map(|(heads, key)| (heads, Some(key)))?,
+            None => (Vec::new(), None),
         };
-        let (checkpoints, beside) = Checkpoints::read(folder)?;
-        let key = match &verify.public_key {
-            Some(given) => hex::decode(given.trim()).context("the public key is not hex")?,
-            None => beside,
-        };
+        let given = verify.public_key.as_ref().map(|given| hex::decode(given.trim()));
+        let given = given.transpose().context("the public key is not hex")?;
+        let key = given.or(beside).context("name the folder of the signed heads, or the public key")?;
         let file = std::fs::File::open(export).with_context(|| format!("cannot open {}", export.display()))?;
         let report = audit::offline::verify(std::io::BufReader::new(file), &checkpoints, &key)?;
         Ok(cli::audit::verified(verify.output, &serde_json::to_value(&report)?))

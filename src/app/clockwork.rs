@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Live;
-use crate::audit::checkpoint::{self, Checkpoints, Signer};
+use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::{repositories, sets};
 use crate::ids::TraceId;
@@ -92,30 +92,25 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
 }
 
 /// Signs the head of the log every minute or thousand entries, and once more at the end.
-pub(super) async fn checkpoints(
-    pool: PgPool,
-    signer: Signer,
-    checkpoints: Checkpoints,
-    clock: Clock,
-    stop: CancellationToken,
-) {
-    let (mut last, mut waited) = (0, Duration::from_secs(checkpoint::SECONDS));
+pub async fn checkpoints(mut signing: Signing, clock: Clock, stop: CancellationToken) {
     loop {
         let stopping = stop.is_cancelled();
-        let size = crate::audit::read::size(&pool).await.unwrap_or(last);
-        if stopping || size - last >= checkpoint::ENTRIES || waited.as_secs() >= checkpoint::SECONDS {
-            match checkpoints.write(&pool, &signer, clock.now(), last).await {
-                Ok(written) => last = written.map_or(last, |written| written.size),
-                Err(error) => tracing::error!(error = queue::worker::chain(&error), "cannot sign the head of the log"),
-            }
-            waited = Duration::ZERO;
+        let looked = if stopping { signing.sign(clock.now()).await } else { signing.look(clock.now()).await };
+        match looked {
+            Ok(Looked::NotDue | Looked::Quiet | Looked::Signed(_)) => {}
+            Ok(Looked::Refused(refusal)) => tracing::error!(
+                %refusal,
+                "the head of the audit log is NOT signed: somebody changed the log, or put an older database in its place; \
+                 if it was restored from a backup, keep the folder of signed heads as evidence, and start with an empty one"
+            ),
+            Err(error) => tracing::error!(error = queue::worker::chain(&error), "cannot sign the head of the log"),
         }
         if stopping {
             return;
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(LOOK) => waited += LOOK,
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::checkpoint::{Checkpoints, Signer};
+use crate::audit::signing::Signing;
 use crate::clock::Clock;
 use crate::config::{DatabaseUrl, Environ, Loaded, Server, ServerRole};
 use crate::db;
@@ -38,7 +39,7 @@ use listen::Patience;
 use reload::{Live, Reloads};
 
 pub use assemble::{context, endpoints, public_router};
-pub use clockwork::sweep_all;
+pub use clockwork::{checkpoints, sweep_all};
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -113,7 +114,9 @@ async fn run(
     let stop = CancellationToken::new();
     let server = &loaded.server;
     let signer = Signer::open(keys::file(&server.audit.key)?)?;
+    let public_key = signer.public_key();
     let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
+    let signing = Signing::open(pool.clone(), signer, checkpoints)?;
     let recorded = telemetry::record()?;
     let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
     let bell = Bell::new(&holder);
@@ -140,7 +143,7 @@ async fn run(
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
     if server.http.role != ServerRole::Worker {
-        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, signer.public_key());
+        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, public_key);
         committing.spawn(committer.run());
         tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
     }
@@ -156,7 +159,7 @@ async fn run(
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
         tasks.spawn(clockwork::sweeps(follows, stop.clone()));
         tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));
-        tasks.spawn(clockwork::checkpoints(pool.clone(), signer, checkpoints, clock.clone(), stop.clone()));
+        tasks.spawn(clockwork::checkpoints(signing, clock.clone(), stop.clone()));
     }
     bell.ring(Lane::Default);
 

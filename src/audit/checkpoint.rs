@@ -1,12 +1,11 @@
 //! Signed heads of the chain, kept outside the database: a file of one JSON object a line, only ever appended to.
 
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{self, Ed25519KeyPair, KeyPair as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
 /// A checkpoint is at most this many entries behind the log …
 pub const ENTRIES: i64 = 1_000;
@@ -72,9 +71,6 @@ pub enum CheckpointError {
         /// Which, and what to do.
         what: String,
     },
-    /// The database.
-    #[error("cannot read the head of the log")]
-    Database(#[from] sqlx::Error),
 }
 
 /// Holds the signing key, which is never in the database.
@@ -181,39 +177,39 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Signs the head as it is now, unless it has not moved since the last time. Gives the checkpoint, if one was written.
+    /// Appends a signed head, and comes back when it is on the disk.
     ///
     /// # Errors
-    /// The database's or the file's.
-    pub async fn write(
-        &self,
-        pool: &PgPool,
-        signer: &Signer,
-        now: Timestamp,
-        last: i64,
-    ) -> Result<Option<Checkpoint>, CheckpointError> {
-        let head = sqlx::query!("SELECT size, hash FROM audit_head").fetch_one(pool).await?;
-        if head.size == last {
-            return Ok(None);
-        }
-        let checkpoint = signer.sign(head.size, &head.hash, now);
+    /// The file's.
+    pub(super) fn append(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         let path = self.folder.join(FILE);
         let mut line = serde_json::json!(checkpoint).to_string();
         line.push('\n');
-        let append = || {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut append = || {
+            let mut file = std::fs::OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            if is_torn(&mut file)? {
+                line.insert(0, '\n');
+            }
             file.write_all(line.as_bytes())?;
             file.sync_all()
         };
-        append().map_err(|source| CheckpointError::File { what: "append to", path: path.clone(), source })?;
-        Ok(Some(checkpoint))
+        append().map_err(|source| CheckpointError::File { what: "append to", path: path.clone(), source })
+    }
+
+    /// The head of the most entries that `public_key` signed.
+    ///
+    /// # Errors
+    /// The files'.
+    pub(super) fn newest(&self, public_key: &[u8]) -> Result<Option<Checkpoint>, CheckpointError> {
+        let (all, _) = Self::read(&self.folder)?;
+        Ok(all.into_iter().filter(|one| one.is_signed_by(public_key)).max_by_key(|one| (one.size, one.at)))
     }
 
     /// All checkpoints and the public key in a folder.
     ///
     /// # Errors
-    /// The files', or a line that is no checkpoint. A last line without its newline is one that was being written when the
-    /// machine stopped, and is passed over.
+    /// The files', or a line that is no checkpoint. One that breaks off was being written when the machine stopped, and is
+    /// passed over.
     pub fn read(folder: &Path) -> Result<(Vec<Checkpoint>, Vec<u8>), CheckpointError> {
         let public = folder.join(PUBLIC_KEY);
         let key = std::fs::read_to_string(&public).map_err(|source| CheckpointError::File {
@@ -229,10 +225,25 @@ impl Checkpoints {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(CheckpointError::File { what: "read", path, source }),
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let checkpoints = whole.lines().enumerate().map(|(at, line)| {
-            serde_json::from_str(line).map_err(|_| CheckpointError::Line { path: path.clone(), line: at + 1 })
-        });
-        Ok((checkpoints.collect::<Result<_, _>>()?, key))
+        let mut checkpoints = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(checkpoint) => checkpoints.push(checkpoint),
+                Err(error) if error.is_eof() => {}
+                Err(_) => return Err(CheckpointError::Line { path, line: at + 1 }),
+            }
+        }
+        Ok((checkpoints, key))
     }
+}
+
+/// Whether the last line has no end: the machine stopped while it was written.
+fn is_torn(file: &mut std::fs::File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(std::io::SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }

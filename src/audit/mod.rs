@@ -1,18 +1,20 @@
 //! The log that can be proven: append-only, hash-chained, written in the transaction of what it records.
 //!
 //! ```text
-//!   append ──locks──▶ audit_head (size, hash)          checkpoint ──signs──▶ a file outside the database
+//!   append ──locks──▶ audit_head (size, hash)             signing ──signs──▶ a file outside the database
 //!     │                    ▲                                │
 //!     └─▶ audit_entry(seq = size + 1, previous, hash) ──────┘        verify: rows × chain × checkpoints
 //! ```
 //!
 //! What the database alone cannot promise: its owner can rewrite every row and every hash. The signed heads outside it
-//! find that, for everything older than the newest of them; entries after it are as safe as the database, no safer.
+//! find that, for everything older than the newest of them; entries after it are as safe as the database, no safer. Who has
+//! the database as its owner *and* the folder of heads, or the key, is found only by heads that were copied elsewhere.
 
 pub mod checkpoint;
 mod encode;
 pub mod offline;
 pub mod read;
+pub mod signing;
 pub mod verify;
 
 use jiff_sqlx::ToSqlx as _;

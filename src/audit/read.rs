@@ -103,19 +103,22 @@ pub async fn after(conn: &mut PgConnection, after: i64, limit: i64) -> Result<Ve
     Ok(rows.into_iter().map(|row| row!(row)).collect())
 }
 
-/// How many entries there are.
+/// The head every entry is chained to: how many entries there are, and the hash of the last.
 ///
 /// # Errors
 /// The database's own.
-pub async fn size(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("SELECT size FROM audit_head").fetch_one(pool).await
+pub async fn head(pool: &PgPool) -> Result<(i64, Vec<u8>), sqlx::Error> {
+    let head = sqlx::query!("SELECT size, hash FROM audit_head").fetch_one(pool).await?;
+    Ok((head.size, head.hash))
 }
 
 /// Verifies the whole log against its checkpoints, as a stream.
 ///
 /// # Errors
 /// The database's own.
-pub async fn verify(pool: &PgPool, checkpoints: &[Checkpoint], public_key: &[u8]) -> Result<Report, sqlx::Error> {
+pub async fn verify(pool: &PgPool, checkpoints: Vec<Checkpoint>, public_key: &[u8]) -> Result<Report, sqlx::Error> {
+    // The database's own time, which its entries have: two clocks are no sign of tampering.
+    let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(pool).await?.to_jiff();
     let mut verifier = Verifier::new(checkpoints, public_key);
     let mut rows = sqlx::query!(
         r#"SELECT seq, at, actor, action, subject, detail::text AS "detail!", cause, trace, opens, intent, previous, hash
@@ -125,5 +128,5 @@ pub async fn verify(pool: &PgPool, checkpoints: &[Checkpoint], public_key: &[u8]
     while let Some(row) = rows.try_next().await? {
         verifier.row(&row!(row));
     }
-    Ok(verifier.end())
+    Ok(verifier.end(now))
 }

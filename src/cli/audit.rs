@@ -25,7 +25,7 @@ pub enum Act {
     Show(Show),
     /// Is the log whole? 0 whole, 1 not, 2 could not be found out.
     Verify(Verify),
-    /// The whole log, one JSON object a line, to standard output.
+    /// The signed heads and the whole log, one JSON object a line, to standard output.
     Export,
     /// Who approved what runs, and was it exactly that?
     Report(Report),
@@ -69,11 +69,12 @@ pub struct Show {
 
 /// Is the log whole?
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("proof").args(["checkpoints", "public_key"]).multiple(true))]
 pub struct Verify {
     /// Without a server: a file that `audit export` wrote.
-    #[arg(long, value_name = "EXPORT", requires = "checkpoints")]
+    #[arg(long, value_name = "EXPORT", requires = "proof")]
     pub offline: Option<PathBuf>,
-    /// The folder of the signed heads, for `--offline`.
+    /// The folder of the signed heads, or a copy of it, for `--offline`; without it, the heads the export carries.
     #[arg(long, value_name = "DIR", requires = "offline")]
     pub checkpoints: Option<PathBuf>,
     /// The public key in hex, for `--offline`; without it, the one in the folder, which whoever writes there can replace.
@@ -220,18 +221,25 @@ pub fn verified(output: Output, report: &Value) -> Said {
         return Said { text: table::json(report), is_good };
     }
     let number = |at: &str| report[at].as_i64().unwrap_or(0);
+    let entries = number("entries");
     let mut text = format!(
-        "{}: {} entries held against {} signed heads\n",
+        "{}: {entries} entries held against {} signed heads{}\n",
         if is_good { "whole" } else { "NOT whole" },
-        number("entries"),
         number("checkpoints"),
+        report["signed_since"].as_str().map_or(String::new(), |at| format!(", the first of {}", table::plain(at))),
     );
+    let later = "as safe as the database, no safer";
     text += &match (number("vouched"), report["vouched_at"].as_str()) {
-        (0, _) | (_, None) => "no signed head vouches for any entry\n".to_owned(),
-        (seq, Some(at)) => format!(
-            "vouched for up to entry {seq}, signed {}; later entries are as safe as the database, no safer\n",
-            table::plain(at)
-        ),
+        (0, _) | (_, None) => format!("no signed head vouches for any entry: all are {later}\n"),
+        (seq, Some(at)) => {
+            let at = table::plain(at);
+            let rest = match entries - seq {
+                ..=0 => "and none is newer".to_owned(),
+                1 => format!("the 1 after it is {later}"),
+                more => format!("the {more} after it are {later}"),
+            };
+            format!("vouched for: every entry up to {seq}, as it was when its head was signed at {at}; {rest}\n")
+        }
     };
     for finding in &findings {
         let (seq, signed) = (&finding["seq"], &finding["signed"]);
@@ -244,6 +252,25 @@ pub fn verified(output: Output, report: &Value) -> Said {
             }
             "rewritten" => format!("entry {signed} is not the one that was signed: the log was written anew\n"),
             "bad_signature" => format!("the signed head of {signed} entries is not signed by this key\n"),
+            "unvouched" => {
+                let (entries, since) =
+                    (&finding["entries"], table::plain(finding["since"].as_str().unwrap_or_default()));
+                let what = match finding["after"].as_i64().unwrap_or(0) {
+                    0 => "no signed head vouches for it".to_owned(),
+                    after => format!("no signed head vouches for what comes after entry {after}"),
+                };
+                format!(
+                    "{what}: {entries} entries since {since}, and a head is signed every minute or thousand entries; \
+                     signed heads were taken away, or no worker signs into this folder\n"
+                )
+            }
+            "head_gone" => format!(
+                "the export says that a head of {signed} entries was signed when it was made, and that head is not here: \
+                 signed heads were taken away\n"
+            ),
+            "unended" => format!(
+                "the export ends at entry {seq}, which is not the entry of its own making: its end was cut off\n"
+            ),
             other => format!("{}\n", table::plain(other)),
         };
     }
@@ -258,10 +285,11 @@ mod tests {
 
     #[test]
     fn a_verification_says_what_was_found_and_up_to_where_it_vouches() {
-        let good = json!({ "entries": 12, "checkpoints": 2, "vouched": 10, "vouched_at": "2026-11-21T09:00:00Z", "findings": [] });
+        let good = json!({ "entries": 12, "checkpoints": 2, "vouched": 10, "vouched_at": "2026-11-21T09:00:00Z",
+            "signed_since": "2026-11-20T09:00:00Z", "findings": [] });
         assert_snapshot!(verified(Output::Table, &good).text, @r"
-        whole: 12 entries held against 2 signed heads
-        vouched for up to entry 10, signed 2026-11-21T09:00:00Z; later entries are as safe as the database, no safer
+        whole: 12 entries held against 2 signed heads, the first of 2026-11-20T09:00:00Z
+        vouched for: every entry up to 10, as it was when its head was signed at 2026-11-21T09:00:00Z; the 2 after it are as safe as the database, no safer
         ");
         let bad = json!({ "entries": 7, "checkpoints": 2, "vouched": 0, "findings": [
             { "finding": "missing", "seq": 4 }, { "finding": "cut", "size": 7, "signed": 10 },
@@ -270,7 +298,7 @@ mod tests {
         assert!(!said.is_good);
         assert_snapshot!(said.text, @r"
         NOT whole: 7 entries held against 2 signed heads
-        no signed head vouches for any entry
+        no signed head vouches for any entry: all are as safe as the database, no safer
         entry 4 is missing or out of order
         the log ends at 7, and 10 entries were signed: its end was cut off
         entry 5 is not the one that was signed: the log was written anew

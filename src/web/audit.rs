@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +15,8 @@ use super::problem::{Problem, ProblemBody};
 use super::token::{Allowed, Audit};
 use super::{Of, State};
 use crate::audit;
-use crate::audit::checkpoint::Checkpoints;
+use crate::audit::checkpoint::{Checkpoint, Checkpoints};
+use crate::audit::offline::{EXPORTED, Exported, HeadLine};
 use crate::audit::read::{self, Filter};
 use crate::audit::verify::{Finding, Row};
 use crate::ids::TraceId;
@@ -153,6 +154,8 @@ pub(super) struct Verified {
     vouched: i64,
     /// When that head was signed.
     vouched_at: Option<String>,
+    /// When the first of the heads was signed.
+    signed_since: Option<String>,
     /// What is not as it was written.
     #[schema(value_type = Vec<Object>)]
     findings: Vec<Finding>,
@@ -162,12 +165,9 @@ pub(super) struct Verified {
 #[utoipa::path(get, path = "/api/v1/audit/verify", tag = "audit",
     responses((status = 200, body = Verified), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn verify(who: Allowed<Audit>, Of(state): Of<State>) -> Result<Json<Verified>, Problem> {
-    let (checkpoints, _) = Checkpoints::read(&state.checkpoints).map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "the checkpoints cannot be read");
-        Problem::unavailable("the signed heads cannot be read; see the server's log")
-    })?;
+    let checkpoints = heads(&state)?;
     // The key is the running server's, not the one beside the checkpoints: whoever can write there can replace both.
-    let report = read::verify(&state.pool, &checkpoints, &state.public_key).await?;
+    let report = read::verify(&state.pool, checkpoints, &state.public_key).await?;
     let detail = json!({ "entries": report.entries, "vouched": report.vouched, "findings": report.findings });
     let mut tx = state.pool.begin().await?;
     audit::append(&mut tx, &who.entry("audit.verified", "audit".to_owned(), detail)).await?;
@@ -178,8 +178,17 @@ pub(super) async fn verify(who: Allowed<Audit>, Of(state): Of<State>) -> Result<
         checkpoints: report.checkpoints,
         vouched: report.vouched,
         vouched_at: report.vouched_at.map(|at| at.to_string()),
+        signed_since: report.signed_since.map(|at| at.to_string()),
         findings: report.findings,
     }))
+}
+
+fn heads(state: &super::State) -> Result<Vec<Checkpoint>, Problem> {
+    let (checkpoints, _) = Checkpoints::read(&state.checkpoints).map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "the checkpoints cannot be read");
+        Problem::unavailable("the signed heads cannot be read; see the server's log")
+    })?;
+    Ok(checkpoints)
 }
 
 /// Where an export begins.
@@ -191,7 +200,7 @@ pub(super) struct Start {
     after: Option<i64>,
 }
 
-/// The log, oldest first, one JSON object a line, exactly as hashed: what `audit verify --offline` reads.
+/// The signed heads, and then the log, oldest first, one JSON object a line, exactly as hashed: what `audit verify --offline` reads.
 #[utoipa::path(get, path = "/api/v1/audit/export", tag = "audit", params(Start),
     responses((status = 200, content_type = "application/x-ndjson"), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn export(
@@ -200,13 +209,20 @@ pub(super) async fn export(
     Asked(start): Asked<Start>,
 ) -> Result<Response, Problem> {
     let after = start.after.unwrap_or(0);
+    let heads = heads(&state)?;
+    let exported = Exported { after, heads: heads.len(), newest_head: heads.iter().map(|head| head.size).max() };
     let mut tx = state.pool.begin().await?;
     // The export ends with its own entry: what comes later would make it endless on a busy server.
-    let last =
-        audit::append(&mut tx, &who.entry("audit.exported", "audit".to_owned(), json!({ "after": after }))).await?;
+    let last = audit::append(&mut tx, &who.entry(EXPORTED, "audit".to_owned(), json!(exported))).await?;
     tx.commit().await?;
     let pool = state.pool.clone();
-    let lines = stream::try_unfold(after, move |after| {
+    let mut first = Vec::new();
+    for signed_head in heads {
+        serde_json::to_writer(&mut first, &HeadLine { signed_head })
+            .map_err(|error| sqlx::Error::Encode(error.into()))?;
+        first.push(b'\n');
+    }
+    let entries = stream::try_unfold(after, move |after| {
         let pool = pool.clone();
         async move {
             if after >= last {
@@ -223,5 +239,6 @@ pub(super) async fn export(
             Ok(Some((Bytes::from(piece), newest)))
         }
     });
+    let lines = stream::iter([Ok(Bytes::from(first))]).chain(entries);
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }

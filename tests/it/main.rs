@@ -23,6 +23,7 @@ mod not_yet;
 mod parts;
 mod plane;
 mod policy;
+mod proof;
 mod queue;
 mod quiet;
 mod reading;
