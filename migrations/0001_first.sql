@@ -314,6 +314,7 @@ CREATE TABLE job (
     trace        uuid NOT NULL,
     state        text NOT NULL DEFAULT 'pending' CONSTRAINT job_state CHECK (state IN ('pending', 'running', 'failed')),
     attempt      integer NOT NULL DEFAULT 0,     -- claims that count: a snooze gives its own back
+    waits        integer NOT NULL DEFAULT 0,     -- times in a row that something it depends on was away
     crashes      integer NOT NULL DEFAULT 0,     -- workers that died on it since it last came to an end of its own
     run_at       timestamptz NOT NULL DEFAULT now(),
     error        text,                           -- of the last try

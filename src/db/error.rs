@@ -57,19 +57,32 @@ impl DbError {
     }
 }
 
+/// Whether the database cannot be used right now, and nothing is wrong with what was asked of it.
+pub fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(said) => said.constraint().is_none() && said.code().as_deref().is_some_and(says_away),
+        _ => false,
+    }
+}
+
+/// 25006 read_only_sql_transaction (a standby after a failover), 57014 query_canceled (our own statement_timeout); the
+/// classes 08 connection, 53 out of disk, memory or connections, 57P operator stops it, 58 system error.
+fn says_away(code: &str) -> bool {
+    ["25006", "57014"].contains(&code) || ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
+}
+
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
-        let Some(said) = error.as_database_error() else {
-            return match error {
-                sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
-                _ => Self::Broken(error),
-            };
-        };
+        if is_away(&error) {
+            return Self::Unavailable(error);
+        }
+        let Some(said) = error.as_database_error() else { return Self::Broken(error) };
         if let Some(name) = said.constraint() {
             return Self::Constraint { name: name.to_owned(), source: error };
         }
@@ -77,12 +90,6 @@ impl From<sqlx::Error> for DbError {
             // serialization_failure, deadlock_detected, lock_not_available
             Some("40001" | "40P01" | "55P03") => Self::Contended(error),
             Some("42501") => Self::Refused(error),
-            // read_only_sql_transaction (a standby after a failover), query_canceled (our own statement_timeout)
-            Some("25006" | "57014") => Self::Unavailable(error),
-            // 08 connection, 53 out of disk, memory or connections, 57P operator stops it, 58 system error
-            Some(code) if ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
-                Self::Unavailable(error)
-            }
             _ => Self::Broken(error),
         }
     }

@@ -30,6 +30,6 @@ pub mod reports;
 pub mod repositories;
 pub mod tokens;
 
-pub use error::{DbError, Fate, retrying};
+pub use error::{DbError, Fate, is_away, retrying};
 pub use migrate::{Schema, SchemaError};
 pub use pool::{ConnectError, connect};

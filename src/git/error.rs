@@ -112,6 +112,8 @@ impl GitError {
         ];
         const ABSENT: [&str; 4] =
             ["returned error: 404", "repository not found", "does not appear to be a git repository", "not found"];
+        // Whatever else keeps it from talking to the remote: certificates, proxies, a page for people.
+        const UNHEARD: [&str; 2] = ["unable to access", "is this a git repository"];
         const AWAY: [&str; 17] = [
             "could not resolve host",
             "failed to connect",
@@ -142,6 +144,8 @@ impl GitError {
             Self::Unreachable { doing, detail }
         } else if says(&ABSENT) {
             Self::Gone { doing, detail }
+        } else if says(&UNHEARD) {
+            Self::Unreachable { doing, detail }
         } else {
             Self::Broken { doing, detail }
         }
@@ -173,6 +177,8 @@ mod tests {
             ("error: cannot lock ref 'refs/x': is at a but expected b", Fate::Retry),
             ("fatal: could not read Username for 'http://h': terminal prompts disabled", Fate::Never),
             ("fatal: Authentication failed for 'http://h/'", Fate::Never),
+            ("fatal: unable to access 'https://h/': server certificate verification failed", Fate::Retry),
+            ("fatal: http://h/x.git/info/refs not valid: is this a git repository?", Fate::Retry),
             ("something new", Fate::Never),
         ];
         for (said, fate) in cases {

@@ -10,14 +10,17 @@ use crate::git::GitError;
 use crate::queue::worker::chain;
 use crate::queue::{LeaseLost, Unsettled, Verdict};
 use crate::render::RenderError;
-use crate::{cluster, db, forge, git};
+use crate::{cluster, db, forge};
 
 /// Why a job stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// It may pass: the queue tries again with growing delay.
+    /// It may pass: the queue tries again with growing delay, and gives up at last.
     #[error("{0}")]
     Passing(String),
+    /// What it depends on is away, or does not let us in: the queue tries again until it is back, however long.
+    #[error("{0}")]
+    Away(String),
     /// Nothing failed; the world asked for patience.
     #[error("{why}")]
     NotNow {
@@ -29,7 +32,7 @@ pub enum JobError {
     /// It will fail the same way until somebody changes something.
     #[error("{0}")]
     Final(String),
-    /// What it was about is gone or was overtaken; whoever overtook it has a job of their own.
+    /// What it was about was overtaken; whoever overtook it has a job of their own.
     #[error("{0}")]
     Superseded(String),
     /// Another worker has the job.
@@ -42,6 +45,7 @@ impl JobError {
     pub fn verdict(self) -> Verdict {
         match self {
             Self::Passing(error) => Verdict::Retry { error },
+            Self::Away(error) => Verdict::Later { error },
             Self::NotNow { wait, .. } => Verdict::Snooze { wait },
             Self::Final(error) => Verdict::Fail { error },
             Self::Superseded(_) | Self::Lost(_) => Verdict::Done,
@@ -52,7 +56,8 @@ impl JobError {
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
         match error.fate() {
-            db::Fate::Retry | db::Fate::Later => Self::Passing(chain(&error)),
+            db::Fate::Retry => Self::Passing(chain(&error)),
+            db::Fate::Later => Self::Away(chain(&error)),
             db::Fate::Never => Self::Final(chain(&error)),
         }
     }
@@ -78,8 +83,10 @@ impl From<ForgeError> for JobError {
         match error.fate {
             forge::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
             // A refused token is mended by a person, at a moment we are not told of.
-            forge::Fate::Retry { after: None } | forge::Fate::Refused => Self::Passing(chain(&error)),
-            forge::Fate::Gone => Self::Superseded(chain(&error)),
+            forge::Fate::Retry { after: None } | forge::Fate::Refused => Self::Away(chain(&error)),
+            // Whoever knows what it means that a thing is gone asks for it by name. That one answer among many is a 404
+            // may be the forge's own confusion, and must not end work in silence.
+            forge::Fate::Gone => Self::Passing(chain(&error)),
             forge::Fate::Invalid => Self::Final(chain(&error)),
         }
     }
@@ -87,10 +94,11 @@ impl From<ForgeError> for JobError {
 
 impl From<GitError> for JobError {
     fn from(error: GitError) -> Self {
-        match error.fate() {
-            git::Fate::Retry => Self::Passing(chain(&error)),
-            git::Fate::Gone => Self::Superseded(chain(&error)),
-            git::Fate::Never => Self::Final(chain(&error)),
+        match &error {
+            GitError::Unreachable { .. } | GitError::Refused { .. } => Self::Away(chain(&error)),
+            // A repository that is always too slow, a branch that is gone, a full disk: tried again, and then reported.
+            GitError::TimedOut { .. } | GitError::Gone { .. } | GitError::Broken { .. } => Self::Passing(chain(&error)),
+            GitError::TooLarge { .. } | GitError::Name { .. } => Self::Final(chain(&error)),
         }
     }
 }
@@ -105,7 +113,8 @@ impl From<ClusterError> for JobError {
     fn from(error: ClusterError) -> Self {
         match error.fate() {
             cluster::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
-            _ => Self::Passing(chain(&error)),
+            cluster::Fate::Retry { after: None } | cluster::Fate::Away => Self::Away(chain(&error)),
+            cluster::Fate::Look | cluster::Fate::Held | cluster::Fate::Never => Self::Passing(chain(&error)),
         }
     }
 }

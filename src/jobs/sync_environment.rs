@@ -105,7 +105,10 @@ impl Interrupted {
             Self::Lost(_) | Self::Stopping => Verdict::Snooze { wait: Duration::ZERO },
             // An outage is no attempt: it may last longer than twelve of them.
             Self::Away(_) => Verdict::Snooze { wait: AWAY },
-            Self::Database(error) => Verdict::Retry { error: crate::queue::worker::chain(error) },
+            Self::Database(error) => {
+                let text = crate::queue::worker::chain(error);
+                if crate::db::is_away(error) { Verdict::Later { error: text } } else { Verdict::Retry { error: text } }
+            }
         }
     }
 }

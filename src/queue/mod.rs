@@ -7,6 +7,8 @@
 //!                └───lease ran out─────┘    (5 dead workers too)
 //! ```
 //!
+//! What a job depends on may be away for a day: that is *later*, the same arrow as a retry, and counts as no attempt.
+//!
 //! - Enqueueing is part of the caller's transaction ([`enqueue()`]); of one kind and key at most one job is pending and
 //!   one is running, so that any number of events becomes one more look at the truth.
 //! - A claim is short and the work runs unlocked, under a [`Lease`] by the database's clock. Every claim carries a
@@ -108,6 +110,17 @@ pub struct Claimed {
     pub fence: i64,
 }
 
+impl Claimed {
+    /// Whether this verdict is its last: nobody runs it again unless somebody asks for that.
+    pub fn ends_for_good(&self, verdict: &Verdict) -> bool {
+        match verdict {
+            Verdict::Fail { .. } => true,
+            Verdict::Retry { .. } => settle::is_last(self),
+            Verdict::Done | Verdict::Snooze { .. } | Verdict::Later { .. } => false,
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -122,6 +135,12 @@ pub enum Verdict {
     Snooze {
         /// How long from now, by the database's clock.
         wait: Duration,
+    },
+    /// Something it depends on is away. Counts as no attempt, however often: again after a stored, jittered wait that
+    /// grows to five minutes.
+    Later {
+        /// For people: what is away.
+        error: String,
     },
     /// It will never work; kept as failed until somebody retries it.
     Fail {

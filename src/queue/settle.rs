@@ -7,8 +7,8 @@ use sqlx::{PgConnection, PgPool};
 use super::enqueue::seconds;
 use super::{Claimed, LeaseLost, Verdict};
 
-/// Tries before a job fails for good. With the delays below the last is about 45 minutes after the first: what has not
-/// passed by then needs a person, and an outage of the forge or the cluster is a snooze, not a try.
+/// Tries before a job fails for good. With the delays below the last is 20 to 27 minutes after the first: what has not
+/// passed by then needs a person. An outage of what a job depends on is no try, however long ([`Verdict::Later`]).
 const MAX_ATTEMPTS: i32 = 12;
 
 /// Workers that may die on a job (killed, out of memory, aborted) before it is set aside as poison.
@@ -19,6 +19,10 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
+
+/// The longest wait for what is away. Nobody tells us when it is back, so this is how late a job may hear of it; ten
+/// thousand jobs that wait ask it some forty times a second then, which a forge that is up does not notice.
+const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(300);
 
 /// Of an error's text, in characters: enough for a person, bounded because a sender may have written it.
 const MAX_ERROR: usize = 4000;
@@ -79,14 +83,20 @@ pub(super) async fn settle(pool: &PgPool, job: &Claimed, verdict: &Verdict) -> R
                 Err(Unsettled::Database(error)) => Err(error),
             }
         }
-        Verdict::Retry { error } if job.attempt >= MAX_ATTEMPTS => {
+        Verdict::Retry { error } if is_last(job) => {
             let error = format!("gave up after {MAX_ATTEMPTS} tries; the last: {error}");
             fail(pool, job, &error).await
         }
         Verdict::Retry { error } => again(pool, job, delay(job.attempt), Some(error)).await,
         Verdict::Snooze { wait } => again(pool, job, *wait, None).await,
+        Verdict::Later { error } => later(pool, job, error).await,
         Verdict::Fail { error } => fail(pool, job, error).await,
     }
+}
+
+/// Whether it is not tried again after this try.
+pub(super) fn is_last(job: &Claimed) -> bool {
+    job.attempt >= MAX_ATTEMPTS
 }
 
 /// The upper end of the delay after a failed `attempt`; the database takes a random point of its upper half.
@@ -116,6 +126,31 @@ async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>
         job.fence,
         seconds(wait),
         error.map(short)
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Back to pending because something the job depends on is away. The try does not count; each wait in a row is about
+/// twice the one before, so that what comes back is not met by everybody at once. Coalesces as [`again`] does.
+async fn later(pool: &PgPool, job: &Claimed, error: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
+         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, waits, run_at, error, created_at)
+         OVERRIDING SYSTEM VALUE
+         SELECT id, kind, key, lane, share, payload, trace, attempt - 1, waits + 1,
+                now() + make_interval(secs => least($3 * power(2, least(waits, 20)), $4) * (0.5 + random() / 2)),
+                $5, created_at
+         FROM back
+         ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+             attempt = greatest(job.attempt, EXCLUDED.attempt), waits = greatest(job.waits, EXCLUDED.waits),
+             error = EXCLUDED.error",
+        job.id,
+        job.fence,
+        seconds(FIRST_DELAY),
+        seconds(LONGEST_OUTAGE_WAIT),
+        short(error)
     )
     .execute(pool)
     .await?;

@@ -199,7 +199,7 @@ async fn run_one<S: Source, H: Handler>(source: &S, handler: &H, job: Claimed, l
     };
     metrics::histogram!("bascule_job_seconds", "kind" => job.kind.clone()).record(began.elapsed().as_secs_f64());
     metrics::counter!("bascule_jobs_total", "kind" => job.kind.clone(), "verdict" => label(&verdict)).increment(1);
-    if let Verdict::Retry { error } | Verdict::Fail { error } = &verdict {
+    if let Verdict::Retry { error } | Verdict::Later { error } | Verdict::Fail { error } = &verdict {
         tracing::warn!(kind = job.kind, key = job.key, attempt = job.attempt, error, "a job did not succeed");
     }
     // While the lease lasts the verdict is worth saying again; after that the rescue says it for us.
@@ -253,6 +253,7 @@ fn label(verdict: &Verdict) -> &'static str {
         Verdict::Done => "done",
         Verdict::Retry { .. } => "retry",
         Verdict::Snooze { .. } => "snooze",
+        Verdict::Later { .. } => "later",
         Verdict::Fail { .. } => "fail",
     }
 }

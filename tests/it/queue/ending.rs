@@ -76,6 +76,36 @@ async fn a_snooze_and_a_hand_back_count_as_no_try() {
 }
 
 #[tokio::test]
+async fn what_is_away_for_a_day_costs_no_try_and_waits_grow_to_five_minutes() {
+    let database = Database::new().await;
+    put(&database.pool, &[job("shop#1")]).await;
+    let (mut growing, mut most) = (Vec::new(), 0.0_f64);
+    for _ in 0..300 {
+        let job = claim(&database, 10).await.remove(0);
+        assert_eq!(job.attempt, 1);
+        let verdict = Verdict::Later { error: "Gitea said 502".to_owned() };
+        assert!(!job.ends_for_good(&verdict));
+        source(&database).settle(&job, &verdict).await.unwrap();
+        let wait: f64 = sqlx::query_scalar("SELECT extract(epoch FROM run_at - now())::float8 FROM job")
+            .fetch_one(&database.owner)
+            .await
+            .unwrap();
+        most = most.max(wait);
+        growing.push(most);
+        let_time_pass(&database).await;
+    }
+    assert!(growing[2] <= 4.0 && growing[5] > 8.0, "{growing:?}");
+    assert!(most > 150.0 && most <= 300.0, "spread over the upper half of five minutes: {most}");
+    assert_eq!(rows(&database).await, [("shop#1".into(), State::Pending, 0, Some("Gitea said 502".into()))]);
+
+    // What fails in another way begins to count, and the next outage to grow, from the beginning.
+    let job = claim(&database, 10).await.remove(0);
+    source(&database).settle(&job, &Verdict::Retry { error: "no".to_owned() }).await.unwrap();
+    let waits: i32 = sqlx::query_scalar("SELECT waits FROM job").fetch_one(&database.owner).await.unwrap();
+    assert_eq!(waits, 0);
+}
+
+#[tokio::test]
 async fn what_was_enqueued_while_a_job_failed_becomes_one_with_it() {
     let database = Database::new().await;
     put(&database.pool, &[job("shop#1")]).await;
@@ -123,6 +153,7 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew_nor_settle() 
         Verdict::Done,
         Verdict::Retry { error: "no".to_owned() },
         Verdict::Snooze { wait: LONG },
+        Verdict::Later { error: "no".to_owned() },
         Verdict::Fail { error: "no".to_owned() },
     ] {
         source(&database).settle(&old, &verdict).await.unwrap();
