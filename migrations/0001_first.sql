@@ -19,7 +19,7 @@ CREATE TABLE repository (
     forge_id        bigint NOT NULL,
     full_name       text NOT NULL,
     default_branch  text NOT NULL,
-    -- active; recreated: another id took a pinned name, refused until an operator accepts it; gone: the forge says 404
+    -- active; recreated: its name is another's by repository_pin, refused until an operator accepts it; gone: the forge says 404
     state           text NOT NULL DEFAULT 'active' CONSTRAINT repository_state CHECK (state IN ('active', 'recreated', 'gone')),
     -- rises with every stored fact about the repository; the gate fails when it rose since it looked (rule 13)
     fact_version    bigint NOT NULL DEFAULT 0,
@@ -27,6 +27,16 @@ CREATE TABLE repository (
     CONSTRAINT repository_forge_id UNIQUE (forge, forge_id)
 );
 CREATE INDEX repository_name ON repository (forge, full_name);
+
+-- Whose a granted name is: the repository that was first used under it, until an operator says another. Never removed: a
+-- name stays its first holder's while that one is called something else, or is gone.
+CREATE TABLE repository_pin (
+    forge      text NOT NULL,
+    full_name  text NOT NULL,
+    forge_id   bigint NOT NULL,
+    pinned_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT repository_pin_once PRIMARY KEY (forge, full_name)
+);
 
 CREATE TABLE delivery (
     id           uuid PRIMARY KEY,

@@ -244,6 +244,15 @@ pub async fn set_written(
     Ok(())
 }
 
+/// Has the next sweep look at every pull request of a repository as if for the first time.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_seen(conn: &mut PgConnection, repository: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE pull SET fact_hash = NULL WHERE repository_id = $1", repository).execute(conn).await?;
+    Ok(())
+}
+
 /// What the sweep will compare next time.
 ///
 /// # Errors

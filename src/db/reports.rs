@@ -72,7 +72,7 @@ pub async fn environments(
     limit: i64,
 ) -> Result<Vec<EnvironmentNow>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT e.id, r.forge, r.full_name, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
+        r#"SELECT e.id, r.forge, r.full_name, r.state AS repository_state, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
                   e.position_commit, e.position_at, e.healthy_commit,
                   d.number AS "number?", d.state AS "deployment_state?",
                   h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?"
@@ -95,26 +95,50 @@ pub async fn environments(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| EnvironmentNow {
-            id: row.id,
-            forge: row.forge,
-            repository: row.full_name,
-            name: row.name,
-            stage: row.stage,
-            cluster: row.cluster,
-            namespace: row.namespace,
-            state: row.state,
-            branch: row.branch,
-            commit: row.position_commit,
-            commit_at: row.position_at.map(|at| at.to_jiff()),
-            healthy_commit: row.healthy_commit,
-            deployment: row.number,
-            deployment_state: row.deployment_state,
-            held: row.reason,
-            held_detail: row.detail,
-            held_lifts: row.lifts,
+        .map(|row| {
+            let held = row.reason.map(|reason| (reason, row.detail.unwrap_or_default(), row.lifts.unwrap_or_default()));
+            let held = without_repository(&row.repository_state, &row.forge, &row.full_name).or(held);
+            let (held, held_detail, held_lifts) = match held {
+                Some((reason, detail, lifts)) => (Some(reason), Some(detail), Some(lifts)),
+                None => (None, None, None),
+            };
+            EnvironmentNow {
+                id: row.id,
+                forge: row.forge,
+                repository: row.full_name,
+                name: row.name,
+                stage: row.stage,
+                cluster: row.cluster,
+                namespace: row.namespace,
+                state: row.state,
+                branch: row.branch,
+                commit: row.position_commit,
+                commit_at: row.position_at.map(|at| at.to_jiff()),
+                healthy_commit: row.healthy_commit,
+                deployment: row.number,
+                deployment_state: row.deployment_state,
+                held,
+                held_detail,
+                held_lifts,
+            }
         })
         .collect())
+}
+
+/// Why nothing is synced for an environment whose repository is not ours to follow: reason, detail and what lifts it.
+fn without_repository(state: &str, forge: &str, name: &str) -> Option<(String, String, String)> {
+    let (detail, lifts) = match state {
+        "recreated" => (
+            format!("{name} is the name of another repository, and this one is not accepted under it"),
+            format!("bascule repositories accept {forge}/{name}"),
+        ),
+        "gone" => (
+            format!("the forge says that {name} is not there"),
+            "nothing to type: it goes on when the forge shows it again".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some(("orphaned".to_owned(), detail, lifts))
 }
 
 /// One deployment with the approvals it used up.

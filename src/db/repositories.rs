@@ -28,7 +28,7 @@ pub struct Repository {
 pub enum RepositoryState {
     /// All of it.
     Active,
-    /// Another repository took the name of one we knew; nothing until an operator accepts it.
+    /// Its name is another repository's, by [`pin`]; nothing until an operator accepts it.
     Recreated,
     /// The forge says it is not there.
     Gone,
@@ -43,7 +43,8 @@ impl RepositoryState {
         }
     }
 
-    fn write(self) -> &'static str {
+    /// The word stored and shown.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Recreated => "recreated",
@@ -65,8 +66,7 @@ macro_rules! repository {
     };
 }
 
-/// Stores what the forge says of a repository. A new one whose name another active repository of ours had is stored as
-/// [`RepositoryState::Recreated`]: a deleted and re-created repository must not inherit what the old one was trusted with.
+/// Stores what the forge says of a repository. What we do with it stays as it is; a new one is active.
 ///
 /// # Errors
 /// The database's own.
@@ -77,12 +77,8 @@ pub async fn upsert(
     default_branch: &str,
 ) -> Result<Repository, sqlx::Error> {
     let row = sqlx::query!(
-        "INSERT INTO repository (forge, forge_id, full_name, default_branch, state)
-         VALUES ($1, $2, $3, $4,
-            CASE WHEN EXISTS (SELECT FROM repository WHERE forge = $1 AND full_name = $3 AND forge_id <> $2)
-                 THEN 'recreated' ELSE 'active' END)
-         ON CONFLICT (forge, forge_id) DO UPDATE SET full_name = excluded.full_name, default_branch = excluded.default_branch,
-            state = CASE WHEN repository.state = 'gone' THEN 'active' ELSE repository.state END
+        "INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (forge, forge_id) DO UPDATE SET full_name = excluded.full_name, default_branch = excluded.default_branch
          RETURNING id, forge_id, full_name, default_branch, state, fact_version",
         key.forge.as_str(),
         key.id,
@@ -146,7 +142,7 @@ pub async fn of_forge(conn: &mut PgConnection, forge: &ForgeName) -> Result<Vec<
 /// # Errors
 /// The database's own.
 pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1", id, state.write()).execute(conn).await?;
+    sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1", id, state.as_str()).execute(conn).await?;
     Ok(())
 }
 
@@ -172,6 +168,78 @@ pub async fn closed_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> Res
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Whose a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// Nobody had it; it is this repository's from now on.
+    New,
+    /// This repository's.
+    Own,
+    /// The repository's with this number of the forge: whoever renames or re-creates must not inherit what it was
+    /// trusted with.
+    Others(i64),
+}
+
+/// Gives a name to the repository that uses it first, and says whose it is.
+///
+/// # Errors
+/// The database's own.
+pub async fn pin(conn: &mut PgConnection, key: &RepositoryKey, full_name: &str) -> Result<Pin, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT INTO repository_pin (forge, full_name, forge_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        key.forge.as_str(),
+        full_name,
+        key.id
+    )
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(Pin::New);
+    }
+    let holder = sqlx::query_scalar!(
+        "SELECT forge_id FROM repository_pin WHERE forge = $1 AND full_name = $2",
+        key.forge.as_str(),
+        full_name
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(if holder == key.id { Pin::Own } else { Pin::Others(holder) })
+}
+
+/// Gives a name to another repository than the one that has it: an operator's decision, and never ours.
+///
+/// # Errors
+/// The database's own.
+pub async fn pin_anew(conn: &mut PgConnection, key: &RepositoryKey, full_name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE repository_pin SET forge_id = $3, pinned_at = now() WHERE forge = $1 AND full_name = $2",
+        key.forge.as_str(),
+        full_name,
+        key.id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// All of every forge, by name.
+///
+/// # Errors
+/// The database's own.
+pub async fn all(conn: &mut PgConnection) -> Result<Vec<Repository>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT id, forge, forge_id, full_name, default_branch, state, fact_version FROM repository
+         ORDER BY forge, full_name, forge_id"
+    )
+    .fetch_all(conn)
+    .await?;
+    let read = rows.into_iter().map(|row| {
+        let forge = row.forge.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(repository!(row, forge))
+    });
+    read.collect()
 }
 
 /// Says that a fact about the repository was stored: a gate that looked before this fails (rule 13 of consent).

@@ -114,6 +114,14 @@ pub enum Want {
 }
 
 impl Want {
+    /// The branch, where it is one.
+    pub fn branch(&self) -> Option<&BranchName> {
+        match self {
+            Self::Branch(name) => Some(name),
+            Self::Pull(_) | Self::Commit(_) => None,
+        }
+    }
+
     fn theirs(&self) -> String {
         match self {
             Self::Branch(name) => format!("refs/heads/{name}"),

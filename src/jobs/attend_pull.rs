@@ -28,7 +28,7 @@ struct Ids {
 pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Result<(), JobError> {
     let ids: Ids = super::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key).await? {
+    let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
         Opened::Recreated(repository) => {
             super::boxed(refuse(&repository, ids.number, lease)).await?;
@@ -40,6 +40,9 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         Ok(pull) => pull,
         // Not a pull request: an issue, which is of interest when a held change is shown in it.
         Err(error) if error.is_gone() => {
+            if let Some(known) = known(&repository, ids.number).await? {
+                return forget(&repository, &known, job).await;
+            }
             let spoken = super::boxed(held::in_issue(&repository, ids.number, job, lease)).await?;
             return record(&repository, job, None, spoken).await;
         }
@@ -55,6 +58,31 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         PullState::Closed => None,
     };
     super::boxed(record(&repository, job, Some(&row), spoken)).await
+}
+
+async fn known(repository: &Repository<'_>, number: i64) -> Result<Option<pulls::Pull>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    Ok(pulls::get(&mut conn, repository.row.id, number).await?)
+}
+
+/// A pull request that was there and is not: closed for us when its number is nothing any more. While the number is
+/// something, the forge contradicts itself, and is asked again.
+async fn forget(repository: &Repository<'_>, known: &pulls::Pull, job: &Claimed) -> Result<(), JobError> {
+    match repository.forge().issue(&repository.at, known.facts.number).await {
+        Ok(_) => {
+            let number = known.facts.number;
+            return Err(JobError::Passing(format!("the forge shows #{number} and says that it is no pull request")));
+        }
+        Err(error) if error.is_gone() => {}
+        Err(error) => return Err(error.into()),
+    }
+    tracing::warn!(repository = repository.granted_name(), number = known.facts.number, "a pull request was deleted");
+    let closed = pulls::PullFacts { state: PullState::Closed, ..known.facts.clone() };
+    let mut tx = repository.context.pool.begin().await?;
+    pulls::upsert(&mut tx, repository.row.id, &closed).await?;
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn record(

@@ -70,7 +70,9 @@ pub(super) async fn walked(
 
     let default = branch(&repository.row.default_branch)?;
     let own = branch(&environment.branch)?;
-    fetch(&repository.mirror, &[default.clone(), own.clone()]).await?;
+    if !repository.fetch(&[default.clone(), own.clone()]).await? {
+        return Ok(None);
+    }
     let Some(tip) = repository.mirror.tip(&own).await? else { return Ok(None) };
     let Some(default_tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
     let since = match &environment.position {

@@ -26,7 +26,7 @@ struct Ids {
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
     let ids: Ids = super::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key).await? {
+    let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
         Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
     };
@@ -66,7 +66,9 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
 /// The environments the default branch's file names; `None` when it cannot be read: then nothing is orphaned.
 async fn names(repository: &Repository<'_>) -> Result<Option<Vec<crate::policy::rules::Environment>>, JobError> {
     let default = branch::branch(&repository.row.default_branch)?;
-    branch::fetch(&repository.mirror, std::slice::from_ref(&default)).await?;
+    if !repository.fetch(std::slice::from_ref(&default)).await? {
+        return Ok(None);
+    }
     let Some(tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
     let contents = Contents::new(repository);
     let tree = contents.tree(&tip).await?;

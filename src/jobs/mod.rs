@@ -53,17 +53,17 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
-    let begun = std::time::Instant::now();
     // Boxed: each job is a large future, and a boxed one is sendable for exactly the lifetimes it has.
-    let done = match job.kind.as_str() {
-        "attend_pull" => boxed(attend::run(context, job, lease)).await,
-        "follow_branch" => boxed(follow::run(context, job)).await,
+    let work = match job.kind.as_str() {
+        // It comes to a safe point by itself.
         "sync_environment" => return boxed(sync(context, job, lease)).await,
-        "sweep_repository" => boxed(sweep::run(context, job)).await,
-        other => Err(JobError::Final(format!("this version has no job `{other}`"))),
+        "attend_pull" => boxed(attend::run(context, job, lease)),
+        "follow_branch" => boxed(follow::run(context, job)),
+        "sweep_repository" => boxed(sweep::run(context, job)),
+        other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };
-    metrics::histogram!("bascule_job_seconds", "kind" => job.kind.clone()).record(begun.elapsed().as_secs_f64());
-    verdict(job, done)
+    // The others run again from their beginning wherever they are dropped, so no stop waits for a forge that is slow.
+    lease.unless_stopping(async { verdict(job, work.await) }).await
 }
 
 pub(crate) fn boxed<'f, T>(job: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::branch::{branch, fetch};
+use super::branch::branch;
 use super::claims::{self, Claims};
 use super::contents::{Contents, FileAt, SetAt};
 use super::court::court;
@@ -37,7 +37,9 @@ pub(super) async fn attend(
     let mirror = &repository.mirror;
     let (default, base) = (branch(&repository.row.default_branch)?, branch(&pull.base_branch)?);
     let number = u64::try_from(pull.number).unwrap_or_default();
-    fetch(mirror, &[default.clone(), base.clone(), Want::Pull(number)]).await?;
+    if !repository.fetch(&[default.clone(), base.clone(), Want::Pull(number)]).await? {
+        return Err(JobError::Superseded("the base branch is gone".to_owned()));
+    }
     let tips = (mirror.tip(&default).await?, mirror.tip(&base).await?);
     let (Some(default_tip), Some(base_tip)) = tips else {
         return Err(JobError::Superseded("the base branch is gone".to_owned()));

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+use sqlx::PgConnection;
+
 use super::{Context, ForgeAccess, JobError};
-use crate::db::repositories::{self, RepositoryState};
+use crate::audit::{self, NewEntry};
+use crate::db::repositories::{self, Pin, RepositoryState};
 use crate::forge::{Forge, RepositoryAt};
-use crate::git::{Mirror, Remote};
+use crate::git::{BranchName, GitError, Mirror, Remote, Want};
 use crate::ids::{Account, RepositoryKey};
 use crate::policy::rules::Platform;
+use crate::queue::Claimed;
 
 /// An opened repository.
 #[derive(Debug)]
@@ -31,22 +36,23 @@ pub(super) enum Opened<'c> {
     Granted(Box<Repository<'c>>),
     /// No grant names it: silence.
     Silent,
-    /// It took the name of another one that we knew: refused until an operator accepts it.
+    /// Its name is another one's that we knew: refused until an operator accepts it.
     Recreated(Box<Repository<'c>>),
     /// The forge says it is not there.
     Gone,
 }
 
 /// Asks the forge for the repository and opens its mirror.
-pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey) -> Result<Opened<'c>, JobError> {
+pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Claimed) -> Result<Opened<'c>, JobError> {
     let Some(access) = context.forges.get(&key.forge) else { return Ok(Opened::Silent) };
-    let mut conn = context.pool.acquire().await?;
     let found = match access.forge.repository_by_id(key.id).await {
         Ok(found) => found,
         Err(error) if error.is_gone() => {
-            if let Some(known) = repositories::by_key(&mut conn, key).await? {
-                repositories::set_state(&mut conn, known.id, RepositoryState::Gone).await?;
+            let mut tx = context.pool.begin().await?;
+            if let Some(known) = repositories::by_key(&mut tx, key).await? {
+                becomes(&mut tx, &known, RepositoryState::Gone, None, job).await?;
             }
+            tx.commit().await?;
             return Ok(Opened::Gone);
         }
         Err(error) => return Err(error.into()),
@@ -56,19 +62,88 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey) -> Resul
     if platform.grants_for(&format!("{}/{full_name}", key.forge)).is_empty() {
         return Ok(Opened::Silent);
     }
-    let row = repositories::upsert(&mut conn, key, &full_name, &found.default_branch).await?;
+    let mut tx = context.pool.begin().await?;
+    let mut row = repositories::upsert(&mut tx, key, &full_name, &found.default_branch).await?;
+    let (state, holder) = match repositories::pin(&mut tx, key, &full_name).await? {
+        Pin::New | Pin::Own => (RepositoryState::Active, None),
+        Pin::Others(holder) => (RepositoryState::Recreated, Some(holder)),
+    };
+    becomes(&mut tx, &row, state, holder, job).await?;
+    tx.commit().await?;
+    row.state = state;
     let remote = Remote::of_forge(&access.forge.clone_url(&found.at.name), &access.url, Some(access.token.clone()))?;
     let remote = match &access.ca_file {
         Some(file) => remote.with_authority(file.clone()),
         None => remote,
     };
     let mirror = Mirror::open(&context.git, &context.mirrors, key, &remote).await?;
-    let state = row.state;
     let repository = Box::new(Repository { context, access, row, at: found.at, mirror, platform });
     Ok(if state == RepositoryState::Recreated { Opened::Recreated(repository) } else { Opened::Granted(repository) })
 }
 
+/// Stores what we do with a repository from now on, and says so in the log when that is news.
+async fn becomes(
+    conn: &mut PgConnection,
+    known: &repositories::Repository,
+    state: RepositoryState,
+    holder: Option<i64>,
+    job: &Claimed,
+) -> Result<(), JobError> {
+    if known.state == state {
+        return Ok(());
+    }
+    repositories::set_state(conn, known.id, state).await?;
+    let subject = format!("{}/{}", known.key.forge, known.full_name);
+    let action = match state {
+        RepositoryState::Active => "repository.admitted",
+        RepositoryState::Recreated => {
+            tracing::warn!(
+                repository = subject,
+                id = known.key.id,
+                holder,
+                "refused a repository that took another's name"
+            );
+            "repository.refused"
+        }
+        RepositoryState::Gone => {
+            tracing::warn!(repository = subject, id = known.key.id, "a repository is gone");
+            "repository.gone"
+        }
+    };
+    let entry = NewEntry {
+        actor: "bascule".to_owned(),
+        action,
+        subject,
+        detail: json!({ "id": known.key.id, "was": known.state.as_str(), "name_is_of": holder }),
+        cause: format!("job {} {}", job.id, job.kind),
+        trace: job.trace,
+    };
+    audit::append(conn, &entry).await?;
+    Ok(())
+}
+
 impl Repository<'_> {
+    /// Brings what a job looks at into the mirror. `false`: the forge says that one of the branches is not there (any
+    /// more), which is nothing that a later try would mend.
+    pub(super) async fn fetch(&self, wants: &[Want]) -> Result<bool, JobError> {
+        let error = match self.mirror.fetch(wants).await {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        };
+        let branches: Vec<&BranchName> = match error {
+            GitError::Gone { .. } => wants.iter().filter_map(Want::branch).collect(),
+            _ => Vec::new(),
+        };
+        for branch in branches {
+            match self.forge().branch(&self.at, branch.as_str()).await {
+                Ok(_) => {}
+                Err(absent) if absent.is_gone() => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(error.into())
+    }
+
     /// The forge's client.
     pub(super) fn forge(&self) -> &Forge {
         &self.access.forge

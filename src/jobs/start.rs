@@ -48,7 +48,7 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(Started::Nothing) };
     let Some(known) = repositories::get(&mut conn, environment.repository).await? else { return Ok(Started::Nothing) };
     drop(conn);
-    let repository = match repository::open(context, &known.key).await? {
+    let repository = match repository::open(context, &known.key, job).await? {
         Opened::Granted(repository) => repository,
         Opened::Silent | Opened::Recreated(_) | Opened::Gone => return Ok(Started::Nothing),
     };

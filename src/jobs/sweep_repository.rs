@@ -28,9 +28,10 @@ struct Ids {
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
     let ids: Ids = super::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key).await? {
+    let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
+        Opened::Recreated(repository) => return super::boxed(refused(&repository, job)).await,
+        Opened::Silent | Opened::Gone => return super::finish(context, job).await,
     };
     // Gather: four calls, and one for each issue in which something is held.
     let (forge, at) = (repository.forge(), &repository.at);
@@ -70,6 +71,18 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     queue::finish(&mut tx, job).await?;
     tx.commit().await?;
     context.bell.ring(Lane::Default);
+    Ok(())
+}
+
+/// A repository under another's name: its pull requests are told so, and nothing else of it is looked at.
+async fn refused(repository: &Repository<'_>, job: &Claimed) -> Result<(), JobError> {
+    let open = repository.forge().open_pulls(&repository.at).await?;
+    let mut tx = repository.context.pool.begin().await?;
+    let jobs = pulls_that_moved(&mut tx, repository, &open, &[], job).await?;
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    repository.context.bell.ring(Lane::Default);
     Ok(())
 }
 
