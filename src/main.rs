@@ -11,6 +11,7 @@ use bascule::cli::table::Said;
 use bascule::cli::{self, Arguments, Command, pager, print};
 use bascule::clock::Clock;
 use bascule::config::{self, Environ};
+use bascule::db::repositories::RepositoryState;
 use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
@@ -45,6 +46,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Audit(audit) => ask(async |client| audit.act.ask(client).await),
         Command::Deliveries(deliveries) => ask(async |client| deliveries.act.ask(client).await),
         Command::Jobs(jobs) => ask(async |client| jobs.act.ask(client).await),
+        Command::Repositories(repositories) => of_repositories(repositories),
         Command::Token(token) => of_tokens(token),
         Command::Schema(schema) => {
             print::say(match schema.of {
@@ -244,6 +246,29 @@ fn verified_offline(verify: &cli::audit::Verify) -> ExitCode {
         }
         Err(error) => could_not(error),
     }
+}
+
+/// Lists and accepts repositories in the database of the server's file.
+fn of_repositories(cli::repositories::Repositories { config, act }: cli::repositories::Repositories) -> ExitCode {
+    use cli::repositories::Act;
+    with_config(config.as_deref(), |loaded, _| async move {
+        let pool = app::attach(&loaded.server).await?;
+        Ok(match act {
+            Act::List => {
+                let rows: Vec<_> = app::known(&pool)
+                    .await?
+                    .into_iter()
+                    .map(|one| {
+                        serde_json::json!({ "name": format!("{}/{}", one.key.forge, one.full_name), "id": one.key.id,
+                            "state": if one.state == RepositoryState::Recreated { "refused" } else { one.state.as_str() } })
+                    })
+                    .collect();
+                let columns = [("REPOSITORY", "/name"), ("ID", "/id"), ("STATE", "/state")];
+                cli::table::show(cli::table::Output::Table, &columns, &rows).text
+            }
+            Act::Accept { name, id } => app::accept(&pool, &Clock::system(), &name, id).await?,
+        })
+    })
 }
 
 /// Makes, lists and ends tokens in the database of the server's file.

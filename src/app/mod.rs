@@ -4,6 +4,7 @@
 //!   config ─▶ keys ─▶ database ─▶ forges, clusters, renderer ─▶ ┌ door ┬ worker ┬ sweeps ┬ checkpoints ┐ ─▶ stop
 //! ```
 
+mod accept;
 mod assemble;
 pub mod check;
 mod clockwork;
@@ -38,6 +39,7 @@ use crate::{telemetry, web};
 use listen::Patience;
 use reload::{Live, Reloads};
 
+pub use accept::{accept, known};
 pub use assemble::{context, endpoints, public_router};
 pub use clockwork::{checkpoints, sweep_all};
 

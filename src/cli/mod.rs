@@ -19,6 +19,7 @@ pub mod listed;
 pub mod pager;
 pub mod preview;
 pub mod print;
+pub mod repositories;
 pub mod schema;
 pub mod serve;
 pub mod status;
@@ -59,6 +60,8 @@ pub enum Command {
     Deliveries(deliveries::Deliveries),
     /// The queue.
     Jobs(jobs::Jobs),
+    /// Whose a granted name is, on the server's host.
+    Repositories(repositories::Repositories),
     /// Machine tokens, on the server's host.
     Token(token::Token),
     /// Print the JSON Schema of one of the files, for editors.
