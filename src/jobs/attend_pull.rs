@@ -52,12 +52,30 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     let mut conn = context.pool.acquire().await?;
     let row = pulls::upsert(&mut conn, repository.row.id, &facts).await?;
     drop(conn);
+    let done = super::boxed(look(&repository, &row, &pull, job, lease)).await;
+    if let Err(error) = &done
+        && let Some(why) = error.said(job)
+        && row.facts.state == PullState::Open
+        && let Err(unsaid) = super::boxed(speak::say_failed(&repository, &row, &why, job, lease)).await
+    {
+        tracing::warn!(repository = repository.granted_name(), number = ids.number, %unsaid, "cannot say why there is no preview");
+    }
+    done
+}
+
+async fn look(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    pull: &crate::forge::Pull,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<(), JobError> {
     let spoken = match row.facts.state {
-        PullState::Open => super::boxed(open::attend(&repository, &row, &pull, job, lease)).await?,
-        PullState::Merged => super::boxed(held::in_merged(&repository, &row, job, lease)).await?,
+        PullState::Open => super::boxed(open::attend(repository, row, pull, job, lease)).await?,
+        PullState::Merged => super::boxed(held::in_merged(repository, row, job, lease)).await?,
         PullState::Closed => None,
     };
-    super::boxed(record(&repository, job, Some(&row), spoken)).await
+    super::boxed(record(repository, job, Some(row), spoken)).await
 }
 
 async fn known(repository: &Repository<'_>, number: i64) -> Result<Option<pulls::Pull>, JobError> {
@@ -116,7 +134,7 @@ async fn record(
         context.bell.ring(lane);
     }
     // What could be said was said.
-    away.map_or(Ok(()), |why| Err(JobError::Passing(why)))
+    away.map_or(Ok(()), |why| Err(JobError::Away(why)))
 }
 
 /// Whether every environment of the pull request's branch stands at its merge, or is held: then following the branch

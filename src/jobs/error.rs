@@ -8,9 +8,13 @@ use crate::db::sets::SetError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
 use crate::queue::worker::chain;
-use crate::queue::{LeaseLost, Unsettled, Verdict};
+use crate::queue::{Claimed, LeaseLost, Unsettled, Verdict};
 use crate::render::RenderError;
 use crate::{cluster, db, forge};
+
+/// Tries after which a pull request is told of a failure that may still pass: a minute or so, longer than what passes by
+/// itself takes, and shorter than a person waits.
+const TOLD_AFTER: i32 = 6;
 
 /// Why a job stopped.
 #[derive(Debug, thiserror::Error)]
@@ -35,15 +39,36 @@ pub enum JobError {
     /// What it was about was overtaken; whoever overtook it has a job of their own.
     #[error("{0}")]
     Superseded(String),
+    /// Ends as the one inside does, whose words are for the log alone: they may name addresses.
+    #[error(transparent)]
+    Unsaid(Box<Self>),
     /// Another worker has the job.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
 }
 
 impl JobError {
+    /// What a pull request is told, when nothing will be said in it any more by this job, or not soon.
+    pub(super) fn said(&self, job: &Claimed) -> Option<String> {
+        match self {
+            Self::Final(why) => Some(why.clone()),
+            Self::Passing(why) => (job.attempt >= TOLD_AFTER).then(|| why.clone()),
+            Self::Unsaid(inner) => inner
+                .said(job)
+                .map(|_| format!("something inside Bascule failed; its log says what, with the trace {}", job.trace)),
+            Self::Away(_) | Self::NotNow { .. } | Self::Superseded(_) | Self::Lost(_) => None,
+        }
+    }
+
+    /// The same, in words for the log alone.
+    fn unsaid(self) -> Self {
+        Self::Unsaid(Box::new(self))
+    }
+
     /// What the queue does.
     pub fn verdict(self) -> Verdict {
         match self {
+            Self::Unsaid(inner) => inner.verdict(),
             Self::Passing(error) => Verdict::Retry { error },
             Self::Away(error) => Verdict::Later { error },
             Self::NotNow { wait, .. } => Verdict::Snooze { wait },
@@ -56,9 +81,9 @@ impl JobError {
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
         match error.fate() {
-            db::Fate::Retry => Self::Passing(chain(&error)),
+            db::Fate::Retry => Self::Passing(chain(&error)).unsaid(),
             db::Fate::Later => Self::Away(chain(&error)),
-            db::Fate::Never => Self::Final(chain(&error)),
+            db::Fate::Never => Self::Final(chain(&error)).unsaid(),
         }
     }
 }
@@ -86,8 +111,8 @@ impl From<ForgeError> for JobError {
             forge::Fate::Retry { after: None } | forge::Fate::Refused => Self::Away(chain(&error)),
             // Whoever knows what it means that a thing is gone asks for it by name. That one answer among many is a 404
             // may be the forge's own confusion, and must not end work in silence.
-            forge::Fate::Gone => Self::Passing(chain(&error)),
-            forge::Fate::Invalid => Self::Final(chain(&error)),
+            forge::Fate::Gone => Self::Passing(chain(&error)).unsaid(),
+            forge::Fate::Invalid => Self::Final(chain(&error)).unsaid(),
         }
     }
 }
@@ -105,7 +130,8 @@ impl From<GitError> for JobError {
 
 impl From<RenderError> for JobError {
     fn from(error: RenderError) -> Self {
-        Self::Passing(chain(&error))
+        // What a render says is said in previews, too.
+        Self::Passing(error.to_string())
     }
 }
 
@@ -114,7 +140,7 @@ impl From<ClusterError> for JobError {
         match error.fate() {
             cluster::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
             cluster::Fate::Retry { after: None } | cluster::Fate::Away => Self::Away(chain(&error)),
-            cluster::Fate::Look | cluster::Fate::Held | cluster::Fate::Never => Self::Passing(chain(&error)),
+            cluster::Fate::Look | cluster::Fate::Held | cluster::Fate::Never => Self::Passing(chain(&error)).unsaid(),
         }
     }
 }
@@ -123,7 +149,7 @@ impl From<SetError> for JobError {
     fn from(error: SetError) -> Self {
         match error {
             SetError::Database(error) => error.into(),
-            SetError::Unopened(_) | SetError::Broken(..) => Self::Final(chain(&error)),
+            SetError::Unopened(_) | SetError::Broken(..) => Self::Final(chain(&error)).unsaid(),
         }
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 mod commands;
+mod failed;
 
 use super::place::Attended;
 use super::repository::Repository;
@@ -22,6 +23,7 @@ use crate::preview::{self, Page};
 use crate::queue::{Claimed, Lease, NewJob};
 
 pub(super) use commands::answers;
+pub(super) use failed::say_failed;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
 const COMMENT_LIMIT: usize = 60_000;
@@ -281,6 +283,7 @@ async fn statuses(
             preview::StatusState::Pending => StatusState::Pending,
             preview::StatusState::Success => StatusState::Success,
             preview::StatusState::Failure => StatusState::Failure,
+            preview::StatusState::Error => StatusState::Error,
         };
         let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
         let _permit = lease.check(WRITE)?;

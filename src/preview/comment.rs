@@ -81,6 +81,7 @@ fn head(page: &Page) -> String {
         Outcome::Untouched => "nothing of ours is touched".to_owned(),
         Outcome::Conflict { .. } => "cannot be merged as it is".to_owned(),
         Outcome::RulesInvalid { .. } => "`.bascule.yaml` cannot be read".to_owned(),
+        Outcome::Failed { .. } => "there is no preview".to_owned(),
     };
     let mut text = format!("{MARKER}\n**Bascule** · {} · {what}\n\n", subject(&page.subject));
     match &page.outcome {
@@ -95,6 +96,13 @@ fn head(page: &Page) -> String {
         Outcome::RulesInvalid { errors } => {
             text.push_str("Nothing is synced by rules that cannot be read; what is deployed stays as it is.\n\n");
             text.push_str(&block(errors, 4_000));
+        }
+        Outcome::Failed { why } => {
+            text.push_str(
+                "What this would change could not be found out, and nothing here can be consented to before it is:\n\n",
+            );
+            text.push_str(&block(std::slice::from_ref(why), 4_000));
+            text.push_str("A push or `/bascule preview` tries again, and so does whoever runs Bascule with `bascule jobs retry`.\n\n");
         }
     }
     if matches!(page.subject, Subject::Proposal { .. }) {

@@ -79,6 +79,11 @@ pub enum Outcome {
         /// What is wrong, with file and line.
         errors: Vec<String>,
     },
+    /// It could not be found out, and trying again does not help by itself.
+    Failed {
+        /// What failed, in words for the pull request.
+        why: String,
+    },
 }
 
 /// One environment.
@@ -332,7 +337,7 @@ impl Page {
     /// Whether something could not be computed.
     pub fn has_errors(&self) -> bool {
         match self.outcome {
-            Outcome::Conflict { .. } | Outcome::RulesInvalid { .. } => true,
+            Outcome::Conflict { .. } | Outcome::RulesInvalid { .. } | Outcome::Failed { .. } => true,
             Outcome::Compared | Outcome::Untouched => self.environments.iter().any(EnvironmentRow::is_failed),
         }
     }

@@ -23,6 +23,8 @@ pub enum StatusState {
     Success,
     /// Somebody has to do something.
     Failure,
+    /// It could not be found out.
+    Error,
 }
 
 /// One status.
@@ -64,6 +66,7 @@ pub fn preview_status(page: &Page) -> StatusLine {
             let first = errors.first().map_or("", String::as_str);
             says(StatusState::Failure, format!(".bascule.yaml cannot be read: {first}"))
         }
+        Outcome::Failed { why } => says(StatusState::Error, why.clone()),
         Outcome::Compared => {
             let failed: Vec<&str> =
                 page.environments.iter().filter(|row| row.is_failed()).map(|row| row.name.as_str()).collect();
@@ -91,6 +94,7 @@ pub fn consent_status(page: &Page) -> StatusLine {
         Outcome::RulesInvalid { .. } => {
             return says(StatusState::Failure, "there are no rules to judge by".to_owned());
         }
+        Outcome::Failed { .. } => return says(StatusState::Error, "there is no preview to consent to".to_owned()),
         Outcome::Compared => {}
     }
     if page.environments.iter().any(|row| row.is_failed()) {

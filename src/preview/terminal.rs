@@ -62,11 +62,13 @@ pub fn terminal(page: &Page, look: Look) -> String {
         Outcome::Untouched => "nothing of ours is touched".to_owned(),
         Outcome::Conflict { .. } => "cannot be merged as it is".to_owned(),
         Outcome::RulesInvalid { .. } => ".bascule.yaml cannot be read".to_owned(),
+        Outcome::Failed { .. } => "there is no preview".to_owned(),
     };
     line(&mut out, &format!("{} · {subject} · {what}", look.paint(Tone::Bold, "Bascule")));
     match &page.outcome {
         Outcome::Compared | Outcome::Untouched => {}
         Outcome::Conflict { paths: said } | Outcome::RulesInvalid { errors: said } => errors(&mut out, said, look),
+        Outcome::Failed { why } => errors(&mut out, std::slice::from_ref(why), look),
     }
     for note in &page.notes {
         line(&mut out, &visible(note));

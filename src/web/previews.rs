@@ -138,6 +138,9 @@ fn write(id: i64, page: &Page) -> String {
             html.ours("<p>The repository's rules cannot be read:</p>");
             list(&mut html, errors);
         }
+        Outcome::Failed { why } => {
+            html.within("<p>What it would change could not be found out: ", why, "</p>");
+        }
     }
     for note in &page.notes {
         html.within("<p>", note, "</p>");
