@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::reload::Live;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
+use crate::db::repositories::RepositoryState;
 use crate::db::{repositories, sets};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
@@ -48,7 +49,10 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
         let mut known: BTreeSet<_> = BTreeSet::new();
         let mut keys = Vec::new();
         for repository in repositories::of_forge(&mut conn, name).await? {
-            known.insert(repository.full_name.clone());
+            // A name whose repository is gone may be another's by now.
+            if repository.state != RepositoryState::Gone {
+                known.insert(repository.full_name.clone());
+            }
             keys.push(repository.key);
         }
         // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.

@@ -137,13 +137,15 @@ pub async fn of_forge(conn: &mut PgConnection, forge: &ForgeName) -> Result<Vec<
     Ok(rows.into_iter().map(|row| repository!(row, forge.clone())).collect())
 }
 
-/// Sets what we do with it.
+/// Sets what we do with it; whether that is news.
 ///
 /// # Errors
 /// The database's own.
-pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1", id, state.as_str()).execute(conn).await?;
-    Ok(())
+pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!("UPDATE repository SET state = $2 WHERE id = $1 AND state <> $2", id, state.as_str())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// How far the forge's list of closed pull requests was read, by its own clock.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{Context, ForgeAccess, JobError};
+use super::{Context, ForgeAccess, JobError, sweep_repository};
 use crate::audit::{self, NewEntry};
 use crate::db::repositories::{self, Pin, RepositoryState};
-use crate::forge::{Forge, RepositoryAt};
+use crate::forge::{self, Forge, RepositoryAt};
 use crate::git::{BranchName, GitError, Mirror, Remote, Want};
 use crate::ids::{Account, RepositoryKey};
 use crate::policy::rules::Platform;
-use crate::queue::Claimed;
+use crate::queue::{self, Claimed, Lane};
 
 /// An opened repository.
 #[derive(Debug)]
@@ -48,11 +48,7 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Cl
     let found = match access.forge.repository_by_id(key.id).await {
         Ok(found) => found,
         Err(error) if error.is_gone() => {
-            let mut tx = context.pool.begin().await?;
-            if let Some(known) = repositories::by_key(&mut tx, key).await? {
-                becomes(&mut tx, &known, RepositoryState::Gone, None, job).await?;
-            }
-            tx.commit().await?;
+            leaves(context, access, key, None, job).await?;
             return Ok(Opened::Gone);
         }
         Err(error) => return Err(error.into()),
@@ -60,6 +56,7 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Cl
     let platform = context.platform.clone();
     let full_name = found.at.name.to_string();
     if platform.grants_for(&format!("{}/{full_name}", key.forge)).is_empty() {
+        leaves(context, access, key, Some(&found), job).await?;
         return Ok(Opened::Silent);
     }
     let mut tx = context.pool.begin().await?;
@@ -81,6 +78,46 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Cl
     Ok(if state == RepositoryState::Recreated { Opened::Recreated(repository) } else { Opened::Granted(repository) })
 }
 
+/// A repository of ours is gone, or is called something that nothing is granted to. Whoever has its name by now may not
+/// have told us, and is looked at.
+async fn leaves(
+    context: &Context,
+    access: &ForgeAccess,
+    key: &RepositoryKey,
+    renamed: Option<&forge::Repository>,
+    job: &Claimed,
+) -> Result<(), JobError> {
+    let mut conn = context.pool.acquire().await?;
+    let known = repositories::by_key(&mut conn, key).await?;
+    drop(conn);
+    let Some(known) = known else { return Ok(()) };
+    let is_news = match renamed {
+        None => known.state != RepositoryState::Gone,
+        Some(found) => known.full_name != found.at.name.to_string(),
+    };
+    if !is_news {
+        return Ok(());
+    }
+    let next = match known.full_name.parse() {
+        Ok(name) => access.forge.repository_by_name(&name).await.ok(),
+        Err(_) => None,
+    };
+    let mut tx = context.pool.begin().await?;
+    match renamed {
+        None => becomes(&mut tx, &known, RepositoryState::Gone, None, job).await?,
+        Some(found) => {
+            let name = found.at.name.to_string();
+            repositories::upsert(&mut tx, key, &name, &found.default_branch).await?;
+        }
+    }
+    if let Some(next) = next.filter(|next| next.key != *key) {
+        queue::enqueue(&mut tx, &sweep_repository(&next.key, job.trace)).await?;
+    }
+    tx.commit().await?;
+    context.bell.ring(Lane::Sweep);
+    Ok(())
+}
+
 /// Stores what we do with a repository from now on, and says so in the log when that is news.
 async fn becomes(
     conn: &mut PgConnection,
@@ -89,10 +126,9 @@ async fn becomes(
     holder: Option<i64>,
     job: &Claimed,
 ) -> Result<(), JobError> {
-    if known.state == state {
+    if !repositories::set_state(conn, known.id, state).await? {
         return Ok(());
     }
-    repositories::set_state(conn, known.id, state).await?;
     let subject = format!("{}/{}", known.key.forge, known.full_name);
     let action = match state {
         RepositoryState::Active => "repository.admitted",
