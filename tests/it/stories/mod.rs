@@ -16,6 +16,7 @@ mod door;
 mod files;
 mod gate;
 mod looks;
+mod outages;
 mod pulls;
 mod replay;
 mod town;

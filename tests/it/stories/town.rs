@@ -159,22 +159,53 @@ impl Town {
             while let Some(job) = self.claim().await {
                 ran.push(job.kind.clone());
                 assert!(ran.len() < MOST_JOBS, "jobs go in circles: {ran:?}, {:#?}", self.troubles);
-                let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
-                let verdict = Box::pin(jobs::run(&self.context, &job, &lease)).await;
-                if let Verdict::Retry { error } | Verdict::Fail { error } = &verdict {
-                    self.troubles.push(format!("{}: {error}", job.kind));
-                }
-                self.source.settle(&job, &verdict).await.unwrap();
+                self.run(&job, &CancellationToken::new()).await;
             }
-            // Time passes for those that wait.
-            let due = "UPDATE job SET run_at = now() WHERE state = 'pending'";
-            if self.database.owner.execute(due).await.unwrap().rows_affected() == 0 {
+            if self.time_passes().await == 0 {
                 return ran;
             }
         }
     }
 
-    async fn claim(&self) -> Option<Claimed> {
+    /// Everything that waits for a later time is due; how many jobs that is.
+    pub(super) async fn time_passes(&self) -> u64 {
+        let due = "UPDATE job SET run_at = now() WHERE state = 'pending'";
+        self.database.owner.execute(due).await.unwrap().rows_affected()
+    }
+
+    /// Runs a job, as a worker that is told to stop by `stopping`.
+    pub(super) async fn run(&mut self, job: &Claimed, stopping: &CancellationToken) -> Verdict {
+        let verdict = self.runs_until(job, stopping).await;
+        if let Verdict::Retry { error } | Verdict::Fail { error } = &verdict {
+            self.troubles.push(format!("{}: {error}", job.kind));
+        }
+        self.settles(job, &verdict).await;
+        verdict
+    }
+
+    /// Runs a job, and leaves it claimed.
+    pub(super) async fn runs_until(&self, job: &Claimed, stopping: &CancellationToken) -> Verdict {
+        let lease = Lease::new(job.fence, Instant::now(), TERM, stopping.clone());
+        Box::pin(jobs::run(&self.context, job, &lease)).await
+    }
+
+    /// Says how a job ended.
+    pub(super) async fn settles(&self, job: &Claimed, verdict: &Verdict) {
+        self.source.settle(job, verdict).await.unwrap();
+    }
+
+    /// What happened is heard, and nothing is done about it yet.
+    pub(super) async fn hears(&mut self) {
+        if self.told == Told::BySweeps {
+            app::sweep_all(&self.context).await.unwrap();
+            while let Some(job) = self.source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop() {
+                self.run(&job, &CancellationToken::new()).await;
+            }
+        }
+    }
+
+    /// The next job that is due.
+    pub(super) async fn claim(&self) -> Option<Claimed> {
         for lane in Lane::ALL {
             if let Some(job) = self.source.claim(lane, 1, TERM).await.unwrap().pop() {
                 return Some(job);

@@ -34,6 +34,10 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
 
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let ["api", "v1", rest @ ..] = &path[..] else {
+        let fault = world.state().fault.clone().filter(|(part, _)| path.join("/").contains(part.as_str()));
+        if let Some((_, fault)) = fault {
+            return broken(fault).await;
+        }
         let kind = header("content-type");
         return git(&world, &parts.method, &path, query, is_ours, &kind, &header("git-protocol"), body).await;
     };

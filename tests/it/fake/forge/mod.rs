@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::hook::{Delivering, Delivery};
 pub(crate) use self::state::{Fault, Right, State};
@@ -38,7 +39,8 @@ pub(crate) const SECRET: &str = "a secret of sixteen or more";
 pub(crate) struct FakeForge {
     world: Arc<World>,
     port: u16,
-    _server: JoinSet<()>,
+    server: JoinSet<()>,
+    stop: CancellationToken,
 }
 
 /// What its server and its people share.
@@ -67,10 +69,9 @@ impl FakeForge {
             folder: tempfile::tempdir().unwrap(),
             client,
         });
-        let app = Router::new().fallback(answer::answer).with_state(world.clone());
-        let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { world, port, _server: server }
+        let mut forge = Self { world, port, server: JoinSet::new(), stop: CancellationToken::new() };
+        forge.serves(listener);
+        forge
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -78,12 +79,12 @@ impl FakeForge {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// From now on every answer to our client's API calls is this, until [`Self::recovers`].
+    /// From now on every answer to us, `git fetch` too, is this, until [`Self::recovers`].
     pub(crate) fn breaks(&self, fault: Fault) {
         self.world.state().fault = Some((String::new(), fault));
     }
 
-    /// Like [`Self::breaks`], for calls whose path contains `part` only.
+    /// Like [`Self::breaks`], for calls whose path contains `part` only; `info/refs` is of `git fetch`.
     pub(crate) fn breaks_at(&self, part: &str, fault: Fault) {
         self.world.state().fault = Some((part.to_owned(), fault));
     }
@@ -91,6 +92,31 @@ impl FakeForge {
     /// Answers as it should again.
     pub(crate) fn recovers(&self) {
         self.world.state().fault = None;
+    }
+
+    /// Nobody listens on its port any more, until [`Self::returns`].
+    pub(crate) async fn goes_away(&mut self) {
+        self.stop.cancel();
+        // Also of connections that were kept for the next call.
+        while self.server.join_next().await.is_some() {}
+    }
+
+    /// It listens on the same port again, and knows what it knew.
+    pub(crate) async fn returns(&mut self) {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.serves(listener);
+    }
+
+    fn serves(&mut self, listener: tokio::net::TcpListener) {
+        self.stop = CancellationToken::new();
+        let app = Router::new().fallback(answer::answer).with_state(self.world.clone());
+        let stopped = self.stop.clone().cancelled_owned();
+        self.server.spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap() });
+    }
+
+    /// How many API calls of our client there were since they were taken last.
+    pub(crate) fn calls(&self) -> usize {
+        self.world.state().calls.len()
     }
 
     /// The API calls of our client so far, `GET /repos/acme/shop/pulls/1`, and forgets them.
