@@ -40,6 +40,8 @@ pub(super) struct Walked {
     pub(super) tip: CommitId,
     /// Where its held change is shown.
     pub(super) shown_in: Option<i64>,
+    /// The held change that is stored; approved, it is kept until a sync starts on it.
+    pub(super) waiting: Option<holds::HeldChange>,
 }
 
 /// Fetches what a job looks at.
@@ -86,6 +88,7 @@ pub(super) async fn walked(
     };
 
     let shown_in = hold.as_ref().and_then(|hold| hold.shown_in);
+    let waiting = hold.as_ref().and_then(|hold| hold.change.clone());
     let mut looker = Looker::new(repository, contents, &environment, &default_tip, cause, trace);
     let position = match &environment.position {
         Some(at) => {
@@ -109,7 +112,7 @@ pub(super) async fn walked(
     let court = court(repository, &environment, entries, heard).await?;
     let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
     let befores = befores(repository, contents, &environment, &court, &walk, &default_tip).await?;
-    Ok(Some(Walked { environment, position, court, walk, reading, places, befores, tip, shown_in }))
+    Ok(Some(Walked { environment, position, court, walk, reading, places, befores, tip, shown_in, waiting }))
 }
 
 /// Commits of the branch to look at, oldest first.

@@ -71,8 +71,13 @@ async fn settled(
         let newest = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
         let of_this = newest.filter(|newest| Some(newest.new.change) == row.digest().copied());
         let hold = holds::get(&mut conn, environment.id).await?;
-        row.deployment = of_this.as_ref().map_or(Deployment::Nothing, |newest| deployed(newest, hold.as_ref()));
-        over &= !matches!(row.deployment, Deployment::Running { .. });
+        row.deployment = match (&of_this, &hold) {
+            (Some(newest), hold) => deployed(newest, hold.as_ref()),
+            // Consented to, and not there yet: what is typed next is typed here.
+            (None, Some(hold)) if hold.shown_in == Some(number) => held_by(hold),
+            (None, Some(_) | None) => Deployment::Nothing,
+        };
+        over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
     }
     drop(conn);
     let head = newest.head.clone();

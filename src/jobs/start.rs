@@ -11,7 +11,9 @@ use super::repository::{Opened, Repository};
 use super::{Context, JobError, repository, sync_environment};
 use crate::consent::{Covered, Destination, destination};
 use crate::db::environments::{self, EnvironmentState};
+use crate::db::holds::Hold;
 use crate::db::{deployments, repositories};
+use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed};
 use crate::sync::HoldReason;
@@ -64,29 +66,56 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
     let destination = destination(&walked.walk, &walked.court.entries, before);
-    if closed(&repository, &contents, &walked).await? {
+    if let Some(why) = closed(&repository, &contents, &walked).await? {
+        let detail = format!("{} waits until the rules can be read: {why}", walked.environment.name);
+        let lifts = format!("nothing to type: a commit on {} that corrects it", repository.row.default_branch);
+        let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
+        let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
+        holding::store(context, job, &repository, hold, walked.shown_in).await?;
         return Ok(Started::Nothing);
     }
-    match destination {
+    let waits = match destination {
         Destination::To(covered) if may_sync(&walked, covered, job) => {
+            if let Some(what) = differs(&contents, &walked, covered).await? {
+                let detail = format!(
+                    "{} renders to something else than what was consented to: {what}. A template that reads the time or \
+                     draws random values does so every time",
+                    walked.environment.name
+                );
+                let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
+                let hold = holding::plain(&walked.environment, HoldReason::Failed, detail, &lifts);
+                let shown_in = gate::carried(&walked, walked.walk.grounds_of(covered)).pop();
+                holding::store(
+                    context,
+                    job,
+                    &repository,
+                    Hold { shown_in, change: walked.waiting.clone(), ..hold },
+                    shown_in,
+                )
+                .await?;
+                return Ok(Started::Nothing);
+            }
             return super::boxed(gate::begin(context, job, &repository, &walked, covered)).await;
         }
-        Destination::To(covered) => {
-            manual(context, job, &repository, &walked, covered).await?;
-            return Ok(Started::Nothing);
-        }
+        Destination::To(covered) => by_hand(&walked, covered),
         Destination::Waits(_, names) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let detail =
                 format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
-            let lifts = "nothing to type: it goes on by itself";
-            let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, lifts);
-            holding::store(context, job, &repository, hold, None).await?;
+            Some((detail, "nothing to type: it goes on by itself".to_owned()))
         }
-        Destination::Nowhere => match &walked.walk.held {
-            Some(held) => holding::hold(context, job, &repository, &walked, held).await?,
-            None => holding::lift(context, job, &repository, &walked).await?,
-        },
+        Destination::Nowhere => None,
+    };
+    // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
+    match (&walked.walk.held, waits) {
+        (Some(held), waits) => holding::hold(context, job, &repository, &walked, held, waits).await?,
+        (None, Some((detail, lifts))) => {
+            // Where it was consented to it stays shown: that is where people look for what to type next.
+            let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
+            let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
+            holding::store(context, job, &repository, hold, walked.shown_in).await?;
+        }
+        (None, None) => holding::lift(context, job, &repository, &walked).await?,
     }
     if is_asked(job) {
         return super::boxed(gate::again(context, job, &repository, &walked)).await;
@@ -99,16 +128,33 @@ fn is_asked(job: &Claimed) -> bool {
     job.payload.get("asked").and_then(serde_json::Value::as_bool).unwrap_or(false)
 }
 
-/// Whether the file of the default branch cannot be read: the gate closes for new syncs.
-async fn closed(repository: &Repository<'_>, contents: &Contents<'_>, walked: &Walked) -> Result<bool, JobError> {
-    let Some(tip) = repository.mirror.tip(&branch::branch(&repository.row.default_branch)?).await? else {
-        return Ok(true);
+/// Why the file of the default branch cannot be read: the gate closes for new syncs.
+async fn closed(
+    repository: &Repository<'_>,
+    contents: &Contents<'_>,
+    walked: &Walked,
+) -> Result<Option<String>, JobError> {
+    let default = &repository.row.default_branch;
+    let Some(tip) = repository.mirror.tip(&branch::branch(default)?).await? else {
+        return Ok(Some(format!("there is no branch {default}")));
     };
     let tree = contents.tree(&tip).await?;
     Ok(match contents.file_at(&tree, &contents.tree(&walked.tip).await?).await? {
-        FileAt::Valid(_) => false,
-        FileAt::Absent | FileAt::Invalid(_) => true,
+        FileAt::Valid(_) => None,
+        FileAt::Absent => Some(format!("there is no {FILE_NAME} on {default}")),
+        FileAt::Invalid(errors) => Some(match errors.as_slice() {
+            [] => format!("{FILE_NAME} on {default} is invalid"),
+            [only] => only.to_string(),
+            [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        }),
     })
+}
+
+/// Rule 14: what a fresh render of the commit gives that is not in the set consented to.
+async fn differs(contents: &Contents<'_>, walked: &Walked, covered: &Covered) -> Result<Option<String>, JobError> {
+    let Some(rules) = covered.set.entry().and_then(|entry| walked.court.entries.get(entry)) else { return Ok(None) };
+    let tree = contents.tree(&covered.commit).await?;
+    contents.differs_afresh(rules, &tree, &covered.set).await
 }
 
 fn may_sync(walked: &Walked, covered: &Covered, job: &Claimed) -> bool {
@@ -120,22 +166,12 @@ fn may_sync(walked: &Walked, covered: &Covered, job: &Claimed) -> bool {
     }
 }
 
-async fn manual(
-    context: &Context,
-    job: &Claimed,
-    repository: &Repository<'_>,
-    walked: &Walked,
-    covered: &Covered,
-) -> Result<(), JobError> {
-    let rules = covered.set.entry().and_then(|entry| walked.court.entries.get(entry));
-    if rules.is_some_and(|rules| rules.sync.mode == SyncMode::Manual) {
-        let name = &walked.environment.name;
-        let detail = format!("{name} is synced when somebody with write access says so");
-        let lifts = format!("/bascule sync {name}");
-        let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
-        holding::store(context, job, repository, hold, None).await?;
-    }
-    Ok(())
+/// What is said of a covered commit that is synced when somebody asks, and what is typed for it.
+fn by_hand(walked: &Walked, covered: &Covered) -> Option<(String, String)> {
+    let rules = covered.set.entry().and_then(|entry| walked.court.entries.get(entry))?;
+    let name = &walked.environment.name;
+    (rules.sync.mode == SyncMode::Manual)
+        .then(|| (format!("{name} is synced when somebody with write access says so"), format!("/bascule sync {name}")))
 }
 
 /// The job that brings an environment on, as another job of the same repository causes it.

@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 use super::super::JobError;
 use super::super::files::TreeFiles;
 use super::Contents;
+use crate::consent::{Change, HashedSet};
+use crate::db::sets;
 use crate::git::Tree;
 use crate::ids::ObjectKey;
 use crate::manifest::{self, Judge, RenderedSet, Scopes, Within, canonical_json};
@@ -86,6 +88,25 @@ impl Contents<'_> {
             Err(error) if matches!(error.blame(), Blame::Author | Blame::Absent) => Ok(Err(vec![error.to_string()])),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What rendering once more gives that was not consented to, in words. A template that reads the time or draws random
+    /// values, and a remembered render that went bad, are found so.
+    pub(in super::super) async fn differs_afresh(
+        &self,
+        environment: &Environment,
+        tree: &Tree,
+        consented: &HashedSet,
+    ) -> Result<Option<String>, JobError> {
+        let set = match self.afresh(environment, tree).await? {
+            Ok(set) => sets::hashed(&set),
+            Err(errors) => return Ok(Some(errors.join("; "))),
+        };
+        let change = Change::between(Some(consented), &set);
+        Ok(change.items().first().map(|first| match change.items().len() {
+            1 => first.key.to_string(),
+            more => format!("{} and {} more", first.key, more - 1),
+        }))
     }
 }
 

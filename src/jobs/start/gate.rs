@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::super::branch::Walked;
 use super::super::repository::Repository;
 use super::super::{Context, JobError, attend_pull};
-use super::Started;
 use super::holding::entry;
+use super::{Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
 use crate::db::environments::{self, At};
@@ -71,6 +71,7 @@ pub(super) async fn begin(
         }
         let detail = json!({ "commit": covered.commit, "set": digest });
         audit::append(&mut tx, &entry(repository, walked, "position.advanced", detail, job)).await?;
+        go_on(&mut tx, repository, walked, covered, job).await?;
         tx.commit().await?;
         context.bell.ring(Lane::Default);
         return Ok(Started::Nothing);
@@ -97,8 +98,23 @@ pub(super) async fn begin(
     };
     approvals::use_up(&mut tx, &used, new.id).await?;
     holds::lift(&mut tx, environment.id).await?;
+    go_on(&mut tx, repository, walked, covered, job).await?;
     let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
     start(tx, context, job, repository, walked, &new, more).await
+}
+
+/// What is newer than the commit it goes to is looked at again afterwards: it may have to be held and shown.
+async fn go_on(
+    tx: &mut PgConnection,
+    repository: &Repository<'_>,
+    walked: &Walked,
+    covered: &Covered,
+    job: &Claimed,
+) -> Result<(), JobError> {
+    if walked.tip != covered.commit {
+        queue::enqueue(tx, &next(repository, walked.environment.id, job)).await?;
+    }
+    Ok(())
 }
 
 /// Somebody asked, and there is nothing newer to go to: the content of the position is sent once more, unless it is
@@ -194,7 +210,7 @@ fn spent(walked: &Walked, grounds: &[Ground]) -> Vec<approvals::Used> {
 
 /// The pull requests whose changes it carries. A held change is carried by the place it was consented to in, be it an
 /// issue of ours.
-fn carried(walked: &Walked, grounds: &[Ground]) -> Vec<i64> {
+pub(super) fn carried(walked: &Walked, grounds: &[Ground]) -> Vec<i64> {
     let mut pulls: Vec<i64> = grounds.iter().filter_map(|ground| ground.pull).collect();
     if grounds.iter().any(|ground| matches!(ground.why, Why::Held(..))) {
         pulls.extend(walked.shown_in);

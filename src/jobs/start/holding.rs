@@ -14,16 +14,21 @@ use crate::ids::CommitId;
 use crate::queue::{self, Claimed, Lane};
 use crate::sync::HoldReason;
 
-/// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours.
+/// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
+/// an older, covered commit is not synced yet, and what is typed for that.
 pub(super) async fn hold(
     context: &Context,
     job: &Claimed,
     repository: &Repository<'_>,
     walked: &Walked,
     held: &Held,
+    waits: Option<(String, String)>,
 ) -> Result<(), JobError> {
     let environment = &walked.environment;
-    let detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
+    let mut detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
+    if let Some((why, lifts)) = waits {
+        detail += &format!("; of what came before it, {why} ({lifts})");
+    }
     let deletions = usize::try_from(held.verdict.deletions.unwrap_or_default()).unwrap_or(usize::MAX);
     let reason = if held.verdict.deletions.is_some() { HoldReason::OverCap } else { HoldReason::Uncovered };
     let lifts = reason.lifted_by(&environment.name, Some(&held.digest), deletions);

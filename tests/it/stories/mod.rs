@@ -15,6 +15,7 @@ mod consent;
 mod door;
 mod files;
 mod gate;
+mod held;
 mod looks;
 mod outages;
 mod pulls;

@@ -1,0 +1,108 @@
+//! What is held, and where people see it, when it is not the only thing that happens.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+impl Town {
+    /// Why environments are held, and what lifts it.
+    async fn holds(&self) -> String {
+        let query = "SELECT reason || ': ' || detail || E'\nlifted by ' || lifts FROM hold ORDER BY environment_id";
+        let all: Vec<String> = sqlx::query_scalar(query).fetch_all(&self.database.owner).await.unwrap();
+        all.join("\n").replace(&self.namespace, "shop")
+    }
+}
+
+#[test]
+fn what_nobody_approved_is_held_also_when_it_arrives_with_an_approved_merge() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        // Seen in one look: the merge, and what was pushed on top of it.
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        t.forge.pushes_to("dev", &t.shop, "main", &[("deploy/more.yaml", &settings("more", "1"))]).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"], "what was approved is there, and no more");
+        let held = t.held_issues().await;
+        assert_eq!(held.len(), 1, "{}", t.rows().await);
+        assert!(t.comment(&held[0]).contains("ConfigMap"), "{}", t.comment(&held[0]));
+        t.forge.comments("lee", &held[0], "/bascule approve production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["more=1", "web=2"]);
+    });
+}
+
+#[test]
+fn what_nobody_approved_is_held_also_while_an_approved_merge_waits() {
+    check(async |t| {
+        let rules = format!("{RULES}    sync: {{ mode: manual }}\n");
+        t.begins(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let first = t.held_issues().await.remove(0);
+        t.forge.comments("lee", &first, "/bascule approve").await;
+        t.forge.comments("olga", &first, "/bascule approve").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.holds().await, @"
+        waiting: production is synced when somebody with write access says so
+        lifted by /bascule sync production
+        ");
+        t.forge.comments("lee", &first, "/bascule sync production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        t.forge.pushes_to("dev", &t.shop, "main", &[("deploy/more.yaml", &settings("more", "1"))]).await;
+        t.run_jobs().await;
+        assert_eq!(t.held_issues().await.len(), 1, "{}", t.rows().await);
+        assert_eq!(t.objects().await, ["web=1"]);
+        t.forge.comments("lee", &pr, "/bascule sync production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        assert_eq!(t.held_issues().await.len(), 1, "what came on top is still held:\n{}", t.rows().await);
+    });
+}
+
+#[test]
+fn rules_that_cannot_be_read_close_the_gate_and_the_status_names_the_line() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let broken = t.rules(RULES).replace("path:", "paths:");
+        t.forge.pushes_to("dev", &t.shop, "main", &[(".bascule.yaml", &broken)]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.holds().await, @"
+        waiting: production waits until the rules can be read: .bascule.yaml:3:3: environment `production` has no `path`; name the folder it is rendered from (and 1 more)
+        lifted by nothing to type: a commit on main that corrects it
+        ");
+        t.forge.pushes_to("dev", &t.shop, "main", &[(".bascule.yaml", &t.rules(RULES))]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.holds().await, @"");
+    });
+}
+
+const CHART: &str = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
+/// A secret, so that what differs each time is in no text people read.
+const RANDOM: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata: { name: web }\nstringData: { value: '{{ randAlphaNum 20 }}' }\n";
+
+#[test]
+fn what_renders_to_something_else_than_what_was_approved_is_not_synced() {
+    check(async |t| {
+        t.begins(RULES, &[("deploy/Chart.yaml", CHART), ("deploy/templates/web.yaml", RANDOM)]).await;
+        for held in t.held_issues().await {
+            t.forge.comments("lee", &held, "/bascule approve").await;
+            t.forge.comments("olga", &held, "/bascule approve").await;
+        }
+        t.run_jobs().await;
+        let applied: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM inventory").fetch_one(&t.database.owner).await.unwrap();
+        assert_eq!(applied, 0);
+        assert_snapshot!(t.holds().await, @"
+        failed: production renders to something else than what was consented to: Secret shop/web. A template that reads the time or draws random values does so every time
+        lifted by /bascule sync production
+        ");
+    });
+}
