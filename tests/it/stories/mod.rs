@@ -13,6 +13,7 @@
 mod claims;
 mod consent;
 mod door;
+mod failures;
 mod files;
 mod gate;
 mod held;
@@ -20,6 +21,7 @@ mod looks;
 mod outages;
 mod pulls;
 mod replay;
+mod repositories;
 mod town;
 
 use std::sync::atomic::{AtomicU32, Ordering};
