@@ -12,9 +12,11 @@
 
 mod claims;
 mod consent;
+mod counted;
 mod door;
 mod failures;
 mod files;
+mod first_sets;
 mod gate;
 mod held;
 mod looks;

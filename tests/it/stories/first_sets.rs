@@ -1,0 +1,301 @@
+//! What the cluster has of a proposal or a first set, before anybody consented to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bascule::cluster::{Clusters, Identity, Kubeconfig};
+use insta::assert_snapshot;
+use reqwest::Method;
+use serde_json::json;
+
+use super::*;
+use crate::fake::forge::Right;
+
+/// Two environments: one whole, one of which a part is not granted.
+const PROPOSAL: &str = "\
+version: 1
+defaults: { cluster: test }
+environments:
+  production: { path: deploy, namespace: '{ns}' }
+  staging: { path: staging, namespace: '{ns}-staging' }
+  review: { path: review, namespace: '{ns}', sync: { mode: none } }
+";
+
+const ROLE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: { name: reader }\n";
+
+impl Town {
+    async fn has(&self, name: &str, value: &str) {
+        let literal = format!("--from-literal=value={value}");
+        self.plane.kubectl(&["-n", &self.namespace, "create", "configmap", name, &literal]).await.unwrap();
+    }
+
+    async fn asked(&self, identity: Identity) -> (u64, u64) {
+        let cluster = self.context.clusters.get(&"test".parse().unwrap(), &identity).await.unwrap();
+        (cluster.reads(), cluster.writes())
+    }
+
+    async fn begins_without_rules(&mut self) {
+        self.shop = self.forge.repository("acme/shop", &[("README.md", "a shop\n")]).await;
+        self.forge.lets("dev", &self.shop, Right::Write);
+        self.run_jobs().await;
+    }
+
+    /// The lines of our comment that say what the cluster has.
+    fn found(&self, pr: &crate::fake::forge::Pr) -> String {
+        let said = |line: &&str| line.starts_with("- ConfigMap") || line.contains("the cluster");
+        self.comment(pr).lines().filter(said).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[test]
+fn a_proposal_says_of_each_object_what_the_cluster_has_and_writes_nothing() {
+    check(async |t| {
+        t.begins_without_rules().await;
+        t.has("equal", "1").await;
+        t.has("theirs", "2").await;
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: { name: key }\nstringData: { token: guessed }\n";
+        t.plane
+            .kubectl(&["-n", &t.namespace, "create", "secret", "generic", "key", "--from-literal=token=guessed"])
+            .await
+            .unwrap();
+        let rules = t.rules(PROPOSAL);
+        let files = [
+            (".bascule.yaml", rules.as_str()),
+            ("deploy/equal.yaml", &settings("equal", "1")),
+            ("deploy/theirs.yaml", &settings("theirs", "1")),
+            ("deploy/new.yaml", &settings("new", "1")),
+            ("deploy/key.yaml", secret),
+            ("staging/web.yaml", &settings("web", "1")),
+            ("staging/role.yaml", ROLE),
+            ("review/one.yaml", &settings("one", "1")),
+        ];
+        let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.comment(&pr), @r#"
+        <!-- bascule:preview -->
+        **Bascule** · **proposal** · `…` into `main` · 3 environments, 5 objects
+
+        This adds the first `.bascule.yaml`. Nothing is enforced before it is merged; then this would be ours:
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `production` | 4 | 0 | 0 | 0 of 2 | after merge |
+        | `review` | 1 | 0 | 0 | 0 of 2 | never: preview and consent only |
+        | `staging` | — | — | — | — | **does not render** |
+
+        production needs 1 more of: anyone with write access who did not contribute, and 1 more of: `@olga` (group platform) (its first set)
+
+        `production` in the cluster: 1 create, 1 adopt unchanged, 1 conflict, 1 not known
+
+        review needs 1 more of: anyone with write access who did not contribute, and 1 more of: `@olga` (group platform) (its first set)
+
+        `staging` does not render:
+
+        ```text
+        staging/role.yaml:1: ClusterRole reader: is outside what the server grants this repository: cluster-scoped rbac.authorization.k8s.io/ClusterRole is not granted
+        ```
+
+        `staging`: consent cannot be judged: it does not render
+
+        `staging` in the cluster: 1 create, 1 not granted
+
+        To consent to exactly this:
+
+        - `/bascule approve production …`
+        - `/bascule approve review …`
+
+        <details><summary><b>production</b>: <code>Secret shop/key, ConfigMap shop/equal, ConfigMap shop/new, ConfigMap shop/theirs</code></summary>
+
+        - Secret `shop/key`: not known: it is there, and a Secret is not compared before the merge
+        - ConfigMap `shop/equal`: adopt unchanged
+        - ConfigMap `shop/new`: create
+        - ConfigMap `shop/theirs`: ⚠ conflict with `kubectl-create` at `.data.value`
+
+        **Secret `shop/key`** added, +7 −0
+
+        ```diff
+        +apiVersion: v1
+        +kind: Secret
+        +metadata:
+        +  name: key
+        +  namespace: shop
+        +data:
+        +  token: (redacted)
+        ```
+
+        **ConfigMap `shop/equal`** added, +7 −0
+
+        ```diff
+        +apiVersion: v1
+        +kind: ConfigMap
+        +metadata:
+        +  name: equal
+        +  namespace: shop
+        +data:
+        +  value: "1"
+        ```
+
+        **ConfigMap `shop/new`** added, +7 −0
+
+        ```diff
+        +apiVersion: v1
+        +kind: ConfigMap
+        +metadata:
+        +  name: new
+        +  namespace: shop
+        +data:
+        +  value: "1"
+        ```
+
+        **ConfigMap `shop/theirs`** added, +7 −0
+
+        ```diff
+        +apiVersion: v1
+        +kind: ConfigMap
+        +metadata:
+        +  name: theirs
+        +  namespace: shop
+        +data:
+        +  value: "1"
+        ```
+
+        </details>
+
+        <details><summary><b>review</b>: <code>ConfigMap shop/one</code></summary>
+
+        **ConfigMap `shop/one`** added, +7 −0
+
+        ```diff
+        +apiVersion: v1
+        +kind: ConfigMap
+        +metadata:
+        +  name: one
+        +  namespace: shop
+        +data:
+        +  value: "1"
+        ```
+
+        </details>
+
+        <details><summary><b>staging</b>: <code>ConfigMap shop-staging/web, ClusterRole reader</code></summary>
+
+        - ConfigMap `shop-staging/web`: create
+        - ClusterRole `reader`: ⚠ not granted: cluster-scoped rbac.authorization.k8s.io/ClusterRole is not granted
+
+        </details>
+
+        rendered by plain · [whole diff](<http://bascule.example/previews/…>)
+        "#);
+        assert_eq!(t.objects().await, ["equal=1", "theirs=2"], "nothing is written");
+        assert_eq!(t.objects_in("-staging").await, [""; 0]);
+    });
+}
+
+#[test]
+fn a_proposal_from_a_fork_asks_the_cluster_nothing() {
+    check(async |t| {
+        t.begins_without_rules().await;
+        let rules = t.rules(RULES);
+        let before = t.asked(Identity::Own).await.1;
+        let files = [(".bascule.yaml", rules.as_str()), (WEB, &settings("web", "1"))];
+        let pr = t.forge.opens_pull_from_fork("stranger", &t.shop, &files).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.found(&pr), @"`production`: what the cluster has is not fully known: the cluster is not asked for a pull request from a fork");
+        assert_eq!(t.asked(Identity::Own).await.1, before, "not even a dry run");
+    });
+}
+
+#[test]
+fn a_held_first_set_names_who_holds_what() {
+    check(async |t| {
+        t.has("web", "theirs").await;
+        t.begins(RULES, &[(WEB, &settings("web", "1")), ("deploy/new.yaml", &settings("new", "1"))]).await;
+        let issue = t.held_issues().await.remove(0);
+        assert_snapshot!(t.found(&issue), @r"
+        `production` in the cluster: 1 create, 1 conflict
+        - ConfigMap `shop/new`: create
+        - ConfigMap `shop/web`: ⚠ conflict with `kubectl-create` at `.data.value`
+        ");
+        // Only a first set is looked at: what is synced already is not.
+        t.plane.kubectl(&["-n", &t.namespace, "delete", "configmap", "web"]).await.unwrap();
+        t.forge.comments("lee", &issue, "/bascule approve").await;
+        t.forge.comments("olga", &issue, "/bascule approve").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["new=1", "web=1"]);
+        let writes = t.asked(Identity::Own).await.1;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        assert_eq!((t.found(&pr).as_str(), t.asked(Identity::Own).await.1), ("", writes));
+    });
+}
+
+#[test]
+fn a_cluster_that_is_away_is_named_and_the_preview_is_there() {
+    check(async |t| {
+        t.begins_without_rules().await;
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join("kubeconfig");
+        let text =
+            std::fs::read_to_string(t.plane.kubeconfig()).unwrap().replace(&t.plane.url(), "https://127.0.0.1:1");
+        std::fs::write(&dead, text).unwrap();
+        let clusters = |file: &std::path::Path| {
+            Arc::new(Clusters::new(BTreeMap::from([("test".parse().unwrap(), Kubeconfig::File(file.to_owned()))])))
+        };
+        let context = Arc::get_mut(&mut t.context).expect("no job runs");
+        context.clusters = clusters(&dead);
+        let rules = t.rules(RULES);
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(".bascule.yaml", &rules), (WEB, &settings("web", "1"))]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.found(&pr), @"`production`: what the cluster has is not fully known: the cluster cannot be reached: Connection refused (os error `111`)");
+        assert!(!t.troubles.is_empty(), "it is tried again");
+        t.troubles.clear();
+
+        let context = Arc::get_mut(&mut t.context).expect("no job runs");
+        context.clusters = clusters(t.plane.kubeconfig());
+        t.forge.comments("dev", &pr, "/bascule preview").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.found(&pr), @r"
+        `production` in the cluster: 1 create
+        - ConfigMap `shop/web`: create
+        ");
+    });
+}
+
+#[test]
+fn a_grant_that_names_a_user_has_everything_asked_and_written_as_that_user() {
+    check(async |t| {
+        let mut platform = (*t.context.platform).clone();
+        let grant = platform.grants.get_mut("shop").unwrap();
+        grant.impersonate = Some("system:serviceaccount:{namespace}:deployer".to_owned());
+        Arc::get_mut(&mut t.context).expect("no job runs").platform = Arc::new(platform);
+        let deployer = Identity::Impersonated(format!("system:serviceaccount:{}:deployer", t.namespace));
+        t.begins(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let issue = t.held_issues().await.remove(0);
+        assert_snapshot!(t.found(&issue), @r#"
+        `production` in the cluster: 1 not known
+        - ConfigMap `shop/web`: not known: configmaps "web" is forbidden: User `"system:serviceaccount:shop:deployer"` cannot get resource "configmaps" in API group "" in the namespace "shop" (403)
+        "#);
+
+        let (role, path) = ("deployer", format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", t.namespace));
+        let rule = json!({"apiGroups": [""], "resources": ["configmaps"],
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"]});
+        let body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": role}, "rules": [rule]});
+        t.plane.request(Method::POST, &format!("{path}/roles"), Some(&body)).await.unwrap();
+        let body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": t.namespace}]});
+        t.plane.request(Method::POST, &format!("{path}/rolebindings"), Some(&body)).await.unwrap();
+        t.forge.comments("lee", &issue, "/bascule approve").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.found(&issue), @r"
+        `production` in the cluster: 1 create
+        - ConfigMap `shop/web`: create
+        ");
+        t.forge.comments("olga", &issue, "/bascule approve").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        let (reads, writes) = t.asked(deployer).await;
+        assert!(reads > 1 && writes > 1, "{reads} {writes}");
+        assert_eq!(t.asked(Identity::Own).await, (1, 0), "ourselves we asked only which cluster it is");
+    });
+}
