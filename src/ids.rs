@@ -276,6 +276,19 @@ impl fmt::Display for TraceId {
     }
 }
 
+/// What an entry of a folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A file, executable or not.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link; its blob is its target. Never followed.
+    Symlink,
+    /// A submodule: a commit of another repository. Never fetched.
+    Submodule,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,6 @@ pub use error::{Fate, GitError};
 pub use history::{ChangedPath, CommitFacts, Lines, Merge};
 pub use mirror::{Mirror, Remote, Want};
 pub use names::BranchName;
-pub use objects::{Entry, EntryKind, Objects, Tree};
+pub use objects::{Entry, Objects, Tree};
 pub use program::{Bounds, Program};
 pub use store::Store;

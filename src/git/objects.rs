@@ -15,20 +15,7 @@ use tokio::sync::Mutex;
 use super::program::{Group, broken, spawn};
 use super::store::object_id;
 use super::{Bounds, GitError, Store};
-use crate::ids::CommitId;
-
-/// What an entry of a folder is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EntryKind {
-    /// A file, executable or not.
-    File,
-    /// A folder.
-    Folder,
-    /// A symbolic link; its blob is its target. Never followed.
-    Symlink,
-    /// A submodule: a commit of another repository. Never fetched.
-    Submodule,
-}
+use crate::ids::{CommitId, EntryKind};
 
 /// One entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

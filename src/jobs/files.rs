@@ -2,7 +2,7 @@
 
 use crate::git::{self, Mirror, Tree};
 use crate::ids::CommitId;
-use crate::render::{Entry, EntryKind, Files, FilesError};
+use crate::render::{Entry, Files, FilesError};
 
 /// The files of one tree; what is not in the mirror yet comes from the forge when it is asked for.
 #[derive(Debug, Clone)]
@@ -19,13 +19,7 @@ fn store(error: git::GitError) -> FilesError {
 }
 
 fn entry(found: git::Entry) -> Entry {
-    let kind = match found.kind {
-        git::EntryKind::File => EntryKind::File,
-        git::EntryKind::Folder => EntryKind::Folder,
-        git::EntryKind::Symlink => EntryKind::Symlink,
-        git::EntryKind::Submodule => EntryKind::Submodule,
-    };
-    Entry { name: found.name, kind, id: found.id.to_string() }
+    Entry { name: found.name, kind: found.kind, id: found.id.to_string() }
 }
 
 fn id(text: &str) -> Result<CommitId, FilesError> {

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::archive;
 use super::closure::{CHART, Reading};
-use super::files::{Entry, EntryKind, Files};
+use super::files::{Entry, Files};
 use super::paths::{is_remote, join, within};
 use super::yaml::{mapping, mappings};
 use super::{RenderError, RenderInput};
+use crate::ids::EntryKind;
 
 /// Files of a chart's folder that helm opens by name.
 const OWN: [&str; 6] =

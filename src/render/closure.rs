@@ -5,9 +5,10 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::files::{Entry, EntryKind, Files, FilesError};
+use super::files::{Entry, Files, FilesError};
 use super::paths::{folder_of, within};
 use super::{Limits, RenderError, RenderInput, chart, kustomize, plain};
+use crate::ids::EntryKind;
 use crate::manifest::Dialect;
 
 /// The names kustomize knows its file by.

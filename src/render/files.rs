@@ -2,18 +2,7 @@
 
 use std::future::Future;
 
-/// What an entry of a folder is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A file.
-    File,
-    /// A folder.
-    Folder,
-    /// A symbolic link. Never followed.
-    Symlink,
-    /// Another repository. Never fetched.
-    Submodule,
-}
+use crate::ids::EntryKind;
 
 /// One entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

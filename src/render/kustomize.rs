@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::RenderError;
 use super::closure::{KUSTOMIZATIONS, Reading};
-use super::files::{EntryKind, Files};
+use super::files::Files;
 use super::paths::{is_remote, join, within};
 use super::yaml::{documents, mapping, mappings, strings};
+use crate::ids::EntryKind;
 
 /// How the files a kustomization names are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ mod yaml;
 
 pub use closure::{Closure, InputHash};
 pub use error::{Blame, RenderError};
-pub use files::{Entry, EntryKind, Files, FilesError};
+pub use files::{Entry, Files, FilesError};
 pub use limits::Limits;
 pub use renderer::{RenderInput, Rendered, Renderer};
 pub use tools::{Programs, Tool};

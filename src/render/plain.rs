@@ -2,8 +2,9 @@
 
 use super::RenderError;
 use super::closure::{CHART, KUSTOMIZATIONS, Reading};
-use super::files::{EntryKind, Files};
+use super::files::Files;
 use super::paths::{folder_of, is_manifest};
+use crate::ids::EntryKind;
 
 /// Takes every `*.yaml`, `*.yml` and `*.json` below the folder. Names that begin with a dot are left out: they are
 /// configuration of tools (`.github`, `.bascule.yaml`), not manifests.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::DiffError;
 use super::sides::Sides;
 use super::tree::TreeFiles;
-use crate::git::EntryKind;
+use crate::ids::EntryKind;
 use crate::ids::EnvironmentName;
 use crate::policy::rules::Environment;
 use crate::policy::{FILE_NAME, Located, RepositoryFile, name_matches};

@@ -1,7 +1,7 @@
 //! A tree of Git, as rendering sees files.
 
 use crate::git::{self, GitError, Tree};
-use crate::render::{Entry, EntryKind, Files, FilesError};
+use crate::render::{Entry, Files, FilesError};
 
 /// Everything is here already: nothing has to be fetched before it is read.
 #[derive(Debug, Clone)]
@@ -27,13 +27,7 @@ impl Files for TreeFiles {
 }
 
 fn entry(entry: &git::Entry) -> Entry {
-    let kind = match entry.kind {
-        git::EntryKind::File => EntryKind::File,
-        git::EntryKind::Folder => EntryKind::Folder,
-        git::EntryKind::Symlink => EntryKind::Symlink,
-        git::EntryKind::Submodule => EntryKind::Submodule,
-    };
-    Entry { name: entry.name.clone(), kind, id: entry.id.to_string() }
+    Entry { name: entry.name.clone(), kind: entry.kind, id: entry.id.to_string() }
 }
 
 fn store(error: GitError) -> FilesError {
