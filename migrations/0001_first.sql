@@ -53,6 +53,7 @@ CREATE TABLE delivery (
     CONSTRAINT delivery_once UNIQUE (forge, delivery_id)
 );
 CREATE INDEX delivery_recent ON delivery (received_at DESC, id);
+CREATE INDEX delivery_trace ON delivery (trace);
 -- The same id with another body: kept as evidence, never acted on.
 CREATE TABLE delivery_conflict (
     id           uuid PRIMARY KEY,
@@ -361,7 +362,7 @@ CREATE TABLE audit_entry (
 CREATE INDEX audit_subject ON audit_entry (subject, seq);
 CREATE INDEX audit_action ON audit_entry (action, seq);
 CREATE UNIQUE INDEX audit_one_outcome ON audit_entry (intent) WHERE intent IS NOT NULL;
-CREATE INDEX audit_intents ON audit_entry (cause, seq) WHERE opens;
+CREATE INDEX audit_intents ON audit_entry (split_part(cause, ' of delivery ', 1), seq) WHERE opens;
 -- The head that every append locks; its row is the only thing of the log that is ever updated.
 CREATE TABLE audit_head (
     only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),

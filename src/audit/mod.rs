@@ -34,7 +34,8 @@ pub struct NewEntry {
     pub subject: String,
     /// The particulars; never a secret's value.
     pub detail: Value,
-    /// What made it happen: `delivery …`, `job 12 preview_pull`, `approval …`.
+    /// What made it happen: `job attend_pull work/1#17`, `deployment …`, `start`. The delivery with the same trace, if there is
+    /// one, is added when it is written.
     pub cause: String,
     /// The id that runs from delivery to sync.
     pub trace: TraceId,
@@ -67,7 +68,10 @@ pub async fn outcome(conn: &mut PgConnection, intent: i64, entry: &NewEntry) -> 
     write(conn, entry, false, Some(intent)).await
 }
 
-/// Closes every intent of `cause` that has no outcome as unknown: whoever opened it died before it could tell.
+/// Before the delivery in a cause; no key of a job has it, because no name of a branch has a space.
+const OF: &str = " of delivery ";
+
+/// Closes every intent of `cause`, whichever delivery began it, that has no outcome as unknown: whoever opened it died before it could tell.
 /// Gives how many there were.
 ///
 /// # Errors
@@ -75,7 +79,7 @@ pub async fn outcome(conn: &mut PgConnection, intent: i64, entry: &NewEntry) -> 
 pub async fn close_unended(conn: &mut PgConnection, cause: &str, trace: TraceId) -> Result<usize, sqlx::Error> {
     let open = sqlx::query!(
         "SELECT e.seq, e.subject, e.action FROM audit_entry e
-         WHERE e.opens AND e.cause = $1 AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq) ORDER BY e.seq",
+         WHERE e.opens AND split_part(e.cause, ' of delivery ', 1) = $1 AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq) ORDER BY e.seq",
         cause
     )
     .fetch_all(&mut *conn)
@@ -103,7 +107,10 @@ async fn write(
     intent: Option<i64>,
 ) -> Result<i64, sqlx::Error> {
     let head = sqlx::query!(
-        r#"SELECT size, hash, date_trunc('microseconds', clock_timestamp()) AS "at!" FROM audit_head FOR UPDATE"#
+        r#"SELECT size, hash, date_trunc('microseconds', clock_timestamp()) AS "at!",
+                  (SELECT id FROM delivery WHERE trace = $1 ORDER BY received_at LIMIT 1) AS delivery
+           FROM audit_head FOR UPDATE OF audit_head"#,
+        entry.trace.0
     )
     .fetch_one(&mut *conn)
     .await?;
@@ -115,7 +122,7 @@ async fn write(
         subject: entry.subject.clone(),
         // PostgreSQL's json refuses an escaped NUL inside functions only, but export and psql trip over it: spell it.
         detail: entry.detail.to_string().replace("\\u0000", "\u{fffd}"),
-        cause: entry.cause.clone(),
+        cause: head.delivery.map_or_else(|| entry.cause.clone(), |id| format!("{}{OF}{id}", entry.cause)),
         trace: entry.trace,
         opens,
         intent,

@@ -87,6 +87,25 @@ pub async fn show(conn: &mut PgConnection, seq: i64) -> Result<Option<Row>, sqlx
     Ok(row.map(|row| row!(row)))
 }
 
+/// The particulars of the newest entry that says this of a subject.
+///
+/// # Errors
+/// The database's own.
+pub async fn newest_detail(
+    conn: &mut PgConnection,
+    subject: &str,
+    action: &str,
+) -> Result<Option<serde_json::Value>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT detail AS "detail: serde_json::Value" FROM audit_entry WHERE subject = $1 AND action = $2
+           ORDER BY seq DESC LIMIT 1"#,
+        subject,
+        action
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// `limit` entries after `after`, oldest first: what an export pages through.
 ///
 /// # Errors

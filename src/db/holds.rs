@@ -68,13 +68,14 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// Lifts a hold. `false` when there was none.
+/// Lifts a hold. Gives its reason; `None` when there was none.
 ///
 /// # Errors
 /// The database's own.
-pub async fn lift(conn: &mut PgConnection, environment: i64) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("DELETE FROM hold WHERE environment_id = $1", environment).execute(conn).await?;
-    Ok(done.rows_affected() == 1)
+pub async fn lift(conn: &mut PgConnection, environment: i64) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!("DELETE FROM hold WHERE environment_id = $1 RETURNING reason", environment)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Says where a held change is shown.

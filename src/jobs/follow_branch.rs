@@ -1,12 +1,14 @@
 //! A branch moved: which environments follow it, and which open pull requests are for it.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::branch;
 use super::contents::{Contents, FileAt};
 use super::repository::{self, Opened, Repository};
 use super::{Context, JobError, attend_pull, start};
-use crate::db::environments;
+use crate::audit::{self, NewEntry};
+use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::pulls::{self, PullState};
 use crate::ids::{ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane};
@@ -34,13 +36,25 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let named = if is_default { Some(names(&repository).await?) } else { None };
 
     let mut tx = context.pool.begin().await?;
+    let mut entries = Vec::new();
     if let Some(named) = named.flatten() {
+        let before = environments::of_repository(&mut tx, repository.row.id).await?;
         let mut ids = Vec::with_capacity(named.len());
         for block in &named {
             let branch = block.branch.as_deref().unwrap_or(&repository.row.default_branch);
-            ids.push(environments::upsert(&mut tx, repository.row.id, block, branch).await?.id);
+            let now = environments::upsert(&mut tx, repository.row.id, block, branch).await?;
+            match before.iter().find(|one| one.id == now.id).map(|one| one.state) {
+                Some(EnvironmentState::Active) => {}
+                Some(EnvironmentState::Orphaned) => entries.push(entry(&repository, &now, "environment.revived", job)),
+                Some(EnvironmentState::Proposed | EnvironmentState::Forgotten) | None => {
+                    entries.push(entry(&repository, &now, "environment.created", job));
+                }
+            }
+            ids.push(now.id);
         }
         environments::orphan_others(&mut tx, repository.row.id, &ids).await?;
+        let gone = before.iter().filter(|one| one.state == EnvironmentState::Active && !ids.contains(&one.id));
+        entries.extend(gone.map(|one| entry(&repository, one, "environment.orphaned", job)));
     }
     let mut jobs = Vec::new();
     for environment in environments::of_repository(&mut tx, repository.row.id).await? {
@@ -57,10 +71,26 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
     queue::enqueue_all(&mut tx, &jobs).await?;
     queue::finish(&mut tx, job).await?;
+    // Last before the commit: they lock the head of the log.
+    for entry in &entries {
+        audit::append(&mut tx, entry).await?;
+    }
     tx.commit().await?;
     context.bell.ring(Lane::Sync);
     context.bell.ring(Lane::Default);
     Ok(())
+}
+
+/// What became of an environment, because the default branch's file names it, or does no more.
+fn entry(repository: &Repository<'_>, environment: &Environment, action: &'static str, job: &Claimed) -> NewEntry {
+    NewEntry {
+        actor: "bascule".to_owned(),
+        action,
+        subject: format!("{} {}", repository.granted_name(), environment.name),
+        detail: json!({ "target": environment.target, "branch": environment.branch }),
+        cause: super::cause(job),
+        trace: job.trace,
+    }
 }
 
 /// The environments the default branch's file names; `None` when it cannot be read: then nothing is orphaned.

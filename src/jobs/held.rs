@@ -172,7 +172,7 @@ async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> R
     let mut conn = repository.context.pool.acquire().await?;
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(None) };
     drop(conn);
-    let cause = format!("job {} {}", job.id, job.kind);
+    let cause = super::cause(job);
     let contents = Contents::new(repository);
     super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await
 }
@@ -264,7 +264,7 @@ async fn speak_of(
     job: &Claimed,
     lease: &Lease,
 ) -> Result<Spoken, JobError> {
-    let cause = format!("job {} {}", job.id, job.kind);
+    let cause = super::cause(job);
     let number = place.number;
     let heard = place::attend(repository, place, row.is_some(), head, &cause, job.trace).await?;
     page.answers = speak::answers(repository, &heard, &page).await?;

@@ -49,10 +49,14 @@ pub use context::{Context, ForgeAccess};
 pub use error::JobError;
 pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
 
+use crate::audit;
 use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    if let Err(error) = close_what_was_left_open(context, job).await {
+        return verdict(job, Err(error));
+    }
     // Boxed: each job is a large future, and a boxed one is sendable for exactly the lifetimes it has.
     let work = match job.kind.as_str() {
         // It comes to a safe point by itself.
@@ -64,6 +68,20 @@ pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
     };
     // The others run again from their beginning wherever they are dropped, so no stop waits for a forge that is slow.
     lease.unless_stopping(async { verdict(job, work.await) }).await
+}
+
+/// What made a job's entries: its kind and key, not its number, so that the next job of the same work finds what one that
+/// died left open. The log adds the delivery that began it.
+fn cause(job: &Claimed) -> String {
+    format!("job {} {}", job.kind, job.key)
+}
+
+/// At most one job of a kind and key runs: whatever an earlier one began and did not end, it will never end.
+async fn close_what_was_left_open(context: &Context, job: &Claimed) -> Result<(), JobError> {
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    audit::close_unended(&mut tx, &cause(job), job.trace).await?;
+    Ok(tx.commit().await?)
 }
 
 pub(crate) fn boxed<'f, T>(job: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {

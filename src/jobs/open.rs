@@ -92,7 +92,7 @@ pub(super) async fn attend(
     }
 
     // Gather: who says what.
-    let cause = format!("job {} {}", job.id, job.kind);
+    let cause = super::cause(job);
     let heard = super::boxed(place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace)).await?;
     let contributors = super::boxed(contributors_of_pull(repository, pull, &base_tip)).await?;
 
@@ -330,7 +330,7 @@ async fn say(
     job: &Claimed,
     lease: &Lease,
 ) -> Result<Spoken, JobError> {
-    let cause = format!("job {} {}", job.id, job.kind);
+    let cause = super::cause(job);
     let heard = place::attend(repository, place.clone(), true, &row.facts.head_sha, &cause, job.trace).await?;
     page.answers = speak::answers(repository, &heard, &page).await?;
     say_heard(repository, row, &heard, page, seen, job, lease).await

@@ -151,7 +151,7 @@ async fn becomes(
         action,
         subject,
         detail: json!({ "id": known.key.id, "was": known.state.as_str(), "name_is_of": holder }),
-        cause: format!("job {} {}", job.id, job.kind),
+        cause: super::cause(job),
         trace: job.trace,
     };
     audit::append(conn, &entry).await?;

@@ -155,7 +155,10 @@ pub(super) async fn quietly(
         if said.comment_hash != Some(&hash[..]) {
             let _permit = lease.check(WRITE)?;
             match repository.forge().edit_comment(&repository.at, id, &text).await {
-                Ok(_) => spoken.comment = Some((id, hash)),
+                Ok(_) => {
+                    metrics::counter!("bascule_comments_written_total").increment(1);
+                    spoken.comment = Some((id, hash));
+                }
                 Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -238,7 +241,7 @@ async fn write(
         action,
         subject: format!("{}#{}", repository.granted_name(), said.number),
         detail,
-        cause: format!("job {} {}", job.id, job.kind),
+        cause: super::cause(job),
         trace: job.trace,
     };
     let mut tx = context.pool.begin().await?;
@@ -260,8 +263,9 @@ async fn write(
         previews::now_shown(&mut tx, preview, comment.updated_at).await?;
     }
     tx.commit().await?;
+    let written = written?;
     metrics::counter!("bascule_comments_written_total").increment(1);
-    Ok(written?)
+    Ok(written)
 }
 
 async fn statuses(

@@ -45,7 +45,7 @@ enum Started {
 }
 
 async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result<Started, JobError> {
-    let cause = format!("job {} {}", job.id, job.kind);
+    let cause = super::cause(job);
     let mut conn = context.pool.acquire().await?;
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(Started::Nothing) };
     let Some(known) = repositories::get(&mut conn, environment.repository).await? else { return Ok(Started::Nothing) };
@@ -71,7 +71,7 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
         let lifts = format!("nothing to type: a commit on {} that corrects it", repository.row.default_branch);
         let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
         let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-        holding::store(context, job, &repository, hold, walked.shown_in).await?;
+        holding::store(context, job, &repository, &walked, hold).await?;
         return Ok(Started::Nothing);
     }
     let waits = match destination {
@@ -85,14 +85,8 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
                 let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
                 let hold = holding::plain(&walked.environment, HoldReason::Failed, detail, &lifts);
                 let shown_in = gate::carried(&walked, walked.walk.grounds_of(covered)).pop();
-                holding::store(
-                    context,
-                    job,
-                    &repository,
-                    Hold { shown_in, change: walked.waiting.clone(), ..hold },
-                    shown_in,
-                )
-                .await?;
+                let hold = Hold { shown_in, change: walked.waiting.clone(), ..hold };
+                holding::store(context, job, &repository, &walked, hold).await?;
                 return Ok(Started::Nothing);
             }
             return super::boxed(gate::begin(context, job, &repository, &walked, covered)).await;
@@ -113,7 +107,7 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
             // Where it was consented to it stays shown: that is where people look for what to type next.
             let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
             let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-            holding::store(context, job, &repository, hold, walked.shown_in).await?;
+            holding::store(context, job, &repository, &walked, hold).await?;
         }
         (None, None) => holding::lift(context, job, &repository, &walked).await?,
     }

@@ -179,7 +179,7 @@ pub(super) async fn acts(
         action,
         subject: format!("{}#{}", repository.granted_name(), heard.said.place.number),
         detail,
-        cause: format!("job {} {}", job.id, job.kind),
+        cause: super::super::cause(job),
         trace: job.trace,
     };
     let mut conn = repository.context.pool.acquire().await?;

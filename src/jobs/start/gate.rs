@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::branch::Walked;
 use super::super::repository::Repository;
 use super::super::{Context, JobError, attend_pull};
-use super::holding::entry;
+use super::holding::{entry, lift_hold};
 use super::{Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
@@ -64,7 +64,7 @@ pub(super) async fn begin(
     if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
         // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
         environments::advance(&mut tx, environment.id, &covered.commit).await?;
-        if holds::lift(&mut tx, environment.id).await?
+        if lift_hold(&mut tx, job, repository, walked).await?
             && let Some(number) = walked.shown_in
         {
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
@@ -97,7 +97,7 @@ pub(super) async fn begin(
         fence: job.fence,
     };
     approvals::use_up(&mut tx, &used, new.id).await?;
-    holds::lift(&mut tx, environment.id).await?;
+    lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
     let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
     start(tx, context, job, repository, walked, &new, more).await
@@ -150,7 +150,7 @@ pub(super) async fn again(
     let lifted = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
     let hold = holds::get(&mut tx, environment.id).await?;
     if hold.is_some_and(|hold| hold.reason.parse().is_ok_and(|reason| lifted.contains(&reason))) {
-        holds::lift(&mut tx, environment.id).await?;
+        lift_hold(&mut tx, job, repository, walked).await?;
     }
     start(tx, context, job, repository, walked, &new, json!({ "again_of": new.again_of, "asked": true })).await
 }
@@ -221,7 +221,7 @@ pub(super) fn carried(walked: &Walked, grounds: &[Ground]) -> Vec<i64> {
 }
 
 /// Who everybody was found to be, for the log.
-fn memberships(walked: &Walked) -> Vec<serde_json::Value> {
+pub(super) fn memberships(walked: &Walked) -> Vec<serde_json::Value> {
     let standings = walked.court.people.standings.values();
     standings
         .map(|standing| {

@@ -1,14 +1,16 @@
 //! What an environment is held for, stored and shown where people can consent to it.
 
 use serde_json::json;
+use sqlx::PgConnection;
 
 use super::super::branch::{self, Walked};
 use super::super::repository::Repository;
 use super::super::{Context, JobError, attend_pull};
+use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
 use crate::db::deployments;
-use crate::db::environments::{self, Environment};
+use crate::db::environments::Environment;
 use crate::db::holds::{self, HeldChange, Hold};
 use crate::ids::CommitId;
 use crate::queue::{self, Claimed, Lane};
@@ -58,7 +60,7 @@ pub(super) async fn hold(
         change: Some(change),
         shown_in,
     };
-    store(context, job, repository, hold, shown_in).await
+    store(context, job, repository, walked, hold).await
 }
 
 /// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
@@ -125,45 +127,62 @@ pub(super) fn plain(environment: &Environment, reason: HoldReason, detail: Strin
     }
 }
 
-/// Stores a hold, says so once, and has it shown.
+/// Stores a hold, says so once, and has it shown. Whom the judgement that holds took for whom is said with it, and again
+/// when the forge answers something else; not each time it is judged.
 pub(super) async fn store(
     context: &Context,
     job: &Claimed,
     repository: &Repository<'_>,
+    walked: &Walked,
     hold: Hold,
-    shown_in: Option<i64>,
 ) -> Result<(), JobError> {
+    let change = hold.change.as_ref();
+    let memberships = json!(memberships(walked));
+    let detail = json!({
+        "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts, "shown_in": hold.shown_in,
+        "change": change.map(|change| change.digest), "to": change.map(|change| &change.to_commit),
+        "memberships": memberships,
+    });
+    let entry = entry(repository, walked, HELD, detail, job);
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
     let before = holds::get(&mut tx, hold.environment).await?;
-    if before.as_ref() == Some(&hold) {
+    let told = audit::read::newest_detail(&mut tx, &entry.subject, HELD).await?;
+    let is_answered_anew = told.is_none_or(|told| told["memberships"] != memberships);
+    let is_same = before.as_ref() == Some(&hold);
+    if is_same && !is_answered_anew {
         return Ok(());
     }
-    let name = environments::get(&mut tx, hold.environment).await?.map(|one| one.name.to_string()).unwrap_or_default();
-    holds::put(&mut tx, &hold).await?;
-    for number in shown_in.into_iter().chain(before.as_ref().and_then(|hold| hold.shown_in)) {
-        queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+    if !is_same {
+        holds::put(&mut tx, &hold).await?;
+        for number in hold.shown_in.into_iter().chain(before.as_ref().and_then(|hold| hold.shown_in)) {
+            queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+        }
     }
     let is_news = before.is_none_or(|before| before.reason != hold.reason || before.change != hold.change);
-    if is_news {
-        let change = hold.change.as_ref();
-        let entry = NewEntry {
-            actor: "bascule".to_owned(),
-            action: "environment.held",
-            subject: format!("{} {name}", repository.granted_name()),
-            detail: json!({
-                "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts, "shown_in": hold.shown_in,
-                "change": change.map(|change| change.digest), "to": change.map(|change| &change.to_commit),
-            }),
-            cause: format!("job {} {}", job.id, job.kind),
-            trace: job.trace,
-        };
+    if is_news || is_answered_anew {
         audit::append(&mut tx, &entry).await?;
-        metrics::counter!("bascule_holds_total", "reason" => hold.reason.clone()).increment(1);
     }
     tx.commit().await?;
+    if is_news {
+        metrics::counter!("bascule_holds_total", "reason" => hold.reason.clone()).increment(1);
+    }
     context.bell.ring(Lane::Default);
     Ok(())
+}
+
+const HELD: &str = "environment.held";
+
+/// Lifts the hold of an environment and says so. `false` when there was none.
+pub(super) async fn lift_hold(
+    conn: &mut PgConnection,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    walked: &Walked,
+) -> Result<bool, JobError> {
+    let Some(reason) = holds::lift(conn, walked.environment.id).await? else { return Ok(false) };
+    audit::append(conn, &entry(repository, walked, "hold.lifted", json!({ "reason": reason }), job)).await?;
+    Ok(true)
 }
 
 /// An entry of the log about an environment.
@@ -179,7 +198,7 @@ pub(super) fn entry(
         action,
         subject: format!("{} {}", repository.granted_name(), walked.environment.name),
         detail,
-        cause: format!("job {} {}", job.id, job.kind),
+        cause: super::super::cause(job),
         trace: job.trace,
     }
 }

@@ -187,13 +187,19 @@ impl Run<'_> {
     ) -> Result<(), Interrupted> {
         if let Some(reason) = outcome.hold() {
             let before = holds::get(&mut *conn, subject.environment).await?;
-            return Ok(holds::put(conn, &over(subject.hold(reason, outcome.sentence()), before)).await?);
+            let hold = over(subject.hold(reason, outcome.sentence()), before.clone());
+            holds::put(conn, &hold).await?;
+            let detail = json!({ "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts });
+            audit::append(conn, &subject.entry("environment.held", detail)).await?;
+            held(&hold, before.as_ref());
+            return Ok(());
         }
         let lifts = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
         if let Some(hold) = holds::get(conn, subject.environment).await?
             && hold.reason.parse().is_ok_and(|reason| lifts.contains(&reason))
         {
             holds::lift(conn, subject.environment).await?;
+            audit::append(conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
         }
         Ok(())
     }
@@ -239,6 +245,7 @@ impl Run<'_> {
         let same = |before: &Hold| (&before.reason, &before.detail) == (&hold.reason, &hold.detail);
         if !before.as_ref().is_some_and(same) {
             let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
+            held(&hold, before.as_ref());
             holds::put(&mut tx, &over(hold, before)).await?;
             let jobs: Vec<_> =
                 new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
@@ -247,6 +254,13 @@ impl Run<'_> {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// Counts a hold that is news.
+fn held(hold: &Hold, before: Option<&Hold>) {
+    if before.is_none_or(|before| before.reason != hold.reason) {
+        metrics::counter!("bascule_holds_total", "reason" => hold.reason.clone()).increment(1);
     }
 }
 

@@ -19,6 +19,7 @@ mod files;
 mod first_sets;
 mod gate;
 mod held;
+mod log;
 mod looks;
 mod outages;
 mod pulls;

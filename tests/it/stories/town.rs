@@ -12,7 +12,7 @@ use bascule::jobs::{self, Context};
 use bascule::queue::{Bell, Claimed, Lane, Lease, PgSource, Source, Verdict};
 use reqwest::Method;
 use serde_json::json;
-use sqlx::Executor;
+use sqlx::{AssertSqlSafe, Executor};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -202,6 +202,45 @@ impl Town {
                 self.run(&job, &CancellationToken::new()).await;
             }
         }
+    }
+
+    /// What happened is heard, and whoever works on it is killed when it is about to write `action` into the log. Its lease
+    /// runs out.
+    pub(super) async fn dies_before(&mut self, action: &str) {
+        let owner = self.database.owner.clone();
+        let mut gate = owner.acquire().await.unwrap();
+        gate.execute("SELECT pg_advisory_lock(4)").await.unwrap();
+        let waits = format!(
+            "CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN IF NEW.action = '{action}' THEN PERFORM pg_advisory_xact_lock(4); END IF; RETURN NEW; END $$;
+             CREATE TRIGGER waits BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION waits()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(waits)).execute(&owner).await.unwrap();
+        if self.told == Told::BySweeps {
+            app::sweep_all(&self.context).await.unwrap();
+        }
+        let administrator = sqlx::PgPool::connect(&self.database.administrator_url()).await.unwrap();
+        let ours = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let waiting = format!("SELECT count(*) {ours}");
+        let is_there = async || {
+            while sqlx::query_scalar::<_, i64>(AssertSqlSafe(waiting.clone())).fetch_one(&administrator).await.unwrap()
+                == 0
+            {}
+        };
+        tokio::select! {
+            ran = self.drain() => panic!("nobody wrote {action}: {ran:?}"),
+            () = is_there() => {}
+        }
+        let kill = format!("SELECT pg_terminate_backend(pid) {ours}");
+        administrator.execute(AssertSqlSafe(kill)).await.unwrap();
+        gate.execute("SELECT pg_advisory_unlock(4)").await.unwrap();
+        owner.execute("DROP TRIGGER waits ON audit_entry").await.unwrap();
+        let back = "DELETE FROM job r WHERE state = 'running'
+                        AND EXISTS (SELECT FROM job p WHERE p.state = 'pending' AND (p.kind, p.key) = (r.kind, r.key));
+                    UPDATE job SET state = 'pending', holder = NULL, fence = NULL, lease_until = NULL, crashes = crashes + 1
+                        WHERE state = 'running'";
+        sqlx::raw_sql(back).execute(&owner).await.unwrap();
     }
 
     /// The next job that is due.
