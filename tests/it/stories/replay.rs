@@ -193,12 +193,11 @@ fn what_no_delivery_told_is_found_by_a_sweep() {
 }
 
 #[test]
-fn a_head_that_is_gone_when_we_fetch_it_is_waited_for_in_silence() {
+fn a_head_that_stays_gone_when_we_fetch_it_is_said_once_and_waited_for() {
     heard(async |t| {
         let (pr, opened) = asks_for_two(t).await;
         sends(t, &opened).await;
         t.run_jobs().await;
-        let shown = t.forge.comment(&pr);
         // The forge's pages still tell a head that a force push has thrown away.
         let head = t.forge.head(&pr);
         t.forge.tells_head(&pr, &"5".repeat(40));
@@ -209,10 +208,12 @@ fn a_head_that_is_gone_when_we_fetch_it_is_waited_for_in_silence() {
             t.run_jobs().await;
             told = anew(&told);
         }
-        assert_eq!(t.forge.comment(&pr), shown, "no word of it");
+        let said = t.forge.comment(&pr);
+        assert!(said.contains("the head moved while it was fetched"), "{said}");
         assert_eq!(t.forge.our_comments(pr.repository, pr.number).len(), 1);
+        // Told three times and tried many times, it is said once.
         let wrote = written(t);
-        assert!(wrote.iter().all(|call| !call.contains("comments")), "{wrote:?}");
+        assert!(wrote.iter().filter(|call| call.contains("comments")).count() <= 1, "{wrote:?}");
         t.forge.tells_head(&pr, &head);
         sends(t, &told).await;
         t.run_jobs().await;
