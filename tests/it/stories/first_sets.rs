@@ -245,14 +245,13 @@ fn a_cluster_that_is_away_is_named_and_the_preview_is_there() {
         context.clusters = clusters(&dead);
         let rules = t.rules(RULES);
         let pr = t.forge.opens_pull("dev", &t.shop, &[(".bascule.yaml", &rules), (WEB, &settings("web", "1"))]).await;
-        t.run_jobs().await;
+        t.hears().await;
+        t.tries(3).await;
         assert_snapshot!(t.found(&pr), @"`production`: what the cluster has is not fully known: the cluster cannot be reached: Connection refused (os error `111`)");
-        assert!(!t.troubles.is_empty(), "it is tried again");
-        t.troubles.clear();
+        assert!(t.troubles.is_empty(), "a cluster that is away is no failure: {:#?}", t.troubles);
 
         let context = Arc::get_mut(&mut t.context).expect("no job runs");
         context.clusters = clusters(t.plane.kubeconfig());
-        t.forge.comments("dev", &pr, "/bascule preview").await;
         t.run_jobs().await;
         assert_snapshot!(t.found(&pr), @r"
         `production` in the cluster: 1 create

@@ -15,16 +15,6 @@ use crate::fake::forge::{Fault, Pr};
 const TRIES: usize = 15;
 
 impl Town {
-    /// Every job that is due is tried, and time passes, again and again.
-    async fn tries(&mut self, times: usize) {
-        for _ in 0..times {
-            while let Some(job) = self.claim().await {
-                self.run(&job, &CancellationToken::new()).await;
-            }
-            assert!(self.time_passes().await > 0, "there is something to try");
-        }
-    }
-
     /// What was tried and did not go well; the story expected it.
     fn take_troubles(&mut self) -> Vec<String> {
         std::mem::take(&mut self.troubles)

@@ -173,6 +173,16 @@ impl Town {
         self.database.owner.execute(due).await.unwrap().rows_affected()
     }
 
+    /// Every job that is due is tried, and time passes, again and again.
+    pub(super) async fn tries(&mut self, times: usize) {
+        for _ in 0..times {
+            while let Some(job) = self.claim().await {
+                self.run(&job, &CancellationToken::new()).await;
+            }
+            assert!(self.time_passes().await > 0, "there is something to try");
+        }
+    }
+
     /// Runs a job, as a worker that is told to stop by `stopping`.
     pub(super) async fn run(&mut self, job: &Claimed, stopping: &CancellationToken) -> Verdict {
         let verdict = self.runs_until(job, stopping).await;
