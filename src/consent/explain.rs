@@ -273,6 +273,7 @@ mod tests {
         assert_eq!(names(&rules, &altered, &["front/x"], 0), "always front maps");
         assert_eq!(names(&rules, &altered, &["front/x", "back/y"], 0), "always front back maps");
         assert_eq!(names(&rules, &altered, &["front/x", "shared"], 0), "always front back maps nets", "nobody's file");
+        assert_eq!(names(&rules, &altered, &[], 0), "always front back maps nets", "without any file: a new renderer");
         assert_eq!(names(&rules, &entry, &[], 0), "always front back maps nets leads", "its own rules change");
         assert_eq!(names(&rules, &altered, &["front/x"], 5_001), "always front maps leads", "over the limits");
         rules.owners = None;

@@ -222,7 +222,8 @@ fn role(role: Role) -> Voters {
 }
 
 /// The rules of one list that apply: all of them, when a changed file that the render reads matches no `paths` of a
-/// rule that has them, because then nobody knows whose file it is.
+/// rule that has them, because then nobody knows whose file it is. So too when no file changed at all: a new version of
+/// a renderer, say, may alter what is anybody's.
 fn applying<'r>(
     rules: &'r [ApprovalRule],
     everything: bool,
@@ -230,7 +231,8 @@ fn applying<'r>(
 ) -> impl Iterator<Item = &'r ApprovalRule> {
     let globs: Vec<&String> = rules.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| &when.paths).collect();
     let nobodys = |file: &String| !globs.iter().any(|glob| path_matches(glob, file));
-    let all = everything || (!globs.is_empty() && subject.files.iter().any(nobodys));
+    let nobody_knows = subject.files.is_empty() || subject.files.iter().any(nobodys);
+    let all = everything || (!globs.is_empty() && nobody_knows);
     rules.iter().filter(move |rule| all || rule.when.as_ref().is_none_or(|when| applies(when, subject)))
 }
 
