@@ -21,6 +21,7 @@ mod mirror;
 mod names;
 mod objects;
 mod program;
+mod remote;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod store;
@@ -28,8 +29,9 @@ mod store;
 pub use clone::WorkingClone;
 pub use error::{Fate, GitError};
 pub use history::{ChangedPath, CommitFacts, Lines, Merge};
-pub use mirror::{Mirror, Remote, Want};
+pub use mirror::Mirror;
 pub use names::BranchName;
 pub use objects::{Entry, Objects, Tree};
 pub use program::{Bounds, Program};
+pub use remote::{Remote, Want};
 pub use store::Store;
