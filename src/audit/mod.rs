@@ -11,9 +11,9 @@
 //! the database as its owner *and* the folder of heads, or the key, is found only by heads that were copied elsewhere.
 
 pub mod checkpoint;
-mod encode;
 pub mod offline;
 pub mod read;
+pub mod row;
 pub mod signing;
 pub mod verify;
 
@@ -114,7 +114,7 @@ async fn write(
     )
     .fetch_one(&mut *conn)
     .await?;
-    let row = verify::Row {
+    let row = row::Row {
         seq: head.size + 1,
         at: head.at.to_jiff(),
         actor: entry.actor.clone(),
@@ -129,13 +129,13 @@ async fn write(
         previous: head.hash,
         hash: Vec::new(),
     };
-    let row = verify::Row {
+    let row = row::Row {
         actor: without_nul(row.actor),
         subject: without_nul(row.subject),
         cause: without_nul(row.cause),
         ..row
     };
-    let hash = encode::hash(&row);
+    let hash = row::hash(&row);
     sqlx::query!(
         "INSERT INTO audit_entry (seq, at, actor, action, subject, detail, cause, trace, opens, intent, previous, hash)
          VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8, $9, $10, $11, $12)",

@@ -8,7 +8,8 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
-use super::verify::{Finding, Report, Row, Verifier};
+use super::row::Row;
+use super::verify::{Finding, Report, Verifier};
 
 /// What the last entry of an export says was done.
 pub const EXPORTED: &str = "audit.exported";

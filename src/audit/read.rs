@@ -4,7 +4,8 @@ use futures::TryStreamExt as _;
 use sqlx::{PgConnection, PgPool};
 
 use super::checkpoint::Checkpoint;
-use super::verify::{Report, Row, Verifier};
+use super::row::Row;
+use super::verify::{Report, Verifier};
 use crate::ids::TraceId;
 
 /// Which entries; an empty field is not asked about.

@@ -1,42 +1,10 @@
 //! Is the log whole? Pure: rows and checkpoints in, findings out. The server's own check and `--offline` share it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::checkpoint::{Checkpoint, ENTRIES, SECONDS};
-use super::encode;
-use crate::ids::TraceId;
-
-/// One entry, as stored and as exported (one JSON object a line).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
-    /// 1, 2, 3 … without gaps.
-    pub seq: i64,
-    /// The database's time, in microseconds.
-    pub at: Timestamp,
-    /// Who.
-    pub actor: String,
-    /// What was done.
-    pub action: String,
-    /// On what.
-    pub subject: String,
-    /// The particulars: JSON text, exactly as hashed.
-    pub detail: String,
-    /// What made it happen.
-    pub cause: String,
-    /// From delivery to sync.
-    pub trace: TraceId,
-    /// Whether it is an intent.
-    pub opens: bool,
-    /// The intent it closes.
-    pub intent: Option<i64>,
-    /// The hash of the entry before.
-    #[serde(with = "hex::serde")]
-    pub previous: Vec<u8>,
-    /// Its own hash.
-    #[serde(with = "hex::serde")]
-    pub hash: Vec<u8>,
-}
+use super::row::{self, Row};
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,7 +160,7 @@ impl Verifier {
         } else if row.seq < expected || row.previous != self.previous {
             self.find(Finding::Unchained { seq: row.seq });
         }
-        if encode::hash(row)[..] != row.hash[..] {
+        if row::hash(row)[..] != row.hash[..] {
             self.find(Finding::Changed { seq: row.seq });
         }
         self.seq = row.seq;
@@ -249,6 +217,7 @@ impl Verifier {
 mod tests {
     use super::*;
     use crate::audit::checkpoint::Signer;
+    use crate::ids::TraceId;
 
     fn log(count: i64) -> Vec<Row> {
         let mut previous = vec![0; 32];
@@ -268,7 +237,7 @@ mod tests {
                     previous: previous.clone(),
                     hash: Vec::new(),
                 };
-                row.hash = encode::hash(&row).to_vec();
+                row.hash = row::hash(&row).to_vec();
                 previous.clone_from(&row.hash);
                 row
             })
@@ -279,7 +248,7 @@ mod tests {
         let mut previous = vec![0; 32];
         for row in rows {
             row.previous.clone_from(&previous);
-            row.hash = encode::hash(row).to_vec();
+            row.hash = row::hash(row).to_vec();
             previous.clone_from(&row.hash);
         }
     }

@@ -18,7 +18,8 @@ use crate::audit;
 use crate::audit::checkpoint::{Checkpoint, Checkpoints};
 use crate::audit::offline::{EXPORTED, Exported, HeadLine};
 use crate::audit::read::{self, Filter};
-use crate::audit::verify::{Finding, Row};
+use crate::audit::row::Row;
+use crate::audit::verify::Finding;
 use crate::ids::TraceId;
 
 /// Entries of one piece of an export: a piece fits in memory many times.
