@@ -1,21 +1,39 @@
 //! From a kubeconfig to a connection.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{HeaderValue, header};
 use kube::config::{self, KubeConfigOptions};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
 
 use super::error::ClusterError;
-use super::named::Kubeconfig;
 use super::{Cluster, Counts, Inner, WIDTH};
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the way into a cluster is written.
+#[derive(Clone)]
+pub enum Kubeconfig {
+    /// In a file, read again when it changes; paths in it are relative to it.
+    File(PathBuf),
+    /// Given as it is.
+    Text(SecretString),
+}
+
+impl std::fmt::Debug for Kubeconfig {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "Kubeconfig({})", path.display()),
+            Self::Text(_) => out.write_str("Kubeconfig(…)"),
+        }
+    }
+}
 
 /// As whom requests are made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

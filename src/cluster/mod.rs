@@ -28,12 +28,12 @@ mod watch;
 mod wire;
 
 pub use apply::{Applied, Onto, Write};
-pub use connection::Identity;
+pub use connection::{Identity, Kubeconfig};
 pub use delete::Deleted;
 pub use discovery::{Resource, Served};
 pub use error::{ClusterError, Fate};
 pub use foresee::{First, Found};
-pub use named::{Clusters, Kubeconfig};
+pub use named::Clusters;
 pub use watch::{Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;
 

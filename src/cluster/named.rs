@@ -1,35 +1,15 @@
 //! The clusters of the server's file, connected when they are first used and again when a kubeconfig changes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
-use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use crate::ids::ClusterName;
 
 use super::Cluster;
-use super::connection::Identity;
+use super::connection::{Identity, Kubeconfig};
 use super::error::ClusterError;
-
-/// Where the way into a cluster is written.
-#[derive(Clone)]
-pub enum Kubeconfig {
-    /// In a file, read again when it changes; paths in it are relative to it.
-    File(PathBuf),
-    /// Given as it is.
-    Text(SecretString),
-}
-
-impl std::fmt::Debug for Kubeconfig {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File(path) => write!(out, "Kubeconfig({})", path.display()),
-            Self::Text(_) => out.write_str("Kubeconfig(…)"),
-        }
-    }
-}
 
 /// What tells one content of a file from the next.
 type Stamp = Option<(SystemTime, u64)>;
