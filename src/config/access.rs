@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use super::world::tables;
+use super::reading::tables;
 use crate::ids::{ClusterName, ForgeName, WordError};
 use crate::policy::approvals::{approval_rules, groups_named, owners};
 use crate::policy::block::{Block, Keys, map, named};

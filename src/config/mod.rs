@@ -10,6 +10,7 @@ mod access;
 mod address;
 mod difference;
 mod environ;
+mod reading;
 mod secret;
 mod sections;
 mod tree;

@@ -1,11 +1,10 @@
 //! The top of the file and the sections that are there once: server, database, audit, sweep.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::address::base_url;
 use super::environ::Environ;
+use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
 use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, world};
 use crate::policy::block::{Block, Keys, one_of};
@@ -29,17 +28,8 @@ pub const DATABASE_KEYS: Keys = Keys { known: &["url", "migrate_url", "data_dir"
 pub const AUDIT_KEYS: Keys = Keys { known: &["checkpoints", "key"], later: &[] };
 /// The keys of `[sweep]`.
 pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches"], later: &["cluster"] };
-/// The keys of a secret.
-const SECRET_KEYS: Keys = Keys { known: &["env", "file"], later: &[] };
-
 /// A sweep less often than weekly is a sweep forgotten.
 const LONGEST_SWEEP_SECONDS: u64 = 7 * 86_400;
-
-/// What every section reads with.
-pub(super) struct Reading<'r> {
-    pub(super) environ: &'r Environ,
-    pub(super) complaints: &'r mut Complaints,
-}
 
 pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints) -> Option<Server> {
     let root = Block::open(tree, "at the top of the file", FILE_KEYS, complaints)?;
@@ -201,58 +191,4 @@ fn sweep(node: Option<&Node>, complaints: &mut Complaints) -> Sweep {
         }
     }
     sweep
-}
-
-/// A key's address without a slash at its end. One with a password in it is not shown again.
-pub(super) fn url(block: &Block<'_>, key: &str, complaints: &mut Complaints) -> Option<String> {
-    let (text, at) = block.text(key, complaints)?;
-    match base_url(text) {
-        Ok(url) => Some(url),
-        Err(fault) => {
-            let at = if text.contains('@') { at.without_column() } else { at.clone() };
-            complaints.add(&at, format!("`{key}` is no address: {fault}"), "write `https://host`");
-            None
-        }
-    }
-}
-
-/// A key's path. Relative ones are from the folder of the file that says it; in a variable, from the working directory.
-pub(super) fn path(block: &Block<'_>, key: &str, complaints: &mut Complaints) -> Option<PathBuf> {
-    let (text, at) = block.text(key, complaints)?;
-    Some(from_file(at, text))
-}
-
-fn from_file(at: &Place, text: &str) -> PathBuf {
-    let text = text.strip_prefix("./").unwrap_or(text);
-    let folder = if at.line == 0 { None } else { Path::new(at.file.as_ref()).parent() };
-    folder.map_or_else(|| text.into(), |folder| folder.join(text))
-}
-
-/// Reads `{ env = … }` or `{ file = … }`. A secret written in the file itself is refused, and its line not shown.
-pub(super) fn secret(node: &Node, key: &str, reading: &mut Reading<'_>) -> Option<Secret> {
-    let Value::Map(_) = &node.value else {
-        let problem = format!("`{key}` is a secret and must not be written out");
-        let advice = "write `{ env = \"NAME\" }` or `{ file = \"/path\" }`; if it was real, change it";
-        reading.complaints.add(&node.at.without_column(), problem, advice);
-        return None;
-    };
-    let block = Block::open(node, &format!("in `{key}`"), SECRET_KEYS, reading.complaints)?;
-    let variable = block.text("env", reading.complaints);
-    let file = block.text("file", reading.complaints);
-    match (variable, file) {
-        (Some((variable, _)), None) => {
-            let value = reading.environ.get(variable).map(Into::into);
-            Some(Secret::Env { variable: variable.to_owned(), value })
-        }
-        (None, Some((file, at))) => Some(Secret::File(from_file(at, file))),
-        (Some(_), Some(_)) => {
-            reading.complaints.add(block.at, format!("`{key}` has both `env` and `file`"), "keep one of them");
-            None
-        }
-        (None, None) => {
-            let advice = "write `{ env = \"NAME\" }` or `{ file = \"/path\" }`";
-            reading.complaints.add(block.at, format!("`{key}` does not say where the secret is"), advice);
-            None
-        }
-    }
 }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use super::sections::{Reading, path, secret, url};
+use super::reading::{Reading, path, secret, tables, url};
 use super::{Cluster, Forge, ForgeKind, Secret};
-use crate::ids::{ClusterName, ForgeName, WordError};
-use crate::policy::block::{Block, Keys, list, map, named, one_of};
+use crate::ids::{ClusterName, ForgeName};
+use crate::policy::block::{Block, Keys, list, one_of};
 use crate::policy::document::Node;
 use crate::policy::located::Complaints;
 
@@ -103,22 +102,4 @@ fn kubeconfig(node: &Node, reading: &mut Reading<'_>) -> Option<PathBuf> {
             None
         }
     }
-}
-
-/// The tables of a section that has one for each name.
-pub(super) fn tables<'n, N: FromStr<Err = WordError>>(
-    node: Option<&'n Node>,
-    section: &str,
-    complaints: &mut Complaints,
-) -> Vec<(N, &'n Node)> {
-    let Some(node) = node else { return Vec::new() };
-    let Some(entries) = map(node, &format!("of `[{section}.NAME]` tables"), complaints) else { return Vec::new() };
-    let mut found = Vec::new();
-    for (key, node) in named(entries) {
-        match key.name.parse() {
-            Ok(name) => found.push((name, node)),
-            Err(error) => complaints.add(&key.at, WordError::to_string(&error), "choose another name"),
-        }
-    }
-    found
 }
