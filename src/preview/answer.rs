@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::EnvironmentName;
 use crate::manifest::visible;
 
-use super::markdown::{clip, code, prose};
-use super::words::NAME;
+use super::markdown::{NAME, clip, code, prose};
 
 /// One answer, to one person's command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

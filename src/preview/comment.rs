@@ -9,11 +9,9 @@ use crate::manifest::visible;
 
 use super::answer::written;
 use super::fit::sections;
-use super::markdown::{clip, code, fence, prose};
+use super::markdown::{NAME, clip, code, fence, prose};
 use super::page::{Consent, Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject};
-use super::words::{
-    NAME, changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject,
-};
+use super::words::{changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject};
 
 /// Begins every comment of ours. It tells ours among ours: who wrote it is told by author and stored id.
 pub const MARKER: &str = "<!-- bascule:preview -->";

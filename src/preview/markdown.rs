@@ -8,6 +8,9 @@
 
 use crate::manifest::visible;
 
+/// The longest name shown whole. Kubernetes ends at 253, forges near 100.
+pub(super) const NAME: usize = 260;
+
 /// A code span, whatever the text has of backticks; on one line, with invisible characters written out.
 pub(super) fn code(text: &str) -> String {
     let text = visible(text);

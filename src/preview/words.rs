@@ -4,13 +4,11 @@ use crate::ids::{CommitId, EnvironmentName, ObjectKey};
 use crate::manifest::Verb;
 
 use super::live::{Live, counted};
-use super::markdown::{cell, clip, code, prose};
+use super::markdown::{NAME, cell, clip, code, prose};
 use super::page::{Consent, Deployment, EnvironmentRow, ObjectChange, RowChange, Subject};
 
 /// More people than this are counted in a cell; the sentence below the table names what is missing.
 const PEOPLE: usize = 4;
-/// The longest name shown whole. Kubernetes ends at 253, forges near 100.
-pub(super) const NAME: usize = 260;
 
 /// `Deployment shop/web`, the kind in plain letters.
 pub(super) fn object(key: &ObjectKey) -> String {

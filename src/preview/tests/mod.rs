@@ -8,11 +8,11 @@ mod read;
 use super::answer::{Answer, Answered};
 use super::comment::{Comment, MARKER, comment, is_marked};
 use super::live::Live;
+use super::markdown::NAME;
 use super::markdown::{clip, html};
 use super::page::*;
 use super::status::{consent_status, preview_status};
 use super::terminal::{Look, terminal};
-use super::words::NAME;
 use crate::ids::{ChangeDigest, ObjectKey, Target};
 use crate::manifest::{Body, Hunk, LeftOut, ObjectDiff, Verb, visible};
 
