@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, ClientError};
+use super::deployments::{named, summed_up};
 use super::table::{self, Column, Output, Said};
 
 /// The log that can be proven.
@@ -167,7 +168,7 @@ impl Report {
             return Err(ClientError::Absent("there are the reports deployments and exceptions".to_owned()));
         }
         let (repository, environment) = self.env.as_deref().map_or((None, None), |env| {
-            let (repository, name) = super::status::named(env);
+            let (repository, name) = named(env);
             (repository, Some(name))
         });
         let query = [
@@ -186,31 +187,6 @@ impl Report {
             }
         })
     }
-}
-
-/// Adds the cells a person reads to a deployment.
-pub(super) fn summed_up(mut deployment: Value) -> Value {
-    let mut approvals = deployment["approvals"].as_array().cloned().unwrap_or_default();
-    approvals.retain(|one| one["not_counted"].is_null());
-    let each = |of: &dyn Fn(&Value) -> String| approvals.iter().map(of).collect::<Vec<_>>().join("; ");
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let person = |one: &Value| format!("{} by {}", text(&one["person"]), text(&one["source"]));
-    let change = |one: &Value| {
-        let digits: String = text(&one["change"]).trim_start_matches("b1:").chars().take(12).collect();
-        let exact = if one["exact"] == Value::Bool(true) { "exactly" } else { "in part" };
-        format!("{digits} {exact}")
-    };
-    let (people, changes) = (each(&person), each(&change));
-    let commit: String = text(&deployment["commit"]).chars().take(7).collect();
-    let environment = format!("{}:{}", text(&deployment["repository"]), text(&deployment["environment"]));
-    deployment["approved_by"] = Value::String(people);
-    deployment["approved_change"] = Value::String(changes);
-    // To the second: the rest, ids and times of approvals are in `--output json`.
-    let started: String = text(&deployment["started_at"]).chars().take("2026-11-21T13:05:40".len()).collect();
-    deployment["started_at"] = Value::String(started + "Z");
-    deployment["commit_short"] = Value::String(commit);
-    deployment["environment"] = Value::String(environment);
-    deployment
 }
 
 /// Says whether a log is whole, from what a verification found.

@@ -12,6 +12,7 @@ pub mod check;
 pub mod client;
 pub mod completions;
 pub mod deliveries;
+mod deployments;
 pub mod diff;
 pub mod init;
 pub mod jobs;

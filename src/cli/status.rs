@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::audit::summed_up;
 use super::client::{Client, ClientError};
+use super::deployments::{named, summed_up};
 use super::table::{self, Column, Output, Said};
 use serde_json::Value;
 
@@ -61,14 +61,6 @@ const BEFORE: &[Column] = &[
     ("ANSWER", "/answer"),
     ("STARTED", "/started_at"),
 ];
-
-/// `[REPOSITORY:]NAME`: an environment's name holds no colon.
-pub(super) fn named(environment: &str) -> (Option<String>, String) {
-    match environment.rsplit_once(':') {
-        Some((repository, name)) => (Some(repository.to_owned()), name.to_owned()),
-        None => (None, environment.to_owned()),
-    }
-}
 
 impl Status {
     /// Asks the server.
