@@ -9,14 +9,18 @@ use bascule::ids::{
     Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, ObjectKey, RepositoryKey, SetDigest, SetKey, Target,
 };
 use bascule::policy::rules::{
-    ApprovalRule, ApprovalSource, Binds, Consent, Environment, Group, Limits, OnPush, Role, SyncMode, SyncRules,
-    Voters, When,
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Group, Limits, OnPush, Role, SyncMode,
+    SyncRules, Voters, When,
 };
 
-use super::world::{BOT, C, EVERYBODY, KIM, KIM2, POOL, SAM, STAGING, Set, Who};
+use super::world::{BEN, BOT, C, EVERYBODY, FILE_S, FILE_X, FILE_Y, KIM, KIM2, LEE, POOL, SAM, STAGING, Sam, Set, Who};
 
 /// How many kinds of rules production may have.
-pub(super) const RULES: u8 = 9;
+pub(super) const RULES: u8 = 13;
+
+/// Who sits in a court: of which environment, with the rules of which neighbour in force, with what the forge says of
+/// Sam, and with a floor or without.
+pub(super) type Bench = (u8, Option<u8>, Sam, bool);
 
 pub(super) struct Cast {
     pub(super) repository: RepositoryKey,
@@ -26,7 +30,7 @@ pub(super) struct Cast {
     pub(super) targets: [Target; 3],
     x: SetKey,
     y: SetKey,
-    courts: BTreeMap<(u8, Option<u8>, bool), Court>,
+    courts: BTreeMap<Bench, Court>,
 }
 
 thread_local! {
@@ -63,21 +67,29 @@ impl Cast {
         };
         for environment in [0, 1, 2] {
             for neighbour in (0..RULES).map(Some).chain([None]) {
-                for sam in [false, true] {
-                    let court = cast.new_court(environment, neighbour, sam);
-                    cast.courts.insert((environment, neighbour, sam), court);
+                for sam in [Sam::Member, Sam::Left, Sam::Unread, Sam::Suspended] {
+                    for floor in [false, true] {
+                        let bench = (environment, neighbour, sam, floor);
+                        let court = cast.new_court(bench);
+                        cast.courts.insert(bench, court);
+                    }
                 }
             }
         }
         cast
     }
 
-    /// Who judges an environment: with the rules of a neighbour in force, and with Sam in the team or not.
-    pub(super) fn court(&self, environment: u8, neighbour: Option<u8>, sam_is_member: bool) -> &Court {
-        &self.courts[&(environment, neighbour, sam_is_member)]
+    /// Who judges an environment.
+    pub(super) fn court(&self, bench: Bench) -> &Court {
+        &self.courts[&bench]
     }
 
-    fn new_court(&self, environment: u8, neighbour: Option<u8>, sam_is_member: bool) -> Court {
+    fn new_court(&self, (environment, neighbour, sam, floor): Bench) -> Court {
+        let floor = Some((
+            "platform".to_owned(),
+            Floor { clusters: BTreeSet::new(), approvals: vec![rule(1, "platform", None)] },
+        ))
+        .filter(|_| floor && environment != STAGING);
         let entries = (0..RULES).map(|rules| (entry(environment, rules), self.rules(environment, rules)));
         Court {
             repository: self.repository.clone(),
@@ -85,13 +97,13 @@ impl Cast {
             target: self.targets[usize::from(environment)].clone(),
             entries: entries.collect(),
             neighbours: neighbour.map(|rules| self.rules(1 - environment.min(1), rules)).into_iter().collect(),
-            floors: vec![],
+            floors: floor.into_iter().collect(),
             grant_owners: Some(rule(1, "owners", None)),
-            people: self.people(sam_is_member),
+            people: self.people(sam),
         }
     }
 
-    fn people(&self, sam_is_member: bool) -> People {
+    fn people(&self, sam: Sam) -> People {
         let account = |who: Who| format!("work/{}", self.accounts[usize::from(who)].login);
         let group = |members: &[Who], team: Option<&str>| {
             let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -104,15 +116,26 @@ impl Cast {
         let pool: Vec<Who> = POOL.collect();
         let with_pool = |more: &[Who]| [more, &pool].concat();
         let groups = BTreeMap::from([
-            ("sre".to_owned(), group(&with_pool(&[1, 2, KIM, KIM2, BOT]), Some("work/acme/sre"))),
-            ("leads".to_owned(), group(&with_pool(&[2]), None)),
+            ("sre".to_owned(), group(&with_pool(&[BEN, LEE, KIM, KIM2, BOT]), Some("work/acme/sre"))),
+            ("leads".to_owned(), group(&with_pool(&[LEE]), None)),
             ("owners".to_owned(), group(&with_pool(&[KIM]), None)),
+            ("platform".to_owned(), group(&with_pool(&[BEN, LEE]), None)),
         ]);
         let standings = (0..EVERYBODY).map(|who| {
-            let member = if who == SAM && sam_is_member { Answer::Yes } else { Answer::No };
+            let member = match sam {
+                _ if who != SAM => Answer::No,
+                Sam::Member | Sam::Suspended => Answer::Yes,
+                Sam::Left => Answer::No,
+                Sam::Unread => Answer::Unknown,
+            };
+            let kind = match who {
+                BOT => Kind::Bot,
+                SAM if sam == Sam::Suspended => Kind::Inactive,
+                _ => Kind::Person,
+            };
             Standing {
                 account: self.accounts[usize::from(who)].clone(),
-                kind: if who == BOT { Kind::Bot } else { Kind::Person },
+                kind,
                 right: Right::Has(Role::Write),
                 teams: BTreeMap::from([("work/acme/sre".to_owned(), member)]),
             }
@@ -123,6 +146,7 @@ impl Cast {
     /// What each kind of rules says. `oracle.rs` says it again in its own words.
     pub(super) fn rules(&self, environment: u8, rules: u8) -> Environment {
         let secrets = || Some(When { kinds: BTreeSet::from(["Secret".to_owned()]), ..When::default() });
+        let file = |file| Some(When { paths: BTreeSet::from([path(file).to_owned()]), ..When::default() });
         let base = Consent { approvals: vec![rule(1, "sre", None)], ..Consent::none() };
         let consent = match rules {
             1 => Consent { approvals: vec![rule(2, "sre", None)], ..base },
@@ -132,8 +156,11 @@ impl Cast {
             5 => Consent { by: BTreeSet::from([ApprovalSource::Command]), ..base },
             6 => Consent { approvals: vec![rule(1, "sre", None), rule(1, "leads", secrets())], ..base },
             7 => Consent { approvals: vec![rule(1, "sre", secrets())], ..base },
+            9 => Consent { approvals: vec![rule(1, "sre", file(FILE_X)), rule(1, "leads", file(FILE_Y))], ..base },
+            11 => Consent::none(),
             _ => base,
         };
+        let after = After { environment: self.names[1].clone() };
         Environment {
             name: self.names[usize::from(environment == STAGING)].clone(),
             stage: None,
@@ -141,12 +168,12 @@ impl Cast {
             helm: None,
             target: self.targets[usize::from(environment)].clone(),
             branch: None,
-            after: vec![],
+            after: Some(after).filter(|_| rules == 12 && environment != STAGING).into_iter().collect(),
             consent,
-            deletions_confirm_above: (rules == 8).then_some(0),
+            deletions_confirm_above: [8, 11].contains(&rules).then_some(0),
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
             owners: Some(rule(1, "leads", None)),
-            limits: Limits::default(),
+            limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
         }
     }
 
@@ -184,6 +211,22 @@ impl Cast {
     pub(super) fn account(&self, who: Who) -> Account {
         self.accounts[usize::from(who)].clone()
     }
+}
+
+/// The path of a file that production reads.
+pub(super) fn path(file: u8) -> &'static str {
+    match file {
+        FILE_X => "production/x.yaml",
+        FILE_Y => "production/y.yaml",
+        _ => "shared/s.yaml",
+    }
+}
+
+/// The paths of files, given as bits, that an environment reads.
+pub(super) fn paths(environment: u8, files: u8) -> BTreeSet<String> {
+    let read = if environment == STAGING { FILE_S } else { FILE_X | FILE_Y | FILE_S };
+    let each = [FILE_X, FILE_Y, FILE_S].into_iter().filter(|file| files & read & file != 0);
+    each.map(|file| path(file).to_owned()).collect()
 }
 
 pub(super) fn entry(environment: u8, rules: u8) -> ObjectHash {

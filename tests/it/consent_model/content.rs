@@ -65,6 +65,20 @@ pub(super) fn merge(base: Tree, ours: Tree, theirs: Tree) -> Option<Tree> {
     })
 }
 
+/// The files that differ between two trees, as bits: those of X, of Y, of S, and what no render reads.
+pub(super) fn files(old: Tree, new: Tree) -> u8 {
+    let other = (old.rules, old.target, old.broken) != (new.rules, new.target, new.broken);
+    (u8::from(old.x != new.x) * FILE_X)
+        | (u8::from(old.y != new.y) * FILE_Y)
+        | (u8::from(old.s != new.s) * FILE_S)
+        | (u8::from(other) * 8)
+}
+
+pub(super) const FILE_X: u8 = 1;
+pub(super) const FILE_Y: u8 = 2;
+/// Production reads it too, and no rule has a path for it.
+pub(super) const FILE_S: u8 = 4;
+
 /// How many objects a change removes.
 pub(super) fn deletions(old: Option<Set>, new: Set) -> u8 {
     old.map_or(0, |old| u8::from(old.a > 0 && new.a == 0) + u8::from(old.b > 0 && new.b == 0))
@@ -77,6 +91,8 @@ pub(super) enum Edit {
     S(u8),
     Rules(u8),
     Target(u8),
+    /// X and Y at once.
+    Two(u8, u8),
     /// X and the rules at once.
     Both(u8, u8),
     /// The namespace and the rules at once.
@@ -96,6 +112,7 @@ impl Edit {
             Self::S(s) => Tree { s, ..tree },
             Self::Rules(rules) => Tree { rules, ..tree },
             Self::Target(target) => Tree { target, ..tree },
+            Self::Two(x, y) => Tree { x, y, ..tree },
             Self::Both(x, rules) => Tree { x, rules, ..tree },
             Self::Move(target, rules) => Tree { target, rules, ..tree },
             Self::Break => Tree { broken: true, ..tree },

@@ -4,24 +4,36 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::mem::{Discriminant, discriminant};
 
-use super::acts::{Act, Bounds, act, possible};
+use super::acts::{Act, act};
 use super::bascule::{Bascule, Counts};
 use super::beginnings::Beginning;
 use super::mutant::Mutant;
-use super::world::{ANN, ENVIRONMENTS, Edit, LEE, POOL, World, name, set_of};
+use super::possible::{Bounds, possible};
+use super::world::{ANN, ENVIRONMENTS, Edit, LEE, POOL, Sam, Typed, World, has, name, set_of};
 
 /// People who cooperate bring every environment to the tip; the error says which stays behind.
 pub(super) fn cooperate(world: &World, counts: &mut Counts) -> Result<(), String> {
     let mut world = world.clone();
-    world.sam_is_member = true;
-    world.direct(ANN, if world.tree(world.tip()).broken { Edit::Mend } else { Edit::Nothing }, true);
+    world.sam = Sam::Member;
+    let tip = world.tip();
+    let is_passed = world.ours.environments.iter().filter_map(|row| row.position).any(|(commit, _)| {
+        // Nothing goes back to what is behind a position: the branch has to go on.
+        commit != tip && has(world.behind(commit), tip)
+    });
+    if world.tree(tip).broken {
+        world.direct(ANN, Edit::Mend, true);
+    } else if is_passed {
+        world.direct(ANN, Edit::Nothing, true);
+    }
     let tip = world.tip();
     let behind = |world: &World| -> Vec<u8> {
-        let at = |environment: u8| world.ours.environments[usize::from(environment)].position.map(|(_, set)| set);
         let wanted = |environment: u8| set_of(environment, world.tree(tip));
-        ENVIRONMENTS.into_iter().filter(|one| wanted(*one).is_some() && at(*one) != wanted(*one)).collect()
+        // Staging first, for which production may wait.
+        let all = ENVIRONMENTS.into_iter().rev();
+        all.filter(|one| wanted(*one).is_some() && world.position(*one) != wanted(*one)).collect()
     };
     for _ in 0..2 {
+        world.staging_is_healthy();
         for environment in behind(&world) {
             let mut bascule = Bascule { mutant: Mutant::Nothing, counts };
             bascule.sync(&mut world, environment)?;
@@ -30,9 +42,10 @@ pub(super) fn cooperate(world: &World, counts: &mut Counts) -> Result<(), String
             bascule.preview(&mut world, hold.place, false);
             for who in POOL.chain([LEE]) {
                 world.load(who, hold.place);
-                world.approve(who, hold.place, name(environment), true, false);
+                world.approve(who, hold.place, name(environment), Typed::Line);
             }
             bascule.sync(&mut world, environment)?;
+            world.staging_is_healthy();
         }
     }
     match behind(&world).as_slice() {
@@ -86,19 +99,26 @@ impl Explorer {
         Ok(true)
     }
 
-    /// Everything that can happen after `story`, breadth first, to a depth.
+    /// Everything that can happen after `story`, breadth first, to a depth; of its last level as much as there is
+    /// room for.
     pub(super) fn exhaust(
         &mut self,
         begin: &World,
         story: &[Act],
         bounds: Bounds,
-        depth: usize,
+        (depth, room): (usize, usize),
     ) -> Result<(), Failure> {
+        let full = self.states.len() + room;
         let mut frontier = vec![(begin.clone(), story.to_vec())];
         for level in 0..depth {
             let mut next = vec![];
             for (world, story) in &frontier {
-                for one in possible(world, bounds) {
+                if level + 1 == depth && self.states.len() >= full {
+                    return Ok(());
+                }
+                let last = level + 1 == depth && self.mutant != Mutant::Nothing;
+                // Nothing is objected to but where a sync starts: of a mutant's last level nothing else is of interest.
+                for one in possible(world, bounds).into_iter().filter(|one| !last || one.starts_a_sync()) {
                     let told = || story.iter().copied().chain([one]).collect::<Vec<_>>();
                     let mut world = world.clone();
                     match self.step(&mut world, one) {

@@ -61,7 +61,8 @@ pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given
             source,
         ));
     }
-    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
+    let commands = (0..).zip(&world.commands).filter(|(_, command)| command.place == place);
+    for (source, command) in commands.filter(|(_, command)| !command.deleted || mutant == Mutant::DeletedStands) {
         let Says::Approve { environment, change, deletions, reason } = &command.says else { continue };
         let name = CAST.names[usize::from(*environment)].clone();
         let wanted = match change {
@@ -97,7 +98,8 @@ pub(super) fn now(world: &World, place: PlaceId, memory: &Memory) -> Now {
             objections.push(Objection { person: CAST.account(review.who), at: time(review.at) });
         }
     }
-    for (source, command) in (0..).zip(&world.commands).filter(|(_, command)| command.place == place) {
+    let commands = (0..).zip(&world.commands).filter(|(_, command)| command.place == place);
+    for (source, command) in commands.filter(|(_, command)| !command.deleted) {
         let state = if command.edited { SourceNow::Edited } else { SourceNow::Stands };
         sources.insert((ApprovalSource::Command, source), state);
         if command.says == Says::Revoke {

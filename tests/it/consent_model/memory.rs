@@ -1,6 +1,6 @@
 //! What the product stores, as far as the model needs it.
 
-use super::world::{C, Comment, PlaceId, Set, Who};
+use super::world::{C, Comment, PlaceId, Sam, Set, Who};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Row {
@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) known: bool,
     /// Commits that the comparison reached over.
     pub(super) over: Vec<C>,
+    /// Files that differ between what was compared, as bits.
+    pub(super) files: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,10 +69,25 @@ pub(super) struct HoldRow {
     pub(super) place: PlaceId,
 }
 
+/// An approval that a sync would use up: whether a command gave it, and which.
+pub(super) type Spent = (bool, u8);
+
+/// A judgement that nobody acted on yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Judged {
+    pub(super) to: C,
+    pub(super) spends: Vec<Spent>,
+    /// Whether we were told of something since.
+    pub(super) overtaken: bool,
+    /// What the forge said of Sam.
+    pub(super) sam: Sam,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct EnvironmentRow {
     pub(super) position: Option<(C, Set)>,
     pub(super) hold: Option<HoldRow>,
+    pub(super) judged: Option<Judged>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

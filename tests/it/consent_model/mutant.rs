@@ -1,54 +1,67 @@
 //! The driver with one thing left out: each has to be noticed.
 
-/// What is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mutant {
-    Nothing,
-    ContributorsCount,
-    VoidsRevive,
-    TheTipIsTaken,
-    MembershipIsRemembered,
-    NewestIsMeant,
-    AnyChangeCounts,
-    TheTipsRulesJudge,
-    AnyBranchCounts,
-    ApprovalsCountTwice,
-    EveryAccountIsSomebody,
-    UnknownPushersAreNobody,
-    TheHoldMovesAlong,
-    FirstSetsHaveNoNeighbours,
-    BotsCount,
-    EditedStands,
-    ObjectionsAreIgnored,
-    OneApprovalIsEnough,
-    FirstSetsHaveNoOwners,
-    WholeSetsAreNotBound,
-    NumbersAreNotSaid,
-    EveryWayCounts,
-    SecretsAreNothing,
+macro_rules! mutants {
+    ($($name:ident,)*) => {
+        /// What is left out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(super) enum Mutant {
+            Nothing,
+            $($name,)*
+        }
+
+        pub(super) const MUTANTS: &[Mutant] = &[$(Mutant::$name,)*];
+    };
 }
 
-pub(super) const MUTANTS: [Mutant; 22] = [
-    Mutant::ContributorsCount,
-    Mutant::VoidsRevive,
-    Mutant::TheTipIsTaken,
-    Mutant::MembershipIsRemembered,
-    Mutant::NewestIsMeant,
-    Mutant::AnyChangeCounts,
-    Mutant::TheTipsRulesJudge,
-    Mutant::AnyBranchCounts,
-    Mutant::ApprovalsCountTwice,
-    Mutant::EveryAccountIsSomebody,
-    Mutant::UnknownPushersAreNobody,
-    Mutant::TheHoldMovesAlong,
-    Mutant::FirstSetsHaveNoNeighbours,
-    Mutant::BotsCount,
-    Mutant::EditedStands,
-    Mutant::ObjectionsAreIgnored,
-    Mutant::OneApprovalIsEnough,
-    Mutant::FirstSetsHaveNoOwners,
-    Mutant::WholeSetsAreNotBound,
-    Mutant::NumbersAreNotSaid,
-    Mutant::EveryWayCounts,
-    Mutant::SecretsAreNothing,
-];
+mutants! {
+    // What was shown, and what was meant.
+    NewestIsMeant,
+    LostCommentsWereNeverSeen,
+    AnyChangeCounts,
+    AnyBranchCounts,
+    WholeSetsAreNotBound,
+    NumbersAreNotSaid,
+    AnyNumberWillDo,
+    // What voids.
+    VoidsRevive,
+    EditedStands,
+    DeletedStands,
+    DismissedStands,
+    RevokedStands,
+    ObjectionsAreIgnored,
+    AlteredStands,
+    PushedStands,
+    ApprovalsCountTwice,
+    // Whose approval counts.
+    ContributorsCount,
+    PushersCount,
+    AuthorsCount,
+    WhatIsReachedOverIsNobodys,
+    OnlyTheTipIsSomebodys,
+    UnknownPushersAreNobody,
+    EveryAccountIsSomebody,
+    BotsCount,
+    MembershipIsRemembered,
+    UnreadIsMember,
+    SuspendedCounts,
+    EveryWayCounts,
+    // Which rules ask.
+    TheTipsRulesJudge,
+    RulesChangeLikeObjects,
+    OneApprovalIsEnough,
+    SecretsAreNothing,
+    PathsAskNobody,
+    NobodysFilesAreSomebodys,
+    WhatIsTakenOffTheBranchHasNoFiles,
+    LimitsAreNone,
+    FloorsAreForgotten,
+    ExceptionsPassFloors,
+    ReasonsAreNotNeeded,
+    FirstSetsHaveNoNeighbours,
+    FirstSetsHaveNoOwners,
+    // Where a sync goes.
+    TheTipIsTaken,
+    TheHoldMovesAlong,
+    AfterIsNotAwaited,
+    StaleJudgementsStart,
+}

@@ -3,31 +3,31 @@
 
 use std::collections::BTreeSet;
 
-use super::bascule::Counts;
+use super::law::{Ask, Touched, after_is_met, must_say, owners, questions};
 use super::memory::Row;
 use super::world::{
-    BOT, C, Consent, KIM, LEE, POOL, PlaceId, SAM, STAGING, Set, What, Who, World, deletions, human, name, set_of,
+    BOT, C, Consent, PlaceId, SAM, STAGING, Sam, Set, What, Who, World, deletions, files, human, name, set_of,
 };
 
 /// Objects when an environment goes to a commit that nobody entitled consented to; else notes that it went there.
-pub(super) fn judge(world: &mut World, environment: u8, to: C, counts: &mut Counts) -> Result<(), String> {
+pub(super) fn judge(world: &mut World, environment: u8, to: C) -> Result<(), String> {
     let position = world.ours.environments[usize::from(environment)].position;
     let path = world.after(position.map(|(commit, _)| commit));
     let Some(end) = path.iter().position(|commit| *commit == to) else {
         return Err(format!("environment {environment} goes back to commit {to}"));
     };
-    let search = Search { world, environment, path: path[..=end].to_vec() };
+    let set = set_of(environment, world.tree(to)).unwrap();
+    if !after_is_met(world, set, set_of(STAGING, world.tree(to))) {
+        return Err(format!("environment {environment} goes to commit {to} before staging"));
+    }
+    let search =
+        Search { world, environment, path: path[..=end].to_vec(), position: position.map(|(commit, _)| commit) };
     let start = position.map(|(_, set)| set);
     if !search.from(0, start, (0, start)) {
         return Err(format!("environment {environment} goes to commit {to} without consent"));
     }
-    *counts.entry("deployments").or_default() += 1;
-    let passed: BTreeSet<PlaceId> = search
-        .path
-        .iter()
-        .filter_map(|commit| world.commits[usize::from(*commit)].pull)
-        .map(|(pull, _)| pull)
-        .collect();
+    let passed: BTreeSet<PlaceId> =
+        search.path.iter().filter_map(|commit| world.at(*commit).pull).map(|(pull, _)| pull).collect();
     for consent in world.truth.iter_mut().filter(|consent| passed.contains(&consent.place)) {
         consent.spent |= 1 << environment;
     }
@@ -38,41 +38,57 @@ struct Search<'w> {
     world: &'w World,
     environment: u8,
     path: Vec<C>,
+    position: Option<C>,
 }
 
-/// One question: so many people of these.
-struct Ask {
-    count: usize,
-    of: fn(Who) -> bool,
-    command_only: bool,
+/// Whose a change is.
+#[derive(Default)]
+struct Theirs {
+    people: BTreeSet<Who>,
+    /// Those of them of whom we were told.
+    told: BTreeSet<Who>,
+    /// Pushes by nobody we know: of which pull request or commit, and which.
+    unknown: BTreeSet<(bool, u8, usize)>,
 }
 
-fn sre(who: Who) -> bool {
-    [1, LEE, KIM, BOT, SAM].contains(&who) || POOL.contains(&who)
-}
-
-fn leads(who: Who) -> bool {
-    who == LEE || POOL.contains(&who)
-}
-
-fn owners(who: Who) -> bool {
-    who == KIM || POOL.contains(&who)
-}
-
-/// What the rules of one kind ask for a change. `whole`: as if everything were touched.
-fn asks(rules: u8, secret: bool, whole: bool) -> Vec<Ask> {
-    let mut all = vec![];
-    let command_only = rules == 5;
-    match rules {
-        2 => {}
-        7 if !secret && !whole => {}
-        1 => all.push(Ask { count: 2, of: sre, command_only }),
-        _ => all.push(Ask { count: 1, of: sre, command_only }),
+impl Theirs {
+    fn add(&mut self, world: &World, commit: C) {
+        let at = world.at(commit);
+        match at.pull {
+            Some((pull, _)) => self.add_pull(world, pull),
+            None => {
+                self.wrote(at.authors.iter());
+                self.add_pushes(false, commit, at.pushed.as_slice());
+            }
+        }
     }
-    if (rules == 6 && secret) || whole {
-        all.push(Ask { count: 1, of: leads, command_only });
+
+    fn add_pull(&mut self, world: &World, place: PlaceId) {
+        let pull = &world.pulls[usize::from(place)];
+        self.wrote(pull.authors.iter().chain([&pull.author]));
+        self.add_pushes(true, place, &pull.pushes);
     }
-    all
+
+    fn wrote<'w>(&mut self, authors: impl Iterator<Item = &'w Who>) {
+        for who in authors.copied().map(human) {
+            self.people.insert(who);
+            self.told.insert(who);
+        }
+    }
+
+    fn add_pushes(&mut self, is_pull: bool, of: u8, pushes: &[(Who, bool)]) {
+        self.people.extend(pushes.iter().map(|(who, _)| human(*who)));
+        self.told.extend(pushes.iter().filter(|(_, told)| *told).map(|(who, _)| human(*who)));
+        let unknown = pushes.iter().enumerate().filter(|(_, (_, told))| !told);
+        self.unknown.extend(unknown.map(|(index, _)| (is_pull, of, index)));
+    }
+
+    /// Of what one commit has and another has not.
+    fn between(world: &World, from: Option<C>, to: C) -> Self {
+        let mut all = Self::default();
+        world.brings(to, from).into_iter().for_each(|commit| all.add(world, commit));
+        all
+    }
 }
 
 impl Search<'_> {
@@ -86,11 +102,13 @@ impl Search<'_> {
         let set = set_of(self.environment, self.world.tree(commit));
         let mut next = BTreeSet::from([running]);
         if let Some(set) = set
-            && (self.is_free(running, set) || self.is_free(newest.1, set) || self.held(newest, index, set))
+            && (self.is_free(newest.0, running, index, set)
+                || self.is_free(newest.0, newest.1, index, set)
+                || self.held(newest, index, set))
         {
             next.insert(Some(set));
         }
-        if let Some((place, true)) = self.world.commits[usize::from(commit)].pull {
+        if let Some((place, true)) = self.world.at(commit).pull {
             for row in self.rows(place).filter(|row| !row.held && row.new.environment == self.environment) {
                 if let Some(sum) = self.pulled(running, place, row) {
                     next.insert(Some(sum));
@@ -107,28 +125,23 @@ impl Search<'_> {
         self.world.ours.place(place).into_iter().flat_map(|memory| &memory.rows)
     }
 
-    /// Everything that has to be answered to go from a set to another.
-    fn questions(&self, from: Option<Set>, old: Option<Set>, new: Set) -> Vec<Ask> {
-        if old == Some(new) {
-            return vec![];
-        }
-        let entry = old.is_none_or(|old| old.rules != new.rules);
-        let secret = self.environment != STAGING && old.map_or(0, |old| old.b) != new.b;
-        let Some(from) = from else {
-            let mut all = asks(new.rules, true, true);
-            all.push(Ask { count: 1, of: owners, command_only: new.rules == 5 });
-            let other = self.world.ours.environments[usize::from(1 - self.environment.min(1))].position;
-            if let Some((_, other)) = other.filter(|_| self.environment != STAGING) {
-                all.extend(asks(other.rules, true, true));
-            }
-            return all;
-        };
-        asks(from.rules, secret, entry)
+    /// The commit of the newest covered set.
+    fn commit_of(&self, newest: usize) -> Option<C> {
+        newest.checked_sub(1).map(|index| self.path[index]).or(self.position)
     }
 
-    fn is_free(&self, from: Option<Set>, to: Set) -> bool {
-        let unsaid = from.is_none_or(|from| from.rules != 8 || deletions(Some(from), to) == 0);
-        from == Some(to) || (unsaid && self.questions(from, from, to).is_empty())
+    /// What is between two sets, of which the first is that of the newest covered commit.
+    fn touched(&self, newest: usize, old: Option<Set>, index: usize, new: Set) -> Touched {
+        let from = self.commit_of(newest);
+        let files = from.map_or(0, |from| files(self.world.tree(from), self.world.tree(self.path[index])));
+        let most = self.path[newest..=index].iter().map(|commit| self.world.files_of(*commit).count_ones()).max();
+        Touched { old, new, files, most: most.unwrap_or_default() }
+    }
+
+    fn is_free(&self, newest: usize, from: Option<Set>, index: usize, to: Set) -> bool {
+        from == Some(to)
+            || (!must_say(from, from, to)
+                && questions(self.world, from, self.touched(newest, from, index, to)).is_empty())
     }
 
     fn pulled(&self, running: Option<Set>, place: PlaceId, row: &Row) -> Option<Set> {
@@ -137,57 +150,56 @@ impl Search<'_> {
         if running.is_some_and(|running| running.rules == 3 && row.old != Some(running)) || !pull.for_main {
             return None;
         }
-        let mut theirs: BTreeSet<Who> = self.of_pull(place);
-        row.over.iter().for_each(|commit| theirs.extend(self.of_commit(*commit)));
-        self.enough(running, place, row, &theirs, false).then_some(sum)
+        let mut theirs = Theirs::default();
+        let onto = pull.onto.unwrap_or_else(|| self.world.tip());
+        self.world.brings(pull.head, Some(onto)).into_iter().for_each(|commit| theirs.add(self.world, commit));
+        theirs.add_pull(self.world, place);
+        row.over.iter().for_each(|commit| theirs.add(self.world, *commit));
+        let touched = Touched { old: row.old, new: row.new, files: row.files, most: row.files.count_ones() };
+        self.enough(running, place, row, touched, &theirs, false).then_some(sum)
     }
 
     /// Whether a held change that ends here was consented to, and leads here from the newest covered set. It may have
     /// been read as the change of the pull request that brought it, when it is the same change.
     fn held(&self, newest: (usize, Option<Set>), index: usize, set: Set) -> bool {
         let commit = self.path[index];
-        let came_with = self.world.commits[usize::from(commit)].pull;
+        let came_with = self.world.at(commit).pull;
         self.world.ours.places.iter().any(|(place, memory)| {
             memory.rows.iter().any(|row| {
                 let whole = newest.1.is_none_or(|newest| newest.rules != 3) || row.old == newest.1;
-                let here = if row.held { row.head == commit } else { came_with == Some((*place, true)) };
+                // The same change may wait at another commit by now, when the branch was rewritten.
+                let its_own = row.held && row.head == commit;
+                let is_off = !self.world.main.contains(&row.head);
+                let again = row.held && is_off && same(What::Change(newest.1, set), row);
+                let here = its_own || again || (!row.held && came_with == Some((*place, true)));
                 here && row.new.environment == self.environment && whole && is_part(newest.1, set, row) && {
-                    let theirs = if row.held {
-                        let between = self.world.after(row.begin);
-                        let between = between.iter().take_while(|one| **one != commit).chain([&commit]);
-                        between.flat_map(|one| self.of_commit(*one)).collect()
-                    } else {
-                        self.path[newest.0..=index].iter().flat_map(|one| self.of_commit(*one)).collect()
-                    };
-                    self.enough(newest.1, *place, row, &theirs, true)
+                    let begin = if its_own { row.begin } else { self.commit_of(newest.0) };
+                    let theirs = Theirs::between(self.world, begin, commit);
+                    // All of it that is left to do is asked about, and what is done already was.
+                    let touched = Touched { old: row.old, ..self.touched(newest.0, row.old, index, row.new) };
+                    self.enough(newest.1, *place, row, touched, &theirs, true)
                 }
             })
         })
     }
 
-    fn of_pull(&self, place: PlaceId) -> BTreeSet<Who> {
-        let pull = &self.world.pulls[usize::from(place)];
-        let pushers = pull.pushes.iter().map(|(who, _)| *who);
-        pushers.chain(pull.authors.iter().copied()).chain([pull.author]).map(human).collect()
-    }
-
-    fn of_commit(&self, commit: C) -> BTreeSet<Who> {
-        let commit = &self.world.commits[usize::from(commit)];
-        match commit.pull {
-            Some((pull, _)) => self.of_pull(pull),
-            None => commit.authors.iter().copied().chain(commit.pushed.map(|(who, _)| who)).map(human).collect(),
-        }
-    }
-
     /// Whether enough people, who are none of `theirs`, really consented to what a row shows.
-    fn enough(&self, from: Option<Set>, place: PlaceId, row: &Row, theirs: &BTreeSet<Who>, held: bool) -> bool {
+    fn enough(
+        &self,
+        from: Option<Set>,
+        place: PlaceId,
+        row: &Row,
+        touched: Touched,
+        theirs: &Theirs,
+        held: bool,
+    ) -> bool {
         let exact = deletions(row.old, row.new);
-        let must_say = from.is_some_and(|from| from.rules == 8) && exact > 0;
+        let must_say = must_say(from, row.old, row.new);
         let good = |consent: &&Consent| {
-            let entitled = consent.who != BOT && (consent.who != SAM || self.world.sam_is_member);
+            let entitled = consent.who != BOT && (consent.who != SAM || self.world.sam == Sam::Member);
             let meant = match consent.what {
                 What::Change(old, new) => (old, new) == (row.old, row.new) || same(consent.what, row),
-                What::Commit(commit) => self.makes(commit, place, row),
+                What::Commit(commit) => self.makes(commit, row),
             };
             consent.place == place
                 && consent.environment == name(self.environment)
@@ -195,7 +207,7 @@ impl Search<'_> {
                 && consent.spent & (1 << self.environment) == 0
                 && entitled
                 && meant
-                && !theirs.contains(&human(consent.who))
+                && !self.was_pushed_over(consent)
                 && (!must_say || consent.deletions == Some(exact))
         };
         let given: Vec<&Consent> = self.world.truth.iter().filter(good).collect();
@@ -205,29 +217,37 @@ impl Search<'_> {
                     && (consent.command || !ask.command_only)
                     && (consent.reason || !only_with_reason)
             });
-            of.map(|consent| human(consent.who)).collect::<BTreeSet<_>>().len() >= ask.count
+            let of: BTreeSet<Who> = of.map(|consent| human(consent.who)).collect();
+            // Of those who are truly nobody's contributors enough, and for each push by nobody known one more.
+            of.difference(&theirs.people).count() >= ask.count
+                && of.difference(&theirs.told).count() >= ask.count + theirs.unknown.len()
         };
-        let mut questions = self.questions(from, row.old, row.new);
-        if questions.is_empty() && must_say {
-            questions.push(Ask { count: 1, of: |_| true, command_only: false });
-        }
-        let exception = held && count(&Ask { count: 1, of: owners, command_only: false }, true);
-        exception || questions.iter().all(|ask| count(ask, false))
+        let questions = questions(self.world, from, touched);
+        let owner = Ask { count: 1, of: owners, command_only: false, floor: false };
+        let exception = held && count(&owner, true);
+        questions.iter().all(|ask| (exception && !ask.floor) || count(ask, false))
+    }
+
+    /// Where any push voids: whether one came after a consent, other than one whose comment came within its second.
+    fn was_pushed_over(&self, consent: &Consent) -> bool {
+        let rules = self.world.position(self.environment).map(|set| set.rules);
+        let pull = self.world.pulls.get(usize::from(consent.place));
+        rules == Some(4)
+            && !consent.held
+            && pull.is_some_and(|pull| {
+                let shown = |row: &Row| !row.held && row.head == pull.head && row.from <= consent.at;
+                pull.moves > consent.moves && !self.rows(consent.place).any(shown)
+            })
     }
 
     /// Whether a commit of a pull request, merged into the branch as it was at some time, makes what a row shows.
-    fn makes(&self, commit: C, place: PlaceId, row: &Row) -> bool {
-        let Some(pull) = self.world.pulls.get(usize::from(place)) else { return false };
+    fn makes(&self, commit: C, row: &Row) -> bool {
         (0..self.world.commits.len()).any(|base| {
             let base = C::try_from(base).unwrap();
-            // The head may have left the branch at another place when it was reviewed.
-            let forks = self.world.behind(commit).into_iter().chain([pull.fork]);
-            let (old, _) = self.world.set_behind(self.environment, base);
-            forks.into_iter().any(|fork| {
-                let tree = super::world::merge(self.world.tree(fork), self.world.tree(base), self.world.tree(commit));
-                let new = tree.and_then(|tree| set_of(self.environment, tree));
-                new.is_some_and(|new| same(What::Change(old, new), row))
-            })
+            let old = self.world.set_behind(self.environment, base).0.map(|(_, set)| set);
+            let tree = self.world.merged_tree(commit, base);
+            let new = tree.and_then(|tree| set_of(self.environment, tree));
+            new.is_some_and(|new| same(What::Change(old, new), row))
         })
     }
 }

@@ -1,13 +1,18 @@
 //! A small world: a repository, its pull requests, reviews and comments, people and what each has on their screen.
 //!
 //! It knows nothing of the product. What it stores of us (`ours`) is filled by `bascule.rs`, what people really consented
-//! to (`truth`) is written down at the moment they do it, for `oracle.rs`.
+//! to (`truth`) is written down at the moment they do it (`voices.rs`), for `oracle.rs`.
 
-pub(super) use super::content::{ENVIRONMENTS, Edit, STAGING, Set, Tree, deletions, merge, name, set_of};
+pub(super) use super::content::{
+    ENVIRONMENTS, Edit, FILE_S, FILE_X, FILE_Y, STAGING, Set, Tree, deletions, files, merge, name, set_of,
+};
+pub(super) use super::voices::{Command, Comment, Consent, Page, Review, Says, Typed, What};
 
 pub(super) type Who = u8;
 /// A commit, by its index.
 pub(super) type C = u8;
+/// Commits, as bits.
+pub(super) type Commits = u64;
 /// A pull request by its index, or the issue of environment `n` at `ISSUE + n`.
 pub(super) type PlaceId = u8;
 
@@ -19,7 +24,7 @@ pub(super) const KIM: Who = 3;
 /// Kim's second account.
 pub(super) const KIM2: Who = 4;
 pub(super) const BOT: Who = 5;
-/// May leave the team.
+/// Is in a team, and may not stay there.
 pub(super) const SAM: Who = 6;
 /// People who do nothing until they are asked to cooperate.
 pub(super) const POOL: std::ops::RangeInclusive<Who> = 7..=11;
@@ -29,15 +34,28 @@ pub(super) fn human(who: Who) -> Who {
     if who == KIM2 { KIM } else { who }
 }
 
+/// What the forge says of Sam.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Sam {
+    Member,
+    Left,
+    /// It cannot be asked about the team.
+    Unread,
+    /// A member whose account is suspended.
+    Suspended,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Commit {
     pub(super) tree: Tree,
     pub(super) parent: Option<C>,
+    /// The second parent of a merge.
+    pub(super) merges: Option<C>,
     /// Authors and co-authors whose work it is; nobody for a clean merge.
     pub(super) authors: Vec<Who>,
     /// Who pushed it to the branch itself, and whether we were told.
     pub(super) pushed: Option<(Who, bool)>,
-    /// The pull request it came with, and whether it is its last commit.
+    /// The pull request it came to the branch with, and whether it is its last commit.
     pub(super) pull: Option<(PlaceId, bool)>,
 }
 
@@ -47,13 +65,22 @@ pub(super) enum Fate {
     Merged,
 }
 
+/// Kinds of merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Commit,
+    Squash,
+    Rebase,
+    FastForward,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pull {
     pub(super) author: Who,
     /// Whether it is for the branch the environments follow, or for another.
     pub(super) for_main: bool,
     pub(super) head: C,
-    /// Where its head left the branch.
+    /// Where its head left the branch: a force push begins there again.
     pub(super) fork: C,
     /// Its commits in order, without those a force push dropped.
     pub(super) commits: Vec<C>,
@@ -61,102 +88,40 @@ pub(super) struct Pull {
     pub(super) authors: Vec<Who>,
     /// Who pushed work to it, and whether we were told.
     pub(super) pushes: Vec<(Who, bool)>,
+    /// How often its head moved.
+    pub(super) moves: u8,
+    /// The commit of the branch it was merged on.
+    pub(super) onto: Option<C>,
     pub(super) fate: Fate,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Review {
-    pub(super) who: Who,
-    pub(super) place: PlaceId,
-    pub(super) head: C,
-    pub(super) approves: bool,
-    pub(super) dismissed: bool,
-    pub(super) at: u8,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Says {
-    /// Of an environment's name; with the digest of the change on the screen, or without.
-    Approve {
-        environment: u8,
-        change: Option<(Option<Set>, Set)>,
-        deletions: Option<u8>,
-        reason: bool,
-    },
-    Revoke,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Command {
-    pub(super) who: Who,
-    pub(super) place: PlaceId,
-    pub(super) says: Says,
-    pub(super) edited: bool,
-    pub(super) at: u8,
-}
-
-/// What our comment says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Comment {
-    pub(super) head: C,
-    pub(super) held: bool,
-    pub(super) lines: Vec<(u8, Option<Set>, Set)>,
-}
-
-/// What somebody has on the screen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Page {
-    pub(super) who: Who,
-    pub(super) place: PlaceId,
-    pub(super) head: C,
-    pub(super) comment: Option<Comment>,
-}
-
-/// What somebody really consented to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum What {
-    /// The change on the screen.
-    Change(Option<Set>, Set),
-    /// A commit, with no word of ours for it on the screen.
-    Commit(C),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Consent {
-    pub(super) who: Who,
-    pub(super) place: PlaceId,
-    /// The environment's name.
-    pub(super) environment: u8,
-    pub(super) what: What,
-    pub(super) command: bool,
-    /// Index of the review or command.
-    pub(super) source: u8,
-    pub(super) deletions: Option<u8>,
-    pub(super) reason: bool,
-    pub(super) at: u8,
-    pub(super) withdrawn: bool,
-    /// The environments whose deployment went past it, as bits.
-    pub(super) spent: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) commits: Vec<Commit>,
+    /// The branch along first parents.
     pub(super) main: Vec<C>,
     pub(super) pulls: Vec<Pull>,
     pub(super) reviews: Vec<Review>,
     pub(super) commands: Vec<Command>,
     pub(super) pages: Vec<Page>,
-    pub(super) sam_is_member: bool,
+    pub(super) sam: Sam,
+    /// Whether the platform has a floor under production.
+    pub(super) floor: bool,
+    /// What staging was healthy with, the newest last.
+    pub(super) healthy: Vec<Set>,
     /// Counts what has a time on the forge; two of them share a second.
     pub(super) events: u8,
     pub(super) truth: Vec<Consent>,
     pub(super) ours: super::memory::Ours,
 }
 
+pub(super) fn has(commits: Commits, commit: C) -> bool {
+    commits & (1 << commit) != 0
+}
+
 impl World {
     pub(super) fn new(tree: Tree) -> Self {
-        let first = Commit { tree, parent: None, authors: vec![], pushed: None, pull: None };
+        let first = Commit { tree, parent: None, merges: None, authors: vec![], pushed: None, pull: None };
         Self {
             commits: vec![first],
             main: vec![0],
@@ -164,7 +129,9 @@ impl World {
             reviews: vec![],
             commands: vec![],
             pages: vec![],
-            sam_is_member: true,
+            sam: Sam::Member,
+            floor: false,
+            healthy: vec![],
             events: 0,
             truth: vec![],
             ours: super::memory::Ours::default(),
@@ -176,8 +143,12 @@ impl World {
         self.events / 2
     }
 
+    pub(super) fn at(&self, commit: C) -> &Commit {
+        &self.commits[usize::from(commit)]
+    }
+
     pub(super) fn tree(&self, commit: C) -> Tree {
-        self.commits[usize::from(commit)].tree
+        self.at(commit).tree
     }
 
     pub(super) fn tip(&self) -> C {
@@ -189,44 +160,72 @@ impl World {
         C::try_from(self.commits.len() - 1).unwrap()
     }
 
-    fn on_main(&mut self, tree: Tree, authors: Vec<Who>, pushed: Option<(Who, bool)>, pull: Option<(PlaceId, bool)>) {
-        let commit = Commit { tree, parent: Some(self.tip()), authors, pushed, pull };
-        let commit = self.commit(commit);
+    fn on_main(&mut self, commit: Commit) {
+        let commit = self.commit(Commit { parent: Some(self.tip()), ..commit });
         self.main.push(commit);
     }
 
     /// A commit and everything behind it.
-    pub(super) fn behind(&self, commit: C) -> Vec<C> {
-        std::iter::successors(Some(commit), |commit| self.commits[usize::from(*commit)].parent).collect()
+    pub(super) fn behind(&self, commit: C) -> Commits {
+        let mut all = 1 << commit;
+        for one in (0..=commit).rev() {
+            if has(all, one) {
+                let at = self.at(one);
+                at.parent.iter().chain(&at.merges).for_each(|parent| all |= 1 << parent);
+            }
+        }
+        all
+    }
+
+    /// What a commit brings to what is behind another.
+    pub(super) fn brings(&self, commit: C, to: Option<C>) -> Vec<C> {
+        let brought = self.behind(commit) & !to.map_or(0, |to| self.behind(to));
+        (0..=commit).filter(|one| has(brought, *one)).collect()
+    }
+
+    /// A commit and its first parents, newest first.
+    pub(super) fn line(&self, commit: C) -> impl Iterator<Item = C> {
+        std::iter::successors(Some(commit), |commit| self.at(*commit).parent)
     }
 
     /// Commits of the branch that are not behind `position`, oldest first.
     pub(super) fn after(&self, position: Option<C>) -> Vec<C> {
-        let behind = position.map(|position| self.behind(position)).unwrap_or_default();
-        self.main.iter().copied().filter(|commit| !behind.contains(commit)).collect()
+        let behind = position.map_or(0, |position| self.behind(position));
+        self.main.iter().copied().filter(|commit| !has(behind, *commit)).collect()
     }
 
-    /// The newest set at or behind a commit, and the commits reached over to find it.
-    pub(super) fn set_behind(&self, environment: u8, commit: C) -> (Option<Set>, Vec<C>) {
+    /// The files that a commit of the branch alters.
+    pub(super) fn files_of(&self, commit: C) -> u8 {
+        self.at(commit).parent.map_or(0, |parent| files(self.tree(parent), self.tree(commit)))
+    }
+
+    /// The newest commit with a set at or behind one, the set, and the commits reached over to find it.
+    pub(super) fn set_behind(&self, environment: u8, commit: C) -> (Option<(C, Set)>, Vec<C>) {
         let mut over = vec![];
-        for commit in self.behind(commit) {
+        for commit in self.line(commit) {
             match set_of(environment, self.tree(commit)) {
-                Some(set) => return (Some(set), over),
+                Some(set) => return (Some((commit, set)), over),
                 None => over.push(commit),
             }
         }
         (None, vec![])
     }
 
-    /// What merging a pull request's head into a commit of the branch gives.
-    pub(super) fn merged_tree(&self, pull: &Pull, head: C, into: C) -> Option<Tree> {
-        merge(self.tree(pull.fork), self.tree(into), self.tree(head))
+    fn merge_base(&self, one: C, other: C) -> C {
+        let both = self.behind(one) & self.behind(other);
+        C::try_from(both.ilog2()).unwrap()
+    }
+
+    /// What merging a head into a commit of the branch gives.
+    pub(super) fn merged_tree(&self, head: C, into: C) -> Option<Tree> {
+        merge(self.tree(self.merge_base(head, into)), self.tree(into), self.tree(head))
     }
 
     pub(super) fn open(&mut self, author: Who, edit: Edit, told: bool) {
         let tip = self.tip();
         let tree = edit.of(self.tree(tip), None);
-        let head = self.commit(Commit { tree, parent: Some(tip), authors: vec![author], pushed: None, pull: None });
+        let head = Commit { tree, parent: Some(tip), merges: None, authors: vec![author], pushed: None, pull: None };
+        let head = self.commit(head);
         self.pulls.push(Pull {
             author,
             for_main: true,
@@ -235,6 +234,8 @@ impl World {
             commits: vec![head],
             authors: vec![author],
             pushes: vec![(author, told)],
+            moves: 0,
+            onto: None,
             fate: Fate::Open,
         });
     }
@@ -244,150 +245,87 @@ impl World {
         let at = &self.pulls[usize::from(pull)];
         let below = if force { at.fork } else { at.head };
         let tree = edit.of(self.tree(below), None);
-        let head = self.commit(Commit { tree, parent: Some(below), authors: vec![author], pushed: None, pull: None });
+        let head = Commit { tree, parent: Some(below), merges: None, authors: vec![author], pushed: None, pull: None };
+        let head = self.commit(head);
         let at = &mut self.pulls[usize::from(pull)];
         if force {
             at.commits.clear();
         }
         at.commits.push(head);
         at.head = head;
+        at.moves += 1;
         at.authors.push(author);
         at.pushes.push((pusher, told));
     }
 
     /// Merges the branch into the head exactly as Git does.
     pub(super) fn update(&mut self, pull: PlaceId) {
-        let (at, tip) = (self.pulls[usize::from(pull)].clone(), self.tip());
-        if let Some(tree) = self.merged_tree(&at, at.head, tip) {
-            let head = Commit { tree, parent: Some(at.head), authors: vec![], pushed: None, pull: None };
-            let head = self.commit(head);
-            let at = &mut self.pulls[usize::from(pull)];
-            (at.head, at.fork) = (head, tip);
-            at.commits.push(head);
+        let (head, tip) = (self.pulls[usize::from(pull)].head, self.tip());
+        if has(self.behind(head), tip) {
+            return;
         }
+        let Some(tree) = self.merged_tree(head, tip) else { return };
+        let parent = Some(head);
+        let head = self.commit(Commit { tree, parent, merges: Some(tip), authors: vec![], pushed: None, pull: None });
+        let at = &mut self.pulls[usize::from(pull)];
+        (at.head, at.fork) = (head, tip);
+        at.moves += 1;
+        at.commits.push(head);
     }
 
-    pub(super) fn merge_pull(&mut self, pull: PlaceId, rebase: bool) {
+    pub(super) fn merge_pull(&mut self, pull: PlaceId, how: How) {
         let at = self.pulls[usize::from(pull)].clone();
         let tip = self.tip();
-        let Some(tree) = self.merged_tree(&at, at.head, tip) else { return };
-        if at.for_main {
-            let below = at.commits.split_last().map(|(_, below)| below.to_vec()).unwrap_or_default();
-            let steps = below.into_iter().filter(|_| rebase).filter_map(|commit| self.merged_tree(&at, commit, tip));
-            for step in steps.collect::<Vec<_>>() {
-                self.on_main(step, vec![], None, Some((pull, false)));
+        let Some(tree) = self.merged_tree(at.head, tip) else { return };
+        let merged = |tree, merges, last| Commit {
+            tree,
+            parent: None,
+            merges,
+            authors: vec![],
+            pushed: None,
+            pull: Some((pull, last)),
+        };
+        match how {
+            _ if !at.for_main => {}
+            How::Commit => self.on_main(merged(tree, Some(at.head), true)),
+            How::Squash => self.on_main(merged(tree, None, true)),
+            How::Rebase => {
+                let below = at.commits.split_last().map(|(_, below)| below.to_vec()).unwrap_or_default();
+                let steps: Vec<Tree> = below.into_iter().filter_map(|commit| self.merged_tree(commit, tip)).collect();
+                steps.into_iter().for_each(|step| self.on_main(merged(step, None, false)));
+                self.on_main(merged(tree, None, true));
             }
-            self.on_main(tree, vec![], None, Some((pull, true)));
+            How::FastForward if has(self.behind(at.head), tip) => {
+                self.main = self.line(at.head).collect();
+                self.main.reverse();
+                for commit in self.brings(at.head, Some(tip)) {
+                    let last = commit == at.head;
+                    self.commits[usize::from(commit)].pull.get_or_insert((pull, last));
+                }
+            }
+            How::FastForward => return,
         }
-        self.pulls[usize::from(pull)].fate = Fate::Merged;
+        let at = &mut self.pulls[usize::from(pull)];
+        (at.fate, at.onto) = (Fate::Merged, Some(tip));
     }
 
     pub(super) fn direct(&mut self, who: Who, edit: Edit, told: bool) {
         let before = self.main.len().checked_sub(2).map(|index| self.tree(self.main[index]));
         let tree = edit.of(self.tree(self.tip()), before);
-        self.on_main(tree, vec![who], Some((who, told)), None);
+        let (authors, pushed) = (vec![who], Some((who, told)));
+        self.on_main(Commit { tree, parent: None, merges: None, authors, pushed, pull: None });
     }
 
     /// The branch is pushed back to where a pull request that was taken off it had been merged.
     pub(super) fn restore(&mut self) {
         if let Some(merge) = self.dropped_merge() {
-            self.main = self.behind(merge);
+            self.main = self.line(merge).collect();
             self.main.reverse();
         }
     }
 
     pub(super) fn dropped_merge(&self) -> Option<C> {
         let merges = (0..).zip(&self.commits).filter(|(_, commit)| commit.pull.is_some_and(|(_, last)| last));
-        merges.map(|(index, _)| index).find(|index| !self.main.contains(index))
-    }
-
-    pub(super) fn load(&mut self, who: Who, place: PlaceId) {
-        let comment = self.ours.place(place).and_then(|memory| memory.comment.clone());
-        let head = self.pulls.get(usize::from(place)).map_or(0, |pull| pull.head);
-        self.pages.retain(|page| (page.who, page.place) != (who, place));
-        self.pages.push(Page { who, place, head, comment });
-        self.pages.sort_by_key(|page| (page.who, page.place));
-    }
-
-    pub(super) fn page(&self, who: Who, place: PlaceId) -> Option<&Page> {
-        self.pages.iter().find(|page| (page.who, page.place) == (who, place))
-    }
-
-    /// An approving review, or one that asks for changes, of the commit on the screen.
-    pub(super) fn review(&mut self, who: Who, place: PlaceId, approves: bool) {
-        let Some(page) = self.page(who, place).cloned() else { return };
-        let at = self.second();
-        let source = u8::try_from(self.reviews.len()).unwrap();
-        self.reviews.push(Review { who, place, head: page.head, approves, dismissed: false, at });
-        if !approves {
-            return self.withdraw(|consent| human(consent.who) == human(who) && consent.place == place);
-        }
-        for environment in [0, 1] {
-            let on_screen = page.comment.as_ref().filter(|comment| !comment.held && comment.head == page.head);
-            let line = on_screen.and_then(|comment| comment.lines.iter().find(|line| name(line.0) == environment));
-            let what = line.map_or(What::Commit(page.head), |line| What::Change(line.1, line.2));
-            let (command, deletions, reason) = (false, None, false);
-            let (withdrawn, spent) = (false, 0);
-            self.truth.push(Consent {
-                who,
-                place,
-                environment,
-                what,
-                command,
-                source,
-                deletions,
-                reason,
-                at,
-                withdrawn,
-                spent,
-            });
-        }
-    }
-
-    /// A command for what is on the screen.
-    pub(super) fn approve(&mut self, who: Who, place: PlaceId, environment: u8, digest: bool, reason: bool) {
-        let comment = self.page(who, place).and_then(|page| page.comment.clone());
-        let line = comment.iter().flat_map(|comment| &comment.lines).find(|line| name(line.0) == environment).copied();
-        let Some((_, old, new)) = line else { return };
-        let at = self.second();
-        let source = u8::try_from(self.commands.len()).unwrap();
-        let deletions = Some(deletions(old, new)).filter(|number| *number > 0 && digest);
-        let says = Says::Approve { environment, change: digest.then_some((old, new)), deletions, reason };
-        self.commands.push(Command { who, place, says, edited: false, at });
-        let what = What::Change(old, new);
-        let (command, withdrawn, spent) = (true, false, 0);
-        self.truth.push(Consent {
-            who,
-            place,
-            environment,
-            what,
-            command,
-            source,
-            deletions,
-            reason,
-            at,
-            withdrawn,
-            spent,
-        });
-    }
-
-    pub(super) fn revoke(&mut self, who: Who, place: PlaceId) {
-        let at = self.second();
-        self.commands.push(Command { who, place, says: Says::Revoke, edited: false, at });
-        self.withdraw(|consent| human(consent.who) == human(who) && consent.place == place);
-    }
-
-    pub(super) fn dismiss(&mut self, review: u8) {
-        self.reviews[usize::from(review)].dismissed = true;
-        self.withdraw(|consent| !consent.command && consent.source == review);
-    }
-
-    pub(super) fn edit(&mut self, command: u8) {
-        self.commands[usize::from(command)].edited = true;
-        self.withdraw(|consent| consent.command && consent.source == command);
-    }
-
-    pub(super) fn withdraw(&mut self, whose: impl Fn(&Consent) -> bool) {
-        self.truth.iter_mut().filter(|consent| whose(consent)).for_each(|consent| consent.withdrawn = true);
+        merges.map(|(index, _)| index).find(|index| !has(self.behind(self.tip()), *index))
     }
 }
