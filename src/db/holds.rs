@@ -5,6 +5,7 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 
 use crate::ids::{ChangeDigest, CommitId, SetDigest};
+use crate::sync::{HoldReason, Relief};
 
 /// A hold, as stored and as shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub struct Hold {
     pub change: Option<HeldChange>,
     /// The pull request or issue it is shown in.
     pub shown_in: Option<i64>,
+}
+
+impl Hold {
+    /// Whether this ends it; a reason that this version does not know, nothing does.
+    pub fn ends_with(&self, relief: Relief) -> bool {
+        self.reason.parse::<HoldReason>().is_ok_and(|reason| reason.ends_with(relief))
+    }
 }
 
 /// The change a hold waits for: from the newest covered commit to the one it was fixed at.

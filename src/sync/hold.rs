@@ -31,7 +31,36 @@ pub enum HoldReason {
     ClusterAway,
 }
 
+/// What may end a hold without a newer commit being synced. (One that is lifts whatever the environment was held for.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relief {
+    /// It was judged, and there is nothing newer than what it is at.
+    NothingNewer,
+    /// Somebody asked for a look at its change as it is now.
+    ShownAnew,
+    /// What it is at is sent once more.
+    SentAgain,
+    /// A sync of it ended well.
+    SyncedWell,
+}
+
 impl HoldReason {
+    /// Whether this ends it. What it does not end goes on; what is found wrong then begins another.
+    pub fn ends_with(self, relief: Relief) -> bool {
+        match (self, relief) {
+            (Self::Uncovered | Self::OverCap, Relief::NothingNewer | Relief::ShownAnew) => true,
+            // What waits for consent, or for somebody's word, is about something newer.
+            (Self::Uncovered | Self::OverCap, Relief::SentAgain | Relief::SyncedWell) => false,
+            (Self::Waiting, Relief::NothingNewer) => true,
+            (Self::Waiting, Relief::ShownAnew | Relief::SentAgain | Relief::SyncedWell) => false,
+            // A failure ends with the next sync, not with there being nothing new.
+            (Self::Failed | Self::Conflict | Self::ClusterAway, Relief::SentAgain | Relief::SyncedWell) => true,
+            (Self::Failed | Self::Conflict | Self::ClusterAway, Relief::NothingNewer | Relief::ShownAnew) => false,
+            // These end by a person's word alone.
+            (Self::Frozen | Self::Window | Self::Pinned | Self::Orphaned, _) => false,
+        }
+    }
+
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::Uncovered,
@@ -99,6 +128,34 @@ pub struct UnknownHold(String);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ends_a_hold_and_what_does_not() {
+        let all = [Relief::NothingNewer, Relief::ShownAnew, Relief::SentAgain, Relief::SyncedWell];
+        let table: Vec<String> = HoldReason::ALL
+            .iter()
+            .map(|reason| {
+                let ends: Vec<String> = all
+                    .iter()
+                    .filter(|relief| reason.ends_with(**relief))
+                    .map(|relief| format!("{relief:?}"))
+                    .collect();
+                format!("{reason}: {}", if ends.is_empty() { "nothing".to_owned() } else { ends.join(", ") })
+            })
+            .collect();
+        insta::assert_snapshot!(table.join("\n"), @r"
+        uncovered: NothingNewer, ShownAnew
+        frozen: nothing
+        window: nothing
+        waiting: NothingNewer
+        pinned: nothing
+        failed: SentAgain, SyncedWell
+        conflict: SentAgain, SyncedWell
+        over-cap: NothingNewer, ShownAnew
+        orphaned: nothing
+        cluster-away: SentAgain, SyncedWell
+        ");
+    }
 
     #[test]
     fn every_reason_is_read_back_and_names_what_lifts_it() {

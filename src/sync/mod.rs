@@ -21,7 +21,7 @@ mod plan;
 mod step;
 
 pub use health::Health;
-pub use hold::HoldReason;
+pub use hold::{HoldReason, Relief};
 pub use outcome::{Failure, FieldConflict, Kept, Outcome, State, Troubled};
 pub use owner::Owner;
 pub use plan::{Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Recorded, Seen, Why, plan, suspects};

@@ -18,7 +18,7 @@ use crate::ids::EnvironmentName;
 use crate::policy::rules::{Role, Voters};
 use crate::preview::{Answer, Answered, Consent, Deployment, Page};
 use crate::queue::{Claimed, NewJob};
-use crate::sync::HoldReason;
+use crate::sync::Relief;
 
 /// Commands that were not answered yet.
 pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
@@ -128,9 +128,6 @@ pub(super) async fn react(repository: &Repository<'_>, asked: &Asked) {
     }
 }
 
-/// Holds that wait for consent to a change.
-const CONSENT: [HoldReason; 2] = [HoldReason::Uncovered, HoldReason::OverCap];
-
 /// What a command starts beside its answer: committed with the end of the job, once.
 #[derive(Debug, Default)]
 pub(super) struct Acts {
@@ -152,7 +149,7 @@ impl Acts {
         for environment in &self.moved_on {
             // The next judgement fixes the held change anew. A sync in trouble goes on being told.
             match holds::get(conn, *environment).await? {
-                Some(hold) if hold.reason.parse().is_ok_and(|reason| CONSENT.contains(&reason)) => {
+                Some(hold) if hold.ends_with(Relief::ShownAnew) => {
                     holds::lift(conn, *environment).await?;
                 }
                 Some(hold) => holds::put(conn, &Hold { change: None, shown_in: None, ..hold }).await?,

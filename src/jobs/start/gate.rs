@@ -18,7 +18,7 @@ use crate::db::holds;
 use crate::db::{approvals, deployments, repositories, sets};
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
-use crate::sync::HoldReason;
+use crate::sync::Relief;
 
 /// A transaction in which no newer fact can be stored, and the facts judged are fresh. `None`: they are not.
 async fn gate(
@@ -146,10 +146,8 @@ pub(super) async fn again(
         fence: job.fence,
         ..last.new
     };
-    // What waits for consent goes on waiting: it is about something newer.
-    let lifted = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
     let hold = holds::get(&mut tx, environment.id).await?;
-    if hold.is_some_and(|hold| hold.reason.parse().is_ok_and(|reason| lifted.contains(&reason))) {
+    if hold.is_some_and(|hold| hold.ends_with(Relief::SentAgain)) {
         lift_hold(&mut tx, job, repository, walked).await?;
     }
     start(tx, context, job, repository, walked, &new, json!({ "again_of": new.again_of, "asked": true })).await

@@ -14,7 +14,7 @@ use crate::db::environments::Environment;
 use crate::db::holds::{self, HeldChange, Hold};
 use crate::ids::CommitId;
 use crate::queue::{self, Claimed, Lane};
-use crate::sync::HoldReason;
+use crate::sync::{HoldReason, Relief};
 
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
 /// an older, covered commit is not synced yet, and what is typed for that.
@@ -92,9 +92,7 @@ pub(super) async fn lift(
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
     let Some(hold) = holds::get(&mut tx, environment.id).await? else { return Ok(()) };
-    // A failure is lifted by the next sync or by a person, not by there being nothing new.
-    let consent = [HoldReason::Uncovered, HoldReason::OverCap, HoldReason::Waiting];
-    if !consent.iter().any(|reason| reason.as_str() == hold.reason) {
+    if !hold.ends_with(Relief::NothingNewer) {
         return Ok(());
     }
     holds::lift(&mut tx, environment.id).await?;

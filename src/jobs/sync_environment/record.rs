@@ -11,7 +11,7 @@ use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
 use crate::jobs::{attend_pull, sync_environment};
 use crate::queue::{enqueue_all, finish};
-use crate::sync::{Action, HoldReason, Outcome, Prune, State, Step};
+use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
 use super::gather::Scene;
 use super::{Interrupted, Ran, Run};
@@ -194,9 +194,8 @@ impl Run<'_> {
             held(&hold, before.as_ref());
             return Ok(());
         }
-        let lifts = [HoldReason::Failed, HoldReason::Conflict, HoldReason::ClusterAway];
         if let Some(hold) = holds::get(conn, subject.environment).await?
-            && hold.reason.parse().is_ok_and(|reason| lifts.contains(&reason))
+            && hold.ends_with(Relief::SyncedWell)
         {
             holds::lift(conn, subject.environment).await?;
             audit::append(conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
