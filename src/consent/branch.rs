@@ -79,6 +79,8 @@ pub struct Step {
 pub struct Merged {
     /// The pull request, and the branch it was merged into.
     pub place: Place,
+    /// The head that was merged.
+    pub head: CommitId,
     /// Every change of this environment that was shown in it, oldest first. An empty list is one never shown.
     pub offers: Vec<Offer>,
     /// Every approval of this environment given in it.

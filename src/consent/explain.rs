@@ -163,6 +163,7 @@ mod tests {
             digest: change.digest(&super::super::cast::repository(), &production()),
             from_set: None,
             place: Some(&place()),
+            head: None,
             passage: Passage::Rules,
             contributors,
             approvals: &approvals,

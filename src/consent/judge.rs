@@ -6,9 +6,10 @@ use std::fmt;
 use super::approval::{Approval, ApprovalKey, Place, Recorded, State};
 use super::contributors::{Contributed, Contributors};
 use super::people::{Answer, Kind, People, Person, Standing};
-use super::required::{Law, Origin, Required, Requirements, Subject, required};
-use crate::ids::{Account, ChangeDigest, SetDigest};
-use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds};
+use super::required::{InForce, Law, Origin, Required, Requirements, Subject, required};
+use super::void::VoidReason;
+use crate::ids::{Account, ChangeDigest, CommitId, SetDigest};
+use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds, OnPush};
 
 /// A change that waits for consent, and what was given for it.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,8 @@ pub struct Case<'a> {
     pub from_set: Option<SetDigest>,
     /// The pull request, or the place a held change is shown in. `None` when it is not shown anywhere yet.
     pub place: Option<&'a Place>,
+    /// The pull request's head, or the one that was merged; a held change has none.
+    pub head: Option<&'a CommitId>,
     /// Whether the grant's owners may let it pass by themselves.
     pub passage: Passage,
     /// Whose change it is.
@@ -153,7 +156,6 @@ impl Verdict {
 pub fn judge(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
     let Requirements { rules, deletions, closed } = required(case.subject, law);
     let more = case.contributors.more();
-    let binds = law.rules.binds();
     let mut verdict = Verdict {
         rules: Vec::new(),
         deletions,
@@ -165,7 +167,7 @@ pub fn judge(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
     };
     let mut eligible: Vec<(&Approval, &Standing)> = Vec::new();
     for recorded in case.approvals {
-        match discount(recorded, case, binds, deletions, people) {
+        match discount(recorded, case, law.rules, deletions, people) {
             Ok(standing) => eligible.push((&recorded.approval, standing)),
             Err(why) => verdict.not_counted.push(not_counted(&recorded.approval, why)),
         }
@@ -209,7 +211,7 @@ fn not_counted(approval: &Approval, why: Discount) -> NotCounted {
 fn discount<'p>(
     recorded: &Recorded,
     case: Case<'_>,
-    binds: Binds,
+    rules: InForce<'_>,
     deletions: Option<u64>,
     people: &'p People,
 ) -> Result<&'p Standing, Discount> {
@@ -225,7 +227,11 @@ fn discount<'p>(
     if approval.change != case.digest {
         return Err(Discount::OtherChange);
     }
-    if binds == Binds::Set && approval.old_set != case.from_set {
+    // By the rules of the set at hand, which may be others than those at the time of the push.
+    if rules.on_push() == OnPush::Void && case.head.is_some_and(|head| *head != approval.head) {
+        return Err(Discount::Void(VoidReason::Pushed.to_string()));
+    }
+    if rules.binds() == Binds::Set && approval.old_set != case.from_set {
         return Err(Discount::OtherSet);
     }
     if let Some(number) = deletions.filter(|number| approval.deletions != Some(*number)) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use crate::ids::SetKey;
 use crate::policy::rules::{
-    ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Limits, Role, Voters, When,
+    ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Limits, OnPush, Role, Voters, When,
 };
 use crate::policy::{kind_matches, path_matches};
 
@@ -79,6 +79,14 @@ impl InForce<'_> {
         match self {
             Self::OfSet(rules) | Self::First { own: rules, .. } => rules.consent.binds,
             Self::Unreadable => Binds::Set,
+        }
+    }
+
+    /// What a push does to approvals.
+    pub fn on_push(&self) -> OnPush {
+        match self {
+            Self::OfSet(rules) | Self::First { own: rules, .. } => rules.consent.on_push,
+            Self::Unreadable => OnPush::Void,
         }
     }
 }

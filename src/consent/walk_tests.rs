@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use super::cast::{account, approval, commit, people, place, production, repository, rule, rules, set, target};
 use super::*;
 use crate::ids::ObjectHash;
-use crate::policy::rules::{Binds, Environment, Floor};
+use crate::policy::rules::{Binds, Environment, Floor, OnPush};
 
-/// Entry 1 asks one of sre, entry 2 nobody, entry 3 one of sre for whole sets. Entry 9 is not readable.
+/// Entry 1 asks one of sre, entry 2 nobody, entry 3 one of sre for whole sets, entry 4 one of sre anew at any push.
+/// Entry 9 is not readable.
 fn court() -> Court {
     let one = || rules(vec![rule(1, "sre")]);
     let mut whole = one();
     whole.consent.binds = Binds::Set;
-    let entries = [(1, one()), (2, rules(vec![])), (3, whole)];
+    let mut anew = one();
+    anew.consent.on_push = OnPush::Void;
+    let entries = [(1, one()), (2, rules(vec![])), (3, whole), (4, anew)];
     Court {
         repository: repository(),
         environment: production(),
@@ -43,7 +46,8 @@ fn merged(name: char, old: Option<&HashedSet>, new: &HashedSet, by: &[&str], set
     let mut approvals: Vec<Recorded> = by.iter().map(|who| approval(who, &change)).collect();
     approvals.iter_mut().for_each(|one| one.approval.old_set = old.map(HashedSet::digest));
     let offer = Offer { change, old_set: old.map(HashedSet::digest), made: made.clone() };
-    Step { commit: commit(name), set, made, merged: Some(Merged { place: place(), offers: vec![offer], approvals }) }
+    let merged = Merged { place: place(), head: commit('a'), offers: vec![offer], approvals };
+    Step { commit: commit(name), set, made, merged: Some(merged) }
 }
 
 fn hold(from: Option<char>, old: Option<&HashedSet>, to: char, new: &HashedSet, by: &[&str]) -> Hold {
@@ -210,6 +214,20 @@ fn a_first_set_is_judged_by_its_own_rules_its_neighbours_and_the_grants_owners()
     court.neighbours = vec![Environment { name: "old".parse().unwrap(), ..rules(vec![rule(1, "sre")]) }];
     assert_eq!(walked(&court, &["ada"]), "covered , held ..1");
     assert_eq!(walked(&court, &["ada", "lee"]), "covered 1");
+}
+
+#[test]
+fn a_push_is_judged_by_the_rules_of_the_set_at_hand() {
+    let (start, strict, both) = (set(1, &[("a", 1)]), set(4, &[("a", 1)]), set(4, &[("a", 2)]));
+    let rules = merged('1', Some(&start), &strict, &["lee", "ada"], Some(strict.clone()));
+    let walked = |head: char| {
+        let mut step = merged('2', Some(&start), &set(1, &[("a", 2)]), &["lee"], Some(both.clone()));
+        step.merged.as_mut().unwrap().head = commit(head);
+        let steps = [rules.clone(), step];
+        told(&walk(&court(), position(start.clone()).as_ref(), &steps, None))
+    };
+    assert_eq!(walked('a'), "covered 12");
+    assert_eq!(walked('b'), "covered 1, held 1..2", "the rules merged before it void approvals at any push");
 }
 
 #[test]

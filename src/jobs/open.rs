@@ -199,6 +199,7 @@ impl Scene<'_> {
             digest,
             from_set: old.map(|old| old.digest),
             place: Some(self.place),
+            head: Some(head),
             passage: Passage::Rules,
             contributors: self.contributors,
             approvals: &recorded,

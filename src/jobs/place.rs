@@ -13,12 +13,14 @@ pub(super) use said::{Asked, Said, Stages};
 use super::repository::Repository;
 use super::{JobError, court, people, route};
 use crate::audit::{self, NewEntry};
-use crate::consent::{Answer, Approval, Identities, Look, People, Place, Recorded, State, WhyNot, bind, voids};
+use crate::consent::{
+    Answer, Approval, Identities, InForce, Look, People, Place, Recorded, State, WhyNot, bind, voids,
+};
 use crate::db::approvals::{self, Stored};
 use crate::db::previews::{self, Preview, ShownChange};
 use crate::db::pulls::{self, PullState};
 use crate::db::{environments, sets};
-use crate::ids::{Account, CommitId, EnvironmentName, ObjectHash, TraceId};
+use crate::ids::{Account, CommitId, EnvironmentName, ObjectHash, SetDigest, TraceId};
 use crate::policy::rules::{ApprovalSource, Environment, OnPush, Voters};
 use crate::queue::{self, Lane};
 
@@ -207,7 +209,7 @@ pub(super) async fn attend(
         let names = |name| voters[name].iter().any(|voters| people.is_one_of(standing, voters) == Answer::Yes);
         rules.iter().filter(|(name, _)| names(*name)).map(|(name, shown)| (name.clone(), shown.entry)).collect()
     };
-    let on_push = |name: &EnvironmentName| rules.get(name).map_or(OnPush::Keep, |shown| shown.own.consent.on_push);
+    let on_push = |name: &EnvironmentName| rules.get(name).map_or(OnPush::Keep, |shown| shown.on_push);
     // Until nothing is new: what was given and taken back before we first looked is void from its beginning, and only
     // what is recorded can be void. Each round records something for ever, so there is a last one.
     let unbound = loop {
@@ -251,6 +253,8 @@ struct RulesShown {
     own: Environment,
     /// Of a first set.
     neighbours: Vec<Environment>,
+    /// By the rules in force, which are those of what runs: what is shown may begin at rules nobody approved.
+    on_push: OnPush,
 }
 
 /// By the newest showing of each: the rules of the set it begins from, and of the set itself where it is the first.
@@ -265,13 +269,26 @@ async fn rules_shown(
         let set = sets::load_hashed(conn, &one.shown.old_set.unwrap_or(one.shown.new_set)).await?;
         let Some(entry) = set.entry().copied() else { continue };
         let Some(own) = sets::entries(conn, &[entry]).await?.remove(&entry) else { continue };
-        let neighbours = match (one.shown.old_set, environments::get(conn, one.environment).await?) {
-            (None, Some(environment)) => court::neighbours(conn, &environment).await?,
+        let environment = environments::get(conn, one.environment).await?;
+        let neighbours = match (one.shown.old_set, &environment) {
+            (None, Some(environment)) => court::neighbours(conn, environment).await?,
             (None, None) | (Some(_), _) => Vec::new(),
         };
-        rules.insert(name.clone(), RulesShown { entry, own, neighbours });
+        let on_push = match environment.and_then(|environment| environment.position) {
+            Some(position) => in_force(conn, &position.set).await?,
+            None => own.consent.on_push,
+        };
+        rules.insert(name.clone(), RulesShown { entry, own, neighbours, on_push });
     }
     Ok(rules)
+}
+
+/// What a push does by the rules of a stored set; where they cannot be read, it voids.
+async fn in_force(conn: &mut PgConnection, set: &SetDigest) -> Result<OnPush, JobError> {
+    let set = sets::load_hashed(conn, set).await?;
+    let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
+    let rules = sets::entries(conn, &entry).await?;
+    Ok(rules.values().next().map_or(InForce::Unreadable, InForce::OfSet).on_push())
 }
 
 /// A person, as the log names them.

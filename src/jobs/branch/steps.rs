@@ -144,7 +144,7 @@ impl<'a> Looker<'a> {
             })
             .collect();
         let (place, approvals) = (heard.said.place.clone(), heard.recorded(&name));
-        Ok((contributors, Merged { place, offers, approvals }))
+        Ok((contributors, Merged { place, head: pull.head, offers, approvals }))
     }
 
     /// Who merged, when the merge holds something of their own: anything but what Git makes of its parents.

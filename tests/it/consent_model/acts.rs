@@ -25,12 +25,14 @@ pub(super) enum Act {
     },
     Retarget(PlaceId),
     Direct(Who, Edit, bool),
-    Rewind,
+    /// By somebody, of whom we are told or not; that the branch moved we are.
+    Rewind(Who, bool),
     Restore,
     Load(Who, PlaceId),
     Approve(Who, PlaceId),
     Object(Who, PlaceId),
     Dismiss(u8),
+    Undismiss(u8),
     Command {
         who: Who,
         place: PlaceId,
@@ -65,11 +67,13 @@ impl Act {
     /// Whether the forge or the platform told us that it happened. A team does not tell who leaves it.
     fn is_told(self) -> bool {
         match self {
-            Self::Open(_, _, told) | Self::Push { told, .. } | Self::Direct(_, _, told) => told,
-            Self::Load(..) | Self::SamBecomes(_) => false,
+            Self::Open(_, _, told) | Self::Push { told, .. } => told,
+            Self::Direct(_, _, told) => told,
+            Self::Undismiss(_) | Self::Load(..) | Self::SamBecomes(_) => false,
             Self::Preview { .. } | Self::Look(_) | Self::Sync(_) | Self::Judge(_) | Self::Start(_) => false,
             Self::MoveOn(_) | Self::StagingIsHealthy => false,
-            Self::Update(_) | Self::Merge { .. } | Self::Retarget(_) | Self::Rewind | Self::Restore => true,
+            Self::Update(_) | Self::Merge { .. } | Self::Retarget(_) => true,
+            Self::Rewind(..) | Self::Restore => true,
             Self::Approve(..) | Self::Object(..) | Self::Dismiss(_) | Self::Command { .. } => true,
             Self::Revoke(..) | Self::EditComment(_) | Self::DeleteComment(_) | Self::Floor => true,
         }
@@ -93,12 +97,13 @@ pub(super) fn act(world: &mut World, act: Act, mutant: Mutant, counts: &mut Coun
             pull.for_main = !pull.for_main;
         }
         Act::Direct(who, edit, told) => world.direct(who, edit, told),
-        Act::Rewind => drop(world.main.pop()),
+        Act::Rewind(who, told) => world.rewind(who, told),
         Act::Restore => world.restore(),
         Act::Load(who, place) => world.load(who, place),
         Act::Approve(who, place) => world.review(who, place, true),
         Act::Object(who, place) => world.review(who, place, false),
         Act::Dismiss(review) => world.dismiss(review),
+        Act::Undismiss(review) => world.undismiss(review),
         Act::Command { who, place, environment, typed } => world.approve(who, place, environment, typed),
         Act::Revoke(who, place) => world.revoke(who, place),
         Act::EditComment(command) => world.edit(command),

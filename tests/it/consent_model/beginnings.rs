@@ -69,8 +69,33 @@ fn in_the_middle() -> Vec<Beginning> {
     let approved = then(&shown(Edit::X(2), &[LEE]), &[say(LEE, 0), Act::Look(0)]);
     let based = then(&shown(Edit::Y(2), &[LEE]), &[say(LEE, 0), Act::Direct(BEN, Edit::S(2), true), Act::Sync(0)]);
     let based = then(&based, &[preview(ISSUE), Act::Load(KIM, ISSUE), say(KIM, ISSUE), Act::Sync(0), preview(0)]);
-    let off = [MERGE, Act::Sync(0), Act::Rewind, Act::Direct(BEN, Edit::Nothing, true), Act::Sync(0), preview(ISSUE)];
+    let off = [
+        MERGE,
+        Act::Sync(0),
+        Act::Rewind(BEN, true),
+        Act::Direct(BEN, Edit::Nothing, true),
+        Act::Sync(0),
+        preview(ISSUE),
+    ];
     let back = then(&then(&approved, &off), &[Act::Load(LEE, ISSUE), say(LEE, ISSUE), Act::Sync(0)]);
+    let gone = [
+        MERGE,
+        Act::Sync(0),
+        Act::Rewind(KIM, true),
+        Act::Direct(BEN, Edit::Nothing, true),
+        Act::Sync(0),
+        preview(ISSUE),
+    ];
+    let forwarded = [
+        Act::Direct(KIM, Edit::Y(2), true),
+        Act::Update(0),
+        Act::Merge { pull: 0, how: How::FastForward },
+        Act::Sync(0),
+        preview(0),
+        Act::Load(KIM, 0),
+    ];
+    let early =
+        [Act::Open(ANN, Edit::X(2), true), Act::Load(LEE, 0), Act::Approve(LEE, 0), preview(0), Act::Dismiss(0), MERGE];
     let two = then(&shown(Edit::X(2), &[LEE, KIM]), &[Act::Open(ANN, Edit::Y(2), true), preview(1), Act::Load(LEE, 1)]);
     let reviewed = then(&shown(Edit::X(2), &[LEE]), &[Act::Approve(LEE, 0), Act::Look(0)]);
     let broken =
@@ -106,6 +131,17 @@ fn in_the_middle() -> Vec<Beginning> {
             deployed(0),
             then(&shown(Edit::X(2), &[LEE, SAM]), &[MERGE, Act::Sync(0)]),
         ),
+        (
+            "what was approved and deployed is taken off by Kim",
+            deployed(0),
+            then(&approved, &[&gone[..], &[Act::Load(KIM, ISSUE)]].concat()),
+        ),
+        (
+            "a pull request that merged a push of Kim's in is fast-forwarded",
+            deployed(0),
+            then(&shown(Edit::X(2), &[]), &forwarded),
+        ),
+        ("a review was given before anything was shown, and dismissed", deployed(0), early.to_vec()),
         ("a floor is under the rules", over_a_floor(0), shown(Edit::X(2), &[KIM, LEE])),
         ("a direct push is held over a floor", over_a_floor(0), held(Edit::X(2), &[KIM])),
         ("nothing happened yet", deployed(0), vec![]),
@@ -164,9 +200,16 @@ fn under_other_rules() -> Vec<Beginning> {
     let one_of_two = then(&whole, &[say(LEE, 0), say(LEE, 1), MERGE, Act::Sync(0)]);
     let nothing = Act::Push { pull: 0, pusher: ANN, author: ANN, edit: Edit::Nothing, force: false, told: true };
     let pushed = then(&shown(Edit::X(2), &[LEE]), &[say(LEE, 0), nothing]);
+    // The rules that void come with a merge that is not synced yet.
+    let stricter =
+        [vec![Act::Open(ANN, Edit::Rules(4), true), preview(0)], readers(0, &[LEE]), vec![say(LEE, 0)]].concat();
+    let other = [Act::Open(ANN, Edit::X(2), true), preview(1), Act::Load(LEE, 1), say(LEE, 1), Act::Look(1)];
+    let push = Act::Push { pull: 1, pusher: ANN, author: ANN, edit: Edit::Nothing, force: false, told: true };
+    let stricter = then(&then(&stricter, &other), &[push, MERGE]);
     let waits = then(&shown(Edit::S(2), &[LEE]), &[say(LEE, 0), MERGE]);
+    let reason = Act::Command { who: KIM, place: ISSUE, environment: 0, typed: Typed::Reason };
     // A lead's file is changed, and the change is taken off the branch under a change of another file.
-    let off = then(&shown(Edit::Y(2), &[LEE]), &[say(LEE, 0), MERGE, Act::Sync(0), Act::Rewind]);
+    let off = then(&shown(Edit::Y(2), &[LEE]), &[say(LEE, 0), MERGE, Act::Sync(0), Act::Rewind(BEN, true)]);
     vec![
         ("one person approves twice", deployed(1), twice),
         ("a new namespace with laxer rules is approved", deployed(5), moved),
@@ -175,8 +218,10 @@ fn under_other_rules() -> Vec<Beginning> {
         ("one of two changes to whole sets is deployed", deployed(3), one_of_two),
         ("any push voids", deployed(4), shown(Edit::X(2), &[LEE, SAM])),
         ("something was pushed where any push voids", deployed(4), pushed),
+        ("something was pushed before rules by which any push voids", deployed(0), stricter),
         ("commands alone count", deployed(5), shown(Edit::Y(2), &[LEE, BOT])),
         ("secrets need a lead", deployed(6), shown(Edit::Y(2), &[LEE, KIM])),
+        ("an owner says why a secret cannot wait for a lead", deployed(6), then(&held(Edit::Y(2), &[KIM]), &[reason])),
         ("only secrets need anybody", deployed(7), shown(Edit::X(2), &[BEN])),
         ("deletions have to be said", deployed(8), shown(Edit::X(0), &[LEE, KIM])),
         ("two deletions have to be said", deployed(11), shown(Edit::Two(0, 0), &[LEE, KIM])),

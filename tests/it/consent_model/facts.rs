@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::cast::{CAST, entry};
 use super::memory::{Memory, Row};
 use super::mutant::Mutant;
-use super::world::{PlaceId, Says, World, name};
+use super::world::{PlaceId, Says, Set, World, name};
 
 pub(super) fn time(at: u8) -> Timestamp {
     Timestamp::from_second(1_000_000 + i64::from(at)).unwrap()
@@ -38,9 +38,11 @@ pub(super) fn shown(row: &Row) -> Shown {
     }
 }
 
-pub(super) fn on_push(world: &World, environment: u8) -> OnPush {
-    let position = world.ours.environments[usize::from(environment)].position;
-    position.map_or(OnPush::Keep, |(_, set)| CAST.rules(environment, set.rules).consent.on_push)
+/// What a push does to an approval of `new`: by the rules of what runs, of a first set by its own.
+pub(super) fn on_push(world: &World, new: Set) -> OnPush {
+    let position = world.ours.environments[usize::from(new.environment)].position;
+    let rules = position.map_or(new.rules, |(_, set)| set.rules);
+    CAST.rules(new.environment, rules).consent.on_push
 }
 
 pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given, u8)> {
@@ -55,7 +57,7 @@ pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given
                 wanted: Wanted::Everything,
                 deletions: None,
                 reason: None,
-                at: time(review.at),
+                at: time(review.undone.filter(|_| mutant == Mutant::DismissalsAreUndone).unwrap_or(review.at)),
                 text: Text::Unedited,
             },
             source,
@@ -88,11 +90,12 @@ pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given
     all
 }
 
-pub(super) fn now(world: &World, place: PlaceId, memory: &Memory) -> Now {
+pub(super) fn now(world: &World, place: PlaceId, memory: &Memory, mutant: Mutant) -> Now {
     let mut sources = BTreeMap::new();
     let (mut objections, mut revocations) = (vec![], vec![]);
     for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place) {
-        let state = if review.dismissed { SourceNow::Dismissed } else { SourceNow::Stands };
+        let undone = review.undone.is_some() && mutant == Mutant::DismissalsAreUndone;
+        let state = if review.dismissed && !undone { SourceNow::Dismissed } else { SourceNow::Stands };
         sources.insert((ApprovalSource::Review, source), state);
         if !review.approves {
             objections.push(Objection { person: CAST.account(review.who), at: time(review.at) });

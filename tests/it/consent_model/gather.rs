@@ -14,7 +14,7 @@ use super::cast::{CAST, paths};
 use super::facts::place_of;
 use super::memory::HoldRow;
 use super::mutant::Mutant;
-use super::world::{C, FILE_S, FILE_X, PlaceId, STAGING, Sam, Who, World, files, set_of};
+use super::world::{C, FILE_S, FILE_X, PlaceId, STAGING, Sam, Who, World, files, has, set_of};
 
 impl Bascule<'_> {
     /// Whose a pull request is. What it brings beside its own commits is somebody's, too: of a branch that was
@@ -65,7 +65,12 @@ impl Bascule<'_> {
     /// Everybody whose work a commit of the branch brings to its first parent.
     fn of_commit(&self, world: &World, commit: C) -> Contributors {
         let mut all = Contributors::default();
-        for brought in world.brings(commit, world.at(commit).parent) {
+        let mut brings = world.brings(commit, world.at(commit).parent);
+        if self.is(Mutant::WhatAPullMergedInIsNobodys) {
+            let own = |one: &C| *one == commit || world.at(*one).pull == world.at(commit).pull;
+            brings.retain(own);
+        }
+        for brought in brings {
             match world.at(brought).pull {
                 Some((pull, _)) => all.join(&self.of_pull(world, pull)),
                 None => all.join(&self.of_pushed(world, brought)),
@@ -133,7 +138,11 @@ impl Bascule<'_> {
                 approvals.iter_mut().for_each(|recorded| recorded.approval.change = change);
             }
         }
-        Merged { place: place_of(world, place), offers, approvals }
+        let head = CAST.commit(world.pulls[usize::from(place)].head);
+        if self.is(Mutant::PushedStands) {
+            approvals.iter_mut().for_each(|one| one.approval.head = head.clone());
+        }
+        Merged { place: place_of(world, place), head, offers, approvals }
     }
 
     fn hold(&self, world: &World, environment: u8, row: &HoldRow, position: Option<C>) -> Hold {
@@ -222,6 +231,16 @@ impl Bascule<'_> {
         {
             // What was taken off the branch since comes back with its first commit.
             first.made.files.extend(self.files(environment, files(world.tree(at), world.tree(below))));
+        }
+        if let (Some(at), Some(first)) = (at, steps.first_mut())
+            && !has(world.behind(world.tip()), at)
+            && !self.is(Mutant::WhoeverTookItOffIsNobody)
+        {
+            for (number, rewind) in world.took_off(at) {
+                let push = self.pushes([(rewind.who, rewind.told)].iter());
+                let pushed = Contributors::of_pushes(&format!("rewind {number}"), &push, &[]);
+                first.made.contributors.join(&self.maybe(pushed));
+            }
         }
         let hold = row.hold.as_ref().map(|hold| self.hold(world, environment, hold, at));
         count(self.counts, "walks");

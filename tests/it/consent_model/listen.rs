@@ -118,7 +118,7 @@ impl Bascule<'_> {
         if self.is(Mutant::LostCommentsWereNeverSeen) {
             shown.retain(|one| one.from.is_some());
         }
-        let now = now(world, place, &memory);
+        let now = now(world, place, &memory, self.mutant);
         let named: BTreeMap<EnvironmentName, ObjectHash> =
             CAST.names.iter().map(|name| (name.clone(), entry(0, 0))).collect();
         let mut approvals = memory.approvals;
@@ -161,7 +161,7 @@ impl Bascule<'_> {
             }
         }
         for record in approvals.iter_mut().filter(|record| record.became == Became::Stands) {
-            let on_push = on_push(world, record.new.environment);
+            let on_push = on_push(world, record.new);
             let recorded = self.recorded(place, record);
             let identities = &CAST.court((0, None, Sam::Member, false)).people.identities;
             if voids(&recorded.approval, &now, on_push, identities).is_some_and(|why| !self.is(passes(why))) {

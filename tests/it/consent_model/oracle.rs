@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::law::{Ask, Touched, after_is_met, must_say, owners, questions};
 use super::memory::Row;
 use super::world::{
-    BOT, C, Consent, PlaceId, SAM, STAGING, Sam, Set, What, Who, World, deletions, files, human, name, set_of,
+    BOT, C, Consent, PlaceId, SAM, STAGING, Sam, Set, What, Who, World, deletions, files, has, human, name, set_of,
 };
 
 /// Objects when an environment goes to a commit that nobody entitled consented to; else notes that it went there.
@@ -87,6 +87,17 @@ impl Theirs {
     fn between(world: &World, from: Option<C>, to: C) -> Self {
         let mut all = Self::default();
         world.brings(to, from).into_iter().for_each(|commit| all.add(world, commit));
+        // What is there no more was taken off by somebody.
+        for (number, rewind) in
+            from.iter().filter(|from| !has(world.behind(to), **from)).flat_map(|from| world.took_off(*from))
+        {
+            all.people.insert(human(rewind.who));
+            if rewind.told {
+                all.told.insert(human(rewind.who));
+            } else {
+                all.unknown.insert((false, u8::MAX, number));
+            }
+        }
         all
     }
 }
@@ -207,7 +218,7 @@ impl Search<'_> {
                 && consent.spent & (1 << self.environment) == 0
                 && entitled
                 && meant
-                && !self.was_pushed_over(consent)
+                && !self.was_pushed_over(consent, from.map_or(row.new.rules, |from| from.rules))
                 && (!must_say || consent.deletions == Some(exact))
         };
         let given: Vec<&Consent> = self.world.truth.iter().filter(good).collect();
@@ -228,11 +239,11 @@ impl Search<'_> {
         questions.iter().all(|ask| (exception && !ask.floor) || count(ask, false))
     }
 
-    /// Where any push voids: whether one came after a consent, other than one whose comment came within its second.
-    fn was_pushed_over(&self, consent: &Consent) -> bool {
-        let rules = self.world.position(self.environment).map(|set| set.rules);
+    /// Where any push voids, by these rules or by those that run: whether one came after a consent, other than one whose comment came within its second.
+    fn was_pushed_over(&self, consent: &Consent, rules: u8) -> bool {
+        let runs = self.world.position(self.environment).map(|set| set.rules);
         let pull = self.world.pulls.get(usize::from(consent.place));
-        rules == Some(4)
+        (rules == 4 || runs == Some(4))
             && !consent.held
             && pull.is_some_and(|pull| {
                 let shown = |row: &Row| !row.held && row.head == pull.head && row.from <= consent.at;

@@ -50,7 +50,8 @@ pub(super) fn possible(world: &World, bounds: Bounds) -> Vec<Act> {
 /// What can happen to commits and pull requests.
 fn repository(world: &World, room: bool, room_for_pulls: bool, all: &mut Vec<Act>) {
     let tree = world.tree(world.tip());
-    let untold = world.pulls.iter().flat_map(|pull| &pull.pushes).filter(|push| !push.1).count()
+    let untold = world.rewinds.iter().filter(|rewind| !rewind.told).count()
+        + world.pulls.iter().flat_map(|pull| &pull.pushes).filter(|push| !push.1).count()
         + world.commits.iter().filter(|commit| commit.pushed.is_some_and(|pushed| !pushed.1)).count();
     let told = |act: fn(bool) -> Act| if untold < 2 { vec![act(true), act(false)] } else { vec![act(true)] };
     let rules = Edit::Rules(FREE_OR_NOT[usize::from(tree.rules)]);
@@ -90,7 +91,8 @@ fn repository(world: &World, room: bool, room_for_pulls: bool, all: &mut Vec<Act
         all.extend(told(|told| Act::Direct(KIM, Edit::X(3), told)));
     }
     if world.main.len() > 1 {
-        all.push(Act::Rewind);
+        all.push(Act::Rewind(BEN, true));
+        all.extend(told(|told| Act::Rewind(KIM, told)));
     }
     if world.dropped_merge().is_some() {
         all.push(Act::Restore);
@@ -128,6 +130,8 @@ fn conversation(world: &World, room: bool, all: &mut Vec<Act>) {
     }
     let standing = |index: &usize| world.reviews[*index].approves && !world.reviews[*index].dismissed;
     all.extend((0..world.reviews.len()).filter(standing).map(|index| Act::Dismiss(u8::try_from(index).unwrap())));
+    let undone = |index: &usize| world.reviews[*index].dismissed && world.reviews[*index].undone.is_none();
+    all.extend((0..world.reviews.len()).filter(undone).map(|index| Act::Undismiss(u8::try_from(index).unwrap())));
     let stands = |index: &usize| {
         let command = &world.commands[*index];
         !command.edited && !command.deleted && command.says != Says::Revoke

@@ -9,6 +9,8 @@ pub(super) struct Review {
     pub(super) head: C,
     pub(super) approves: bool,
     pub(super) dismissed: bool,
+    /// When a dismissal was undone. The forge shows that there was one.
+    pub(super) undone: Option<u8>,
     pub(super) at: u8,
 }
 
@@ -117,7 +119,7 @@ impl World {
         let Some(page) = self.page(who, place).cloned() else { return };
         let at = self.second();
         let source = u8::try_from(self.reviews.len()).unwrap();
-        self.reviews.push(Review { who, place, head: page.head, approves, dismissed: false, at });
+        self.reviews.push(Review { who, place, head: page.head, approves, dismissed: false, undone: None, at });
         if !approves {
             return self.withdraw(|consent| human(consent.who) == human(who) && consent.place == place);
         }
@@ -190,6 +192,12 @@ impl World {
     pub(super) fn dismiss(&mut self, review: u8) {
         self.reviews[usize::from(review)].dismissed = true;
         self.withdraw(|consent| !consent.command && consent.source == review);
+    }
+
+    /// What was withdrawn stays withdrawn.
+    pub(super) fn undismiss(&mut self, review: u8) {
+        let at = self.second();
+        self.reviews[usize::from(review)].undone = Some(at);
     }
 
     pub(super) fn edit(&mut self, command: u8) {

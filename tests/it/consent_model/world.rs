@@ -95,11 +95,22 @@ pub(super) struct Pull {
     pub(super) fate: Fate,
 }
 
+/// The branch was forced back by one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rewind {
+    pub(super) from: C,
+    pub(super) to: C,
+    pub(super) who: Who,
+    /// Whether we were told.
+    pub(super) told: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) commits: Vec<Commit>,
     /// The branch along first parents.
     pub(super) main: Vec<C>,
+    pub(super) rewinds: Vec<Rewind>,
     pub(super) pulls: Vec<Pull>,
     pub(super) reviews: Vec<Review>,
     pub(super) commands: Vec<Command>,
@@ -125,6 +136,7 @@ impl World {
         Self {
             commits: vec![first],
             main: vec![0],
+            rewinds: vec![],
             pulls: vec![],
             reviews: vec![],
             commands: vec![],
@@ -314,6 +326,20 @@ impl World {
         let tree = edit.of(self.tree(self.tip()), before);
         let (authors, pushed) = (vec![who], Some((who, told)));
         self.on_main(Commit { tree, parent: None, merges: None, authors, pushed, pull: None });
+    }
+
+    pub(super) fn rewind(&mut self, who: Who, told: bool) {
+        let from = self.tip();
+        self.main.pop();
+        self.rewinds.push(Rewind { from, to: self.tip(), who, told });
+    }
+
+    /// The times a commit was taken off the branch, with their numbers.
+    pub(super) fn took_off(&self, commit: C) -> impl Iterator<Item = (usize, &Rewind)> {
+        let took = move |(_, rewind): &(usize, &Rewind)| {
+            has(self.behind(rewind.from), commit) && !has(self.behind(rewind.to), commit)
+        };
+        self.rewinds.iter().enumerate().filter(took)
     }
 
     /// The branch is pushed back to where a pull request that was taken off it had been merged.

@@ -52,6 +52,23 @@ fn a_push_that_leaves_the_change_keeps_the_approval() {
 }
 
 #[test]
+fn rules_nobody_approved_do_not_say_that_a_push_keeps_approvals() {
+    check(async |t| {
+        let void = RULES.replace("}] }", "}], on_push: void }");
+        t.runs(&void, &[(WEB, &settings("web", "1"))]).await;
+        // Merged by nobody's consent: what runs still has the rules of before.
+        t.forge.pushes_to("dev", &t.shop, "main", &[(".bascule.yaml", &t.rules(RULES))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.pushes("dev", &pr, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+    });
+}
+
+#[test]
 fn a_command_with_the_digest_counts() {
     check(async |t| {
         let pr = asks_for_two(t).await;
