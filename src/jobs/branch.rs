@@ -1,6 +1,7 @@
 //! One environment and its branch: the walk of consent from its position to the branch's tip, with all its facts.
 
 mod line;
+mod rewritten;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -99,6 +100,9 @@ pub(super) async fn walked(
     };
     let line = looker.line(since.commits).await?;
     let mut steps = looker.steps(&line, position.as_ref().map(|position| &position.set)).await?;
+    if let (Some(position), Some(first)) = (&position, steps.first_mut()) {
+        first.made.join(&looker.taken_off(&position.commit, &line).await?);
+    }
     if let (true, Some(first)) = (since.reached_over, steps.first_mut()) {
         let earlier = format!("what came before {}", first.commit);
         first.made.contributors.unknown_pushes.insert(earlier);

@@ -26,7 +26,12 @@ pub(super) async fn between(mirror: &Mirror, old: &CommitId, new: &CommitId) -> 
 pub(super) async fn of_commit(mirror: &Mirror, commit: &CommitId) -> Result<(Vec<String>, Size), JobError> {
     let old = match mirror.parents(commit).await?.into_iter().next() {
         Some(parent) => parent,
-        None => EMPTY_TREE.parse().expect("forty digits are an id"),
+        None => nothing(),
     };
     between(mirror, &old, commit).await
+}
+
+/// What the first commit of all begins from.
+pub(super) fn nothing() -> CommitId {
+    EMPTY_TREE.parse().expect("forty digits are an id")
 }

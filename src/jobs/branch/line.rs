@@ -1,6 +1,6 @@
 //! A stretch of a branch: its commits, which of them end a pull request, and who brought the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
@@ -22,6 +22,7 @@ pub(super) struct Line {
     pub(super) commits: Vec<CommitId>,
     /// The pull request whose merge ended at a commit.
     pub(super) merged: BTreeMap<CommitId, i64>,
+    branch: String,
     told: Vec<Told>,
 }
 
@@ -33,12 +34,14 @@ impl Line {
         commits: Vec<CommitId>,
     ) -> Result<Self, JobError> {
         let merged = merged(repository, branch, &commits).await?;
+        let heads = heads(repository, &merged).await?;
         let mut told = Vec::new();
         for commit in merged.keys() {
             let parents = repository.mirror.parents(commit).await?;
-            // A merge commit says where it found the branch; of other kinds of merge only deliveries do.
+            // A merge commit of the forge's says where it found the branch; of other kinds of merge only deliveries do.
+            // One that was fast-forwarded to may be a merge too, of the base into the head.
             let before = match &parents[..] {
-                [first, _] => FoundAt::At(first.clone()),
+                [first, _] if !heads.contains(commit) => FoundAt::At(first.clone()),
                 _ => FoundAt::Unsaid,
             };
             told.push(Told { after: commit.clone(), before, pusher: None });
@@ -47,7 +50,7 @@ impl Line {
         let stored = pushes::to_branch(&mut conn, &repository.row.key, branch).await?;
         drop(conn);
         told.extend(stored.into_iter().map(whose::told_by_delivery));
-        let mut line = Self { commits, merged, told };
+        let mut line = Self { commits, merged, branch: branch.to_owned(), told };
         if line.commits.iter().any(|commit| line.is_by_nobody_known(commit)) {
             let since = repository.context.clock.now() - LOOKED_BACK;
             let all = repository.forge().pushes(&repository.at, since).await?.into_iter();
@@ -78,11 +81,61 @@ impl Line {
         }
     }
 
+    /// Whether the branch is known to have been at a commit.
+    pub(super) fn was_at(&self, commit: &CommitId) -> bool {
+        let found = |one: &Told| matches!(&one.before, FoundAt::At(before) if before == commit);
+        self.told.iter().any(|one| one.after == *commit || found(one))
+    }
+
+    /// The pushes that took a commit off the branch; one by nobody known when nothing tells of any.
+    pub(super) async fn took_off(&self, repository: &Repository<'_>, commit: &CommitId) -> Result<Vec<Push>, JobError> {
+        let known = self.told.iter().filter(|one| one.pusher.is_some()).cloned().collect();
+        let mut pushes = taking_off(repository, known, commit).await?;
+        if pushes.is_empty() {
+            let since = repository.context.clock.now() - LOOKED_BACK;
+            let all = repository.forge().pushes(&repository.at, since).await?.into_iter();
+            let here = all.filter(|push| push.branch == self.branch).filter_map(whose::told_by_forge);
+            pushes = taking_off(repository, here.collect(), commit).await?;
+        }
+        if pushes.is_empty() {
+            pushes.push(Push { pusher: None, brings: Brings::Work });
+        }
+        Ok(pushes)
+    }
+
     /// Those known to have pushed the branch to exactly this commit.
     pub(super) fn pushed_to(&self, commit: &CommitId) -> Vec<Push> {
         let here = self.told.iter().filter(|one| one.after == *commit && one.pusher.is_some());
         here.map(|one| Push { pusher: one.pusher.clone(), brings: Brings::Work }).collect()
     }
+}
+
+/// Those of these pushes after which the branch had a commit no more.
+async fn taking_off(repository: &Repository<'_>, told: Vec<Told>, commit: &CommitId) -> Result<Vec<Push>, JobError> {
+    let mirror = &repository.mirror;
+    let mut pushes = Vec::new();
+    for one in told {
+        let FoundAt::At(before) = &one.before else { continue };
+        // What is not here any more cannot be asked; then nobody is known.
+        if !(mirror.has_commit(before).await? && mirror.has_commit(&one.after).await?) {
+            continue;
+        }
+        if mirror.is_ancestor(commit, before).await? && !mirror.is_ancestor(commit, &one.after).await? {
+            pushes.push(Push { pusher: one.pusher, brings: Brings::Work });
+        }
+    }
+    Ok(pushes)
+}
+
+/// Merges that are the pull request's own head: fast-forwarded.
+async fn heads(repository: &Repository<'_>, merged: &BTreeMap<CommitId, i64>) -> Result<BTreeSet<CommitId>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let mut heads = BTreeSet::new();
+    for number in merged.values() {
+        let pull = pulls::get(&mut conn, repository.row.id, *number).await?;
+        heads.extend(pull.map(|pull| pull.facts.head_sha));
+    }
+    Ok(heads)
 }
 
 /// Which of these commits end a pull request for this branch. Merges are stored when they are told or swept; one of

@@ -1,6 +1,6 @@
 //! The steps of a walk: what each commit has, who made it, what it was shown as and what was given for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::contents::Contents;
 use super::super::place::{self, Attended};
@@ -18,9 +18,9 @@ use crate::policy::rules::Environment;
 
 /// Looks at the commits of one environment's branch.
 pub(super) struct Looker<'a> {
-    repository: &'a Repository<'a>,
+    pub(super) repository: &'a Repository<'a>,
     contents: &'a Contents<'a>,
-    environment: &'a environments::Environment,
+    pub(super) environment: &'a environments::Environment,
     default_tip: &'a CommitId,
     entries: BTreeMap<ObjectHash, Environment>,
     places: BTreeMap<i64, Attended>,
@@ -86,7 +86,7 @@ impl<'a> Looker<'a> {
 
     /// What came with a commit: from whom, which files, how much. For the last of a merged pull request also what that
     /// was shown as, and given.
-    async fn made(
+    pub(super) async fn made(
         &mut self,
         line: &Line,
         commit: &CommitId,
@@ -95,12 +95,13 @@ impl<'a> Looker<'a> {
     ) -> Result<(Made, Option<Merged>), JobError> {
         let mut made = self.altered(commit).await?;
         made.size.objects = set.map_or(0, |set| Change::between(before, set).objects());
+        made.join(&self.beside(line, commit).await?);
         let Some(number) = line.merged.get(commit) else {
-            made.contributors = self.pushed(line, commit).await?;
+            made.contributors.join(&self.pushed(line, commit).await?);
             return Ok((made, None));
         };
         let (contributors, merged) = self.pull(*number, line, commit).await?;
-        made.contributors = contributors;
+        made.contributors.join(&contributors);
         if let Some(shown) = merged.offers.last() {
             made.join(&shown.made);
         }
@@ -110,12 +111,22 @@ impl<'a> Looker<'a> {
     /// Files that the environment reads, and the size of everything that a commit alters.
     async fn altered(&self, commit: &CommitId) -> Result<Made, JobError> {
         let (paths, size) = size::of_commit(&self.repository.mirror, commit).await?;
-        let closure = match &self.environment.block {
-            Some(block) => self.contents.closure(block, &self.contents.tree(commit).await?).await,
-            None => None,
-        };
-        let reads = |path: &String| closure.as_ref().is_none_or(|closure| closure.touched_by([path.as_str()]));
-        Ok(Made { contributors: Contributors::default(), files: paths.into_iter().filter(reads).collect(), size })
+        let files = self.read_by(std::slice::from_ref(commit), paths).await?;
+        Ok(Made { contributors: Contributors::default(), files, size })
+    }
+
+    /// Those of these files that the environment reads at one of these commits.
+    pub(super) async fn read_by(&self, commits: &[CommitId], paths: Vec<String>) -> Result<BTreeSet<String>, JobError> {
+        let mut read = BTreeSet::new();
+        for commit in commits {
+            let closure = match &self.environment.block {
+                Some(block) => self.contents.closure(block, &self.contents.tree(commit).await?).await,
+                None => None,
+            };
+            let reads = |path: &&String| closure.as_ref().is_none_or(|closure| closure.touched_by([path.as_str()]));
+            read.extend(paths.iter().filter(reads).cloned());
+        }
+        Ok(read)
     }
 
     /// Whose a commit is that came without a pull request, or in the middle of one that was rebased.
@@ -211,6 +222,7 @@ impl<'a> Looker<'a> {
         }
         let passed = self.repository.mirror.first_parent(Some(from), &position).await?;
         let line = self.line(passed).await?;
+        made.join(&self.taken_off(from, &line).await?);
         for commit in &line.commits {
             made.join(&self.made(&line, commit, None, None).await?.0);
         }
@@ -219,7 +231,7 @@ impl<'a> Looker<'a> {
 }
 
 /// A merged pull request: what is stored of it does not change any more.
-async fn merged_pull(repository: &Repository<'_>, number: i64) -> Result<forge::Pull, JobError> {
+pub(super) async fn merged_pull(repository: &Repository<'_>, number: i64) -> Result<forge::Pull, JobError> {
     let mut conn = repository.context.pool.acquire().await?;
     let stored = pulls::get(&mut conn, repository.row.id, number).await?;
     drop(conn);

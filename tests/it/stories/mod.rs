@@ -25,6 +25,7 @@ mod outages;
 mod pulls;
 mod replay;
 mod repositories;
+mod rewritten;
 mod town;
 
 use std::sync::atomic::{AtomicU32, Ordering};
