@@ -24,6 +24,7 @@ CREATE TABLE repository (
     -- rises with every stored fact about the repository; the gate fails when it rose since it looked (rule 13)
     fact_version    bigint NOT NULL DEFAULT 0,
     closed_read_to  timestamptz,                 -- forge time up to which its list of closed pull requests was read
+    comments_read_to timestamptz,                -- the same of its list of comments
     CONSTRAINT repository_forge_id UNIQUE (forge, forge_id)
 );
 CREATE INDEX repository_name ON repository (forge, full_name);
@@ -110,7 +111,7 @@ CREATE TABLE push (
 );
 
 -- Comments (also texts of reviews) that were edited or deleted, from deliveries, stored with the delivery: within a
--- comment's first second its times do not tell. They consent to nothing and command nothing any more. Never removed.
+-- comment's first second its times do not tell. And edited ones that a sweep found, which then are no news. They consent to nothing and command nothing any more. Never removed.
 CREATE TABLE comment_edit (
     forge       text NOT NULL,
     forge_id    bigint NOT NULL,
@@ -265,7 +266,7 @@ CREATE TABLE hold (
     to_set          bytea,
     change_digest   bytea,
     shown_in        bigint,                      -- pull request or issue number
-    place_changed   timestamptz,                 -- when the place it is shown in changed last, as the sweep saw it (forge time)
+    place_seen      bytea,                       -- of the place it is shown in, as the sweep saw it last: a hash
     since           timestamptz NOT NULL DEFAULT now()
 );
 

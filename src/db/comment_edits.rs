@@ -1,5 +1,5 @@
-//! Which comments were edited or deleted, as deliveries told. Forges count in seconds: of a comment that is edited
-//! within its first one nothing else tells. Only ever added to.
+//! Which comments were edited or deleted, as deliveries told or a sweep saw. Forges count in seconds: of a comment that is
+//! edited within its first one only the delivery tells. Only ever added to.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use sqlx::PgConnection;
 
 use crate::ids::RepositoryKey;
 
-/// Stores that a comment (or the text of a review) was edited or deleted.
+/// Stores that a comment (or the text of a review) was edited or deleted; whether that is news.
 ///
 /// # Errors
 /// The database's own.
-pub async fn record(conn: &mut PgConnection, repository: &RepositoryKey, comment: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+pub async fn record(conn: &mut PgConnection, repository: &RepositoryKey, comment: i64) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
         "INSERT INTO comment_edit (forge, forge_id, comment_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         repository.forge.as_str(),
         repository.id,
@@ -20,7 +20,7 @@ pub async fn record(conn: &mut PgConnection, repository: &RepositoryKey, comment
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Those of these comments that were.

@@ -1,7 +1,5 @@
 //! Holds: which environment is not synced further, why, and the change it waits for.
 
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 
 use crate::ids::{ChangeDigest, CommitId, SetDigest};
@@ -58,7 +56,7 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
              change_digest = excluded.change_digest, shown_in = excluded.shown_in,
-             place_changed = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_changed END,
+             place_seen = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_seen END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
         hold.reason,
@@ -126,7 +124,7 @@ pub async fn issues(conn: &mut PgConnection, repository: i64) -> Result<Vec<i64>
     .await
 }
 
-/// Stores when an issue changed last, by the forge's clock; whether that is news.
+/// Stores what a sweep saw of an issue, as a hash; whether that is news.
 ///
 /// # Errors
 /// The database's own.
@@ -134,15 +132,15 @@ pub async fn place_changed(
     conn: &mut PgConnection,
     repository: i64,
     number: i64,
-    at: Timestamp,
+    seen: &[u8],
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "UPDATE hold SET place_changed = $3 FROM environment e
+        "UPDATE hold SET place_seen = $3 FROM environment e
          WHERE e.id = hold.environment_id AND e.repository_id = $1 AND hold.shown_in = $2
-           AND hold.place_changed IS DISTINCT FROM $3",
+           AND hold.place_seen IS DISTINCT FROM $3",
         repository,
         number,
-        at.to_sqlx() as _,
+        seen,
     )
     .execute(conn)
     .await?;

@@ -172,6 +172,30 @@ pub async fn closed_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> Res
     Ok(())
 }
 
+/// How far the forge's list of comments was read, by its own clock.
+///
+/// # Errors
+/// The database's own.
+pub async fn comments_read_to(conn: &mut PgConnection, id: i64) -> Result<Option<Timestamp>, sqlx::Error> {
+    let at = sqlx::query_scalar!("SELECT comments_read_to FROM repository WHERE id = $1", id).fetch_one(conn).await?;
+    Ok(at.map(|at| at.to_jiff()))
+}
+
+/// Says that it was read that far; a slower reader takes nothing back.
+///
+/// # Errors
+/// The database's own.
+pub async fn comments_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE repository SET comments_read_to = greatest(comments_read_to, $2) WHERE id = $1",
+        id,
+        to.to_sqlx() as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Whose a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {

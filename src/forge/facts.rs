@@ -131,8 +131,11 @@ pub struct Pull {
     pub head_owner: Option<Account>,
     /// Whether the head is in another repository.
     pub from_fork: bool,
-    /// By the forge's clock. Moves with comments, reviews, dismissals, retargeting and closing; *not* with every push.
+    /// By the forge's clock. Moves with comments, reviews, dismissals, retargeting and closing; *not* with every push, and
+    /// not when a comment is edited or deleted.
     pub updated_at: Timestamp,
+    /// How many comments and reviews it has.
+    pub comments: u64,
 }
 
 /// What a review says.
@@ -161,13 +164,25 @@ pub struct Review {
     pub commit: Option<CommitId>,
     /// The head moved since.
     pub stale: bool,
-    /// Taken back by someone, or replaced by the same person's next verdict.
+    /// Taken back by someone, or replaced by the same person's next verdict. Also when that was undone since, as far as
+    /// the forge lets it be seen.
     pub dismissed: bool,
-    /// When it was submitted, or last dismissed or undismissed (forge's clock). A review that was begun as a draft has
-    /// an older time of creation, which is not when it was given; this is.
+    /// When it was submitted, by the forge's clock; where it does not say so, no earlier than this.
     pub given_at: Timestamp,
+    /// The same, and no later than this.
+    pub given_until: Timestamp,
     /// Its text as submitted; later edits are not in it.
     pub body: String,
+}
+
+impl Review {
+    /// What the time at which its text appeared tells. The review itself is written just before, so whatever touched it
+    /// later was a dismissal, or the undoing of one.
+    pub(super) fn was_submitted_at(&mut self, appeared: Timestamp) {
+        self.dismissed |= self.given_until > appeared;
+        let submitted = appeared.clamp(self.given_at, self.given_until);
+        (self.given_at, self.given_until) = (submitted, submitted);
+    }
 }
 
 /// A comment of a pull request or issue.
@@ -332,6 +347,8 @@ pub struct Issue {
     pub title: String,
     /// As it is now.
     pub body: String,
-    /// Moves with comments, by the forge's clock.
+    /// Moves with comments, by the forge's clock; not when one is edited or deleted.
     pub updated_at: Timestamp,
+    /// How many comments it has.
+    pub comments: u64,
 }

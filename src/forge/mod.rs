@@ -146,6 +146,14 @@ impl Forge {
         }
     }
 
+    /// Comments of all pull requests and issues that were written or edited at `since` (forge time) or later. One call
+    /// when there are few.
+    pub async fn comments_changed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Comment>> {
+        match self {
+            Self::Gitea(forge) => forge.comments_changed_since(at, since).await,
+        }
+    }
+
     /// Pull requests closed or merged at `since` (forge time) or later, newest first: one call when there are few.
     pub async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
         match self {

@@ -224,5 +224,7 @@ pub(super) fn pull_of(facts: &PullFacts) -> crate::forge::Pull {
         head_owner: facts.head_owner.clone(),
         from_fork: facts.from_fork,
         updated_at: facts.touched_at,
+        // Nobody asks for them once it is merged.
+        comments: 0,
     }
 }

@@ -1,6 +1,8 @@
 //! Compares our memory of a repository with the forge: whatever a lost delivery would have told is found here, and goes
 //! through the same jobs. A quiet repository costs
-//! four calls, and one for each issue in which something is held.
+//! five calls, and one for each issue in which something is held.
+
+use std::fmt::Debug;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -9,9 +11,9 @@ use sqlx::PgConnection;
 use super::repository::{self, Opened, Repository};
 use super::{Context, JobError, attend_pull, follow_branch};
 use crate::db::pulls::{self, PullState};
-use crate::db::{environments, holds, repositories, swept};
-use crate::forge::{Branch, Pull};
-use crate::ids::{ForgeName, RepositoryKey};
+use crate::db::{comment_edits, environments, holds, repositories, swept};
+use crate::forge::{Branch, Comment, Pull};
+use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
 
 /// The payload.
@@ -33,13 +35,14 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
         Opened::Recreated(repository) => return super::boxed(refused(&repository, job)).await,
         Opened::Silent | Opened::Gone => return super::finish(context, job).await,
     };
-    // Gather: four calls, and one for each issue in which something is held.
+    // Gather: five calls, and one for each issue in which something is held.
     let (forge, at) = (repository.forge(), &repository.at);
     let open = forge.open_pulls(at).await?;
     let closed = forge.closed_pulls_changed_last(at).await?;
     let branches = forge.branches(at).await?;
     let mut conn = context.pool.acquire().await?;
     let held_in = holds::issues(&mut conn, repository.row.id).await?;
+    let comments_read_to = repositories::comments_read_to(&mut conn, repository.row.id).await?;
     drop(conn);
     let mut issues = Vec::with_capacity(held_in.len());
     for number in held_in {
@@ -50,14 +53,28 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
             Err(error) => return Err(error.into()),
         }
     }
+    // Before the first look nothing is missed: every pull request that is new to us is looked at whole. What is edited
+    // from now on is later than anything the forge has told so far.
+    let told = open.iter().chain(&closed).map(|pull| pull.updated_at).chain(issues.iter().map(|one| one.updated_at));
+    let comments = match comments_read_to {
+        Some(since) => forge.comments_changed_since(at, since).await?,
+        None => Vec::new(),
+    };
+    let ourselves = repository.ourselves().await?;
+    let read_to = comments.iter().map(|comment| comment.updated_at).max().or(comments_read_to).or(told.max());
 
     // What is remembered as seen and what is done about it are one transaction: neither is lost without the other.
     let mut tx = context.pool.begin().await?;
     let mut jobs = pulls_that_moved(&mut tx, &repository, &open, &closed, job).await?;
     for issue in &issues {
-        if holds::place_changed(&mut tx, repository.row.id, issue.number, issue.updated_at).await? {
+        let seen = hash(&(issue.updated_at, issue.comments));
+        if holds::place_changed(&mut tx, repository.row.id, issue.number, &seen).await? {
             jobs.push(attend_pull(&key, issue.number, job.trace));
         }
+    }
+    jobs.extend(comments_that_changed(&mut tx, &key, ourselves, &comments, job).await?);
+    if let Some(read_to) = read_to {
+        repositories::comments_read(&mut tx, repository.row.id, read_to).await?;
     }
     jobs.extend(branches_that_moved(&mut tx, &repository, branches, job).await?);
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
@@ -122,9 +139,33 @@ async fn pulls_that_moved(
     Ok(jobs)
 }
 
-/// The forge's time of change moves with comments, reviews and dismissals; the head and the base with pushes.
+/// The forge's time of change moves with comments, reviews and dismissals; the head and the base with pushes; how many
+/// comments there are, when one is deleted.
 fn seen(pull: &Pull) -> [u8; 32] {
-    Sha256::digest(format!("{:?}", (pull.updated_at, &pull.head, &pull.base_branch))).into()
+    hash(&(pull.updated_at, pull.comments, &pull.head, &pull.base_branch))
+}
+
+fn hash(seen: &impl Debug) -> [u8; 32] {
+    Sha256::digest(format!("{seen:?}")).into()
+}
+
+/// Places in which a comment was edited, which moves nothing else: what it asked for or consented to no longer counts.
+async fn comments_that_changed(
+    conn: &mut PgConnection,
+    key: &RepositoryKey,
+    ourselves: &Account,
+    comments: &[Comment],
+    job: &Claimed,
+) -> Result<Vec<NewJob>, JobError> {
+    let mut jobs = Vec::new();
+    for comment in comments {
+        let theirs = comment.is_edited() && comment.author.as_ref() != Some(ourselves);
+        let Some(number) = comment.number.filter(|_| theirs) else { continue };
+        if comment_edits::record(conn, key, comment.id).await? {
+            jobs.push(attend_pull(key, number, job.trace));
+        }
+    }
+    Ok(jobs)
 }
 
 /// Branches that environments follow, and the default branch, where their tip is not the one followed last.

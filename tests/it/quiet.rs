@@ -17,7 +17,7 @@ use crate::support::database::Database;
 const TERM: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn a_sweep_of_a_thousand_quiet_pull_requests_is_twenty_three_calls_and_no_write() {
+async fn a_sweep_of_a_thousand_quiet_pull_requests_is_twenty_four_calls_and_no_write() {
     let (forge, database) = (FakeForge::start().await, Database::new().await);
     let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
     let pull = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
@@ -71,6 +71,7 @@ namespaces = ["shop"]
     let calls: Vec<String> = calls.into_iter().map(|(call, times)| format!("{times} × {call}")).collect();
     insta::assert_snapshot!(calls.join("\n"), @"
     1 × GET /repos/acme/shop/branches
+    1 × GET /repos/acme/shop/issues/comments
     21 × GET /repos/acme/shop/pulls
     1 × GET /repositories/3
     ");

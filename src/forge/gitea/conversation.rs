@@ -1,5 +1,6 @@
 //! What is said: comments, issues, reactions and statuses.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Gitea, wire};
@@ -8,6 +9,8 @@ use crate::forge::facts::{Comment, CommitStatus, Issue, NewStatus, Reaction, Rep
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
+/// Comments of a repository written or edited between two sweeps.
+const MOST_CHANGED: usize = 10_000;
 /// Statuses ever set on one commit.
 const MOST_STATUSES: usize = 1_000;
 
@@ -20,6 +23,16 @@ impl Gitea {
         let all: Option<Vec<wire::CommentJson>> =
             self.http.get(Call { name: "comments", path: &path, query: &[] }).await?;
         Ok(all.into_iter().flatten().map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+
+    /// Those of the whole repository that were written or edited at `since` or later.
+    pub(crate) async fn comments_changed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Comment>> {
+        let path = self.path(at, &["issues", "comments"]);
+        let since = since.to_string();
+        let query = [("since", since.as_str())];
+        let call = Call { name: "comments_changed_since", path: &path, query: &query };
+        let all: Vec<wire::CommentJson> = self.http.get_all(call, MOST_CHANGED).await?;
+        Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 
     pub(crate) async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {

@@ -1,5 +1,7 @@
 //! Pull requests and reviews.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Gitea, wire};
@@ -73,12 +75,27 @@ impl Gitea {
     }
 
     /// Submitted reviews, oldest first.
+    ///
+    /// The list has the time at which each was begun, and one that moves when it is submitted, dismissed or undismissed.
+    /// Where the two differ, the timeline is read: it shows the text of a review from when it was submitted, for ever.
     pub(crate) async fn reviews(&self, at: &RepositoryAt, number: i64) -> Result<Vec<Review>> {
-        let number = number.to_string();
-        let path = self.path(at, &["pulls", &number, "reviews"]);
+        let digits = number.to_string();
+        let path = self.path(at, &["pulls", &digits, "reviews"]);
         let all: Vec<wire::ReviewJson> =
             self.http.get_all(Call { name: "reviews", path: &path, query: &[] }, MOST_IN_A_PULL).await?;
-        Ok(all.into_iter().filter_map(|json| json.into_fact(&self.http.forge)).collect())
+        let mut reviews: Vec<Review> = all.into_iter().filter_map(|json| json.into_fact(&self.http.forge)).collect();
+        if reviews.iter().all(|review| review.given_at == review.given_until) {
+            return Ok(reviews);
+        }
+        let timeline = self.timeline(at, number, "review_times").await?.into_iter();
+        let texts = timeline.filter(|entry| entry.kind == "review").map(|entry| (entry.id, entry.created_at));
+        let texts: BTreeMap<i64, Timestamp> = texts.collect();
+        for review in &mut reviews {
+            if let Some(submitted) = review.comment.and_then(|comment| texts.get(&comment)) {
+                review.was_submitted_at(*submitted);
+            }
+        }
+        Ok(reviews)
     }
 
     /// The commits of its head that its base has not, newest first.
@@ -95,19 +112,26 @@ impl Gitea {
     /// what it replaced, and what was there at the opening is told as the opener's push, whoever made it. That first
     /// entry is believed of the opener's own fork only.
     pub(crate) async fn pull_pushes(&self, at: &RepositoryAt, pull: &Pull) -> Result<Vec<PullPush>> {
-        let number = pull.number.to_string();
-        let path = self.path(at, &["issues", &number, "timeline"]);
+        let timeline = self.timeline(at, pull.number, "pull_pushes").await?;
+        let mut pushes: Vec<PullPush> = timeline.into_iter().filter_map(|entry| self.pull_push(entry)).collect();
         let own_fork = pull.from_fork && pull.author.is_some() && pull.author == pull.head_owner;
-        let mut pushes = Vec::new();
+        let opening = usize::from(!own_fork).min(pushes.len());
+        Ok(pushes.split_off(opening))
+    }
+
+    /// Everything that happened in a pull request, oldest first; what the forge removes from it is not in it.
+    async fn timeline(&self, at: &RepositoryAt, number: i64, name: &'static str) -> Result<Vec<wire::TimelineJson>> {
+        let number = number.to_string();
+        let path = self.path(at, &["issues", &number, "timeline"]);
+        let mut all = Vec::new();
         for page in 1..=MOST_IN_A_PULL / crate::forge::http::PAGE {
-            let call = Call { name: "pull_pushes", path: &path, query: &[] };
+            let call = Call { name, path: &path, query: &[] };
             // Its count is of the page, not of the whole.
             let (found, _) = self.http.get_page::<wire::TimelineJson>(call, page).await?;
             if found.is_empty() {
-                let opening = usize::from(!own_fork).min(pushes.len());
-                return Ok(pushes.split_off(opening));
+                return Ok(all);
             }
-            pushes.extend(found.into_iter().filter_map(|entry| self.pull_push(entry)));
+            all.extend(found);
         }
         Err(self.unusable("has a longer timeline of the pull request than we read".to_owned()))
     }

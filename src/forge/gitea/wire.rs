@@ -118,6 +118,8 @@ pub(super) struct PullJson {
     #[serde(default, deserialize_with = "commit")]
     merge_base: Option<CommitId>,
     updated_at: Timestamp,
+    #[serde(default)]
+    comments: u64,
     closed_at: Option<Timestamp>,
 }
 
@@ -153,6 +155,7 @@ impl PullJson {
             head_repository,
             head_owner,
             updated_at: self.updated_at,
+            comments: self.comments,
         }
     }
 }
@@ -168,8 +171,9 @@ pub(super) struct ReviewJson {
     commit_id: Option<CommitId>,
     stale: bool,
     dismissed: bool,
+    /// When it was created, which for one that was begun as a draft is earlier than when it was given.
     submitted_at: Timestamp,
-    /// Gitea since 1.20; before it, and in a draft's case, creation is all there is.
+    /// When it was given, or when it was last dismissed or undismissed, which is later. Not known before 1.20.
     updated_at: Option<Timestamp>,
     #[serde(default)]
     html_url: String,
@@ -192,7 +196,8 @@ impl ReviewJson {
             commit: self.commit_id,
             stale: self.stale,
             dismissed: self.dismissed,
-            given_at: self.updated_at.unwrap_or(self.submitted_at).max(self.submitted_at),
+            given_at: self.submitted_at,
+            given_until: self.updated_at.unwrap_or(self.submitted_at).max(self.submitted_at),
             body: self.body,
         })
     }
@@ -234,6 +239,8 @@ pub(super) struct IssueJson {
     #[serde(default)]
     body: String,
     updated_at: Timestamp,
+    #[serde(default)]
+    comments: u64,
 }
 
 impl IssueJson {
@@ -245,6 +252,7 @@ impl IssueJson {
             title: self.title,
             body: self.body,
             updated_at: self.updated_at,
+            comments: self.comments,
         }
     }
 }
@@ -293,6 +301,8 @@ pub(super) struct CommitJson {
 /// An entry of a pull request's timeline, of any type.
 #[derive(Debug, Deserialize)]
 pub(super) struct TimelineJson {
+    /// Of a review's entry, the number of the comment its text is shown as.
+    pub(super) id: i64,
     #[serde(rename = "type")]
     pub(super) kind: String,
     #[serde(default)]

@@ -141,7 +141,7 @@ impl Said {
         }
         let objections = self.reviews.iter().filter(|review| review.verdict == Verdict::ChangesRequested);
         let objections = objections
-            .filter_map(|review| Some(Objection { person: review.person.clone()?, at: review.given_at }))
+            .filter_map(|review| Some(Objection { person: review.person.clone()?, at: review.given_until }))
             .collect();
         let revocations = self.comments.iter().filter_map(|comment| {
             let Some(Command::Revoke { environments }) = command::parse(&comment.body) else { return None };

@@ -47,6 +47,11 @@ async fn story(stage: &Stage) -> String {
     stage.reviews("eve", first, Verdict::Comment, "hm").await;
     seen.note("reviews", forge.reviews(&at, first).await.unwrap());
     stage.dismisses_first_review(first).await;
+    stage.next_second().await;
+    stage.undismisses_first_review(first).await;
+    let reviews = forge.reviews(&at, first).await.unwrap();
+    let told: Vec<_> = reviews.iter().map(|review| (review.dismissed, review.given_at == review.given_until)).collect();
+    seen.note("a dismissal that was undone is still seen, and when the review was given", told);
     stage.reviews("eve", first, Verdict::Approve, "now yes").await;
     seen.note("reviews", forge.reviews(&at, first).await.unwrap());
 
@@ -65,6 +70,12 @@ async fn story(stage: &Stage) -> String {
             .map(|c| (c.author.clone(), c.body.clone()))
             .collect::<Vec<_>>(),
     );
+    let changed = forge.comments_changed_since(&at, pull.updated_at).await.unwrap();
+    seen.note("changed", changed.iter().map(|c| (c.number, c.body.clone())).collect::<Vec<_>>());
+    seen.note("so much was said", forge.pull(&at, first).await.unwrap().comments);
+    let remark = stage.comments("eve", first, "never mind").await;
+    stage.deletes_comment("eve", remark).await;
+    seen.note("and no more than before", forge.pull(&at, first).await.unwrap().comments);
     seen.note("no such comment", forge.comment(&at, 424_242).await);
     seen.note("reaction", forge.react(&at, theirs, Reaction::Seen).await);
     seen.note("the same again", forge.react(&at, theirs, Reaction::Seen).await);
@@ -104,6 +115,12 @@ async fn story(stage: &Stage) -> String {
     seen.note("rebased: the merge's commit is the branch's tip", {
         matches!(&rebased.state, PullState::Merged { commit, .. } if commit.as_ref() == Some(&rebased.base))
     });
+
+    let third = stage.opens_pull("alice", "d.yaml").await;
+    stage.merges("lead", stage.opens_pull("alice", "e.yaml").await, Merge::Squash).await;
+    stage.updates_from_base("lead", third).await;
+    stage.merges("lead", third, Merge::FastForward).await;
+    seen.note("fast-forwarded to the merge of its base", forge.pull(&at, third).await.unwrap());
 
     fork(stage, &forge, &at, &mut seen).await;
     seen.text

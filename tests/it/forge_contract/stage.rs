@@ -155,6 +155,50 @@ impl Stage {
         }
     }
 
+    pub(super) async fn undismisses_first_review(&self, number: i64) {
+        match self {
+            Self::Fake { forge, shop } => forge.undismisses_first_review(&Pr { repository: shop.id, number }),
+            Self::Real { gitea, .. } => {
+                let api = gitea.api().unwrap();
+                let path = format!("/repos/{SHOP}/pulls/{number}/reviews");
+                let first = api.get(&path).await.unwrap()[0]["id"].clone();
+                api.post(&format!("{path}/{first}/undismissals"), json!({})).await.unwrap();
+            }
+        }
+    }
+
+    /// The real one counts in seconds, and not for us.
+    pub(super) async fn next_second(&self) {
+        let second = || Clock::system().now().as_second();
+        let now = second();
+        while matches!(self, Self::Real { .. }) && second() == now {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(super) async fn deletes_comment(&self, who: &'static str, comment: i64) {
+        match self {
+            Self::Fake { forge, .. } => forge.deletes_comment(who, comment).await,
+            Self::Real { gitea, people, .. } => {
+                let api = gitea.api_of(&people[who]).unwrap();
+                api.delete(&format!("/repos/{SHOP}/issues/comments/{comment}")).await.unwrap();
+            }
+        }
+    }
+
+    pub(super) async fn updates_from_base(&self, who: &'static str, number: i64) {
+        match self {
+            Self::Fake { forge, shop } => {
+                forge.updates_from_base(who, &Pr { repository: shop.id, number }).await;
+            }
+            Self::Real { gitea, people, .. } => {
+                let api = gitea.api_of(&people[who]).unwrap();
+                api.post(&format!("/repos/{SHOP}/pulls/{number}/update?style=merge"), json!({})).await.unwrap();
+                wait_for_push(&api, number).await;
+            }
+        }
+    }
+
     /// From a fork of one's own, whose owner has no right here.
     pub(super) async fn opens_pull_from_fork(&self, who: &'static str, path: &str) -> i64 {
         match self {

@@ -196,9 +196,59 @@ fn an_edited_comment_does_not_count() {
         t.run_jobs().await;
         t.forge.edits_comment("lee", comment, "never mind").await;
         t.run_jobs().await;
-        // The forge's time of change does not move with an edit: without a delivery it is found at the gate.
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: failure, missing: production 0 of 1
+        preview: success, 1 object in 1 environment would change
+        ");
         assert_eq!(merged(t, &pr).await, ["web=1"]);
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | **held**: `uncovered` |");
+    });
+}
+
+#[test]
+fn a_deleted_comment_does_not_count() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        let line = t.to_type(&pr, "production");
+        let comment = t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | after merge |");
+        t.forge.deletes_comment("lee", comment).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_dismissed_review_counts_no_more_when_the_dismissal_is_undone() {
+    check(async |t| {
+        let pr = asks_for_two(t).await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        // Between two looks: nothing but its times tells.
+        t.forge.dismisses(review);
+        t.forge.undismisses(review);
+        t.sweeps().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_review_of_what_was_not_shown_yet_does_not_count_when_a_dismissal_of_it_is_undone() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        t.forge.dismisses(review);
+        t.forge.undismisses(review);
+        t.sweeps().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
     });
 }
 

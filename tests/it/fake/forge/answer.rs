@@ -216,6 +216,12 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             state.issues.push(issue);
             made(page)
         }
+        ("GET", ["issues", "comments"]) => {
+            let since = call.query.get("since").and_then(|since| since.parse().ok());
+            let mine = state.comments.iter().filter(|said| said.repository == at.id && !said.of_review);
+            let mine = mine.filter(|said| since.is_none_or(|since: jiff::Timestamp| said.updated >= since));
+            Page::List(mine.map(|said| state.comment_page(said)).collect())
+        }
         (method, ["issues", "comments", id, rest @ ..]) => comment_call(state, method, at.id, id, rest, &call.body),
         (method, ["issues", number, rest @ ..]) => match number.parse() {
             Ok(number) => issue_call(state, method, at.id, number, rest, &call.body),

@@ -83,10 +83,16 @@ impl State {
             "base": end(base, &pull.base, base.branches.get(&pull.base).map_or("", String::as_str)),
             "head": end(head, &pull.head, &pull.head_sha),
             "merge_base": pull.merge_base,
+            "comments": self.said_in(pull.repository, pull.number),
             "created_at": pull.created,
             "updated_at": pull.updated,
             "closed_at": pull.closed,
         })
+    }
+
+    /// How many comments and reviews a pull request or issue has.
+    fn said_in(&self, repository: i64, number: i64) -> usize {
+        self.comments.iter().filter(|said| (said.repository, said.number) == (repository, number)).count()
     }
 
     pub(super) fn review_page(&self, review: &Review) -> Value {
@@ -136,6 +142,7 @@ impl State {
             "title": issue.title,
             "body": issue.body,
             "state": if issue.is_open { "open" } else { "closed" },
+            "comments": self.said_in(issue.repository, issue.number),
             "created_at": issue.at,
             "updated_at": issue.updated,
             "pull_request": null,

@@ -43,13 +43,18 @@ impl FakeForge {
 
     /// Somebody dismisses the oldest review.
     pub(crate) fn dismisses_first_review(&self, pr: &Pr) {
-        let first = {
-            let state = self.world.state();
-            let of_pull =
-                |review: &&super::state::Review| review.repository == pr.repository && review.number == pr.number;
-            state.reviews.iter().find(of_pull).map(|review| review.id)
-        };
-        self.dismisses(first.expect("a review"));
+        self.dismisses(self.first_review(pr));
+    }
+
+    /// Somebody takes that back.
+    pub(crate) fn undismisses_first_review(&self, pr: &Pr) {
+        self.undismisses(self.first_review(pr));
+    }
+
+    fn first_review(&self, pr: &Pr) -> i64 {
+        let state = self.world.state();
+        let of_pull = |review: &&super::state::Review| review.repository == pr.repository && review.number == pr.number;
+        state.reviews.iter().find(of_pull).map(|review| review.id).expect("a review")
     }
 
     /// Somebody takes a dismissal back. As on the real one, nobody is told.
