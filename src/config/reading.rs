@@ -17,6 +17,8 @@ const SECRET_KEYS: Keys = Keys { known: &["env", "file"], later: &[] };
 /// What every section reads with.
 pub(super) struct Reading<'r> {
     pub(super) environ: &'r Environ,
+    /// Of the first file: what is not said is as if it stood there.
+    pub(super) folder: &'r Path,
     pub(super) complaints: &'r mut Complaints,
 }
 

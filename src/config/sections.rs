@@ -1,6 +1,7 @@
 //! The top of the file and the sections that are there once: server, database, audit, sweep.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::environ::Environ;
@@ -34,7 +35,8 @@ const LONGEST_SWEEP_SECONDS: u64 = 7 * 86_400;
 pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints) -> Option<Server> {
     let root = Block::open(tree, "at the top of the file", FILE_KEYS, complaints)?;
     version(&root, "version = 1", complaints);
-    let mut reading = Reading { environ, complaints };
+    let folder = Path::new(tree.at.file.as_ref()).parent().unwrap_or(Path::new(""));
+    let mut reading = Reading { environ, folder, complaints };
     let http = http(root.get("server"), &mut reading);
     let database = database(root.get("database"), &mut reading);
     let audit = audit(root.get("audit"), &mut reading);
@@ -98,7 +100,7 @@ fn http(node: Option<&Node>, reading: &mut Reading<'_>) -> Http {
         listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
         public_url: "http://127.0.0.1:8080".to_owned(),
-        key: Secret::File("data/server.key".into()),
+        key: Secret::File(reading.folder.join("data/server.key")),
         role: ServerRole::All,
         log_format: LogFormat::Text,
     };
@@ -136,7 +138,8 @@ fn http(node: Option<&Node>, reading: &mut Reading<'_>) -> Http {
 }
 
 fn database(node: Option<&Node>, reading: &mut Reading<'_>) -> Database {
-    let mut database = Database { url: DatabaseUrl::Embedded, migrate_url: None, data_dir: "data".into() };
+    let mut database =
+        Database { url: DatabaseUrl::Embedded, migrate_url: None, data_dir: reading.folder.join("data") };
     let Some(block) = section(node, "database", DATABASE_KEYS, reading.complaints) else { return database };
     if let Some(folder) = path(&block, "data_dir", reading.complaints) {
         database.data_dir = folder;
@@ -162,7 +165,8 @@ fn database(node: Option<&Node>, reading: &mut Reading<'_>) -> Database {
 }
 
 fn audit(node: Option<&Node>, reading: &mut Reading<'_>) -> Audit {
-    let mut audit = Audit { checkpoints: "data/checkpoints".into(), key: Secret::File("data/audit.key".into()) };
+    let data = reading.folder.join("data");
+    let mut audit = Audit { checkpoints: data.join("checkpoints"), key: Secret::File(data.join("audit.key")) };
     let Some(block) = section(node, "audit", AUDIT_KEYS, reading.complaints) else { return audit };
     match block.get("checkpoints") {
         Some(Node { at, value: Value::Text(text) }) if text.contains("://") => {

@@ -87,6 +87,22 @@ fn the_reference_says_the_defaults_and_knows_every_key() {
     }
 }
 
+#[test]
+fn what_the_file_does_not_say_lies_beside_it_wherever_the_server_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bascule.toml");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        config::load(Some(&path), &Environ::default()).unwrap().server
+    };
+    let silent = read("version = 1\n");
+    assert_eq!(silent, read(config::REFERENCE));
+    assert_eq!(silent.database.data_dir, folder.path().join("data"));
+    assert_eq!(silent.audit.checkpoints, folder.path().join("data/checkpoints"));
+    assert_eq!(silent.http.key.file(), Some(&*folder.path().join("data/server.key")));
+    assert_eq!(silent.audit.key.file(), Some(&*folder.path().join("data/audit.key")));
+}
+
 fn is_key(word: &str) -> bool {
     word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
