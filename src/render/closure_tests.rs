@@ -115,9 +115,34 @@ async fn what_kustomize_could_fetch_or_run_is_refused_before_it_runs() {
 
 #[tokio::test]
 async fn cycles_and_crowds_end() {
-    let cycle =
-        Memory::new(&[("a/kustomization.yaml", "resources: [../b]"), ("b/kustomization.yaml", "resources: [../a]")]);
-    assert_eq!(reads(&cycle, &input("a")).await, "a/kustomization.yaml b/kustomization.yaml");
+    let of = |files: &[(&str, &str)]| {
+        let with =
+            |all: Memory, (folder, text): &(&str, &str)| all.with(&format!("{folder}/kustomization.yaml"), *text);
+        files.iter().fold(Memory::default(), with)
+    };
+    let circles = [
+        of(&[("a", "resources: [../b]"), ("b", "resources: [../a]")]),
+        of(&[
+            ("a", "components: [../b]"),
+            ("b", "kind: Component\ncomponents: [../c]"),
+            ("c", "kind: Component\ncomponents: [../b]"),
+        ]),
+        of(&[("a", "resources: [.]")]),
+        of(&[("a", "transformers: [../b]"), ("b", "resources: [../a]")]),
+        // Two ways to one place are no circle.
+        of(&[("a", "resources: [../b, ../c]"), ("b", "resources: [../d]"), ("c", "resources: [../d]"), ("d", "")]),
+    ];
+    let mut said = String::new();
+    for files in &circles {
+        said += &(reads(files, &input("a")).await + "\n");
+    }
+    insta::assert_snapshot!(said, @r"
+    Author: a/kustomization.yaml: what it names leads back to it: `a` → `b` → `a`
+    Author: b/kustomization.yaml: what it names leads back to it: `b` → `c` → `b`
+    Author: a/kustomization.yaml: what it names leads back to it: `a` → `a`
+    Author: a/kustomization.yaml: what it names leads back to it: `a` → `b` → `a`
+    a/kustomization.yaml b/kustomization.yaml c/kustomization.yaml d/kustomization.yaml
+    ");
     let mut crowd = Memory::default();
     for number in 0..30 {
         let next = format!("resources: [../k{}]", number + 1);

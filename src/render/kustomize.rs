@@ -3,7 +3,7 @@
 //!
 //! A field that is not known here names files that are not in the box: kustomize then says which file it misses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -29,11 +29,16 @@ struct Walk<'r, 'f, F> {
     open: Vec<(String, Use)>,
     /// Folders that were entered.
     seen: BTreeSet<(String, Use)>,
+    /// The folders that a folder's kustomization names.
+    names: BTreeMap<String, BTreeSet<String>>,
+    /// The kustomization of each folder.
+    files: BTreeMap<String, String>,
 }
 
 pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, path: &str) -> Result<(), RenderError> {
     let limit = reading.limits.kustomizations;
-    let mut walk = Walk { reading, open: Vec::new(), seen: BTreeSet::new() };
+    let (names, files) = (BTreeMap::new(), BTreeMap::new());
+    let mut walk = Walk { reading, open: Vec::new(), seen: BTreeSet::new(), names, files };
     walk.enter(path, path, Use::Manifests).await?;
     // Level by level, so that what is far away is fetched once a level.
     while !walk.open.is_empty() {
@@ -48,7 +53,40 @@ pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, path: &str) -> 
             walk.kustomization(&file, used).await?;
         }
     }
-    Ok(())
+    match circle(walk.names) {
+        Some(way) => {
+            let file = way.first().and_then(|folder| walk.files.get(folder)).map_or(path, String::as_str);
+            Err(RenderError::refused(file, format!("what it names leads back to it: `{}`", way.join("` → `"))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The way from a folder back to itself, where there is one. Folders from which every way ends are taken away; from what is
+/// left, one can go on for ever.
+fn circle(mut names: BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    loop {
+        let ends = |to: &String| names.get(to).is_none_or(BTreeSet::is_empty);
+        let (done, left): (Vec<String>, Vec<String>) = names.keys().cloned().partition(ends);
+        if done.is_empty() {
+            let mut way = vec![left.first()?.clone()];
+            loop {
+                let next = names.get(way.last()?)?.first()?.clone();
+                if let Some(begin) = way.iter().position(|folder| *folder == next) {
+                    way.drain(..begin);
+                    way.push(next);
+                    return Some(way);
+                }
+                way.push(next);
+            }
+        }
+        for folder in &done {
+            names.remove(folder);
+        }
+        for to in names.values_mut() {
+            to.retain(|folder| left.contains(folder));
+        }
+    }
 }
 
 impl<F: Files> Walk<'_, '_, F> {
@@ -73,6 +111,7 @@ impl<F: Files> Walk<'_, '_, F> {
         }
         match found {
             Some(file) => {
+                self.files.insert(folder.to_owned(), file.clone());
                 self.open.push((file, used));
                 Ok(())
             }
@@ -137,7 +176,10 @@ impl<F: Files> Walk<'_, '_, F> {
     async fn follow(&mut self, by: &str, key: &str, name: &str, used: Use) -> Result<(), RenderError> {
         let path = local(by, key, name)?;
         match self.reading.entry(by, &path).await? {
-            Some(entry) if entry.kind == EntryKind::Folder => self.enter(by, &path, used).await,
+            Some(entry) if entry.kind == EntryKind::Folder => {
+                self.names.entry(super::paths::folder_of(by).to_owned()).or_default().insert(path.clone());
+                self.enter(by, &path, used).await
+            }
             Some(entry) => {
                 self.reading.take(&path, entry.id)?;
                 if used == Use::Plugins {

@@ -132,7 +132,7 @@ async fn errors_of_the_renderers_name_paths_of_the_repository() {
     }
     assert!(!said.contains("/tmp") && !said.contains("/files"), "{said}");
     insta::assert_snapshot!(said, @r#"
-        Author: kustomize failed: Error: accumulating resources: accumulation err='accumulating resources from '../b': 'b' must resolve to a file': recursed accumulation of path 'b': accumulating resources: accumulation err='accumulating resources from '../a': 'a' must resolve to a file': cycle detected: candidate root 'a' contains visited root 'a'
+        Author: a/kustomization.yaml: what it names leads back to it: `a` → `b` → `a`
         Author: kustomize failed: Error: accumulating resources: accumulation err='accumulating resources from '../x.yaml': security; file 'x.yaml' is not in or below 'a'': must build at directory: 'x.yaml': file is not directory
         Author: helm failed: Error: execution error at (shop/templates/a.yaml:1:3): no such size
         Author: helm failed: Error: shop/templates/a.yaml:1:10
