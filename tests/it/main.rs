@@ -11,6 +11,7 @@ mod config;
 mod consent_model;
 mod door;
 mod embedded;
+mod ends;
 mod fake;
 mod fates;
 mod foresee;
