@@ -35,3 +35,4 @@ mod schema;
 mod stories;
 mod support;
 mod sync;
+mod tools;
