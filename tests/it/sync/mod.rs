@@ -3,6 +3,7 @@
 mod faults;
 mod kills;
 mod stories;
+mod width;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
