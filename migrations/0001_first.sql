@@ -25,6 +25,10 @@ CREATE TABLE repository (
     fact_version    bigint NOT NULL DEFAULT 0,
     closed_read_to  timestamptz,                 -- forge time up to which its list of closed pull requests was read
     comments_read_to timestamptz,                -- the same of its list of comments
+    -- a reading of that list that is not at its end: the newest it began with, and the page (newest first) to go on at
+    closed_reading_to   timestamptz,
+    closed_reading_page int,
+    CONSTRAINT repository_closed_reading CHECK ((closed_reading_to IS NULL) = (closed_reading_page IS NULL)),
     CONSTRAINT repository_forge_id UNIQUE (forge, forge_id)
 );
 CREATE INDEX repository_name ON repository (forge, full_name);
@@ -327,6 +331,7 @@ CREATE TABLE job (
     state        text NOT NULL DEFAULT 'pending' CONSTRAINT job_state CHECK (state IN ('pending', 'running', 'failed')),
     attempt      integer NOT NULL DEFAULT 0,     -- claims that count: a snooze gives its own back
     waits        integer NOT NULL DEFAULT 0,     -- times in a row that something it depends on was away
+    refused      boolean NOT NULL DEFAULT false, -- the last of them a refusal, which a person has to lift; the next run forgets it
     crashes      integer NOT NULL DEFAULT 0,     -- workers that died on it since it last came to an end of its own
     run_at       timestamptz NOT NULL DEFAULT now(),
     error        text,                           -- of the last try

@@ -149,21 +149,35 @@ pub async fn set_state(conn: &mut PgConnection, id: i64, state: RepositoryState)
 }
 
 /// How far the forge's list of closed pull requests was read, by its own clock.
-///
-/// # Errors
-/// The database's own.
-pub async fn closed_read_to(conn: &mut PgConnection, id: i64) -> Result<Option<Timestamp>, sqlx::Error> {
-    let at = sqlx::query_scalar!("SELECT closed_read_to FROM repository WHERE id = $1", id).fetch_one(conn).await?;
-    Ok(at.map(|at| at.to_jiff()))
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClosedRead {
+    /// Everything closed by then was read.
+    pub to: Option<Timestamp>,
+    /// A longer reading that is not at its end: the newest it began with, and the page to go on at.
+    pub going_on: Option<(Timestamp, i32)>,
 }
 
-/// Says that it was read that far; a slower reader takes nothing back.
+/// How far it was read.
 ///
 /// # Errors
 /// The database's own.
-pub async fn closed_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn closed_read(conn: &mut PgConnection, id: i64) -> Result<ClosedRead, sqlx::Error> {
+    let row =
+        sqlx::query!("SELECT closed_read_to, closed_reading_to, closed_reading_page FROM repository WHERE id = $1", id)
+            .fetch_one(conn)
+            .await?;
+    let going_on = row.closed_reading_to.map(|to| to.to_jiff()).zip(row.closed_reading_page);
+    Ok(ClosedRead { to: row.closed_read_to.map(|to| to.to_jiff()), going_on })
+}
+
+/// Says that it was read to its end; a slower reader takes nothing back.
+///
+/// # Errors
+/// The database's own.
+pub async fn closed_read_to(conn: &mut PgConnection, id: i64, to: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE repository SET closed_read_to = greatest(closed_read_to, $2) WHERE id = $1",
+        "UPDATE repository SET closed_read_to = greatest(closed_read_to, $2), closed_reading_to = NULL,
+                               closed_reading_page = NULL WHERE id = $1",
         id,
         to.to_sqlx() as _
     )
@@ -190,6 +204,24 @@ pub async fn comments_read(conn: &mut PgConnection, id: i64, to: Timestamp) -> R
         "UPDATE repository SET comments_read_to = greatest(comments_read_to, $2) WHERE id = $1",
         id,
         to.to_sqlx() as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Says that a reading that began with `to` goes on at `page`; a slower reader takes nothing back.
+///
+/// # Errors
+/// The database's own.
+pub async fn closed_goes_on(conn: &mut PgConnection, id: i64, to: Timestamp, page: i32) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE repository SET closed_reading_to = $2, closed_reading_page = $3
+         WHERE id = $1 AND (closed_read_to IS NULL OR closed_read_to < $2)
+           AND (closed_reading_to IS DISTINCT FROM $2 OR closed_reading_page < $3)",
+        id,
+        to.to_sqlx() as _,
+        page
     )
     .execute(conn)
     .await?;

@@ -138,6 +138,17 @@ pub struct Pull {
     pub comments: u64,
 }
 
+/// A stretch of the list of closed pull requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Closed or merged, newest first.
+    pub pulls: Vec<Pull>,
+    /// When the first of them was.
+    pub newest: Option<Timestamp>,
+    /// The page to go on at, when there may be more.
+    pub goes_on_at: Option<usize>,
+}
+
 /// What a review says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

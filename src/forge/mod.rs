@@ -13,10 +13,11 @@ use jiff::Timestamp;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
-    AccountKind, Branch, Comment, CommitPeople, CommitStatus, Issue, NewStatus, NotAName, Pull, PullPush, PullState,
-    Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict, Webhook,
+    AccountKind, Branch, Closed, Comment, CommitPeople, CommitStatus, Issue, NewStatus, NotAName, Pull, PullPush,
+    PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict,
+    Webhook,
 };
-pub use self::gitea::Gitea;
+pub use self::gitea::{CLOSED_PAGES, Gitea};
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName};
@@ -154,10 +155,11 @@ impl Forge {
         }
     }
 
-    /// Pull requests closed or merged at `since` (forge time) or later, newest first: one call when there are few.
-    pub async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
+    /// Pull requests closed or merged at `since` (forge time) or later, newest first: one call when there are few, and
+    /// never more than [`CLOSED_PAGES`]. `from_page` is 1, or where an earlier stretch says that it goes on.
+    pub async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp, from_page: usize) -> Result<Closed> {
         match self {
-            Self::Gitea(forge) => forge.pulls_closed_since(at, since).await,
+            Self::Gitea(forge) => forge.pulls_closed_since(at, since, from_page).await,
         }
     }
 

@@ -98,8 +98,8 @@ async fn every_failure_has_a_fate() {
     }
     assert_snapshot!(lines, @r#"
     Status(400)                              invalid       forge work: does not take this request (GET /repos/acme/shop/pulls/1 answered 400: as you wished)
-    Status(401)                              refused       forge work: does not take our token (GET /repos/acme/shop/pulls/1 answered 401: as you wished)
-    Status(403)                              refused       forge work: does not let our account do this (GET /repos/acme/shop/pulls/1 answered 403: as you wished)
+    Status(401)                              refused       forge work: does not take our token (GET /repos/acme/shop/pulls/1 answered 401: as you wished); it needs a valid one, where `forge.work.token` says
+    Status(403)                              refused       forge work: does not let our account do this (GET /repos/acme/shop/pulls/1 answered 403: as you wished); it needs read access to the repository, and a token with the scope `read:repository`
     Status(404)                              gone          forge work: does not have it, or does not show it to our account (GET /repos/acme/shop/pulls/1 answered 404: as you wished)
     Status(409)                              invalid       forge work: does not take this request (GET /repos/acme/shop/pulls/1 answered 409: as you wished)
     Status(410)                              gone          forge work: does not have it, or does not show it to our account (GET /repos/acme/shop/pulls/1 answered 410: as you wished)
@@ -188,7 +188,8 @@ async fn lists_are_whole_however_short_the_pages_are_and_cost_what_they_must() {
     t.fake.take_calls();
     assert_eq!(t.forge.open_pulls(&t.at).await.unwrap().len(), 12);
     assert_eq!(t.fake.take_calls(), ["GET /repos/acme/shop/pulls"], "one call for up to fifty");
-    assert!(t.forge.pulls_closed_since(&t.at, jiff::Timestamp::MIN).await.unwrap().is_empty());
+    let closed = t.forge.pulls_closed_since(&t.at, jiff::Timestamp::MIN, 1).await.unwrap();
+    assert!(closed.pulls.is_empty() && closed.newest.is_none() && closed.goes_on_at.is_none(), "{closed:?}");
     assert_eq!(t.fake.take_calls().len(), 1);
 
     t.fake.shortens_pages(5);
@@ -271,8 +272,8 @@ async fn what_our_account_is_not_shown_is_an_error_and_never_a_no() {
     t.fake.team("acme", "platform", Right::Write, &["lead"]);
     t.fake.lets("lead", &t.shop, Right::Read);
     t.fake.breaks_at("/members/", Fault::Status(403));
-    assert_snapshot!(told(&t.forge.is_team_member("acme", "platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); only the organisation's owners and site administrators see all teams");
-    assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); only the organisation's owners and site administrators see all teams");
+    assert_snapshot!(told(&t.forge.is_team_member("acme", "platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
+    assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     t.fake.breaks_at("/collaborators/", Fault::Status(404));
     t.fake.deletes(&t.shop);
     assert!(t.forge.permission(&t.at, "lead").await.unwrap_err().is_gone(), "the repository is gone, not the right");
@@ -304,4 +305,22 @@ fn settings_that_cannot_work_are_refused_before_any_call() {
     assert_snapshot!(settings("https://x", "", None).unwrap_err(), @"forge work: the token is empty or has characters no token has");
     assert_snapshot!(settings("https://x", "a\nb", None).unwrap_err(), @"forge work: the token is empty or has characters no token has");
     assert_snapshot!(settings("https://x", TOKEN, Some("not PEM")).unwrap_err(), @"forge work: `ca_file` holds no usable PEM certificate");
+}
+
+#[tokio::test]
+async fn a_long_list_of_closed_pull_requests_is_read_in_stretches_of_a_thousand() {
+    let t = Test::new().await;
+    let pr = t.fake.opens_pull("alice", &t.shop, &[("a.yaml", "1")]).await;
+    t.fake.closes("alice", &pr).await;
+    t.fake.has_many_like(&pr, 2_199);
+    t.fake.take_calls();
+    let (mut page, mut stretches, mut numbers) = (Some(1), Vec::new(), std::collections::BTreeSet::new());
+    while let Some(from) = page {
+        let closed = t.forge.pulls_closed_since(&t.at, jiff::Timestamp::MIN, from).await.unwrap();
+        stretches.push((from, closed.pulls.len(), t.fake.take_calls().len()));
+        numbers.extend(closed.pulls.iter().map(|pull| pull.number));
+        page = closed.goes_on_at;
+    }
+    assert_eq!(stretches, [(1, 1_000, 20), (21, 1_000, 20), (41, 200, 5)], "the last call finds the list's end");
+    assert_eq!(numbers.len(), 2_200);
 }

@@ -18,6 +18,7 @@ mod pulls;
 mod repositories;
 mod wire;
 
+pub use pulls::CLOSED_PAGES;
 use tokio::sync::OnceCell;
 
 use super::error::{Fate, Result};

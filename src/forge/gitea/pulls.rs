@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Gitea, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Pull, PullPush, RepositoryAt, Review};
+use crate::forge::facts::{Closed, Pull, PullPush, RepositoryAt, Review};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
@@ -14,8 +14,9 @@ use crate::ids::CommitId;
 const MOST_OPEN: usize = 5_000;
 /// Reviews and pushes of one pull request.
 const MOST_IN_A_PULL: usize = 5_000;
-/// Pages of closed pull requests read back at most.
-const MOST_CLOSED_PAGES: usize = 40;
+/// Pages of closed pull requests read in one stretch: a thousand of them, in a fraction of the time for which the facts of
+/// a judgement are good.
+pub const CLOSED_PAGES: usize = 20;
 
 impl Gitea {
     pub(crate) async fn pull(&self, at: &RepositoryAt, number: i64) -> Result<Pull> {
@@ -43,25 +44,30 @@ impl Gitea {
         found.into_iter().map(|json| self.of_this_repository(at, json)).collect()
     }
 
-    /// Those closed or merged at `since` or later, newest first.
-    pub(crate) async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Pull>> {
+    /// A stretch of those closed or merged at `since` or later, newest first.
+    pub(crate) async fn pulls_closed_since(
+        &self,
+        at: &RepositoryAt,
+        since: Timestamp,
+        from_page: usize,
+    ) -> Result<Closed> {
         let path = self.path(at, &["pulls"]);
         let query = [("state", "closed"), ("sort", "recentclose")];
-        let mut closed = Vec::new();
-        for page in 1..=MOST_CLOSED_PAGES {
+        let mut closed = Closed { pulls: Vec::new(), newest: None, goes_on_at: None };
+        for page in from_page..from_page.saturating_add(CLOSED_PAGES) {
             let call = Call { name: "closed_pulls", path: &path, query: &query };
             let (found, _) = self.http.get_page::<wire::PullJson>(call, page).await?;
             let ended = found.last().is_none_or(|oldest| oldest.closed_at() < since);
             for json in found.into_iter().filter(|json| json.closed_at() >= since) {
-                closed.push(self.of_this_repository(at, json)?);
+                closed.newest.get_or_insert(json.closed_at());
+                closed.pulls.push(self.of_this_repository(at, json)?);
             }
             if ended {
                 return Ok(closed);
             }
         }
-        Err(self.unusable(format!(
-            "closed more pull requests since the last look than the {MOST_CLOSED_PAGES} pages we read"
-        )))
+        closed.goes_on_at = Some(from_page.saturating_add(CLOSED_PAGES));
+        Ok(closed)
     }
 
     /// A name can come to mean another repository between two calls.

@@ -1,6 +1,7 @@
 //! A stretch of a branch: its commits, which of them end a pull request, and who brought the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 
@@ -13,6 +14,8 @@ use crate::ids::CommitId;
 
 /// Pull requests that were closed earlier than this before our first look at the list are not looked for in it.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Between two stretches of that list: the forge is asked for other things, too.
+const NEXT_STRETCH: Duration = Duration::from_secs(1);
 /// Pushes looked back for in the forge's list of what happened, when deliveries do not tell of them.
 const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(24 * 7);
 
@@ -148,25 +151,73 @@ async fn merged(
     let id = repository.row.id;
     let mut conn = repository.context.pool.acquire().await?;
     let found = pulls::merged_as(&mut conn, id, branch, commits).await?;
+    drop(conn);
     if found.len() == commits.len() {
         return Ok(found);
     }
-    let read_to = repositories::closed_read_to(&mut conn, id).await?;
-    drop(conn);
-    let since = read_to.unwrap_or_else(|| repository.context.clock.now() - FIRST_LOOK);
-    let closed = repository.forge().pulls_closed_since(&repository.at, since).await?;
-    let mut tx = repository.context.pool.begin().await?;
-    let mut newest = read_to;
-    for pull in &closed {
-        if let PullState::Merged { commit: Some(_), at, .. } = &pull.state {
-            pulls::upsert(&mut tx, id, &attend::facts_of(pull)).await?;
-            newest = newest.max(*at);
+    read_what_was_closed(repository).await?;
+    let mut conn = repository.context.pool.acquire().await?;
+    Ok(pulls::merged_as(&mut conn, id, branch, commits).await?)
+}
+
+/// Reads the forge's list of closed pull requests on, and stores the merged ones. A long list is read in stretches, each
+/// stored with the place to go on at: the job comes back for the next, and judges nothing before it has read them all.
+async fn read_what_was_closed(repository: &Repository<'_>) -> Result<(), JobError> {
+    // Once more after the end of a long reading: what was closed meanwhile is at the list's beginning.
+    for _ in 0..2 {
+        match read_stretch(repository).await? {
+            Stretch::Whole => return Ok(()),
+            Stretch::LastOfLong => {}
+            Stretch::Part { pages } => {
+                let why = format!("reading the closed pull requests of the last weeks: {pages} pages so far");
+                return Err(JobError::NotNow { wait: NEXT_STRETCH, why });
+            }
         }
     }
-    if let Some(newest) = newest.filter(|_| newest != read_to) {
-        repositories::closed_read(&mut tx, id, newest).await?;
+    Ok(())
+}
+
+/// What a stretch of the list came to.
+enum Stretch {
+    /// It began at the newest, and came to what was read before.
+    Whole,
+    /// It came to what was read before, from where an earlier one ended.
+    LastOfLong,
+    /// There is more.
+    Part { pages: i32 },
+}
+
+async fn read_stretch(repository: &Repository<'_>) -> Result<Stretch, JobError> {
+    let id = repository.row.id;
+    let mut conn = repository.context.pool.acquire().await?;
+    let read = repositories::closed_read(&mut conn, id).await?;
+    drop(conn);
+    let since = read.to.unwrap_or_else(|| repository.context.clock.now() - FIRST_LOOK);
+    // What is closed meanwhile moves the others to later pages, and what is opened again to earlier ones: one page is read
+    // twice, so that none of them slips through.
+    let page = read.going_on.map_or(1, |(_, page)| usize::try_from(page).unwrap_or(1).saturating_sub(1).max(1));
+    let closed = repository.forge().pulls_closed_since(&repository.at, since, page).await?;
+    let mut tx = repository.context.pool.begin().await?;
+    for pull in &closed.pulls {
+        if let PullState::Merged { commit: Some(_), .. } = &pull.state {
+            pulls::upsert(&mut tx, id, &attend::facts_of(pull)).await?;
+        }
     }
-    let found = pulls::merged_as(&mut tx, id, branch, commits).await?;
+    let newest = read.going_on.map(|(newest, _)| newest).or(closed.newest);
+    // Thousands closed within the one second that was read last are nothing new.
+    let news = newest.filter(|newest| read.going_on.is_some() || Some(*newest) != read.to);
+    let rest = closed.goes_on_at.and_then(|page| i32::try_from(page).ok());
+    let stretch = match (news, rest) {
+        (Some(newest), Some(page)) => {
+            repositories::closed_goes_on(&mut tx, id, newest, page).await?;
+            Stretch::Part { pages: page - 1 }
+        }
+        (Some(newest), None) => {
+            repositories::closed_read_to(&mut tx, id, newest).await?;
+            if read.going_on.is_some() { Stretch::LastOfLong } else { Stretch::Whole }
+        }
+        (None, _) => Stretch::Whole,
+    };
     tx.commit().await?;
-    Ok(found)
+    Ok(stretch)
 }

@@ -104,8 +104,8 @@ async fn story(stage: &Stage) -> String {
     branches.sort_by(|a, b| a.name.cmp(&b.name));
     seen.note("branches", branches);
     let since = pull.updated_at;
-    let closed = forge.pulls_closed_since(&at, since).await.unwrap();
-    seen.note("closed", closed.iter().map(|pull| pull.number).collect::<Vec<_>>());
+    let closed = forge.pulls_closed_since(&at, since, 1).await.unwrap();
+    seen.note("closed", closed.pulls.iter().map(|pull| pull.number).collect::<Vec<_>>());
     let last = last_push_to_main(&forge, &at, since).await;
     seen.note("who moved main", (&last.pusher, last.after.as_ref() == Some(&merged.base)));
 

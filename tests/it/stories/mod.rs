@@ -20,6 +20,7 @@ mod first_sets;
 mod gate;
 mod held;
 mod log;
+mod long_lists;
 mod looks;
 mod outages;
 mod pulls;

@@ -1,0 +1,31 @@
+//! Lists of the forge that are longer than anyone reads at once.
+
+use super::*;
+
+#[test]
+fn two_thousand_pull_requests_closed_since_the_last_look_delay_a_judgement_and_do_not_end_it() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[("README.md", "# shop\n")]).await;
+        t.run_jobs().await;
+        t.forge.closes("dev", &pr).await;
+        t.forge.has_many_like(&pr, 2_400);
+        let last = t.forge.opens_pull("dev", &t.shop, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        t.forge.closes("dev", &last).await;
+        // Nobody tells whether a pull request brought this, so the forge's list is read.
+        t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let held = t.held_issues().await;
+        assert_eq!(held.len(), 1, "{}", t.rows().await);
+        t.forge.comments("lee", &held[0], "/bascule approve").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        // What was read is not read again.
+        t.forge.take_calls();
+        t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        let pages = t.forge.take_calls().iter().filter(|call| *call == "GET /repos/acme/shop/pulls").count();
+        assert!(pages < 20, "{pages}");
+    });
+}
