@@ -111,6 +111,69 @@ pub async fn page(conn: &mut PgConnection, id: i64) -> Result<Option<(i64, Value
     Ok(row.map(|row| (row.repository_id, row.page)))
 }
 
+/// A preview as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The number of `/previews/{id}`.
+    pub id: i64,
+    /// The configured forge.
+    pub forge: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The pull request, or the issue a held change is shown in.
+    pub number: Option<i64>,
+    /// What was previewed.
+    pub head: String,
+    /// Against what.
+    pub base: String,
+    /// The forge's time of the write that first carried it.
+    pub shown_at: Option<Timestamp>,
+    /// From delivery to sync.
+    pub trace: TraceId,
+}
+
+/// Which previews.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WhichPreviews<'a> {
+    /// `owner/name` or `forge/owner/name`.
+    pub repository: Option<&'a str>,
+    /// Of one pull request or issue.
+    pub number: Option<i64>,
+    /// Below this number.
+    pub before: Option<i64>,
+}
+
+/// At most `limit` previews, newest first.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(conn: &mut PgConnection, which: &WhichPreviews<'_>, limit: i64) -> Result<Vec<Listed>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT p.id, r.forge, r.full_name, p.pull_number, p.head_sha, p.base_sha, p.shown_at, p.trace
+         FROM preview p JOIN repository r ON r.id = p.repository_id
+         WHERE ($1::text IS NULL OR r.full_name = $1 OR r.forge || '/' || r.full_name = $1)
+           AND ($2::bigint IS NULL OR p.pull_number = $2) AND ($3::bigint IS NULL OR p.id < $3)
+         ORDER BY p.id DESC LIMIT $4",
+        which.repository,
+        which.number,
+        which.before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let listed = rows.into_iter().map(|row| Listed {
+        id: row.id,
+        forge: row.forge,
+        repository: row.full_name,
+        number: row.pull_number,
+        head: row.head_sha,
+        base: row.base_sha,
+        shown_at: row.shown_at.map(jiff_sqlx::Timestamp::to_jiff),
+        trace: TraceId(row.trace),
+    });
+    Ok(listed.collect())
+}
+
 /// A change of one environment that is, was or is about to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownChange {

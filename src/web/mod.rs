@@ -16,6 +16,7 @@ mod deployments;
 mod environments;
 mod html;
 mod jobs;
+mod preview_page;
 mod previews;
 mod problem;
 pub mod token;
@@ -86,6 +87,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(deliveries::replay))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
+        .routes(routes!(previews::list))
         .routes(routes!(previews::show))
         .split_for_parts();
     document.info.title = "Bascule".to_owned();
@@ -95,7 +97,7 @@ pub fn router(state: State) -> Router {
     );
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
-        .route("/previews/{id}", get(previews::page))
+        .route("/previews/{id}", get(preview_page::page))
         .fallback(async |uri: Uri| match LATER.iter().find(|later| is_below(uri.path(), later)) {
             Some(later) => Problem::later(later),
             None => Problem::absent("page"),

@@ -1,26 +1,79 @@
-//! A preview, whole: as JSON for scripts, and as the page a comment links to when it had to leave something out.
-
-use std::net::{IpAddr, SocketAddr};
+//! `/api/v1/previews`: what pull requests and held changes would do, as it was shown.
 
 use axum::Json;
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::asked::Named;
-use super::html::Html;
+use super::asked::{Asked, Named, Page, limit, text};
 use super::problem::{Problem, ProblemBody};
-use super::token::{self, Allowed, Read};
+use super::token::{Allowed, Read};
 use super::{Of, State};
-use crate::db::previews;
-use crate::manifest::{Body, Hunk, Verb};
-use crate::preview::{
-    Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
-};
+use crate::db::previews::{self, Listed, WhichPreviews};
+
+/// A preview as it is listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PreviewLine {
+    /// Its number: the one of `/previews/{id}`.
+    id: i64,
+    /// `forge/owner/name`.
+    repository: String,
+    /// The pull request, or the issue a held change is shown in.
+    number: Option<i64>,
+    /// What was previewed.
+    head: String,
+    /// Against what.
+    base: String,
+    /// By the forge's clock, when it was shown first; none while it is not.
+    shown_at: Option<String>,
+    /// From delivery to sync.
+    trace: String,
+}
+
+impl From<Listed> for PreviewLine {
+    fn from(one: Listed) -> Self {
+        Self {
+            id: one.id,
+            repository: format!("{}/{}", one.forge, one.repository),
+            number: one.number,
+            head: one.head,
+            base: one.base,
+            shown_at: one.shown_at.map(|at| at.to_string()),
+            trace: one.trace.to_string(),
+        }
+    }
+}
+
+/// Which previews.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The cursor.
+    before: Option<i64>,
+    /// Previews of a page, at most 200.
+    limit: Option<i64>,
+    /// `owner/name` or `forge/owner/name`.
+    repository: Option<String>,
+    /// Of one pull request or issue.
+    number: Option<i64>,
+}
+
+/// Previews, newest first.
+#[utoipa::path(get, path = "/api/v1/previews", tag = "previews", params(Which),
+    responses((status = 200, body = Page<PreviewLine>), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn list(
+    _: Allowed<Read>,
+    Of(state): Of<State>,
+    Asked(which): Asked<Which>,
+) -> Result<Json<Page<PreviewLine>>, Problem> {
+    let limit = limit(which.limit)?;
+    let asked =
+        WhichPreviews { repository: text(which.repository.as_deref())?, number: which.number, before: which.before };
+    let mut connection = state.pool.acquire().await?;
+    let items = previews::list(&mut connection, &asked, limit).await?;
+    Ok(Json(Page::of(items, limit, |one: &PreviewLine| one.id.to_string())))
+}
 
 /// A preview.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,348 +95,4 @@ pub(super) async fn show(
     let mut connection = state.pool.acquire().await?;
     let (_, page) = previews::page(&mut connection, id).await?.ok_or_else(|| Problem::absent("preview"))?;
     Ok(Json(Preview { id, page }))
-}
-
-/// Somebody who may look at pages.
-pub(super) struct Reader;
-
-impl FromRequestParts<State> for Reader {
-    type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        if is_here(parts, &state.public_url) {
-            return Ok(Self);
-        }
-        token::reader(state, &parts.headers).await.map(|()| Self).map_err(|problem| {
-            let mut response = problem.into_response();
-            if response.status() == StatusCode::UNAUTHORIZED {
-                // A browser asks for a password; any name will do.
-                let ask =
-                    HeaderValue::from_static("Basic realm=\"bascule: a token as the password\", charset=\"UTF-8\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
-            }
-            response
-        })
-    }
-}
-
-/// Whether a request comes from this machine. Only where the public address is this machine's own, too: behind a proxy
-/// beside us, everybody would seem to come from here.
-fn is_here(parts: &Parts, public_url: &str) -> bool {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
-    let is_forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]
-        .iter()
-        .any(|name| parts.headers.contains_key(*name));
-    // Another name that leads here is how a page of somebody else's would reach us through a browser.
-    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
-    peer.is_some_and(|ip| ip.is_loopback())
-        && !is_forwarded
-        && named.is_some_and(is_local)
-        && is_local(authority.split('/').next().unwrap_or_default())
-}
-
-/// Whether `host[:port]` is this machine.
-fn is_local(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The page of a preview.
-pub(super) async fn page(_: Reader, Of(state): Of<State>, Named(id): Named<i64>) -> Result<Response, Problem> {
-    let mut connection = state.pool.acquire().await?;
-    let (_, stored) = previews::page(&mut connection, id).await?.ok_or_else(|| Problem::absent("preview"))?;
-    let page: Page = serde_json::from_value(stored).map_err(|error| {
-        tracing::error!(preview = id, error = &error as &dyn std::error::Error, "a stored preview cannot be read");
-        Problem::unavailable("this preview was stored by another version and cannot be shown")
-    })?;
-    let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8");
-    Ok(([kind], write(id, &page)).into_response())
-}
-
-fn write(id: i64, page: &Page) -> String {
-    let mut html = Html::begin(&format!("Bascule preview {id}"));
-    html.within("<h1>Preview ", &id.to_string(), "</h1><p>");
-    match &page.subject {
-        Subject::Pull { head, into } => {
-            html.within("A pull request at <code>", head.as_str(), "</code> for ").within("<code>", into, "</code>");
-        }
-        Subject::Proposal { head, into } => {
-            html.within("A first configuration at <code>", head.as_str(), "</code> for ").within(
-                "<code>",
-                into,
-                "</code>: nothing is enforced before it is merged",
-            );
-        }
-        Subject::Held { commit, branch } => {
-            html.within("A held change: <code>", commit.as_str(), "</code> of ").within("<code>", branch, "</code>");
-        }
-        Subject::Local { base, head } => {
-            html.within("<code>", base, "</code> to ").within("<code>", head, "</code>");
-        }
-    }
-    html.ours("</p>");
-    match &page.outcome {
-        Outcome::Compared => {}
-        Outcome::Untouched => {
-            html.ours("<p>No environment is touched.</p>");
-        }
-        Outcome::Conflict { paths } => {
-            html.ours("<p>It cannot be merged as it is; these files are in conflict:</p>");
-            list(&mut html, paths);
-        }
-        Outcome::RulesInvalid { errors } => {
-            html.ours("<p>The repository's rules cannot be read:</p>");
-            list(&mut html, errors);
-        }
-        Outcome::Failed { why } => {
-            html.within("<p>What it would change could not be found out: ", why, "</p>");
-        }
-    }
-    for note in &page.notes {
-        html.within("<p>", note, "</p>");
-    }
-    for row in &page.environments {
-        environment(&mut html, row);
-    }
-    if !page.answers.is_empty() {
-        html.ours("<h2>Answers</h2>");
-        for answer in &page.answers {
-            html.within("<p>To <code>", &answer.to, "</code>:</p>");
-            list(&mut html, &sentences(&answer.answered));
-        }
-    }
-    html.end()
-}
-
-fn list(html: &mut Html, items: &[String]) {
-    html.ours("<ul>");
-    for item in items {
-        html.within("<li>", item, "</li>");
-    }
-    html.ours("</ul>");
-}
-
-fn sentences(answered: &Answered) -> Vec<String> {
-    let named = |word: &str, names: &[crate::ids::EnvironmentName]| {
-        names.iter().map(|name| format!("{word}: {name}")).collect()
-    };
-    match answered {
-        Answered::Help => vec!["the list of commands".to_owned()],
-        Answered::Explain { sentences } => sentences.clone(),
-        Answered::Approved { environments, refused } => {
-            let mut all: Vec<String> = named("approved", environments);
-            all.extend(refused.iter().cloned());
-            all
-        }
-        Answered::WhichChange { lines } => lines.clone(),
-        Answered::Revoked { environments } => named("revoked", environments),
-        Answered::Said { sentence } => vec![sentence.clone()],
-    }
-}
-
-fn environment(html: &mut Html, row: &EnvironmentRow) {
-    html.within("<h2>", row.name.as_str(), "</h2><table>");
-    let mut fact = |name: &'static str, value: &str| {
-        html.ours("<tr><th>").ours(name).within("</th><td>", value, "</td></tr>");
-    };
-    fact("Where", &format!("namespace {} of cluster {}", row.target.namespace, row.target.cluster));
-    if let Some(stage) = &row.stage {
-        fact("Stage", stage);
-    }
-    if let Some(digest) = row.digest() {
-        fact("Change", &digest.to_string());
-    }
-    fact("Consent", &consent(&row.consent));
-    fact("Deployment", &deployment(&row.deployment));
-    if let Some(rendering) = &row.rendering {
-        fact("Rendered by", &rendering.renderer);
-    }
-    if let Some(why) = &row.unasked {
-        fact("In the cluster", &format!("not fully known: {why}"));
-    }
-    for left in &row.left_out {
-        fact("Left out", &format!("{} (hook of {})", left.key, left.acts));
-    }
-    html.ours("</table>");
-    match &row.change {
-        RowChange::Same => {
-            html.ours("<p>Nothing changes.</p>");
-        }
-        RowChange::Failed { errors, objects } => {
-            html.ours("<p>It cannot be computed:</p>");
-            list(html, errors);
-            objects.iter().for_each(|one| object(html, one));
-        }
-        RowChange::Change { rules, objects, .. } => {
-            if !rules.is_empty() {
-                html.ours("<h3>The environment's own rules</h3>");
-                hunks(html, rules);
-            }
-            objects.iter().for_each(|one| object(html, one));
-        }
-    }
-}
-
-fn consent(consent: &Consent) -> String {
-    match consent {
-        Consent::NotNeeded => "nobody is asked".to_owned(),
-        Consent::Closed { why } => format!("cannot be judged: {why}"),
-        Consent::Asked { wanted, given, counted, not_counted, missing } => {
-            let mut text = format!("{given} of {wanted}");
-            if !counted.is_empty() {
-                text += &format!(" by {}", counted.join(", "));
-            }
-            for one in not_counted {
-                text += &format!("; {} does not count: {}", one.login, one.why);
-            }
-            if missing.is_empty() { text } else { format!("{text}; {missing}") }
-        }
-    }
-}
-
-fn deployment(deployment: &Deployment) -> String {
-    match deployment {
-        Deployment::Nothing => "none: nothing changes".to_owned(),
-        Deployment::AfterMerge { after } if after.is_empty() => "after the merge".to_owned(),
-        Deployment::AfterMerge { after } => {
-            let names: Vec<&str> = after.iter().map(crate::ids::EnvironmentName::as_str).collect();
-            format!("after the merge, and after {}", names.join(", "))
-        }
-        Deployment::OnCommand => "after the merge, when somebody says so".to_owned(),
-        Deployment::Never => "never: previews and consent only".to_owned(),
-        Deployment::Local => "none: a local look".to_owned(),
-        Deployment::Queued => "its turn comes".to_owned(),
-        Deployment::Running { number } => format!("number {number} runs"),
-        Deployment::Healthy { number } => format!("number {number} is healthy"),
-        Deployment::Failed { number, object, why } => {
-            let at = object.as_ref().map(|object| format!(" at {object}")).unwrap_or_default();
-            format!("number {number} failed{at}: {why}")
-        }
-        Deployment::Held { reason, detail, lifts } => format!("held ({reason}): {detail}; lifted by {lifts}"),
-    }
-}
-
-fn object(html: &mut Html, one: &ObjectChange) {
-    let verb = match one.diff.verb {
-        Verb::Added => "added",
-        Verb::Changed => "changed",
-        Verb::Removed => "removed",
-    };
-    html.within("<h3><code>", &one.diff.key.to_string(), "</code> ").ours(verb).ours("</h3><p class=\"quiet\">");
-    if let Some(file) = &one.diff.file {
-        html.within("from <code>", file, "</code>, ");
-    }
-    html.text(&format!("{} lines more, {} lines less", one.diff.plus, one.diff.minus));
-    if let Some(live) = &one.live {
-        html.within("; in the cluster: ", &found(live), "");
-    }
-    html.ours("</p>");
-    match &one.diff.body {
-        Body::Name => {}
-        Body::Hunks(all) => hunks(html, all),
-        Body::TooLarge(paths) => {
-            html.ours("<p>Too large to be shown line by line; these differ:</p>");
-            list(html, paths);
-        }
-    }
-}
-
-fn found(live: &Live) -> String {
-    live.words(str::to_owned, str::to_owned)
-}
-
-fn hunks(html: &mut Html, hunks: &[Hunk]) {
-    for hunk in hunks {
-        html.within("<p class=\"quiet\"><code>", &hunk.path, "</code></p><pre><code>");
-        for line in &hunk.lines {
-            html.ours(match line.as_bytes().first() {
-                Some(b'+') => "<span class=\"plus\">",
-                Some(b'-') => "<span class=\"minus\">",
-                _ => "<span class=\"same\">",
-            });
-            html.within("", line, "</span>");
-        }
-        html.ours("</code></pre>");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What an author would put wherever a word of theirs is shown.
-    const HOSTILE: &str = "</pre><script>alert(1)</script><img src=x onerror='a()'>\" & \u{202e}evil\u{200b}";
-
-    #[test]
-    fn a_page_of_hostile_words_has_no_markup_but_ours() {
-        let page = |x: &str| Page {
-            subject: Subject::Local { base: x.to_owned(), head: x.to_owned() },
-            outcome: Outcome::RulesInvalid { errors: vec![x.to_owned()] },
-            environments: vec![EnvironmentRow {
-                name: "production".parse().unwrap(),
-                stage: Some(x.to_owned()),
-                target: crate::ids::Target { cluster: "prod".parse().unwrap(), namespace: x.to_owned() },
-                change: RowChange::Change {
-                    digest: None,
-                    rules: vec![Hunk { path: x.to_owned(), lines: vec![format!("+{x}")] }],
-                    objects: vec![ObjectChange {
-                        diff: crate::manifest::ObjectDiff {
-                            key: crate::ids::ObjectKey {
-                                group: String::new(),
-                                kind: x.to_owned(),
-                                namespace: None,
-                                name: x.to_owned(),
-                            },
-                            verb: Verb::Changed,
-                            file: Some(x.to_owned()),
-                            plus: 1,
-                            minus: 0,
-                            body: Body::TooLarge(vec![x.to_owned()]),
-                        },
-                        live: Some(Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
-                    }],
-                },
-                consent: Consent::Closed { why: x.to_owned() },
-                deployment: Deployment::Held { reason: x.to_owned(), detail: x.to_owned(), lifts: x.to_owned() },
-                rendering: None,
-                left_out: Vec::new(),
-                unasked: Some(x.to_owned()),
-            }],
-            notes: vec![x.to_owned()],
-            answers: vec![crate::preview::Answer {
-                to: x.to_owned(),
-                answered: Answered::Said { sentence: x.to_owned() },
-            }],
-        };
-        let (hostile, plain) = (write(1, &page(HOSTILE)), write(1, &page("word")));
-        let marks = |html: &str| html.matches(['<', '>', '"', '\'']).count();
-        assert_eq!(marks(&hostile), marks(&plain), "every mark is one of ours");
-        assert!(!hostile.contains("<script") && !hostile.contains("<img"));
-        assert!(!hostile.contains('\u{202e}') && !hostile.contains('\u{200b}'));
-        assert!(hostile.contains("&lt;script&gt;"), "shown as what it is");
-    }
-
-    #[test]
-    fn only_somebody_on_this_machine_is_here() {
-        let asked = |peer: &str, host: &str, header: Option<&str>| {
-            let mut request = axum::http::Request::builder().uri("/previews/1").header("host", host);
-            if let Some(name) = header {
-                request = request.header(name, "203.0.113.7");
-            }
-            let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            parts.extensions.insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
-            parts
-        };
-        let here = |peer, host, header| is_here(&asked(peer, host, header), "http://127.0.0.1:8080");
-        assert!(here("127.0.0.1:9", "127.0.0.1:8080", None));
-        assert!(here("[::1]:9", "localhost:8080", None));
-        assert!(!here("10.0.0.1:9", "127.0.0.1:8080", None), "from elsewhere");
-        assert!(!here("127.0.0.1:9", "attacker.example", None), "a name that was made to lead here");
-        assert!(!here("127.0.0.1:9", "127.0.0.1:8080", Some("x-forwarded-for")), "through a proxy");
-        let public = is_here(&asked("127.0.0.1:9", "127.0.0.1:8080", None), "https://bascule.example.com");
-        assert!(!public, "a proxy beside us that says nothing");
-    }
 }

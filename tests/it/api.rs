@@ -96,6 +96,11 @@ impl Api {
         Answered { status, kind, headers, text: response.text().await.unwrap() }
     }
 
+    /// Where it answers.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.at)
+    }
+
     pub(crate) async fn append(&self, count: usize) {
         let mut connection = self.database.pool.acquire().await.unwrap();
         append(&mut connection, count).await;
@@ -253,7 +258,7 @@ async fn the_log_is_read_in_pages_and_every_look_is_an_entry() {
     insta::assert_snapshot!(actions[6..].join(" "), @"audit.read audit.read audit.read audit.read audit.read audit.exported");
 }
 
-async fn store_preview(api: &Api, page: Value) -> i64 {
+pub(crate) async fn store_preview(api: &Api, page: Value) -> i64 {
     sqlx::query(
         "INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ('work', 1, 'acme/shop', 'main')",
     )
@@ -342,7 +347,7 @@ async fn the_description_names_every_route_and_needs_a_token_for_each() {
     let document = api.get("/api/v1/openapi.json", &reader).await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 15, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 16, "{:?}", paths.keys());
     for (path, methods) in paths {
         let path = path.replace("{id}", "1").replace("{seq}", "1");
         for method in methods.as_object().unwrap().keys() {
@@ -354,7 +359,7 @@ async fn the_description_names_every_route_and_needs_a_token_for_each() {
 
 /// An environment that asks one person, with three deployments: by a pull request, by an owner of a held change, and by
 /// nobody.
-async fn store_deployments(api: &Api) {
+pub(crate) async fn store_deployments(api: &Api) {
     store_preview(api, json!({})).await;
     let statements = format!(
         r#"

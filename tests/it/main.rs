@@ -21,6 +21,7 @@ mod local;
 mod manifest;
 mod not_yet;
 #[path = "../parts/mod.rs"]
+mod pages;
 mod parts;
 mod plane;
 mod policy;
