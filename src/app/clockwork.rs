@@ -12,6 +12,7 @@ use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
 use crate::db::{repositories, sets};
+use crate::forge::Fate;
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
@@ -64,6 +65,9 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
             let Ok(at) = full_name.parse() else { continue };
             match access.forge.repository_by_name(&at).await {
                 Ok(found) => keys.push(found.key),
+                Err(error) if error.fate == Fate::Refused => {
+                    tracing::error!(repository = full_name, %error, "a granted repository is refused to us");
+                }
                 Err(error) => tracing::debug!(repository = full_name, %error, "a granted repository cannot be read"),
             }
         }

@@ -27,6 +27,7 @@ use crate::config::{self, Difference, Environ, Keys, Loaded, Server, Sweep};
 use crate::ids::TraceId;
 use crate::jobs::Context;
 use crate::policy::Located;
+use crate::queue;
 use crate::webhook::Endpoints;
 
 /// How often the files are looked at.
@@ -147,6 +148,14 @@ impl Reloads {
         record_load(&self.pool, &self.clock, &loaded, &changed, cause).await?;
         self.endpoints.set(assemble::endpoints(&loaded.server));
         self.live.send_replace(Live { context: Arc::new(context), sweep: loaded.server.sweep });
+        // A token may have been mended. When this is not to be had, their own time comes within the hour.
+        match queue::hurry_refused(&mut *self.pool.acquire().await?).await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::info!(jobs, "what the forge refused is tried again"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what the forge refused waits for its time")
+            }
+        }
         (self.server, self.state) = (loaded.server, state);
         say_load(&changed, cause);
         Ok(())

@@ -19,14 +19,14 @@ pub struct Jobs {
 pub enum Act {
     /// Jobs, newest first; a finished one is gone.
     List {
-        /// Only pending, running or failed ones.
+        /// Only pending, running, refused or failed ones. A refused one waits until a person gives us a permission.
         #[arg(long)]
         state: Option<String>,
         /// How much of it.
         #[command(flatten)]
         listed: Listed,
     },
-    /// Gives a failed one a new beginning.
+    /// Gives one that failed or waits a new beginning.
     Retry {
         /// Its number.
         id: i64,

@@ -42,14 +42,12 @@ pub struct History {
 const LOOK: Duration = Duration::from_secs(2);
 
 const NOW: &[Column] = &[
-    ("REPOSITORY", "/repository"),
-    ("ENVIRONMENT", "/name"),
+    ("ENVIRONMENT", "/full_name"),
+    ("CLUSTER", "/cluster"),
+    ("RUNS", "/runs"),
     ("STATE", "/deployment_state"),
-    ("NUMBER", "/deployment"),
-    ("COMMIT", "/commit"),
+    ("COMMIT", "/commit_short"),
     ("HELD", "/hold/reason"),
-    ("BECAUSE", "/hold/detail"),
-    ("LIFTED BY", "/hold/lifts"),
 ];
 
 const BEFORE: &[Column] = &[
@@ -73,11 +71,72 @@ impl Status {
             None => (None, None),
         };
         let items = client.pages("environments", &[("repository", repository), ("name", name)], self.limit).await?;
-        match &self.environment {
-            Some(asked) if items.is_empty() => Err(absent(asked)),
-            _ => Ok(table::show(self.output, NOW, &items)),
+        if let (Some(asked), true) = (&self.environment, items.is_empty()) {
+            return Err(absent(asked));
+        }
+        match self.output {
+            Output::Json => Ok(table::show(self.output, NOW, &items)),
+            Output::Table => {
+                // Sentences do not fit into columns: why something is held is said below.
+                let holds: String = items.iter().filter_map(held).collect();
+                let rows: Vec<Value> = items.into_iter().map(now).collect();
+                let mut said = table::show(self.output, NOW, &rows);
+                // Programs ask for the jobs; people look here.
+                let query = [("state", Some("refused".to_owned()))];
+                said.text += &(holds + &refusals(&client.pages("jobs", &query, REFUSALS + 1).await?));
+                Ok(said)
+            }
         }
     }
+}
+
+/// Adds the cells a person reads to an environment.
+fn now(mut environment: Value) -> Value {
+    environment["full_name"] = Value::String(full_name(&environment));
+    let number = environment["deployment"].as_i64();
+    environment["runs"] = number.map_or(Value::Null, |number| Value::String(format!("#{number}")));
+    let commit: String = environment["commit"].as_str().unwrap_or_default().chars().take(7).collect();
+    environment["commit_short"] = Value::String(commit);
+    // One that is not there any more still runs what it ran.
+    if environment["state"] != "active" {
+        environment["deployment_state"] = environment["state"].clone();
+    }
+    environment
+}
+
+/// Why an environment is held, and what lifts it.
+fn held(environment: &Value) -> Option<String> {
+    let hold = environment.get("hold").filter(|hold| hold.is_object())?;
+    let said = |name: &str| text(&hold[name]);
+    let (name, lifts) = (table::plain(&full_name(environment)), said("lifts"));
+    Some(format!("{name} is held ({}): {}\n  lifted by {lifts}\n", said("reason"), said("detail")))
+}
+
+fn full_name(environment: &Value) -> String {
+    let word = |name: &str| environment[name].as_str().unwrap_or_default().to_owned();
+    format!("{}:{}", word("repository"), word("name"))
+}
+
+/// Refused jobs that are shown beside the environments.
+const REFUSALS: usize = 3;
+
+/// What waits for a person, because something does not let us in.
+fn refusals(jobs: &[Value]) -> String {
+    let mut told = String::new();
+    for job in jobs.iter().take(REFUSALS) {
+        let next = job["run_at"].as_str().and_then(table::to_the_second).unwrap_or_default();
+        told += &format!(
+            "the job {} {} is refused: {}\n  tried again at {next}, or at once by `bascule jobs retry {}`\n",
+            text(&job["kind"]),
+            text(&job["key"]),
+            text(&job["error"]),
+            job["id"].as_i64().unwrap_or_default(),
+        );
+    }
+    if jobs.len() > REFUSALS {
+        told += "more jobs are refused: `bascule jobs list --state refused`\n";
+    }
+    told
 }
 
 impl Status {

@@ -1,7 +1,7 @@
 //! How an answer of a server is shown: a table for people, JSON for programs. What the server sends may hold what anybody
 //! wrote, so nothing of it moves a cursor or hides a word.
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 /// How to show it.
@@ -41,8 +41,10 @@ pub fn show(output: Output, columns: &[Column], items: &[Value]) -> Said {
         Output::Table => {
             let mut table = Table::new();
             table.load_style(presets::UTF8_BORDERS_ONLY).set_header(columns.iter().map(|(heading, _)| *heading));
+            // As wide as the terminal; elsewhere each row is a line.
+            table.set_content_arrangement(ContentArrangement::Dynamic);
             for item in items {
-                table.add_row(columns.iter().map(|(_, at)| cell(item.pointer(at).unwrap_or(&Value::Null))));
+                table.add_row(columns.iter().map(|(_, at)| brief(item.pointer(at).unwrap_or(&Value::Null))));
             }
             table.trim_fmt() + "\n"
         }
@@ -60,6 +62,21 @@ pub fn show_one(output: Output, thing: &Value) -> Said {
     })
 }
 
+/// A value in a column: a time to the second, since what is finer is in `--output json`.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::String(text) => to_the_second(text).unwrap_or_else(|| plain(text)),
+        other => cell(other),
+    }
+}
+
+/// `2026-11-21T13:05:40.123456Z` without what stands behind the second; nothing of what is no time.
+pub fn to_the_second(text: &str) -> Option<String> {
+    let time =
+        text.strip_suffix('Z').filter(|text| text.contains('T') && text.parse::<jiff::civil::DateTime>().is_ok())?;
+    Some(time.split('.').next().unwrap_or(time).to_owned() + "Z")
+}
+
 /// A value in one line.
 fn cell(value: &Value) -> String {
     match value {
@@ -74,8 +91,13 @@ fn cell(value: &Value) -> String {
 
 /// JSON with everything invisible escaped: in JSON, that stands inside strings only.
 pub fn json(value: &Value) -> String {
-    let mut text = String::new();
-    for c in format!("{value:#}").chars() {
+    escaped(&format!("{value:#}")) + "\n"
+}
+
+/// The same of JSON that is a text already.
+pub fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
         if c != '\n' && is_invisible(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
@@ -85,7 +107,7 @@ pub fn json(value: &Value) -> String {
             text.push(c);
         }
     }
-    text + "\n"
+    text
 }
 
 /// Text without anything a terminal obeys or does not show.
@@ -121,5 +143,8 @@ mod tests {
         let back: Value = serde_json::from_str(&json(&items[0])).unwrap();
         assert_eq!(back, items[0], "JSON says the same");
         assert_eq!(show(Output::Table, columns, &[]).text, "none\n");
+        assert_eq!(to_the_second("2026-11-21T13:05:40.123456Z").as_deref(), Some("2026-11-21T13:05:40Z"));
+        assert_eq!(to_the_second("2026-11-21T13:05:40Z").as_deref(), Some("2026-11-21T13:05:40Z"));
+        assert!(["", "Z", "T.Z", "2026-11-21", "\u{1b}T.Z"].iter().all(|text| to_the_second(text).is_none()));
     }
 }

@@ -3,12 +3,14 @@
 //! Addresses come from the configuration only, never from a delivery or an answer: pages are asked for by number, and
 //! a redirect (a renamed repository) is an answer like any other. Proxies of the environment are not used.
 
+mod refusal;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +73,8 @@ pub(super) struct Http {
     base: Url,
     client: reqwest::Client,
     clock: Clock,
+    /// What a call needs, by its name.
+    needed: fn(&str) -> &'static str,
     seats: tokio::sync::Semaphore,
     /// No call before this: the forge asked for a pause.
     paused_until: Mutex<Option<Timestamp>>,
@@ -86,7 +90,12 @@ pub(super) struct Call<'a> {
 
 impl Http {
     /// A client for `{settings.url}/{api}/…`.
-    pub(super) fn new(settings: Settings, api: &[&str], clock: Clock) -> std::result::Result<Self, SettingsError> {
+    pub(super) fn new(
+        settings: Settings,
+        api: &[&str],
+        needed: fn(&str) -> &'static str,
+        clock: Clock,
+    ) -> std::result::Result<Self, SettingsError> {
         let Settings { name, url, token, ca_pem, answer_within } = settings;
         let site = Url::parse(&url).map_err(|_| SettingsError::Url(name.clone()))?;
         let mut base = site.clone();
@@ -127,7 +136,7 @@ impl Http {
         }
         let client = client.build().map_err(|e| SettingsError::Client(name.clone(), e))?;
         let seats = tokio::sync::Semaphore::new(IN_FLIGHT);
-        Ok(Self { forge: name, site, base, client, clock, seats, paused_until: Mutex::new(None) })
+        Ok(Self { forge: name, site, base, client, clock, needed, seats, paused_until: Mutex::new(None) })
     }
 
     /// An address of the forge's own pages, as configured.
@@ -272,7 +281,7 @@ impl Http {
         if status.is_success() && (is_json || body.is_empty()) {
             return Ok((headers, body));
         }
-        Err(self.refusal(status, &headers, &asked, is_json.then_some(&body)))
+        Err(self.refusal(status, &headers, (call.name, &asked), is_json.then_some(&body)))
     }
 
     /// The body, given up as soon as it is larger than we would keep.
@@ -301,40 +310,6 @@ impl Http {
             source: Some(Box::new(source)),
             ..self.error(Fate::Retry { after: None }, None, format!("{why} ({asked})"))
         }
-    }
-
-    /// Which fate an answer that is not the one asked for has.
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, asked: &str, json: Option<&Vec<u8>>) -> ForgeError {
-        let code = status.as_u16();
-        let pause = asked_pause(headers, self.clock.now());
-        let exhausted = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-        let (fate, why) = match code {
-            429 => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
-            403 if exhausted || pause.is_some() => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
-            408 | 425 | 500.. => match pause {
-                Some(pause) => (self.pause(pause), "is failing"),
-                None => (Fate::Retry { after: None }, "is failing"),
-            },
-            301 | 307 | 308 if self.is_our_api(headers) => (Fate::Gone, "has it under another name now"),
-            // Something in front of the forge, or its sign-in page, is speaking: nothing can be concluded.
-            _ if json.is_none() || status.is_redirection() => {
-                (Fate::Retry { after: None }, "did not answer as its API")
-            }
-            401 => (Fate::Refused, "does not take our token"),
-            403 => (Fate::Refused, "does not let our account do this"),
-            404 | 410 => (Fate::Gone, "does not have it, or does not show it to our account"),
-            _ => (Fate::Invalid, "does not take this request"),
-        };
-        let said = json.and_then(|body| message_of(body)).map(|said| format!(": {said}")).unwrap_or_default();
-        self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said})"))
-    }
-
-    /// A renamed repository is redirected to its new name; to a sign-in page, anything is.
-    fn is_our_api(&self, headers: &HeaderMap) -> bool {
-        let to = headers.get(LOCATION).and_then(|v| v.to_str().ok()).and_then(|to| self.base.join(to).ok());
-        to.is_some_and(|to| {
-            to.origin() == self.base.origin() && to.path().starts_with(&format!("{}/", self.base.path()))
-        })
     }
 
     /// Remembers that the forge wants no call for a while.
@@ -371,25 +346,3 @@ impl Http {
 
 /// Entries of a page: the most that Gitea gives unless told otherwise (`MAX_RESPONSE_ITEMS`).
 pub(super) const PAGE: usize = 50;
-
-/// `Retry-After`, in seconds or as a date.
-fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(SignedDuration::from_secs(i64::from(seconds)));
-    }
-    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(at.duration_since(now))
-}
-
-/// The forge's own words, short and on one line: they may quote what a stranger wrote.
-fn message_of(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Said {
-        message: String,
-    }
-    let said: Said = serde_json::from_slice(body).ok()?;
-    let inert = |c: char| if c.is_control() || c == '`' { ' ' } else { c };
-    let short: String = said.message.chars().map(inert).take(200).collect();
-    Some(short).filter(|short| !short.trim().is_empty())
-}

@@ -16,15 +16,25 @@ use crate::{cluster, db, forge};
 /// itself takes, and shorter than a person waits.
 const TOLD_AFTER: i32 = 6;
 
+/// What a fetch needs.
+const CLONING: &str = "the token of `bascule.toml` has to be able to read the repository's code";
+
 /// Why a job stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// It may pass: the queue tries again with growing delay, and gives up at last.
     #[error("{0}")]
     Passing(String),
-    /// What it depends on is away, or does not let us in: the queue tries again until it is back, however long.
+    /// What it depends on is away: the queue tries again until it is back, however long.
     #[error("{0}")]
     Away(String),
+    /// What it depends on does not let us in, which only a person can change: the queue tries again, less and less often.
+    #[error("{0}")]
+    Refused(String),
+    /// The same of the repository's code, without which there is no preview: said in the pull request, which [`Self::Refused`]
+    /// is not, because saying something may be what is refused.
+    #[error("{0}")]
+    NoCode(String),
     /// Nothing failed; the world asked for patience.
     #[error("{why}")]
     NotNow {
@@ -51,12 +61,12 @@ impl JobError {
     /// What a pull request is told, when nothing will be said in it any more by this job, or not soon.
     pub(super) fn said(&self, job: &Claimed) -> Option<String> {
         match self {
-            Self::Final(why) => Some(why.clone()),
+            Self::Final(why) | Self::NoCode(why) => Some(why.clone()),
             Self::Passing(why) => (job.attempt >= TOLD_AFTER).then(|| why.clone()),
             Self::Unsaid(inner) => inner
                 .said(job)
                 .map(|_| format!("something inside Bascule failed; its log says what, with the trace {}", job.trace)),
-            Self::Away(_) | Self::NotNow { .. } | Self::Superseded(_) | Self::Lost(_) => None,
+            Self::Away(_) | Self::Refused(_) | Self::NotNow { .. } | Self::Superseded(_) | Self::Lost(_) => None,
         }
     }
 
@@ -71,6 +81,7 @@ impl JobError {
             Self::Unsaid(inner) => inner.verdict(),
             Self::Passing(error) => Verdict::Retry { error },
             Self::Away(error) => Verdict::Later { error },
+            Self::Refused(error) | Self::NoCode(error) => Verdict::Refused { error },
             Self::NotNow { wait, .. } => Verdict::Snooze { wait },
             Self::Final(error) => Verdict::Fail { error },
             Self::Superseded(_) | Self::Lost(_) => Verdict::Done,
@@ -107,8 +118,8 @@ impl From<ForgeError> for JobError {
     fn from(error: ForgeError) -> Self {
         match error.fate {
             forge::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
-            // A refused token is mended by a person, at a moment we are not told of.
-            forge::Fate::Retry { after: None } | forge::Fate::Refused => Self::Away(chain(&error)),
+            forge::Fate::Retry { after: None } => Self::Away(chain(&error)),
+            forge::Fate::Refused => Self::Refused(chain(&error)),
             // Whoever knows what it means that a thing is gone asks for it by name. That one answer among many is a 404
             // may be the forge's own confusion, and must not end work in silence.
             forge::Fate::Gone => Self::Passing(chain(&error)).unsaid(),
@@ -120,7 +131,8 @@ impl From<ForgeError> for JobError {
 impl From<GitError> for JobError {
     fn from(error: GitError) -> Self {
         match &error {
-            GitError::Unreachable { .. } | GitError::Refused { .. } => Self::Away(chain(&error)),
+            GitError::Unreachable { .. } => Self::Away(chain(&error)),
+            GitError::Refused { .. } => Self::NoCode(format!("{}; {CLONING}", chain(&error))),
             // A repository that is always too slow, a branch that is gone, a full disk: tried again, and then reported.
             GitError::TimedOut { .. } | GitError::Gone { .. } | GitError::Broken { .. } => Self::Passing(chain(&error)),
             GitError::TooLarge { .. } | GitError::Name { .. } => Self::Final(chain(&error)),

@@ -17,6 +17,8 @@ pub struct Depth {
     pub due: i64,
     /// Pending for later: backing off, snoozed.
     pub later: i64,
+    /// Pending until a person changes what refuses us.
+    pub refused: i64,
     /// Held by workers.
     pub running: i64,
     /// Set aside.
@@ -29,9 +31,13 @@ impl Depth {
     /// Sets this lane's `bascule_queue_jobs` (by state) and `bascule_queue_oldest_seconds`.
     pub fn tell(&self) {
         let lane = self.lane.as_str();
-        for (state, jobs) in
-            [("due", self.due), ("later", self.later), ("running", self.running), ("failed", self.failed)]
-        {
+        for (state, jobs) in [
+            ("due", self.due),
+            ("later", self.later),
+            ("refused", self.refused),
+            ("running", self.running),
+            ("failed", self.failed),
+        ] {
             metrics::gauge!("bascule_queue_jobs", "lane" => lane, "state" => state).set(jobs as f64);
         }
         metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(self.oldest);
@@ -45,7 +51,8 @@ impl Depth {
 pub async fn depths(connection: &mut PgConnection) -> Result<Vec<Depth>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT lane, count(*) FILTER (WHERE state = 'pending' AND run_at <= now()) AS "due!",
-                  count(*) FILTER (WHERE state = 'pending' AND run_at > now()) AS "later!",
+                  count(*) FILTER (WHERE state = 'pending' AND run_at > now() AND NOT refused) AS "later!",
+                  count(*) FILTER (WHERE state = 'pending' AND run_at > now() AND refused) AS "refused!",
                   count(*) FILTER (WHERE state = 'running') AS "running!",
                   count(*) FILTER (WHERE state = 'failed') AS "failed!",
                   coalesce(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'pending' AND run_at <= now())),
@@ -60,6 +67,7 @@ pub async fn depths(connection: &mut PgConnection) -> Result<Vec<Depth>, sqlx::E
             lane,
             due: found.map_or(0, |row| row.due),
             later: found.map_or(0, |row| row.later),
+            refused: found.map_or(0, |row| row.refused),
             running: found.map_or(0, |row| row.running),
             failed: found.map_or(0, |row| row.failed),
             oldest: found.map_or(0.0, |row| row.oldest),

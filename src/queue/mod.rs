@@ -7,7 +7,8 @@
 //!                └───lease ran out─────┘    (5 dead workers too)
 //! ```
 //!
-//! What a job depends on may be away for a day: that is *later*, the same arrow as a retry, and counts as no attempt.
+//! What a job depends on may be away for a day, or not let us in until a person changes that: *later* and *refused*, the
+//! same arrow as a retry, and count as no attempt.
 //!
 //! - Enqueueing is part of the caller's transaction ([`enqueue()`]); of one kind and key at most one job is pending and
 //!   one is running, so that any number of events becomes one more look at the truth.
@@ -41,7 +42,7 @@ pub use claim::{PgSource, Renewal, Source, SourceError};
 pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
 pub use measure::{Depth, depths, measure};
-pub use operate::{Job, State, list, retry_failed, show};
+pub use operate::{Job, State, hurry_refused, list, retry, show};
 pub use settle::{Unsettled, confirm, finish};
 
 /// Which workers a job waits for. Lanes never wait for each other.
@@ -116,7 +117,7 @@ impl Claimed {
         match verdict {
             Verdict::Fail { .. } => true,
             Verdict::Retry { .. } => settle::is_last(self),
-            Verdict::Done | Verdict::Snooze { .. } | Verdict::Later { .. } => false,
+            Verdict::Done | Verdict::Snooze { .. } | Verdict::Later { .. } | Verdict::Refused { .. } => false,
         }
     }
 }
@@ -140,6 +141,12 @@ pub enum Verdict {
     /// grows to five minutes.
     Later {
         /// For people: what is away.
+        error: String,
+    },
+    /// Something it depends on does not let us in, which only a person can change. Counts as no attempt, however often:
+    /// again after a stored, jittered wait that grows to an hour, and listed as refused until then.
+    Refused {
+        /// For people: what refuses what, and what would lift it.
         error: String,
     },
     /// It will never work; kept as failed until somebody retries it.

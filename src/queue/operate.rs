@@ -14,6 +14,8 @@ pub enum State {
     Pending,
     /// A worker holds it.
     Running,
+    /// Waits, and goes on when a person has changed what refuses us.
+    Refused,
     /// Set aside until somebody retries it.
     Failed,
 }
@@ -24,13 +26,14 @@ impl State {
         match self {
             Self::Pending => "pending",
             Self::Running => "running",
+            Self::Refused => "refused",
             Self::Failed => "failed",
         }
     }
 
     /// Reads a stored or typed state.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Running, Self::Failed].into_iter().find(|state| state.as_str() == text)
+        [Self::Pending, Self::Running, Self::Refused, Self::Failed].into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -110,8 +113,9 @@ pub async fn list(
 ) -> Result<Vec<Job>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, kind, key, lane, state, payload, trace, attempt, run_at, created_at, error, holder FROM job
-         WHERE ($1::text IS NULL OR state = $1) AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+        r#"SELECT id, kind, key, lane, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
+                payload, trace, attempt, run_at, created_at, error, holder FROM job
+         WHERE ($1::text IS NULL OR $1 = CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END) AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"#,
         state.map(State::as_str),
         before,
         limit
@@ -128,8 +132,9 @@ pub async fn list(
 pub async fn show(connection: &mut PgConnection, id: i64) -> Result<Option<Job>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, kind, key, lane, state, payload, trace, attempt, run_at, created_at, error, holder FROM job
-         WHERE id = $1",
+        r#"SELECT id, kind, key, lane, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
+                  payload, trace, attempt, run_at, created_at, error, holder FROM job
+           WHERE id = $1"#,
         id
     )
     .fetch_optional(connection)
@@ -137,24 +142,37 @@ pub async fn show(connection: &mut PgConnection, id: i64) -> Result<Option<Job>,
     Ok(row.map(Job::from))
 }
 
-/// Gives a failed job a new beginning: pending, due now, no tries counted. Where the same kind and key is already
-/// pending, that one is it. False when there is no failed job of this id.
+/// Gives a job that failed, or waits for a later time, a new beginning: pending, due now, no tries and no waits counted.
+/// Where the same kind and key is already pending, that one is it. False when there is no such job of this id.
 ///
 /// # Errors
 /// The statement's.
-pub async fn retry_failed(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
+pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx::Error> {
     let revived = sqlx::query_scalar!(
         r#"WITH failed AS (DELETE FROM job WHERE id = $1 AND state = 'failed' RETURNING *),
+                waiting AS (UPDATE job SET run_at = now(), attempt = 0, waits = 0
+                            WHERE id = $1 AND state = 'pending' AND run_at > now() RETURNING id),
                 again AS (
                     INSERT INTO job (id, kind, key, lane, share, payload, trace, created_at)
                     OVERRIDING SYSTEM VALUE
                     SELECT id, kind, key, lane, share, payload, trace, created_at FROM failed
                     ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
                         run_at = least(job.run_at, EXCLUDED.run_at))
-           SELECT count(*) AS "count!" FROM failed"#,
+           SELECT (SELECT count(*) FROM failed) + (SELECT count(*) FROM waiting) AS "count!""#,
         id
     )
     .fetch_one(connection)
     .await?;
     Ok(revived > 0)
+}
+
+/// Makes every job that is refused due now, because what refuses it may have changed; how many there are.
+///
+/// # Errors
+/// The statement's.
+pub async fn hurry_refused(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let due = sqlx::query!("UPDATE job SET run_at = now(), waits = 0 WHERE state = 'pending' AND refused")
+        .execute(connection)
+        .await?;
+    Ok(due.rows_affected())
 }

@@ -24,6 +24,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(600);
 /// thousand jobs that wait ask it some forty times a second then, which a forge that is up does not notice.
 const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(300);
 
+/// The longest wait for a person to let us in. Whoever does it can say so (`jobs retry`); whoever does not is not worth
+/// asking the forge a dozen times an hour for weeks.
+const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(3600);
+
 /// Of an error's text, in characters: enough for a person, bounded because a sender may have written it.
 const MAX_ERROR: usize = 4000;
 
@@ -89,7 +93,8 @@ pub(super) async fn settle(pool: &PgPool, job: &Claimed, verdict: &Verdict) -> R
         }
         Verdict::Retry { error } => again(pool, job, delay(job.attempt), Some(error)).await,
         Verdict::Snooze { wait } => again(pool, job, *wait, None).await,
-        Verdict::Later { error } => later(pool, job, error).await,
+        Verdict::Later { error } => later(pool, job, &Wait::away(error)).await,
+        Verdict::Refused { error } => later(pool, job, &Wait::refused(error)).await,
         Verdict::Fail { error } => fail(pool, job, error).await,
     }
 }
@@ -132,29 +137,48 @@ async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>
     Ok(())
 }
 
-/// Back to pending because something the job depends on is away. The try does not count; each wait in a row is about
-/// twice the one before, so that what comes back is not met by everybody at once. Coalesces as [`again`] does.
-async fn later(pool: &PgPool, job: &Claimed, error: &str) -> Result<(), sqlx::Error> {
+/// Back to pending because something the job depends on is away, or does not let us in. The try does not count; each wait
+/// in a row is about twice the one before, so that what comes back is not met by everybody at once. Coalesces as [`again`]
+/// does.
+async fn later(pool: &PgPool, job: &Claimed, wait: &Wait<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
-         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, waits, run_at, error, created_at)
+         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, waits, refused, run_at, error, created_at)
          OVERRIDING SYSTEM VALUE
-         SELECT id, kind, key, lane, share, payload, trace, attempt - 1, waits + 1,
+         SELECT id, kind, key, lane, share, payload, trace, attempt - 1, waits + 1, $6,
                 now() + make_interval(secs => least($3 * power(2, least(waits, 20)), $4) * (0.5 + random() / 2)),
                 $5, created_at
          FROM back
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
              attempt = greatest(job.attempt, EXCLUDED.attempt), waits = greatest(job.waits, EXCLUDED.waits),
-             error = EXCLUDED.error",
+             refused = EXCLUDED.refused, error = EXCLUDED.error",
         job.id,
         job.fence,
         seconds(FIRST_DELAY),
-        seconds(LONGEST_OUTAGE_WAIT),
-        short(error)
+        seconds(wait.longest),
+        short(wait.error),
+        wait.refused
     )
     .execute(pool)
     .await?;
     Ok(())
+}
+
+/// What a job waits for that is not ours.
+struct Wait<'e> {
+    error: &'e str,
+    longest: Duration,
+    refused: bool,
+}
+
+impl<'e> Wait<'e> {
+    fn away(error: &'e str) -> Self {
+        Self { error, longest: LONGEST_OUTAGE_WAIT, refused: false }
+    }
+
+    fn refused(error: &'e str) -> Self {
+        Self { error, longest: LONGEST_REFUSED_WAIT, refused: true }
+    }
 }
 
 /// Set aside until somebody retries it; the newest failure of a kind and key is the one that is kept.

@@ -199,8 +199,20 @@ async fn run_one<S: Source, H: Handler>(source: &S, handler: &H, job: Claimed, l
     };
     metrics::histogram!("bascule_job_seconds", "kind" => job.kind.clone()).record(began.elapsed().as_secs_f64());
     metrics::counter!("bascule_jobs_total", "kind" => job.kind.clone(), "verdict" => label(&verdict)).increment(1);
-    if let Verdict::Retry { error } | Verdict::Later { error } | Verdict::Fail { error } = &verdict {
-        tracing::warn!(kind = job.kind, key = job.key, attempt = job.attempt, error, "a job did not succeed");
+    match &verdict {
+        Verdict::Done | Verdict::Snooze { .. } => {}
+        Verdict::Retry { error } | Verdict::Later { error } | Verdict::Fail { error } => {
+            tracing::warn!(kind = job.kind, key = job.key, attempt = job.attempt, error, "a job did not succeed");
+        }
+        Verdict::Refused { error } => {
+            tracing::error!(
+                job = job.id,
+                kind = job.kind,
+                key = job.key,
+                error,
+                "a job is refused, and waits for a person"
+            );
+        }
     }
     // While the lease lasts the verdict is worth saying again; after that the rescue says it for us.
     while let Err(error) = source.settle(&job, &verdict).await {
@@ -254,6 +266,7 @@ fn label(verdict: &Verdict) -> &'static str {
         Verdict::Retry { .. } => "retry",
         Verdict::Snooze { .. } => "snooze",
         Verdict::Later { .. } => "later",
+        Verdict::Refused { .. } => "refused",
         Verdict::Fail { .. } => "fail",
     }
 }

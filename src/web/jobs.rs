@@ -22,7 +22,7 @@ pub(super) struct Job {
     key: String,
     /// Which workers it waits for.
     lane: String,
-    /// `pending`, `running` or `failed`.
+    /// `pending`, `running`, `refused` (waits for a person) or `failed`.
     state: String,
     /// Tries so far.
     attempt: i32,
@@ -68,7 +68,7 @@ pub(super) struct Which {
     before: Option<i64>,
     /// Jobs of a page, at most 200.
     limit: Option<i64>,
-    /// `pending`, `running` or `failed`.
+    /// `pending`, `running`, `refused` or `failed`.
     state: Option<String>,
 }
 
@@ -83,16 +83,16 @@ pub(super) async fn list(
     let limit = limit(which.limit)?;
     let wanted = match which.state.as_deref() {
         None => None,
-        Some(word) => {
-            Some(queue::State::parse(word).ok_or_else(|| Problem::bad("`state` is pending, running or failed"))?)
-        }
+        Some(word) => Some(
+            queue::State::parse(word).ok_or_else(|| Problem::bad("`state` is pending, running, refused or failed"))?,
+        ),
     };
     let mut connection = state.pool.acquire().await?;
     let items = queue::list(&mut connection, wanted, which.before, limit).await?;
     Ok(Json(Page::of(items, limit, |job: &Job| job.id.to_string())))
 }
 
-/// Gives a failed job a new beginning.
+/// Gives a job that failed, or waits for a later time, a new beginning.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn retry(
@@ -102,8 +102,8 @@ pub(super) async fn retry(
 ) -> Result<Json<Job>, Problem> {
     let mut tx = state.pool.begin().await?;
     let job = queue::show(&mut tx, id).await?.ok_or_else(|| Problem::absent("job"))?;
-    if !queue::retry_failed(&mut tx, id).await? {
-        return Err(Problem::conflict("only a job that failed for good can be retried"));
+    if !queue::retry(&mut tx, id).await? {
+        return Err(Problem::conflict("only a job that failed for good, or waits for a later time, can be retried"));
     }
     let detail = json!({ "kind": job.kind, "key": job.key, "error": job.error });
     audit::append(&mut tx, &who.entry("job.retried", format!("job {id}"), detail)).await?;

@@ -92,7 +92,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         insta::assert_snapshot!(checked(folder.path(), "postgres://x@127.0.0.1:1/x", &hidden), @"
         bascule.toml: good, 1 forge, 2 clusters, 1 grant, 0 floors, 0 groups
         ?    database: the database cannot be reached: pool timed out while waiting for an open connection
-        BAD  forge work: does not take our token (GET /user answered 401: invalid username, password or token)
+        BAD  forge work: does not take our token (GET /user answered 401: invalid username, password or token); it needs a valid one, where `forge.work.token` says
         cluster dev: Kubernetes vX
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked

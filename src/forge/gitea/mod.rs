@@ -14,6 +14,7 @@
 
 mod conversation;
 mod people;
+mod permissions;
 mod pulls;
 mod repositories;
 mod wire;
@@ -44,7 +45,7 @@ struct Ourselves {
 
 impl Gitea {
     pub(super) fn new(settings: Settings, clock: Clock) -> std::result::Result<Self, SettingsError> {
-        Ok(Self { http: Http::new(settings, &["api", "v1"], clock)?, ourselves: OnceCell::new() })
+        Ok(Self { http: Http::new(settings, &["api", "v1"], permissions::needed, clock)?, ourselves: OnceCell::new() })
     }
 
     pub(super) fn http(&self) -> &Http {

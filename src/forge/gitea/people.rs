@@ -74,12 +74,7 @@ impl Gitea {
         match self.http.get::<wire::User>(call).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_gone() => Ok(false),
-            Err(mut error) => {
-                if error.fate == Fate::Refused {
-                    error.what.push_str("; only the organisation's owners and site administrators see all teams");
-                }
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 

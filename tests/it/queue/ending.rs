@@ -30,8 +30,8 @@ async fn a_failed_try_comes_back_later_with_its_error_and_the_twelfth_is_the_las
     // An operator gives it a new beginning; a success forgets the failure.
     let mut connection = database.pool.acquire().await.unwrap();
     let id = queue::list(&mut connection, Some(State::Failed), None, 1).await.unwrap()[0].id;
-    assert!(queue::retry_failed(&mut connection, id).await.unwrap());
-    assert!(!queue::retry_failed(&mut connection, id).await.unwrap(), "it is not failed any more");
+    assert!(queue::retry(&mut connection, id).await.unwrap());
+    assert!(!queue::retry(&mut connection, id).await.unwrap(), "it is not failed any more");
     let job = claim(&database, 10).await.remove(0);
     assert_eq!(job.attempt, 1);
     source(&database).settle(&job, &Verdict::Done).await.unwrap();
@@ -106,6 +106,44 @@ async fn what_is_away_for_a_day_costs_no_try_and_waits_grow_to_five_minutes() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_asked_less_and_less_often_until_a_person_says_that_it_may_be() {
+    let database = Database::new().await;
+    put(&database.pool, &[job("shop#1")]).await;
+    let refused = Verdict::Refused { error: "Gitea does not let us".to_owned() };
+    let mut most = 0.0_f64;
+    for _ in 0..30 {
+        let job = claim(&database, 10).await.remove(0);
+        assert!(!job.ends_for_good(&refused));
+        source(&database).settle(&job, &refused).await.unwrap();
+        let wait: f64 = sqlx::query_scalar("SELECT extract(epoch FROM run_at - now())::float8 FROM job")
+            .fetch_one(&database.owner)
+            .await
+            .unwrap();
+        most = most.max(wait);
+        let_time_pass(&database).await;
+    }
+    assert!(most > 1_700.0 && most <= 3_600.0, "spread over the upper half of an hour: {most}");
+    let job = claim(&database, 10).await.remove(0);
+    source(&database).settle(&job, &refused).await.unwrap();
+    assert_eq!(rows(&database).await, [("shop#1".into(), State::Refused, 0, Some("Gitea does not let us".into()))]);
+
+    let mut connection = database.pool.acquire().await.unwrap();
+    let depth = queue::depths(&mut connection).await.unwrap().remove(1);
+    assert_eq!((depth.due, depth.later, depth.refused), (0, 0, 1));
+    let id = queue::list(&mut connection, Some(State::Refused), None, 1).await.unwrap()[0].id;
+    assert!(queue::retry(&mut connection, id).await.unwrap(), "somebody gave the permission, and says so");
+    assert!(!queue::retry(&mut connection, id).await.unwrap(), "it is due already");
+    let job = claim(&database, 10).await.remove(0);
+    source(&database).settle(&job, &refused).await.unwrap();
+    assert_eq!(queue::hurry_refused(&mut connection).await.unwrap(), 1, "another token was read");
+
+    // Something else is the matter now: that is no refusal any more.
+    let job = claim(&database, 10).await.remove(0);
+    source(&database).settle(&job, &Verdict::Later { error: "502".to_owned() }).await.unwrap();
+    assert_eq!(rows(&database).await, [("shop#1".into(), State::Pending, 0, Some("502".into()))]);
+}
+
+#[tokio::test]
 async fn what_was_enqueued_while_a_job_failed_becomes_one_with_it() {
     let database = Database::new().await;
     put(&database.pool, &[job("shop#1")]).await;
@@ -132,7 +170,7 @@ async fn a_job_that_failed_for_good_stands_beside_what_comes_after_it() {
     }
     let mut connection = database.pool.acquire().await.unwrap();
     let id = queue::list(&mut connection, Some(State::Failed), None, 1).await.unwrap()[0].id;
-    assert!(queue::retry_failed(&mut connection, id).await.unwrap(), "the pending one is it");
+    assert!(queue::retry(&mut connection, id).await.unwrap(), "the pending one is it");
     assert_eq!(rows(&database).await.len(), 1);
 }
 
@@ -154,6 +192,7 @@ async fn a_worker_that_lost_its_lease_can_neither_finish_nor_renew_nor_settle() 
         Verdict::Retry { error: "no".to_owned() },
         Verdict::Snooze { wait: LONG },
         Verdict::Later { error: "no".to_owned() },
+        Verdict::Refused { error: "no".to_owned() },
         Verdict::Fail { error: "no".to_owned() },
     ] {
         source(&database).settle(&old, &verdict).await.unwrap();

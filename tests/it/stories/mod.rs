@@ -24,6 +24,7 @@ mod long_lists;
 mod looks;
 mod outages;
 mod pulls;
+mod refusals;
 mod replay;
 mod repositories;
 mod rewritten;

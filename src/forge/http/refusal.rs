@@ -1,0 +1,77 @@
+//! An answer that is not the one asked for: which fate it has, and what a person can do about it.
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+
+use super::{Http, PAUSE};
+use crate::forge::error::{Fate, ForgeError};
+
+impl Http {
+    /// Which fate an answer that is not the one asked for has.
+    pub(super) fn refusal(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        (call, asked): (&str, &str),
+        json: Option<&Vec<u8>>,
+    ) -> ForgeError {
+        let code = status.as_u16();
+        let pause = asked_pause(headers, self.clock.now());
+        let exhausted = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+        let (fate, why) = match code {
+            429 => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
+            403 if exhausted || pause.is_some() => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
+            408 | 425 | 500.. => match pause {
+                Some(pause) => (self.pause(pause), "is failing"),
+                None => (Fate::Retry { after: None }, "is failing"),
+            },
+            301 | 307 | 308 if self.is_our_api(headers) => (Fate::Gone, "has it under another name now"),
+            // Something in front of the forge, or its sign-in page, is speaking: nothing can be concluded.
+            _ if json.is_none() || status.is_redirection() => {
+                (Fate::Retry { after: None }, "did not answer as its API")
+            }
+            401 => (Fate::Refused, "does not take our token"),
+            403 => (Fate::Refused, "does not let our account do this"),
+            404 | 410 => (Fate::Gone, "does not have it, or does not show it to our account"),
+            _ => (Fate::Invalid, "does not take this request"),
+        };
+        let said = json.and_then(|body| message_of(body)).map(|said| format!(": {said}")).unwrap_or_default();
+        let needs = match code {
+            401 if fate == Fate::Refused => format!("; it needs a valid one, where `forge.{}.token` says", self.forge),
+            403 if fate == Fate::Refused => format!("; it needs {}", (self.needed)(call)),
+            _ => String::new(),
+        };
+        self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said}){needs}"))
+    }
+
+    /// A renamed repository is redirected to its new name; to a sign-in page, anything is.
+    fn is_our_api(&self, headers: &HeaderMap) -> bool {
+        let to = headers.get(LOCATION).and_then(|v| v.to_str().ok()).and_then(|to| self.base.join(to).ok());
+        to.is_some_and(|to| {
+            to.origin() == self.base.origin() && to.path().starts_with(&format!("{}/", self.base.path()))
+        })
+    }
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(SignedDuration::from_secs(i64::from(seconds)));
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(at.duration_since(now))
+}
+
+/// The forge's own words, short and on one line: they may quote what a stranger wrote.
+fn message_of(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let said: Said = serde_json::from_slice(body).ok()?;
+    let inert = |c: char| if c.is_control() || c == '`' { ' ' } else { c };
+    let short: String = said.message.chars().map(inert).take(200).collect();
+    Some(short).filter(|short| !short.trim().is_empty())
+}

@@ -1,0 +1,60 @@
+//! What the forge does not let us do: said by name, asked less and less often, and done when somebody gave the permission.
+
+use bascule::queue::{self, State};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::fake::forge::Fault;
+
+impl Town {
+    /// Jobs that wait for a person, with what is said about them.
+    async fn refused(&self) -> Vec<String> {
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        let all = queue::list(&mut conn, Some(State::Refused), None, 10).await.unwrap();
+        all.into_iter().map(|job| format!("{}: {}", job.kind, job.error.unwrap_or_default())).collect()
+    }
+
+    /// Every job that is due runs, and those it causes.
+    async fn works(&mut self) {
+        self.hears().await;
+        while let Some(job) = self.claim().await {
+            self.run(&job, &CancellationToken::new()).await;
+        }
+    }
+}
+
+#[test]
+fn a_permission_that_is_missing_is_named_and_used_when_it_is_given() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.forge.breaks_at("/statuses/", Fault::Status(403));
+        t.works().await;
+        let head = t.forge.head(&pr);
+        let refused = t.refused().await.join("\n").replace(&head, "HEAD");
+        insta::assert_snapshot!(refused, @"attend_pull: forge work: does not let our account do this (POST /repos/acme/shop/statuses/HEAD answered 403: as you wished); it needs write access to the repository, and a token with the scope `write:repository`");
+        t.forge.recovers();
+        t.run_jobs().await;
+        assert_eq!(t.refused().await, [""; 0]);
+        insta::assert_snapshot!(t.statuses(&pr), @"
+        consent: failure, missing: production 0 of 1
+        preview: success, 1 object in 1 environment would change
+        ");
+    });
+}
+
+#[test]
+fn code_that_we_may_not_fetch_is_said_in_the_pull_request() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.forge.breaks_at("info/refs", Fault::Status(403));
+        t.works().await;
+        let refused = t.refused().await.join("\n").replace(&t.forge.url(), "FORGE");
+        insta::assert_snapshot!(refused, @"attend_pull: the remote refused to let git fetch: fatal: unable to access 'FORGE/acme/shop.git/': The requested URL returned error: 403; the token of `bascule.toml` has to be able to read the repository's code");
+        assert!(t.comment(&pr).contains("has to be able to read the repository"), "{}", t.comment(&pr));
+        t.forge.recovers();
+        t.run_jobs().await;
+        assert!(t.row(&pr).contains("0 of 1"), "{}", t.comment(&pr));
+    });
+}
