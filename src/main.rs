@@ -254,7 +254,7 @@ fn of_repositories(cli::repositories::Repositories { config, act }: cli::reposit
     with_config(config.as_deref(), |loaded, _| async move {
         let pool = app::attach(&loaded.server).await?;
         Ok(match act {
-            Act::List => {
+            Act::List { output } => {
                 let rows: Vec<_> = app::known(&pool)
                     .await?
                     .into_iter()
@@ -264,7 +264,7 @@ fn of_repositories(cli::repositories::Repositories { config, act }: cli::reposit
                     })
                     .collect();
                 let columns = [("REPOSITORY", "/name"), ("ID", "/id"), ("STATE", "/state")];
-                cli::table::show(cli::table::Output::Table, &columns, &rows).text
+                cli::table::show(output, &columns, &rows).text
             }
             Act::Accept { name, id } => app::accept(&pool, &Clock::system(), &name, id).await?,
         })

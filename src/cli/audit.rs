@@ -149,7 +149,14 @@ impl Act {
             Self::Show(show) => {
                 Ok(table::show_one(show.output, &client.get(&format!("audit/{}", show.seq), &[]).await?))
             }
-            Self::Verify(verify) => Ok(verified(verify.output, &client.get("audit/verify", &[]).await?)),
+            Self::Verify(verify) => {
+                let report = client.get("audit/verify", &[]).await?;
+                // What says nothing of a log must not be taken for a whole one.
+                if !report["entries"].is_u64() || !report["findings"].is_array() {
+                    return Err(client.not_ours());
+                }
+                Ok(verified(verify.output, &report))
+            }
             Self::Export => {
                 client.copy("audit/export", &mut std::io::stdout().lock()).await?;
                 Ok(Said::good(String::new()))
@@ -199,9 +206,10 @@ pub fn verified(output: Output, report: &Value) -> Said {
     let number = |at: &str| report[at].as_i64().unwrap_or(0);
     let entries = number("entries");
     let mut text = format!(
-        "{}: {entries} entries held against {} signed heads{}\n",
+        "{}: {} held against {}{}\n",
         if is_good { "whole" } else { "NOT whole" },
-        number("checkpoints"),
+        counted(entries, "entry", "entries"),
+        counted(number("checkpoints"), "signed head", "signed heads"),
         report["signed_since"].as_str().map_or(String::new(), |at| format!(", the first of {}", table::plain(at))),
     );
     let later = "as safe as the database, no safer";
@@ -251,6 +259,10 @@ pub fn verified(output: Output, report: &Value) -> Said {
         };
     }
     Said { text, is_good }
+}
+
+fn counted(count: i64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]

@@ -124,6 +124,9 @@ impl Client {
             page.push(("before", before.take()));
             let mut answer = self.get(path, &page).await?;
             let Value::Array(more) = answer["items"].take() else { return Err(self.not_ours()) };
+            if !more.iter().all(Value::is_object) {
+                return Err(self.not_ours());
+            }
             items.extend(more);
             match answer["next"].as_str() {
                 Some(next) => before = Some(next.to_owned()),
@@ -134,16 +137,27 @@ impl Client {
         Ok(items)
     }
 
-    /// Copies an answer, however long.
+    /// Copies an answer of one JSON object a line, however long. As everything a server sends, it moves no cursor.
     ///
     /// # Errors
-    /// See [`ClientError`]; an answer that broke off is one.
+    /// See [`ClientError`]; an answer that broke off is one, and so is one of other lines.
     pub async fn copy(&self, path: &str, to: &mut impl std::io::Write) -> Result<(), ClientError> {
         let mut response = self.send(Method::GET, path, &[], None).await?;
+        let mut rest = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|source| self.unreachable(source))? {
-            to.write_all(&piece)?;
+            rest.extend_from_slice(&piece);
+            if rest.len() > LARGEST {
+                return Err(self.not_ours());
+            }
+            let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let lines: Vec<u8> = rest.drain(..=end).collect();
+            let lines = String::from_utf8(lines).map_err(|_| self.not_ours())?;
+            if !lines.lines().all(|line| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok()) {
+                return Err(self.not_ours());
+            }
+            to.write_all(super::table::escaped(&lines).as_bytes())?;
         }
-        Ok(to.flush()?)
+        if rest.is_empty() { Ok(to.flush()?) } else { Err(self.not_ours()) }
     }
 
     async fn send(
@@ -179,7 +193,8 @@ impl Client {
                 return Err(self.not_ours());
             }
         }
-        serde_json::from_slice(&body).map_err(|_| self.not_ours())
+        // Whatever a server of ours says is an object.
+        serde_json::from_slice(&body).ok().filter(Value::is_object).ok_or_else(|| self.not_ours())
     }
 
     fn unreachable(&self, source: reqwest::Error) -> ClientError {
@@ -187,7 +202,8 @@ impl Client {
         ClientError::Unreachable { server: self.server.clone(), source: source.without_url() }
     }
 
-    fn not_ours(&self) -> ClientError {
+    /// Something else answers there.
+    pub(super) fn not_ours(&self) -> ClientError {
         ClientError::NotOurs { server: self.server.clone() }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::table::Output;
+
 /// Repositories as the server knows them, and whose a granted name is.
 #[derive(Debug, clap::Args)]
 pub struct Repositories {
@@ -19,7 +21,11 @@ pub struct Repositories {
 #[derive(Debug, Subcommand)]
 pub enum Act {
     /// All of them, with the forge's number of each and what is done with it.
-    List,
+    List {
+        /// How to show them.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Gives a name to the repository that has it on the forge now, which was re-created or renamed.
     Accept {
         /// `FORGE/OWNER/NAME`.

@@ -7,6 +7,7 @@ mod cases;
 mod check_live;
 mod clone;
 mod cluster;
+mod commands;
 mod config;
 mod consent_model;
 mod door;

@@ -30,6 +30,62 @@ audit report gaps
 audit report delivery
 ";
 
+/// The lines of the contract's table of commands that are built; those that read a server's or its host's memory first.
+const BUILT: (&str, &str) = (
+    "
+status
+history
+preview show
+audit list
+audit show
+audit verify
+audit report
+deliveries list
+deliveries show
+jobs list
+token list
+repositories list
+",
+    "
+init
+check
+diff
+serve
+migrate
+audit export
+deliveries replay
+jobs retry
+token create
+token revoke
+repositories accept
+schema
+completions
+",
+);
+
+#[test]
+fn every_command_of_the_contract_is_built_or_refused_and_what_reads_speaks_json() {
+    for (lines, reads) in [(BUILT.0, true), (BUILT.1, false)] {
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+            let ran = command.args(line.split(' ')).arg("--help").output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert_eq!(ran.status.code(), Some(0), "{line}: {said}");
+            assert!(!reads || said.contains("--output"), "{line}: {said}");
+        }
+    }
+    // Nothing is typed that is in neither list.
+    let ran = Command::new(env!("CARGO_BIN_EXE_bascule")).arg("--help").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let (_, commands) = said.split_once("Commands:\n").unwrap();
+    let typed = commands.lines().take_while(|line| !line.is_empty());
+    let typed = typed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|word| !word.is_empty());
+    let known = format!("{}{}help\n", BUILT.0, BUILT.1);
+    let unknown: Vec<&str> =
+        typed.filter(|word| !known.lines().any(|line| line.split(' ').next() == Some(*word))).collect();
+    assert_eq!(unknown, [""; 0]);
+}
+
 #[test]
 fn commands_of_a_later_version_are_refused_by_name() {
     for line in COMMANDS.lines().filter(|line| !line.is_empty()) {
