@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod config;
 mod consent_model;
+mod day;
 mod door;
 mod embedded;
 mod ends;
@@ -21,8 +22,8 @@ mod forge_contract;
 mod local;
 mod manifest;
 mod not_yet;
-#[path = "../parts/mod.rs"]
 mod pages;
+#[path = "../parts/mod.rs"]
 mod parts;
 mod plane;
 mod policy;

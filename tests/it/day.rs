@@ -1,0 +1,200 @@
+//! A day of a real server: what it counted is what happened, what it logged can be read, and its token is nowhere.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bascule::config::Environ;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::fake::forge::{FakeForge, Fault, Merge, Pr, Right, SECRET, TOKEN};
+use crate::parts::program;
+use crate::plane::on_plane;
+use crate::support::database::Database;
+use crate::support::server::Server;
+
+const NAMESPACE: &str = "a-day";
+
+/// Asks the database until there is an answer.
+async fn until<T>(database: &Database, query: &'static str) -> T
+where
+    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+{
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = sqlx::query_scalar::<_, T>(query).fetch_optional(&database.owner).await.unwrap() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not come to: {query}");
+    }
+}
+
+async fn count(database: &Database, query: &'static str) -> f64 {
+    let count: i64 = sqlx::query_scalar(query).fetch_one(&database.owner).await.unwrap();
+    f64::from(i32::try_from(count).unwrap())
+}
+
+/// Everything `/metrics` tells: a metric with its labels, and its value.
+async fn scrape(server: &Server) -> BTreeMap<String, f64> {
+    let text = reqwest::get(format!("http://{}/metrics", server.admin)).await.unwrap().text().await.unwrap();
+    let told = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    told.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+}
+
+/// The sum of a metric over those of its labels that hold `with`.
+fn sum(told: &BTreeMap<String, f64>, name: &str, with: &str) -> f64 {
+    let is_it = |key: &&String| key.split('{').next() == Some(name) && key.contains(with);
+    told.keys().filter(is_it).map(|key| told[key]).sum()
+}
+
+/// A `git` that writes down what it was called with, and does it.
+fn recorded_git(folder: &Path) -> std::path::PathBuf {
+    let (programs, record) = (folder.join("programs"), folder.join("git.argv"));
+    std::fs::create_dir(&programs).unwrap();
+    let script = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{}\nexec git \"$@\"\n", record.display());
+    std::fs::write(programs.join("git"), script).unwrap();
+    std::fs::set_permissions(programs.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    programs
+}
+
+fn configuration(forge: &FakeForge, kubeconfig: &Path) -> String {
+    format!(
+        r#"version = 1
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+log_format = "json"
+[database]
+url = {{ env = "DATABASE_URL" }}
+[forge.work]
+kind = "gitea"
+url = "{}"
+webhook_secrets = [{{ env = "SECRET" }}]
+token = {{ env = "TOKEN" }}
+[cluster.test]
+kubeconfig = {{ file = "{}" }}
+[grant.shop]
+repositories = ["work/acme/shop"]
+clusters = ["test"]
+namespaces = ["{NAMESPACE}"]
+[sweep]
+pulls = "1h"
+branches = "1h"
+"#,
+        forge.url(),
+        kubeconfig.display()
+    )
+}
+
+const RULES: &str = "\
+version: 1
+environments:
+  production:
+    path: deploy
+    cluster: test
+    namespace: a-day
+    consent: { approvals: [{ count: 1, users: [lee] }] }
+";
+
+fn web(value: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: web }}\ndata: {{ value: '{value}' }}\n")
+}
+
+/// A held first set, a preview, a fetch that fails, an approval, a merge, and a direct push that is held.
+async fn a_day(forge: &FakeForge, server: &Server, database: &Database) {
+    forge.hooks_to(&format!("http://{}/webhooks/work", server.listens));
+    let shop = forge.repository("acme/shop", &[(".bascule.yaml", RULES), ("deploy/web.yaml", &web("1"))]).await;
+    for login in ["dev", "lee"] {
+        forge.lets(login, &shop, Right::Write);
+    }
+    let number: i64 = until(database, "SELECT pull_number FROM preview WHERE shown_at IS NOT NULL").await;
+    forge.comments("lee", &Pr { repository: shop.id, number }, "/bascule approve").await;
+    let _: i64 = until(database, "SELECT number FROM deployment WHERE state = 'healthy'").await;
+
+    forge.breaks_at("info/refs", Fault::Status(403));
+    let pr = forge.opens_pull("dev", &shop, &[("deploy/web.yaml", &web("2"))]).await;
+    server.hears(|line| line["error"].as_str().is_some_and(|error| error.contains("refused to let git")));
+    forge.recovers();
+    let _: i64 =
+        until(database, "SELECT pull_number FROM preview WHERE shown_at IS NOT NULL AND pull_number > 1").await;
+    forge.approves("lee", &pr).await;
+    let _: i64 = until(database, "SELECT count(*) FROM approval HAVING count(*) = 2").await;
+    forge.merges("dev", &pr, Merge::Commit).await;
+    let _: i64 = until(database, "SELECT number FROM deployment WHERE state = 'healthy' AND number = 2").await;
+    forge.pushes_to("dev", &shop, "main", &[("deploy/web.yaml", &web("3"))]).await;
+    let _: i64 = until(database, "SELECT shown_in FROM hold WHERE shown_in IS NOT NULL").await;
+    let _: i64 = until(database, "SELECT count(*) FROM job HAVING count(*) = 0").await;
+}
+
+#[test]
+fn a_day_is_counted_as_it_was_logged_line_by_line_and_the_token_is_nowhere() {
+    on_plane(|plane| async move {
+        let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
+        plane.request(reqwest::Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
+        let (forge, database) = (FakeForge::start().await, Database::new().await);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bascule.toml"), configuration(&forge, plane.kubeconfig())).unwrap();
+        let tools = program("kustomize").unwrap();
+        let ours = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
+        let programs = recorded_git(folder.path());
+        let path = format!("{}:{}:{ours}", programs.display(), tools.parent().unwrap().display());
+        let url = database.server_url();
+        let environment = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+        let server = Server::start(folder.path(), &environment);
+        assert!(folder.path().join("data/mirrors").is_dir(), "beside the file, wherever it was started");
+
+        a_day(&forge, &server, &database).await;
+        let told = scrape(&server).await;
+        let calls = forge.take_calls();
+        let wrote =
+            |call: &&String| call.contains("/comments") && !call.starts_with("GET") && !call.contains("/reactions");
+        let comments = calls.iter().filter(wrote).count();
+        let counted = [
+            ("bascule_job_seconds_count", "", count(&database, "SELECT last_value FROM job_fence").await),
+            ("bascule_jobs_total", "", count(&database, "SELECT last_value FROM job_fence").await),
+            ("bascule_webhook_deliveries_total", "", count(&database, "SELECT count(*) FROM delivery").await),
+            ("bascule_audit_entries_total", "", count(&database, "SELECT count(*) FROM audit_entry").await),
+            ("bascule_syncs_started_total", "", 2.0),
+            ("bascule_syncs_total", "state=\"healthy\"", 2.0),
+            ("bascule_objects_sent_total", "", 2.0),
+            ("bascule_environments_held", "reason=\"uncovered\"", 1.0),
+            ("bascule_environments_held", "", 1.0),
+            (
+                "bascule_holds_total",
+                "reason=\"uncovered\"",
+                count(&database, "SELECT count(*) FROM audit_entry WHERE action = 'environment.held' AND detail->>'reason' = 'uncovered'").await,
+            ),
+            ("bascule_comments_written_total", "", f64::from(u32::try_from(comments).unwrap())),
+            ("bascule_forge_calls_total", "", f64::from(u32::try_from(calls.len()).unwrap())),
+            ("bascule_queue_jobs", "", 0.0),
+        ];
+        let rendered = count(&database, "SELECT count(*) FROM render_cache").await;
+        assert!(sum(&told, "bascule_renders_total", "") >= rendered, "once for each content, and afresh before a sync");
+        let wrong: Vec<String> = counted
+            .into_iter()
+            .filter(|(name, with, truth)| (sum(&told, name, with) - truth).abs() > f64::EPSILON)
+            .map(|(name, with, truth)| format!("{name}{{{with}}}: told {}, is {truth}", sum(&told, name, with)))
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:#?}\n{calls:#?}");
+
+        let log = server.stops();
+        let argv = std::fs::read_to_string(folder.path().join("git.argv")).unwrap();
+        assert!(argv.lines().any(|line| line.contains(" fetch ")), "{argv}");
+        let encoded = STANDARD.encode(format!("x-access-token:{TOKEN}"));
+        for line in log.iter().map(String::as_str).chain(argv.lines()) {
+            for secret in [TOKEN, encoded.as_str(), SECRET] {
+                assert!(!line.contains(secret), "{line}");
+            }
+        }
+        assert!(log.len() > 20, "{log:#?}");
+        for line in &log {
+            let read: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            for key in ["timestamp", "level", "message", "target"] {
+                assert!(read[key].is_string(), "{key}: {line}");
+            }
+        }
+    });
+}
