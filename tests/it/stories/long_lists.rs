@@ -3,13 +3,15 @@
 use super::*;
 
 #[test]
-fn two_thousand_pull_requests_closed_since_the_last_look_delay_a_judgement_and_do_not_end_it() {
+fn more_closed_pull_requests_than_are_read_at_once_delay_a_judgement_and_do_not_end_it() {
     check(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[("README.md", "# shop\n")]).await;
         t.run_jobs().await;
         t.forge.closes("dev", &pr).await;
-        t.forge.has_many_like(&pr, 2_400);
+        // Forty-eight pages of this forge.
+        t.forge.shortens_pages(5);
+        t.forge.has_many_like(&pr, 240);
         let last = t.forge.opens_pull("dev", &t.shop, &[("README.md", "# Shop\n")]).await;
         t.run_jobs().await;
         t.forge.closes("dev", &last).await;
