@@ -1,6 +1,6 @@
 //! An open pull request: what merging it would change of each environment, and who consents to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::branch::branch;
 use super::claims::{self, Claims};
@@ -63,7 +63,7 @@ pub(super) async fn attend(
     };
     let Some(tree) = merge else {
         let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-        return speak::quietly(repository, row, page, lease).await.map(Some);
+        return quietly(repository, row, &place, page, job, lease).await.map(Some);
     };
     let merged = contents.tree(&tree).await?;
     let blocks = if on_default { merged.clone() } else { contents.tree(&default_tip).await? };
@@ -71,7 +71,7 @@ pub(super) async fn attend(
     let subject = match (&before, &after) {
         (FileAt::Absent, FileAt::Absent) => {
             let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-            return speak::quietly(repository, row, page, lease).await.map(Some);
+            return quietly(repository, row, &place, page, job, lease).await.map(Some);
         }
         (_, FileAt::Invalid(errors)) => {
             let errors = errors.iter().map(ToString::to_string).collect();
@@ -88,7 +88,7 @@ pub(super) async fn attend(
     let touched = super::boxed(touched(repository, &contents, &sides, (&base_tip, &tree), &paths)).await?;
     if touched.is_empty() {
         let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-        return speak::quietly(repository, row, page, lease).await.map(Some);
+        return quietly(repository, row, &place, page, job, lease).await.map(Some);
     }
 
     // Gather: who says what.
@@ -100,7 +100,7 @@ pub(super) async fn attend(
     let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
     let size = Size { objects, ..altered };
     let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };
-    let mut seen = Vec::new();
+    let mut seen = touched_no_more(&heard, |name| touched.contains_key(name));
     let mut away = None;
     let mut room = Room::default();
     let scene = Scene {
@@ -316,6 +316,33 @@ pub(super) fn law<'c>(court: &'c Court, old: Option<&HashedSet>, new: &HashedSet
         floors: &court.floors,
         grant_owners: court.grant_owners.as_ref(),
     }
+}
+
+/// Nothing of ours is touched, by this head or in this branch. Where something was, it is heard and looked at all the same:
+/// what was approved then is void now, and would count again if nobody had looked.
+async fn quietly(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    place: &Place,
+    page: Page,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    if row.comment_id.is_none() {
+        return speak::quietly(repository, row, page, lease).await;
+    }
+    let cause = super::cause(job);
+    let head = &row.facts.head_sha;
+    let heard = super::boxed(place::attend(repository, place.clone(), true, head, &cause, job.trace)).await?;
+    let seen = touched_no_more(&heard, |_| false);
+    say_heard(repository, row, &heard, page, seen, job, lease).await
+}
+
+/// Environments that were to be changed by an earlier head, and are left as they are now.
+fn touched_no_more(heard: &Attended, is_touched: impl Fn(&EnvironmentName) -> bool) -> Vec<Seen> {
+    let shown = heard.remembered.shown.iter().map(|one| &one.shown).filter(|one| one.shown_as == ShownAs::Pull);
+    let names: BTreeSet<&EnvironmentName> = shown.map(|one| &one.environment).collect();
+    names.into_iter().filter(|name| !is_touched(name)).cloned().map(Seen::unchanged).collect()
 }
 
 pub(super) fn empty(subject: PageSubject) -> Page {

@@ -28,6 +28,7 @@ mod refusals;
 mod replay;
 mod repositories;
 mod rewritten;
+mod rules;
 mod town;
 
 use std::sync::atomic::{AtomicU32, Ordering};
