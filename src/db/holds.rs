@@ -108,6 +108,22 @@ pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
     .await
 }
 
+/// Forgets that held changes were shown in this issue, which is there no more; gives their environments.
+///
+/// # Errors
+/// The database's own.
+pub async fn place_is_gone(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE hold SET shown_in = NULL FROM environment e
+         WHERE e.id = hold.environment_id AND e.repository_id = $1 AND hold.shown_in = $2
+         RETURNING hold.environment_id",
+        repository,
+        number
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// The issues of ours in which held changes of a repository are shown.
 ///
 /// # Errors

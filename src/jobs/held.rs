@@ -9,7 +9,7 @@ use super::live::{self, Looked, Origin, Whose};
 use super::place;
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
-use super::{JobError, open, rows};
+use super::{JobError, open, rows, sync_environment};
 use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
 use crate::db::holds::{self, Hold};
@@ -18,7 +18,7 @@ use crate::ids::CommitId;
 use crate::manifest::Room;
 use crate::policy::rules::SyncMode;
 use crate::preview::{Deployment, EnvironmentRow, Page, RowChange, Subject};
-use crate::queue::{Claimed, Lease};
+use crate::queue::{self, Claimed, Lane, Lease};
 
 /// An issue of ours. `None`: nothing of ours is shown in it.
 pub(super) async fn in_issue(
@@ -31,6 +31,14 @@ pub(super) async fn in_issue(
     let held = holds::shown_in(&mut conn, repository.row.id, number).await?;
     let remembered = place::remember(&mut conn, repository.row.id, number).await?;
     drop(conn);
+    if held.is_empty() && remembered.previews.is_empty() {
+        return Ok(None);
+    }
+    match repository.forge().issue(&repository.at, number).await {
+        Ok(_) => {}
+        Err(error) if error.is_gone() => return deleted(repository, number, job).await,
+        Err(error) => return Err(error.into()),
+    }
     let Some(walked) = (match held.first() {
         Some(id) => walk(repository, *id, job).await?,
         None => None,
@@ -47,6 +55,19 @@ pub(super) async fn in_issue(
     let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
     spoken.away = away;
     Ok(Some(spoken))
+}
+
+/// Somebody deleted the issue. What was shown in it goes on being held, and is shown in another when its gate is judged.
+async fn deleted(repository: &Repository<'_>, number: i64, job: &Claimed) -> Result<Option<Spoken>, JobError> {
+    let mut tx = repository.context.pool.begin().await?;
+    let environments = holds::place_is_gone(&mut tx, repository.row.id, number).await?;
+    let key = &repository.row.key;
+    let jobs: Vec<_> = environments.into_iter().map(|one| sync_environment(key, one, job.trace)).collect();
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    tx.commit().await?;
+    tracing::warn!(repository = repository.granted_name(), number, "an issue in which a change is held was deleted");
+    repository.context.bell.ring(Lane::Sync);
+    Ok(None)
 }
 
 /// What was held is not any more: the issue says what became of it, and is closed.

@@ -44,12 +44,12 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let held_in = holds::issues(&mut conn, repository.row.id).await?;
     let comments_read_to = repositories::comments_read_to(&mut conn, repository.row.id).await?;
     drop(conn);
-    let mut issues = Vec::with_capacity(held_in.len());
+    let (mut issues, mut deleted) = (Vec::with_capacity(held_in.len()), Vec::new());
     for number in held_in {
         match forge.issue(at, number).await {
             Ok(issue) => issues.push(issue),
-            // Deleted: the next judgement opens another.
-            Err(error) if error.is_gone() => {}
+            // Looked at, it makes room for another.
+            Err(error) if error.is_gone() => deleted.push(number),
             Err(error) => return Err(error.into()),
         }
     }
@@ -66,6 +66,7 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     // What is remembered as seen and what is done about it are one transaction: neither is lost without the other.
     let mut tx = context.pool.begin().await?;
     let mut jobs = pulls_that_moved(&mut tx, &repository, &open, &closed, job).await?;
+    jobs.extend(deleted.into_iter().map(|number| attend_pull(&key, number, job.trace)));
     for issue in &issues {
         let seen = hash(&(issue.updated_at, issue.comments));
         if holds::place_changed(&mut tx, repository.row.id, issue.number, &seen).await? {

@@ -13,6 +13,7 @@
 mod claims;
 mod consent;
 mod counted;
+mod deleted;
 mod door;
 mod failures;
 mod files;

@@ -298,7 +298,7 @@ impl State {
     /// The next number of a repository, shared by issues and pull requests.
     pub(super) fn next_number(&self, repository: i64) -> i64 {
         let pulls = self.pulls.iter().filter(|pull| pull.repository == repository).map(|pull| pull.number);
-        let issues = self.issues.iter().filter(|issue| issue.repository == repository).map(|issue| issue.number);
+        let issues = self.issues.iter().filter(|issue| issue.repository.abs() == repository).map(|issue| issue.number);
         pulls.chain(issues).max().unwrap_or(0) + 1
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::FakeForge;
+use super::state::Issue;
 use super::story::{Pr, Shop};
 
 impl FakeForge {
@@ -72,6 +73,15 @@ impl FakeForge {
         if dismissed {
             state.pull_mut(repository, number).updated = now;
         }
+    }
+
+    /// Somebody deletes an issue, whose number is nobody's from now on; nobody is told.
+    pub(crate) fn deletes_issue(&self, issue: &Pr) {
+        let mut state = self.world.state();
+        let at = |one: &Issue| (one.repository, one.number) == (issue.repository, issue.number);
+        // Of no repository, it still has its number.
+        state.issues.iter_mut().filter(|one| at(one)).for_each(|one| one.repository = -one.repository);
+        state.comments.retain(|one| (one.repository, one.number) != (issue.repository, issue.number));
     }
 
     /// Somebody deletes their review. As on the real one, nobody is told.
