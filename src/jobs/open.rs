@@ -81,7 +81,12 @@ pub(super) async fn attend(
         (FileAt::Absent, FileAt::Valid(_)) => {
             PageSubject::Proposal { head: pull.head.clone(), into: pull.base_branch.clone() }
         }
-        (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Absent | FileAt::Valid(_)) => subject,
+        (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Absent) => {
+            let errors = vec![format!("{} would be gone", crate::policy::FILE_NAME)];
+            let page = Page { outcome: Outcome::RulesInvalid { errors }, ..empty(subject) };
+            return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
+        }
+        (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Valid(_)) => subject,
     };
     let (paths, altered) = size::between(mirror, &base_tip, &tree).await?;
     let sides = Sides { before: before.environments(), after: after.environments(), branch: &pull.base_branch };
