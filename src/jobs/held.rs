@@ -17,7 +17,7 @@ use crate::db::{environments, previews, pulls, sets};
 use crate::ids::CommitId;
 use crate::manifest::Room;
 use crate::policy::rules::SyncMode;
-use crate::preview::{Deployment, EnvironmentRow, Page, RowChange, Subject};
+use crate::preview::{Consent, Deployment, EnvironmentRow, Page, RowChange, Subject};
 use crate::queue::{self, Claimed, Lane, Lease};
 
 /// An issue of ours. `None`: nothing of ours is shown in it.
@@ -98,6 +98,7 @@ async fn settled(
             (None, Some(hold)) if hold.shown_in == Some(number) => held_by(hold),
             (None, Some(_) | None) => Deployment::Nothing,
         };
+        row.consent = consented(row, of_this.as_ref(), remembered);
         over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
     }
     drop(conn);
@@ -170,6 +171,7 @@ pub(super) async fn in_merged(
             (hold, Some(deployment)) => deployed(deployment, hold),
             (None, None) => Deployment::Queued,
         };
+        shown.consent = consented(shown, newest, &remembered);
     }
     let mut away = None;
     for id in held {
@@ -258,6 +260,21 @@ async fn add(
     let files = std::collections::BTreeSet::new();
     seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
     Ok(looked.away)
+}
+
+/// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.
+fn consented(row: &EnvironmentRow, deployment: Option<&Stored>, remembered: &place::Remembered) -> Consent {
+    let used = deployment.map(|deployment| deployment.new.approvals.as_slice()).unwrap_or_default();
+    match &row.consent {
+        Consent::Asked { wanted, not_counted, .. } if !used.is_empty() => {
+            let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));
+            let mut counted: Vec<String> = given.map(|one| one.recorded.approval.person.login.clone()).collect();
+            counted.sort_unstable();
+            let not_counted = not_counted.iter().filter(|one| !counted.contains(&one.login)).cloned().collect();
+            Consent::Asked { wanted: *wanted, given: *wanted, counted, not_counted, missing: String::new() }
+        }
+        asked => asked.clone(),
+    }
 }
 
 fn held_by(hold: &Hold) -> Deployment {
