@@ -9,7 +9,6 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::*;
-use crate::fake::forge::Right;
 
 /// Two environments: one whole, one of which a part is not granted.
 const PROPOSAL: &str = "\
@@ -20,6 +19,9 @@ environments:
   staging: { path: staging, namespace: '{ns}-staging' }
   review: { path: review, namespace: '{ns}', sync: { mode: none } }
 ";
+
+/// A repository that has no rules yet.
+const README: &[(&str, &str)] = &[("README.md", "a shop\n")];
 
 const ROLE: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: { name: reader }\n";
 
@@ -34,12 +36,6 @@ impl Town {
         (cluster.reads(), cluster.writes())
     }
 
-    async fn begins_without_rules(&mut self) {
-        self.shop = self.forge.repository("acme/shop", &[("README.md", "a shop\n")]).await;
-        self.forge.lets("dev", &self.shop, Right::Write);
-        self.run_jobs().await;
-    }
-
     /// The lines of our comment that say what the cluster has.
     fn found(&self, pr: &crate::fake::forge::Pr) -> String {
         let said = |line: &&str| line.starts_with("- ConfigMap") || line.contains("the cluster");
@@ -50,7 +46,7 @@ impl Town {
 #[test]
 fn a_proposal_says_of_each_object_what_the_cluster_has_and_writes_nothing() {
     check(async |t| {
-        t.begins_without_rules().await;
+        t.begins_without_rules(README).await;
         t.has("equal", "1").await;
         t.has("theirs", "2").await;
         let secret = "apiVersion: v1\nkind: Secret\nmetadata: { name: key }\nstringData: { token: guessed }\n";
@@ -194,7 +190,7 @@ fn a_proposal_says_of_each_object_what_the_cluster_has_and_writes_nothing() {
 #[test]
 fn a_proposal_from_a_fork_asks_the_cluster_nothing() {
     check(async |t| {
-        t.begins_without_rules().await;
+        t.begins_without_rules(README).await;
         let rules = t.rules(RULES);
         let before = t.asked(Identity::Own).await.1;
         let files = [(".bascule.yaml", rules.as_str()), (WEB, &settings("web", "1"))];
@@ -232,7 +228,7 @@ fn a_held_first_set_names_who_holds_what() {
 #[test]
 fn a_cluster_that_is_away_is_named_and_the_preview_is_there() {
     check(async |t| {
-        t.begins_without_rules().await;
+        t.begins_without_rules(README).await;
         let folder = tempfile::tempdir().unwrap();
         let dead = folder.path().join("kubeconfig");
         let text =

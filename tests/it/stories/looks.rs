@@ -140,6 +140,12 @@ impl Town {
         seen.join(", ")
     }
 
+    /// The environments of all syncs that were started, in order.
+    pub(super) async fn syncs(&self) -> Vec<String> {
+        let started = "SELECT split_part(subject, ' ', 2) FROM audit_entry WHERE action = 'sync.started' ORDER BY seq";
+        sqlx::query_scalar(started).fetch_all(&self.database.owner).await.unwrap()
+    }
+
     /// Config maps of the story's namespace and what they hold: `web=2`.
     pub(super) async fn objects(&self) -> Vec<String> {
         self.objects_in("").await

@@ -10,6 +10,7 @@
 //!         …
 //!     });
 
+mod branches;
 mod claims;
 mod consent;
 mod counted;
@@ -24,13 +25,16 @@ mod log;
 mod long_lists;
 mod looks;
 mod outages;
+mod own_file;
 mod pulls;
 mod refusals;
 mod replay;
 mod repositories;
 mod rewritten;
 mod rules;
+mod several;
 mod town;
+mod unconsented;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -101,7 +101,12 @@ impl Town {
         let rules = self.rules(rules);
         let mut all = vec![(".bascule.yaml", rules.as_str())];
         all.extend(files);
-        self.shop = self.forge.repository("acme/shop", &all).await;
+        self.begins_without_rules(&all).await;
+    }
+
+    /// The repository is made, with these files.
+    pub(super) async fn begins_without_rules(&mut self, files: &[(&str, &str)]) {
+        self.shop = self.forge.repository("acme/shop", files).await;
         self.forge.team("acme", "release", Right::Write, &["lee", "kim"]);
         for login in ["dev", "lee", "kim", "olga"] {
             self.forge.lets(login, &self.shop, Right::Write);
