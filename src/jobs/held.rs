@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::branch::{self, Walked};
 use super::contents::Contents;
 use super::live::{self, Looked, Origin, Whose};
@@ -169,9 +171,10 @@ pub(super) async fn in_merged(
         shown.deployment = match (holds_of.get(&environment.id), newest) {
             (Some(hold), None) => held_by(hold),
             (hold, Some(deployment)) => deployed(deployment, hold),
+            (None, None) if is_behind(repository, environment, row).await? => Deployment::Nothing,
             (None, None) => Deployment::Queued,
         };
-        shown.consent = consented(shown, newest, &remembered);
+        shown.consent = consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }
     let mut away = None;
     for id in held {
@@ -189,6 +192,21 @@ pub(super) async fn in_merged(
     let mut spoken = speak_of(repository, place, Some(row), page, seen, commits, job, lease).await?;
     spoken.away = away;
     Ok(Some(spoken))
+}
+
+/// Whether an environment stands at the merge, or further on: nothing of the merge is left to deploy there.
+async fn is_behind(
+    repository: &Repository<'_>,
+    environment: &environments::Environment,
+    row: &pulls::Pull,
+) -> Result<bool, JobError> {
+    let (Some(position), Some(merge)) = (&environment.position, &row.facts.merge_commit) else { return Ok(false) };
+    if environment.branch != row.facts.base_branch || position.commit == *merge {
+        return Ok(environment.branch == row.facts.base_branch);
+    }
+    let mirror = &repository.mirror;
+    let is_there = mirror.has_commit(merge).await? && mirror.has_commit(&position.commit).await?;
+    Ok(is_there && mirror.is_ancestor(merge, &position.commit).await?)
 }
 
 async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> Result<Option<Walked>, JobError> {
@@ -263,8 +281,13 @@ async fn add(
 }
 
 /// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.
-fn consented(row: &EnvironmentRow, deployment: Option<&Stored>, remembered: &place::Remembered) -> Consent {
-    let used = deployment.map(|deployment| deployment.new.approvals.as_slice()).unwrap_or_default();
+/// One that is sent again used none itself, so those before it are asked as well.
+fn consented<'a>(
+    row: &EnvironmentRow,
+    deployments: impl IntoIterator<Item = &'a Stored>,
+    remembered: &place::Remembered,
+) -> Consent {
+    let used: Vec<Uuid> = deployments.into_iter().flat_map(|one| one.new.approvals.iter().copied()).collect();
     match &row.consent {
         Consent::Asked { wanted, not_counted, .. } if !used.is_empty() => {
             let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));

@@ -66,12 +66,19 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
     let destination = destination(&walked.walk, &walked.court.entries, before);
+    // Merged pull requests that go where it goes are told why it does not yet.
+    let merged = match &destination {
+        Destination::To(covered) | Destination::Waits(covered, _) => {
+            gate::carried(&walked, walked.walk.grounds_of(covered))
+        }
+        Destination::Nowhere => Vec::new(),
+    };
     if let Some(why) = closed(&repository, &contents, &walked).await? {
         let detail = format!("{} waits until the rules can be read: {why}", walked.environment.name);
         let lifts = format!("nothing to type: a commit on {} that corrects it", repository.row.default_branch);
         let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
         let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-        holding::store(context, job, &repository, &walked, hold).await?;
+        holding::store(context, job, &repository, &walked, hold, &merged).await?;
         return Ok(Started::Nothing);
     }
     let waits = match destination {
@@ -84,9 +91,8 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
                 );
                 let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
                 let hold = holding::plain(&walked.environment, HoldReason::Failed, detail, &lifts);
-                let shown_in = gate::carried(&walked, walked.walk.grounds_of(covered)).pop();
-                let hold = Hold { shown_in, change: walked.waiting.clone(), ..hold };
-                holding::store(context, job, &repository, &walked, hold).await?;
+                let hold = Hold { shown_in: merged.last().copied(), change: walked.waiting.clone(), ..hold };
+                holding::store(context, job, &repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
             return super::boxed(gate::begin(context, job, &repository, &walked, covered)).await;
@@ -102,12 +108,12 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
     };
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
     match (&walked.walk.held, waits) {
-        (Some(held), waits) => holding::hold(context, job, &repository, &walked, held, waits).await?,
+        (Some(held), waits) => holding::hold(context, job, &repository, &walked, held, waits, &merged).await?,
         (None, Some((detail, lifts))) => {
             // Where it was consented to it stays shown: that is where people look for what to type next.
             let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
             let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-            holding::store(context, job, &repository, &walked, hold).await?;
+            holding::store(context, job, &repository, &walked, hold, &merged).await?;
         }
         (None, None) => holding::lift(context, job, &repository, &walked).await?,
     }

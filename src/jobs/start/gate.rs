@@ -64,9 +64,10 @@ pub(super) async fn begin(
     if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
         // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
         environments::advance(&mut tx, environment.id, &covered.commit).await?;
-        if lift_hold(&mut tx, job, repository, walked).await?
-            && let Some(number) = walked.shown_in
-        {
+        let lifted = lift_hold(&mut tx, job, repository, walked).await?;
+        // Every pull request on the way, also one that changed nothing, hears that there is nothing to wait for.
+        let shown_in = walked.shown_in.filter(|number| lifted && !walked.places.contains_key(number));
+        for number in walked.places.keys().copied().chain(shown_in) {
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
         }
         let detail = json!({ "commit": covered.commit, "set": digest });

@@ -1,5 +1,7 @@
 //! What an environment is held for, stored and shown where people can consent to it.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -25,6 +27,7 @@ pub(super) async fn hold(
     walked: &Walked,
     held: &Held,
     waits: Option<(String, String)>,
+    merged: &[i64],
 ) -> Result<(), JobError> {
     let environment = &walked.environment;
     let mut detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
@@ -60,7 +63,7 @@ pub(super) async fn hold(
         change: Some(change),
         shown_in,
     };
-    store(context, job, repository, walked, hold).await
+    store(context, job, repository, walked, hold, merged).await
 }
 
 /// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
@@ -133,6 +136,7 @@ pub(super) async fn store(
     repository: &Repository<'_>,
     walked: &Walked,
     hold: Hold,
+    merged: &[i64],
 ) -> Result<(), JobError> {
     let change = hold.change.as_ref();
     let memberships = json!(memberships(walked));
@@ -153,7 +157,9 @@ pub(super) async fn store(
     }
     if !is_same {
         holds::put(&mut tx, &hold).await?;
-        for number in hold.shown_in.into_iter().chain(before.as_ref().and_then(|hold| hold.shown_in)) {
+        let shown = hold.shown_in.into_iter().chain(before.as_ref().and_then(|hold| hold.shown_in));
+        let told: BTreeSet<i64> = shown.chain(merged.iter().copied()).collect();
+        for number in told {
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
         }
     }
