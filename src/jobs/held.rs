@@ -174,7 +174,8 @@ pub(super) async fn in_merged(
             (None, None) if is_behind(repository, environment, row).await? => Deployment::Nothing,
             (None, None) => Deployment::Queued,
         };
-        shown.consent = consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
+        shown.consent =
+            consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }
     let mut away = None;
     for id in held {

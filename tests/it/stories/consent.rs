@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::fake::forge::Pr;
+use crate::fake::forge::{Pr, Right};
 
 /// Production runs `web=1`, and somebody asks for `web=2`.
 async fn asks_for_two(t: &mut Town) -> Pr {
@@ -265,5 +265,23 @@ fn whoever_left_the_team_before_the_merge_does_not_count() {
         t.forge.leaves_team("kim", "release");
         assert_eq!(merged(t, &pr).await, ["web=1"]);
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `kim`) | **held**: `uncovered` |");
+    });
+}
+
+#[test]
+fn a_team_of_that_name_in_another_organisation_does_not_count() {
+    check(async |t| {
+        let rules = RULES.replace("users: [lee]", "teams: [acme/release]");
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        // Eve may write here, and is of a neighbour's team that is called the same.
+        t.forge.team("acme-two", "release", Right::Admin, &["eve"]);
+        t.forge.repository("acme-two/shop", &[("README.md", "# Another\n")]).await;
+        t.forge.lets("eve", &t.shop, Right::Write);
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("eve", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        assert_eq!(merged(t, &pr).await, ["web=1"]);
     });
 }

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::*;
+use crate::fake::forge::Right;
 
 /// Two environments: one whole, one of which a part is not granted.
 const PROPOSAL: &str = "\
@@ -292,5 +293,53 @@ fn a_grant_that_names_a_user_has_everything_asked_and_written_as_that_user() {
         let (reads, writes) = t.asked(deployer).await;
         assert!(reads > 1 && writes > 1, "{reads} {writes}");
         assert_eq!(t.asked(Identity::Own).await, (1, 0), "ourselves we asked only which cluster it is");
+    });
+}
+
+#[test]
+fn of_a_large_first_set_the_cluster_is_asked_about_300_objects() {
+    check(async |t| {
+        let many: String = (0..303).map(|number| format!("---\n{}", settings(&format!("web-{number}"), "1"))).collect();
+        let before = t.asked(Identity::Own).await.1;
+        t.begins(RULES, &[(WEB, &many)]).await;
+        let issue = t.held_issues().await.remove(0);
+        let comment = t.comment(&issue);
+        assert!(comment.contains("it was asked about 300 objects, and not about the other 3"), "{comment}");
+        assert!(comment.contains("`production` in the cluster: 300 create"), "{comment}");
+        let asked = t.asked(Identity::Own).await.1 - before;
+        assert!(asked > 0 && asked % 300 == 0, "a dry run of 300 each time it is shown: {asked}");
+        assert_eq!(t.objects().await, [""; 0]);
+    });
+}
+
+/// A repository whose environment was there for so many commits before anybody looked; what its first set needs.
+async fn first_looked_at_after(t: &mut Town, commits: usize) -> String {
+    let rules = t.rules(RULES);
+    t.shop = t.forge.repository("acme/shop", &[(".bascule.yaml", &rules), (WEB, &settings("web", "0"))]).await;
+    t.forge.team("acme", "release", Right::Write, &["lee", "kim"]);
+    for login in ["dev", "lee", "kim", "olga"] {
+        t.forge.lets(login, &t.shop, Right::Write);
+    }
+    for number in 1..commits {
+        t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", &number.to_string()))]).await;
+    }
+    t.run_jobs().await;
+    let issue = t.held_issues().await.remove(0);
+    t.row(&issue)
+}
+
+#[test]
+fn a_first_set_of_twenty_commits_is_judged_by_all_of_them() {
+    check(async |t| {
+        assert_snapshot!(first_looked_at_after(t, 20).await, @"| `production` | 1 | 0 | 0 | 0 of 2 | **held**: `uncovered` |");
+    });
+}
+
+#[test]
+fn a_first_set_of_more_than_twenty_commits_asks_for_one_approval_more() {
+    check(async |t| {
+        assert_snapshot!(first_looked_at_after(t, 21).await, @"| `production` | 1 | 0 | 0 | 0 of 4 | **held**: `uncovered` |");
+        let issue = t.held_issues().await.remove(0);
+        assert!(t.comment(&issue).contains("for a push by nobody known"), "{}", t.comment(&issue));
     });
 }

@@ -106,3 +106,65 @@ fn what_renders_to_something_else_than_what_was_approved_is_not_synced() {
         ");
     });
 }
+
+#[test]
+fn more_deletions_than_may_go_unnamed_wait_until_their_number_is_typed() {
+    check(async |t| {
+        let rules = format!("{RULES}    deletions: {{ confirm_above: 1 }}\n");
+        let [a, b] = ["a", "b"].map(|name| settings(name, "1"));
+        t.runs(&rules, &[(WEB, &settings("web", "1")), ("deploy/a.yaml", &a), ("deploy/b.yaml", &b)]).await;
+        let pr = t.forge.opens_pull_that_removes("dev", &t.shop, &["deploy/a.yaml", "deploy/b.yaml"]).await;
+        t.run_jobs().await;
+        // A review carries no number.
+        t.forge.approves("lee", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["a=1", "b=1", "web=1"]);
+        let holds = regex::Regex::new("[0-9a-f]{12}").unwrap().replace_all(&t.holds().await, "…").into_owned();
+        assert!(holds.starts_with("over-cap: "), "{holds}");
+        assert!(holds.ends_with("lifted by /bascule approve production … --deletions 2"), "{holds}");
+        let line = t.to_type(&pr, "production");
+        t.forge.comments("lee", &pr, &line.replace("--deletions 2", "--deletions 3")).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["a=1", "b=1", "web=1"], "another number than it is");
+        t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        assert_snapshot!(t.holds().await, @"");
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 0 | 2 | given: `lee` | `#2` healthy |");
+    });
+}
+
+#[test]
+fn what_is_held_is_not_voided_by_a_push_where_any_push_voids() {
+    check(async |t| {
+        let rules = RULES.replace(
+            "{ approvals: [{ count: 1, users: [lee] }] }",
+            "{ on_push: void, approvals: [{ count: 2, users: [lee, kim] }] }",
+        );
+        let rules = rules.as_str();
+        t.begins(rules, &[(WEB, &settings("web", "1"))]).await;
+        let first = t.held_issues().await.remove(0);
+        for who in ["lee", "kim", "olga"] {
+            t.forge.comments(who, &first, "/bascule approve").await;
+        }
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        // Merged with nobody's approval, it waits where it was shown; half of what it needs is given there.
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        t.run_jobs().await;
+        let line = t.to_type(&pr, "production");
+        t.forge.comments("lee", &pr, &line).await;
+        t.run_jobs().await;
+        // Neither more commits on the branch, nor a push to where it came from, alter what waits.
+        t.forge.pushes_to("dev", &t.shop, "main", &[("deploy/more.yaml", &settings("more", "1"))]).await;
+        t.forge.pushes_to("dev", &t.shop, &format!("change-{}", pr.number), &[(WEB, &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 1 of 2: `lee` | **held**: `uncovered` |");
+        t.forge.comments("kim", &pr, &line).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+    });
+}

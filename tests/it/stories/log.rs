@@ -101,3 +101,20 @@ fn a_judgement_that_holds_says_once_whom_it_took_for_whom() {
         );
     });
 }
+
+#[test]
+fn a_sync_says_whom_its_judgement_took_for_whom() {
+    check(async |t| {
+        let rules = RULES.replace("users: [lee]", "groups: [release]");
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("kim", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        let memberships = "SELECT concat_ws(' ', m->'account'->>'login', m->>'kind', m->>'right', m->>'teams')
+            FROM (SELECT detail FROM audit_entry WHERE action = 'sync.started' ORDER BY seq DESC LIMIT 1) newest,
+            json_array_elements(detail->'memberships') m";
+        insta::assert_snapshot!(t.told(memberships).await.join("\n"), @r#"kim Person Has(Write) {"work/acme/release":"Yes"}"#);
+    });
+}

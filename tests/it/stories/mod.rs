@@ -12,6 +12,7 @@
 
 mod branches;
 mod claims;
+mod clusters;
 mod consent;
 mod counted;
 mod deleted;
@@ -21,6 +22,7 @@ mod files;
 mod first_sets;
 mod gate;
 mod held;
+mod large;
 mod log;
 mod long_lists;
 mod looks;
@@ -28,8 +30,10 @@ mod outages;
 mod own_file;
 mod pulls;
 mod refusals;
+mod renderers;
 mod replay;
 mod repositories;
+mod results;
 mod rewritten;
 mod rules;
 mod several;

@@ -257,3 +257,30 @@ fn one_trace_goes_from_a_delivery_to_what_it_led_to() {
         ");
     });
 }
+
+#[test]
+fn of_a_repository_without_a_grant_everything_is_taken_and_nothing_is_said() {
+    heard(async |t| {
+        t.begins(RULES, &[(WEB, &settings("web", "1"))]).await;
+        t.forge.delivers(Delivering::Kept);
+        let rules = t.rules(RULES);
+        let files = [(".bascule.yaml", rules.as_str()), (WEB, &settings("web", "1"))];
+        let other = t.forge.repository("acme/other", &files).await;
+        let pr = t.forge.opens_pull("dev", &other, &[(WEB, &settings("web", "2"))]).await;
+        t.forge.comments("lee", &pr, "/bascule help").await;
+        t.forge.approves("lee", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        let told = t.forge.take_deliveries();
+        t.forge.take_calls();
+        sends(t, &told).await;
+        t.run_jobs().await;
+        t.sweeps().await;
+        assert!(told.len() >= 5, "{}", told.len());
+        assert_eq!(written(t), [""; 0], "not a word on the forge");
+        assert_eq!((t.forge.comment(&pr).as_str(), t.forge.statuses(&pr).len()), ("", 0));
+        let known = "SELECT count(*) FROM environment JOIN repository ON repository.id = repository_id WHERE full_name = 'acme/other'";
+        let known: i64 = sqlx::query_scalar(known).fetch_one(&t.database.owner).await.unwrap();
+        assert_eq!(known, 0);
+        assert!(t.troubles.is_empty(), "{:?}", t.troubles);
+    });
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bascule::app;
 use bascule::clock::Clock;
+use bascule::cluster::{Clusters, Kubeconfig};
 use bascule::config::{self, Environ};
 use bascule::jobs::{self, Context};
 use bascule::queue::{Bell, Claimed, Lane, Lease, PgSource, Source, Verdict};
@@ -45,6 +46,8 @@ pub(super) struct Town {
     pub(super) namespace: String,
     /// Errors of jobs that were tried again or given up; a story that expects some takes them.
     pub(super) troubles: Vec<String>,
+    /// Where the server is reached, by whomever.
+    pub(super) url: String,
     told: Told,
     source: PgSource,
     _doors: Vec<Door>,
@@ -81,6 +84,7 @@ impl Town {
         let listening = if told == Told::ByDeliveries { &door } else { &deaf };
         forge.hooks_to(&format!("{}/webhooks/work", listening.url));
         Self {
+            url: door.url.clone(),
             shop: Shop { id: 0, name: "acme/shop".to_owned() },
             source: PgSource::new(pool, "a server".to_owned()),
             context: Arc::new(context),
@@ -123,6 +127,14 @@ impl Town {
         }
         self.run_jobs().await;
         assert!(self.held_issues().await.is_empty(), "everything runs:\n{}", self.rows().await);
+    }
+
+    /// From now on the cluster `other` is reached by this kubeconfig.
+    pub(super) fn reaches_other_by(&mut self, kubeconfig: &Path) {
+        let file = |file: &Path| Kubeconfig::File(file.to_owned());
+        let all = [("test", file(self.plane.kubeconfig())), ("other", file(kubeconfig))];
+        let all = all.into_iter().map(|(name, from)| (name.parse().unwrap(), from)).collect();
+        Arc::get_mut(&mut self.context).expect("no job runs").clusters = Arc::new(Clusters::new(all));
     }
 
     /// Rules as they are written for this telling.
@@ -294,13 +306,15 @@ webhook_secrets = [{{ env = "SECRET" }}]
 token = {{ env = "TOKEN" }}
 [cluster.test]
 kubeconfig = {{ file = "{kubeconfig}" }}
+[cluster.other]
+kubeconfig = {{ file = "{kubeconfig}" }}
 [group.release]
 teams = ["work/acme/release"]
 [group.platform]
 people = {{ olga = ["work/olga"] }}
 [grant.shop]
 repositories = ["work/acme/shop"]
-clusters = ["test"]
+clusters = ["test", "other"]
 namespaces = ["{namespace}", "{namespace}-staging"]
 owners = {{ count = 1, groups = ["platform"] }}
 "#

@@ -3,3 +3,4 @@
 pub(crate) mod child;
 pub(crate) mod database;
 pub(crate) mod server;
+pub(crate) mod front;

@@ -1,5 +1,6 @@
 //! Syncs on a real database and a real API server: what a deployment sends, leaves and deletes.
 
+mod answers;
 mod faults;
 mod kills;
 mod stories;

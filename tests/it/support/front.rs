@@ -1,0 +1,149 @@
+//! The real API server behind a front that a test can close: it hands on what it is asked, or does not.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
+use reqwest::Method;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::parts::ControlPlane;
+
+/// More than any object of a test.
+const LARGEST: usize = 10 << 20;
+
+/// A front of a control plane, on loopback. It ends with this value.
+pub(crate) struct Front {
+    inside: Arc<Inside>,
+    port: u16,
+    folder: tempfile::TempDir,
+    serving: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+struct Inside {
+    client: reqwest::Client,
+    url: String,
+    token: String,
+    /// Every request is answered so.
+    refuses: Mutex<Option<StatusCode>>,
+    /// The next write is handed on, this happens, and its answer is lost.
+    loses: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl Front {
+    pub(crate) async fn of(plane: &ControlPlane) -> Self {
+        let ca = reqwest::Certificate::from_pem_bundle(plane.ca().as_bytes()).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "it stands between the product's client and the real server")]
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only(ca).build().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let inside = Inside {
+            client,
+            url: plane.url(),
+            token: plane.token().to_owned(),
+            refuses: Mutex::default(),
+            loses: Mutex::default(),
+        };
+        let mut front = Self {
+            inside: Arc::new(inside),
+            port: listener.local_addr().unwrap().port(),
+            folder: tempfile::tempdir().unwrap(),
+            serving: JoinSet::new(),
+            stop: CancellationToken::new(),
+        };
+        let port = front.port;
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: front\n\
+             clusters: [{{ name: front, cluster: {{ server: 'http://127.0.0.1:{port}' }} }}]\n\
+             contexts: [{{ name: front, context: {{ cluster: front, user: front }} }}]\n\
+             users: [{{ name: front, user: {{}} }}]\n"
+        );
+        std::fs::write(front.folder.path().join("kubeconfig"), text).unwrap();
+        front.serves(listener);
+        front
+    }
+
+    /// The file of whoever comes through the front.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        Path::new(self.folder.path()).join("kubeconfig")
+    }
+
+    /// Every request is answered with this status.
+    pub(crate) fn refuses(&self, status: u16) {
+        *self.inside.refuses.lock().unwrap() = Some(StatusCode::from_u16(status).unwrap());
+    }
+
+    /// Requests are handed on again.
+    pub(crate) fn recovers(&self) {
+        *self.inside.refuses.lock().unwrap() = None;
+    }
+
+    /// The next write is carried out, then this happens, and the answer is that the time is up.
+    pub(crate) fn loses_the_next_answer(&self, then: BoxFuture<'static, ()>) {
+        *self.inside.loses.lock().unwrap() = Some(then);
+    }
+
+    /// Nobody listens any more, until [`Self::returns`].
+    pub(crate) async fn goes_away(&mut self) {
+        self.stop.cancel();
+        while self.serving.join_next().await.is_some() {}
+    }
+
+    pub(crate) async fn returns(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.serves(listener);
+    }
+
+    fn serves(&mut self, listener: TcpListener) {
+        self.stop = CancellationToken::new();
+        let app = Router::new().fallback(hand_on).with_state(self.inside.clone());
+        let stopped = self.stop.clone().cancelled_owned();
+        self.serving.spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap() });
+    }
+}
+
+async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Response {
+    if let Some(status) = *inside.refuses.lock().unwrap() {
+        return refusal(status);
+    }
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut asked = inside.client.request(parts.method.clone(), format!("{}{path}", inside.url));
+    for name in [header::CONTENT_TYPE, header::ACCEPT] {
+        if let Some(value) = parts.headers.get(&name) {
+            asked = asked.header(name, value);
+        }
+    }
+    let body = to_bytes(body, LARGEST).await.unwrap();
+    let answer = asked.bearer_auth(&inside.token).body(body).send().await.unwrap();
+    let is_write = parts.method != Method::GET && !path.contains("dryRun");
+    let lost = if is_write { inside.loses.lock().unwrap().take() } else { None };
+    if let Some(then) = lost {
+        then.await;
+        return refusal(StatusCode::GATEWAY_TIMEOUT);
+    }
+    let kind = answer.headers().get(header::CONTENT_TYPE).cloned();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    if let Some(kind) = kind {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    *response.body_mut() = Body::from_stream(answer.bytes_stream());
+    response
+}
+
+/// As the real server words it.
+fn refusal(status: StatusCode) -> Response {
+    let reason = status.canonical_reason().unwrap_or_default().replace(' ', "");
+    let body = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("the front says {reason}"), "reason": reason, "code": status.as_u16() });
+    (status, axum::Json(body)).into_response()
+}
