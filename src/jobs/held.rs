@@ -21,6 +21,7 @@ use crate::manifest::Room;
 use crate::policy::rules::SyncMode;
 use crate::preview::{Consent, Deployment, EnvironmentRow, Page, RowChange, Subject};
 use crate::queue::{self, Claimed, Lane, Lease};
+use crate::sync::HoldReason;
 
 /// An issue of ours. `None`: nothing of ours is shown in it.
 pub(super) async fn in_issue(
@@ -305,10 +306,13 @@ fn held_by(hold: &Hold) -> Deployment {
     Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
 }
 
-/// What became of a deployment; of one that failed also what sends it again, while that is what it waits for.
+/// What became of a deployment; of one that waits for its cluster that it does, of one that failed also what sends it again, while that is what it waits for.
 fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     let number = deployment.new.number;
-    let Some(ended) = &deployment.ended else { return Deployment::Running { number } };
+    let Some(ended) = &deployment.ended else {
+        let away = hold.filter(|hold| hold.reason == HoldReason::ClusterAway.as_str());
+        return away.map_or(Deployment::Running { number }, held_by);
+    };
     let Some(reason) = ended.outcome.hold() else { return Deployment::Healthy { number } };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
     let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
