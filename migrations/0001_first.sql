@@ -150,6 +150,7 @@ CREATE TABLE render_cache (
     set_digest  bytea REFERENCES rendered_set,
     error       text,                            -- set when it does not render; exactly one of the two
     reads       jsonb NOT NULL,                  -- files read
+    kinds       jsonb NOT NULL,                  -- kinds of its objects, and where the cluster told that they live
     renderer    text NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT render_cache_one CHECK ((set_digest IS NULL) <> (error IS NULL))

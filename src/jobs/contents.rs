@@ -16,6 +16,7 @@ use crate::db::renders::{self, CachedRender};
 use crate::db::sets;
 use crate::git::Tree;
 use crate::ids::{CommitId, EntryKind, EnvironmentName, SetDigest};
+use crate::manifest::Scope;
 use crate::policy::document::LARGEST_FILE;
 use crate::policy::rules::Environment;
 use crate::policy::{FILE_NAME, Located, RepositoryFile};
@@ -233,9 +234,9 @@ impl<'r> Contents<'r> {
         };
         let scopes = self.scopes.of(environment).await?;
         let reaches = self.reaches(environment);
-        let key = cache_key(environment, &closure, &scopes, (reach == Reach::Granted).then_some(&reaches[..]));
+        let key = cache_key(environment, &closure, (reach == Reach::Granted).then_some(&reaches[..]));
         let mut conn = context.pool.acquire().await?;
-        if let Some(known) = renders::get(&mut conn, &key).await? {
+        if let Some(known) = renders::get(&mut conn, &key).await?.filter(|known| scopes.tells(&known.kinds)) {
             metrics::counter!("bascule_render_cache_hits_total").increment(1);
             return match known.result {
                 Ok(digest) => {
@@ -254,7 +255,7 @@ impl<'r> Contents<'r> {
             Ok(rendered) => rendered,
             Err(error) if error.blame() == Blame::Author => {
                 let errors = vec![error.to_string()];
-                self.remember(&key, Err(errors.join("\n")), &closure, "").await?;
+                self.remember(&key, Err(errors.join("\n")), &closure, BTreeMap::new(), "").await?;
                 return Ok(SetAt::Broken { errors, closure: Some(closure) });
             }
             Err(error) => return broken(error, Some(closure)),
@@ -262,14 +263,14 @@ impl<'r> Contents<'r> {
         let set = match rendered.set {
             Ok(set) => set,
             Err(errors) => {
-                self.remember(&key, Err(errors.join("\n")), &closure, &rendered.renderer).await?;
+                self.remember(&key, Err(errors.join("\n")), &closure, rendered.kinds, &rendered.renderer).await?;
                 return Ok(SetAt::Broken { errors, closure: Some(closure) });
             }
         };
         let mut tx = context.pool.begin().await?;
         let digest = sets::store(&mut tx, &set, environment, &context.seal).await?;
         tx.commit().await?;
-        self.remember(&key, Ok(digest), &closure, &rendered.renderer).await?;
+        self.remember(&key, Ok(digest), &closure, rendered.kinds, &rendered.renderer).await?;
         let hashed = sets::hashed(&set);
         Ok(SetAt::Set(Content { digest, hashed, closure, renderer: rendered.renderer, took: Some(rendered.took) }))
     }
@@ -279,10 +280,11 @@ impl<'r> Contents<'r> {
         key: &[u8; 32],
         result: Result<SetDigest, String>,
         closure: &Closure,
+        kinds: BTreeMap<String, Option<Scope>>,
         renderer: &str,
     ) -> Result<(), JobError> {
         let mut conn = self.repository.context.pool.acquire().await?;
-        let render = CachedRender { result, reads: closure.reads.clone(), renderer: renderer.to_owned() };
+        let render = CachedRender { result, reads: closure.reads.clone(), kinds, renderer: renderer.to_owned() };
         Ok(renders::put(&mut conn, key, &render).await?)
     }
 

@@ -107,6 +107,26 @@ impl Scopes {
         Self { discovered: Some(named.collect()) }
     }
 
+    /// What is told here of the kinds of a set's objects, as far as the set does not define them itself: it is built the
+    /// same wherever this is told.
+    pub fn told(&self, set: &[Parsed]) -> BTreeMap<String, Option<Scope>> {
+        let known = self.with_definitions(set.iter());
+        let kinds = set.iter().filter_map(|one| {
+            let text = |key| one.json.get(key).and_then(Value::as_str);
+            let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
+            Some((group.to_owned(), text("kind")?.to_owned()))
+        });
+        let kinds = kinds.filter(|kind| !known.defined.contains_key(kind));
+        kinds.map(|(group, kind)| (format!("{group}/{kind}"), known.of(&group, &kind))).collect()
+    }
+
+    /// Whether the same is told here.
+    pub fn tells(&self, told: &BTreeMap<String, Option<Scope>>) -> bool {
+        let known = self.with_definitions(std::iter::empty());
+        told.iter()
+            .all(|(kind, scope)| kind.split_once('/').is_some_and(|(group, kind)| known.of(group, kind) == *scope))
+    }
+
     /// The same, with the custom kinds that these manifests define.
     pub(super) fn with_definitions<'a>(&self, set: impl Iterator<Item = &'a Parsed>) -> Known<'_> {
         Known { defined: set.filter_map(definition).collect(), discovered: self.discovered.as_ref() }

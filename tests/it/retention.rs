@@ -13,8 +13,8 @@ fn set(letter: char, object: char, days: u32) -> String {
         "INSERT INTO object_content VALUES (decode('{hash}', 'hex'), 'sealed') ON CONFLICT DO NOTHING;
          INSERT INTO rendered_set (digest, target, hashes, created_at)
          VALUES (decode('{digest}', 'hex'), '{{}}', '[[\"key\", \"{hash}\"]]', now() - interval '{days} days');
-         INSERT INTO render_cache (input_hash, set_digest, reads, renderer, created_at)
-         VALUES (decode('{digest}', 'hex'), decode('{digest}', 'hex'), '{{}}', 'plain', now() - interval '{days} days');"
+         INSERT INTO render_cache (input_hash, set_digest, reads, kinds, renderer, created_at)
+         VALUES (decode('{digest}', 'hex'), decode('{digest}', 'hex'), '{{}}', '{{}}', 'plain', now() - interval '{days} days');"
     )
 }
 

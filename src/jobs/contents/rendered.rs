@@ -1,5 +1,6 @@
 //! Running a renderer for an environment: into a set, or only to see whether it still gives what was consented to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -11,7 +12,7 @@ use crate::consent::{Change, HashedSet};
 use crate::db::sets;
 use crate::git::Tree;
 use crate::ids::ObjectKey;
-use crate::manifest::{self, Judge, RenderedSet, Scopes, Within, canonical_json};
+use crate::manifest::{self, Judge, RenderedSet, Scope, Scopes, Within, canonical_json};
 use crate::policy::rules::Environment;
 use crate::render::{Blame, Closure, RenderError, RenderInput};
 
@@ -19,6 +20,8 @@ use crate::render::{Blame, Closure, RenderError, RenderInput};
 pub(super) struct Rendered {
     /// The set, or one error a line.
     pub(super) set: Result<RenderedSet, Vec<String>>,
+    /// What the cluster told of the kinds in it.
+    pub(super) kinds: BTreeMap<String, Option<Scope>>,
     pub(super) renderer: String,
     pub(super) took: Duration,
 }
@@ -55,8 +58,10 @@ impl Contents<'_> {
                 Box::new(move |key| grant.allows(key).map_err(|outside| outside.to_string()))
             })
             .collect();
+        let mut kinds = BTreeMap::new();
         let set =
             manifest::parse(&rendered.documents, rendered.dialect, &manifest::Limits::default()).and_then(|parsed| {
+                kinds = scopes.told(&parsed);
                 let judges: Vec<Judge<'_>> = judges.iter().map(|judge| &**judge as Judge<'_>).collect();
                 let within = match reach {
                     Reach::Granted => Within::OneOf(&judges),
@@ -65,7 +70,7 @@ impl Contents<'_> {
                 RenderedSet::build(&environment.target, environment, parsed, within, scopes, &context.hash_key)
             });
         let set = set.map_err(|errors| errors.iter().map(ToString::to_string).collect());
-        Ok(Rendered { set, renderer: rendered.renderer, took: rendered.took })
+        Ok(Rendered { set, kinds, renderer: rendered.renderer, took: rendered.took })
     }
 
     /// Renders once more, whatever is remembered: the set with the files its objects are in, or what is wrong with it.
@@ -110,18 +115,17 @@ impl Contents<'_> {
     }
 }
 
-/// Everything a set depends on: what is rendered and how, the environment's own block, where objects of a kind live,
-/// and what the grants allow.
+/// What a set depends on: what is rendered and how, the environment's own block, and what the grants allow. Where objects
+/// of its kinds live is remembered with it: which kinds those are is known only when it is rendered.
 pub(super) fn cache_key(
     environment: &Environment,
     closure: &Closure,
-    scopes: &Scopes,
     grants: Option<&[crate::policy::rules::Grant]>,
 ) -> [u8; 32] {
-    let mut hasher = Sha256::new_with_prefix("set 1\n");
+    let mut hasher = Sha256::new_with_prefix("set 2\n");
     hasher.update(closure.input_hash.0);
-    for part in [serde_json::to_value(environment), serde_json::to_value(scopes), serde_json::to_value(grants)] {
-        let bytes = canonical_json(&part.expect("rules and scopes are plain data"));
+    for part in [serde_json::to_value(environment), serde_json::to_value(grants)] {
+        let bytes = canonical_json(&part.expect("rules are plain data"));
         hasher.update((bytes.len() as u64).to_be_bytes());
         hasher.update(bytes);
     }

@@ -93,3 +93,29 @@ fn what_was_said_is_not_said_again() {
         assert_eq!(writes(t.forge.take_calls()), [""; 0]);
     });
 }
+
+#[test]
+fn a_definition_that_nobody_uses_renders_nothing_again() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let before = t.renders().await;
+        let group = format!("{}.example.com", t.namespace);
+        let schema = "{ type: object, x-kubernetes-preserve-unknown-fields: true }";
+        let definition = format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{ name: toys.{group} }}\n\
+             spec: {{ group: {group}, scope: Namespaced, names: {{ plural: toys, kind: Toy }},\n  \
+             versions: [{{ name: v1, served: true, storage: true, schema: {{ openAPIV3Schema: {schema} }} }}] }}\n"
+        );
+        t.plane.apply(&definition).await.unwrap();
+        t.plane.kubectl(&["wait", "--for=condition=Established", &format!("crd/toys.{group}")]).await.unwrap();
+        let kubeconfig = t.plane.kubeconfig();
+        // As after a restart: what the cluster serves is asked anew.
+        t.reaches_other_by(kubeconfig);
+        t.forge.comments("dev", &pr, "/bascule preview").await;
+        t.run_jobs().await;
+        assert_eq!(t.touched_by(WEB, &settings("web", "2")).await, ("production".to_owned(), 0));
+        assert_eq!(t.renders().await, before);
+    });
+}
