@@ -2,5 +2,5 @@
 
 pub(crate) mod child;
 pub(crate) mod database;
-pub(crate) mod server;
 pub(crate) mod front;
+pub(crate) mod server;
