@@ -93,6 +93,7 @@ pub async fn context(
         public_url: server.http.public_url.clone(),
         installation,
         platform: Arc::new(server.platform.clone()),
+        observer: jobs::Observer::default(),
     })
 }
 

@@ -81,9 +81,18 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Forgets what nobody needs any more, see [`sets::tidy`]: when the server starts, and daily.
+/// Closes what nobody ends any more, see [`jobs::close_abandoned`], and forgets what nobody needs any more, see
+/// [`sets::tidy`]: when the server starts, and daily.
 pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken) {
     loop {
+        match jobs::close_abandoned(&pool).await {
+            Ok(0) => {}
+            Ok(closed) => tracing::warn!(closed, "effects of jobs that nobody runs any more are closed as unknown"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "effects that were begun and never ended cannot be closed; tomorrow it is tried again"
+            ),
+        }
         match sets::tidy(&pool, clock.now() - sets::KEPT).await {
             Ok(0) => {}
             Ok(gone) => tracing::info!(gone, "rendered sets that nobody needs any more are forgotten"),

@@ -71,14 +71,29 @@ pub async fn outcome(conn: &mut PgConnection, intent: i64, entry: &NewEntry) -> 
 /// Before the delivery in a cause; no key of a job has it, because no name of a branch has a space.
 const OF: &str = " of delivery ";
 
+/// What caused the intents that have no outcome, without its delivery. Nobody can append until the caller's transaction
+/// ends, so none of them gets its outcome meanwhile.
+///
+/// # Errors
+/// The database's own.
+pub async fn open_causes(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query!("SELECT size FROM audit_head FOR UPDATE").fetch_one(&mut *conn).await?;
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT split_part(e.cause, ' of delivery ', 1) AS "cause!" FROM audit_entry e
+           WHERE e.opens AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq) ORDER BY 1"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Closes every intent of `cause`, whichever delivery began it, that has no outcome as unknown: whoever opened it died before it could tell.
 /// Gives how many there were.
 ///
 /// # Errors
 /// The database's own.
-pub async fn close_unended(conn: &mut PgConnection, cause: &str, trace: TraceId) -> Result<usize, sqlx::Error> {
+pub async fn close_unended(conn: &mut PgConnection, cause: &str) -> Result<usize, sqlx::Error> {
     let open = sqlx::query!(
-        "SELECT e.seq, e.subject, e.action FROM audit_entry e
+        "SELECT e.seq, e.subject, e.action, e.trace FROM audit_entry e
          WHERE e.opens AND split_part(e.cause, ' of delivery ', 1) = $1 AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq) ORDER BY e.seq",
         cause
     )
@@ -93,7 +108,8 @@ pub async fn close_unended(conn: &mut PgConnection, cause: &str, trace: TraceId)
             subject: row.subject.clone(),
             detail,
             cause: cause.to_owned(),
-            trace,
+            // The end of what that trace began.
+            trace: TraceId(row.trace),
         };
         outcome(conn, row.seq, &entry).await?;
     }

@@ -173,6 +173,19 @@ pub async fn is_running(conn: &mut PgConnection, environment: i64) -> Result<boo
     .await
 }
 
+/// Whether this deployment runs.
+///
+/// # Errors
+/// The database's own.
+pub async fn is_under_way(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM deployment WHERE id = $1 AND state = 'running') AS "running!""#,
+        id
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Says that everything was sent.
 ///
 /// # Errors

@@ -227,6 +227,13 @@ impl Forge {
         }
     }
 
+    /// All open issues, no pull requests, that an account opened.
+    pub async fn open_issues_of(&self, at: &RepositoryAt, login: &str) -> Result<Vec<Issue>> {
+        match self {
+            Self::Gitea(forge) => forge.open_issues_of(at, login).await,
+        }
+    }
+
     /// Opens an issue. An error may mean that it was opened all the same.
     pub async fn create_issue(&self, at: &RepositoryAt, title: &str, body: &str) -> Result<Issue> {
         match self {

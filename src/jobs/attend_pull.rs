@@ -6,11 +6,12 @@ use serde::Deserialize;
 use super::held;
 use super::repository::{self, Opened, Repository};
 use super::speak::{self, Spoken};
+use super::step::Step;
+use super::writer::Writer;
 use super::{Context, JobError, open, route};
 use crate::db::pulls::{self, PullFacts, PullState};
-use crate::forge::{NewStatus, StatusState};
 use crate::ids::{ForgeName, RepositoryKey};
-use crate::preview::{CONSENT_CONTEXT, PREVIEW_CONTEXT};
+use crate::preview::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState};
 use crate::queue::{self, Claimed, Lane, Lease};
 
 /// The payload.
@@ -52,11 +53,12 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     let mut conn = context.pool.acquire().await?;
     let row = pulls::upsert(&mut conn, repository.row.id, &facts).await?;
     drop(conn);
+    repository.met(Step::PullKnown);
     let done = super::boxed(look(&repository, &row, &pull, job, lease)).await;
     if let Err(error) = &done
         && let Some(why) = error.said(job)
         && row.facts.state == PullState::Open
-        && let Err(unsaid) = super::boxed(speak::say_failed(&repository, &row, &why, job, lease)).await
+        && let Err(unsaid) = super::boxed(speak::say_failed(&repository, &row, &why, lease)).await
     {
         tracing::warn!(repository = repository.granted_name(), number = ids.number, %unsaid, "cannot say why there is no preview");
     }
@@ -100,6 +102,7 @@ async fn forget(repository: &Repository<'_>, known: &pulls::Pull, job: &Claimed)
     pulls::upsert(&mut tx, repository.row.id, &closed).await?;
     queue::finish(&mut tx, job).await?;
     tx.commit().await?;
+    repository.met(Step::Recorded);
     Ok(())
 }
 
@@ -130,6 +133,7 @@ async fn record(
         Some(_) => queue::confirm(&mut tx, job).await?,
     }
     tx.commit().await?;
+    repository.met(Step::Recorded);
     for lane in [Lane::Sync, Lane::Default] {
         context.bell.ring(lane);
     }
@@ -159,19 +163,23 @@ async fn branch_is_followed(
     Ok(true)
 }
 
-/// A repository that took another's name: both statuses say so, and nothing else is done.
+/// A repository that took another's name: both statuses say so, once, and nothing else is done.
 async fn refuse(repository: &Repository<'_>, number: i64, lease: &Lease) -> Result<(), JobError> {
-    let Ok(pull) = repository.forge().pull(&repository.at, number).await else { return Ok(()) };
-    for context in [PREVIEW_CONTEXT, CONSENT_CONTEXT] {
-        let _permit = lease.check(speak::WRITE)?;
-        let status = NewStatus {
-            context,
-            state: StatusState::Failure,
-            description: "this repository took another's name; a Bascule operator has to accept it".to_owned(),
-            target_url: None,
-        };
-        repository.forge().set_status(&repository.at, &pull.head, &status).await?;
-    }
+    let pull = match repository.forge().pull(&repository.at, number).await {
+        Ok(pull) => pull,
+        Err(error) if error.is_gone() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut conn = repository.context.pool.acquire().await?;
+    let row = pulls::upsert(&mut conn, repository.row.id, &facts_of(&pull)).await?;
+    drop(conn);
+    let why = "this repository took another's name; a Bascule operator has to accept it";
+    let line = |context| StatusLine::new(context, StatusState::Failure, why);
+    let lines = [PREVIEW_CONTEXT, CONSENT_CONTEXT].map(line);
+    let writer = Writer::new(repository, lease);
+    let hashes = speak::set_statuses(writer, (number, &pull.head), row.status_hash.as_deref(), lines, None).await?;
+    let mut conn = repository.context.pool.acquire().await?;
+    pulls::set_written(&mut conn, row.id, None, &hashes).await?;
     Ok(())
 }
 

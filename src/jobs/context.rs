@@ -7,6 +7,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use sqlx::PgPool;
 
+use super::step::Observer;
 use crate::clock::Clock;
 use crate::cluster::Clusters;
 use crate::db::seal::Seal;
@@ -63,4 +64,6 @@ pub struct Context {
     pub installation: uuid::Uuid,
     /// The platform's rules as last loaded.
     pub platform: Arc<Platform>,
+    /// Told of every step of every job.
+    pub observer: Observer,
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::branch;
 use super::contents::{Contents, FileAt};
 use super::repository::{self, Opened, Repository};
+use super::step::Step;
 use super::{Context, JobError, attend_pull, start};
 use crate::audit::{self, NewEntry};
 use crate::db::environments::{self, Environment, EnvironmentState};
@@ -76,6 +77,7 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
         audit::append(&mut tx, entry).await?;
     }
     tx.commit().await?;
+    repository.met(Step::Recorded);
     context.bell.ring(Lane::Sync);
     context.bell.ring(Lane::Default);
     Ok(())

@@ -11,6 +11,7 @@ use super::live::{self, Looked, Origin, Whose};
 use super::place;
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
+use super::writer::Writer;
 use super::{JobError, open, rows, sync_environment};
 use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
@@ -111,11 +112,9 @@ async fn settled(
     let seen = seen.cloned().map(Seen::changed).collect();
     let spoken = speak_of(repository, place, None, page, seen, (&head, &head), job, lease).await?;
     if over {
-        let mut issue = repository.forge().issue(&repository.at, number).await?;
+        let issue = repository.forge().issue(&repository.at, number).await?;
         if issue.is_open && issue.author.as_ref() == Some(repository.ourselves().await?) {
-            issue.is_open = false;
-            let _permit = lease.check(speak::WRITE)?;
-            repository.forge().edit_issue(&repository.at, &issue).await?;
+            Writer::new(repository, lease).end_issue(&issue).await??;
         }
     }
     Ok(Some(spoken))

@@ -11,8 +11,10 @@
 //! and may run twice. What several of them gather alike: `context`, `repository`, `contents` (what environments render
 //! to; `scopes`: by which kinds), `touched` (which of them a pull request changes), `live` (what a cluster has of a first
 //! set), `people`, `whose` and `place` (who is who, who made what, who said what), `court` and `branch` (the walk of
-//! consent), `speak` (the one comment).
+//! consent), `speak` (the one comment), `writer` (every write on a forge). `step` lists the points between which a worker
+//! may die.
 
+mod abandoned;
 #[path = "attend_pull.rs"]
 mod attend;
 mod branch;
@@ -36,18 +38,22 @@ mod scopes;
 mod size;
 mod speak;
 mod start;
+mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
 mod touched;
 mod whose;
+mod writer;
 
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
+pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::JobError;
 pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
+pub use step::{Observer, Step, Write};
 
 use crate::audit;
 use crate::queue::{self, Claimed, Lane, Lease, Verdict};
@@ -80,8 +86,10 @@ fn cause(job: &Claimed) -> String {
 async fn close_what_was_left_open(context: &Context, job: &Claimed) -> Result<(), JobError> {
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
-    audit::close_unended(&mut tx, &cause(job), job.trace).await?;
-    Ok(tx.commit().await?)
+    audit::close_unended(&mut tx, &cause(job)).await?;
+    tx.commit().await?;
+    context.observer.met(job, Step::LeftOpenClosed);
+    Ok(())
 }
 
 pub(crate) fn boxed<'f, T>(job: impl Future<Output = T> + Send + 'f) -> BoxFuture<'f, T> {
@@ -110,7 +118,9 @@ fn ids<T: DeserializeOwned>(job: &Claimed) -> Result<T, JobError> {
 /// Ends a job that had nothing to record.
 async fn finish(context: &Context, job: &Claimed) -> Result<(), JobError> {
     let mut conn = context.pool.acquire().await?;
-    Ok(queue::finish(&mut conn, job).await?)
+    queue::finish(&mut conn, job).await?;
+    context.observer.met(job, Step::Recorded);
+    Ok(())
 }
 
 /// The sync of an environment: a deployment that runs already is brought to its end first; else the gate is judged.
@@ -127,8 +137,8 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         installation: context.installation,
         platform: &context.platform,
     };
-    let observe = |_: crate::sync::Step| {};
-    let begun = boxed(start::start(context, job, environment.environment)).await;
+    let observe = |step| context.observer.met(job, Step::Sync(step));
+    let begun = boxed(start::start(context, job, lease, environment.environment)).await;
     match begun {
         Ok(false) => return verdict(job, finish(context, job).await),
         Ok(true) => {}

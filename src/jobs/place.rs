@@ -11,6 +11,7 @@ mod said;
 pub(super) use said::{Asked, Said, Stages};
 
 use super::repository::Repository;
+use super::step::Step;
 use super::{JobError, court, people, route};
 use crate::audit::{self, NewEntry};
 use crate::consent::{
@@ -226,6 +227,7 @@ pub(super) async fn attend(
         }
         let recorded = record(&mut tx, repository, &heard, cause, trace).await?;
         tx.commit().await?;
+        repository.met(Step::ConsentHeard);
         repository.context.bell.ring(Lane::Sync);
         let mut conn = repository.context.pool.acquire().await?;
         remembered.approvals = approvals::given_in(&mut conn, repository.row.id, said.place.number).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::step::Step;
 use super::{Context, ForgeAccess, JobError, sweep_repository};
 use crate::audit::{self, NewEntry};
 use crate::db::repositories::{self, Pin, RepositoryState};
@@ -18,6 +19,8 @@ use crate::queue::{self, Claimed, Lane};
 #[derive(Debug)]
 pub(super) struct Repository<'c> {
     pub(super) context: &'c Context,
+    /// The job that opened it.
+    pub(super) job: &'c Claimed,
     pub(super) access: &'c ForgeAccess,
     /// What we remember of it.
     pub(super) row: repositories::Repository,
@@ -43,7 +46,11 @@ pub(super) enum Opened<'c> {
 }
 
 /// Asks the forge for the repository and opens its mirror.
-pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Claimed) -> Result<Opened<'c>, JobError> {
+pub(super) async fn open<'c>(
+    context: &'c Context,
+    key: &RepositoryKey,
+    job: &'c Claimed,
+) -> Result<Opened<'c>, JobError> {
     let Some(access) = context.forges.get(&key.forge) else { return Ok(Opened::Silent) };
     let found = match access.forge.repository_by_id(key.id).await {
         Ok(found) => found,
@@ -74,7 +81,8 @@ pub(super) async fn open<'c>(context: &'c Context, key: &RepositoryKey, job: &Cl
         None => remote,
     };
     let mirror = Mirror::open(&context.git, &context.mirrors, key, &remote).await?;
-    let repository = Box::new(Repository { context, access, row, at: found.at, mirror, platform });
+    let repository = Box::new(Repository { context, job, access, row, at: found.at, mirror, platform });
+    repository.met(Step::RepositoryKnown);
     Ok(if state == RepositoryState::Recreated { Opened::Recreated(repository) } else { Opened::Granted(repository) })
 }
 
@@ -163,7 +171,10 @@ impl Repository<'_> {
     /// more), which is nothing that a later try would mend.
     pub(super) async fn fetch(&self, wants: &[Want]) -> Result<bool, JobError> {
         let error = match self.mirror.fetch(wants).await {
-            Ok(()) => return Ok(true),
+            Ok(()) => {
+                self.met(Step::Fetched);
+                return Ok(true);
+            }
             Err(error) => error,
         };
         let branches: Vec<&BranchName> = match error {
@@ -178,6 +189,16 @@ impl Repository<'_> {
             }
         }
         Err(error.into())
+    }
+
+    /// Says that the job has met a step.
+    pub(super) fn met(&self, step: Step) {
+        self.context.observer.met(self.job, step);
+    }
+
+    /// Where a preview is whole.
+    pub(super) fn page_of(&self, preview: i64) -> String {
+        format!("{}/previews/{preview}", self.context.public_url)
     }
 
     /// The forge's client.

@@ -1,10 +1,7 @@
 //! What we say in a place: the one comment, found or made, edited only when its text changes; both statuses; answers to
 //! commands. What was shown is stored around the write, so that it is known when people could have read it.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
@@ -13,13 +10,14 @@ mod failed;
 
 use super::place::Attended;
 use super::repository::Repository;
+use super::step::Step;
+use super::writer::Writer;
 use super::{JobError, route};
-use crate::audit::{self, NewEntry};
 use crate::db::previews::{self, Looks, NewPreview, ShownChange};
 use crate::db::{approvals, pulls};
 use crate::forge::{Comment, NewStatus, StatusState};
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
-use crate::preview::{self, Page};
+use crate::preview::{self, Page, StatusLine};
 use crate::queue::{Claimed, Lease, NewJob};
 
 pub(super) use commands::answers;
@@ -27,8 +25,6 @@ pub(super) use failed::say_failed;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
 const COMMENT_LIMIT: usize = 60_000;
-/// The lease must outlast one write to the forge, whose own limit is 10 s (invariant 7).
-pub(super) const WRITE: Duration = Duration::from_secs(11);
 /// Answers kept in a comment.
 const ANSWERS: usize = 5;
 
@@ -77,7 +73,7 @@ pub(super) struct Said<'a> {
 pub(super) struct Spoken {
     preview: Option<(i64, Timestamp)>,
     comment: Option<(i64, [u8; 32])>,
-    statuses: Option<[u8; 32]>,
+    statuses: Option<Vec<u8>>,
     answered: Vec<(i64, String)>,
     acts: commands::Acts,
     /// A cluster that was away, so that less was said than there is to say: the job is tried again.
@@ -101,7 +97,9 @@ pub(super) async fn say(
     job: &Claimed,
     lease: &Lease,
 ) -> Result<Spoken, JobError> {
+    let writer = Writer::new(repository, lease);
     let (preview, text) = store(repository, &said, heard, &page, &seen, job).await?;
+    repository.met(Step::PreviewStored);
     let hash: [u8; 32] = Sha256::digest(&text).into();
     let mut spoken = Spoken::default();
 
@@ -109,12 +107,12 @@ pub(super) async fn say(
     let unchanged = ours.as_ref().is_some_and(|comment| comment.body.trim() == text.trim());
     let comment = match ours {
         Some(comment) if unchanged => comment,
-        ours => write(repository, &said, ours, &text, preview, job, lease).await?,
+        ours => writer.comment(said.number, ours.map(|ours| ours.id), &text, Some(preview)).await??,
     };
     spoken.preview = Some((preview, comment.updated_at));
     spoken.comment = Some((comment.id, hash));
     if let Some(before) = said.statuses {
-        spoken.statuses = Some(statuses(repository, &said, before, &page, preview, lease).await?);
+        spoken.statuses = Some(statuses(writer, &said, before, &page, Some(preview)).await?);
     }
     let is_new = heard.remembered.previews.last().is_none_or(|newest| newest.id != preview);
     let stands = |one: &approvals::Stored| one.recorded.state == crate::consent::State::Stands;
@@ -125,8 +123,7 @@ pub(super) async fn say(
     }
     let asked = commands::new_commands(repository, heard).await?;
     for one in &asked {
-        let _permit = lease.check(WRITE)?;
-        commands::react(repository, one).await;
+        commands::react(writer, said.number, one).await?;
         spoken.answered.push((one.id, format!("{:?}", one.command).chars().take(200).collect()));
         spoken.acts.extend(commands::acts(repository, heard, one, job).await?);
     }
@@ -148,23 +145,20 @@ pub(super) async fn quietly(
         comment_hash: row.comment_hash.as_deref(),
         statuses: Some(row.status_hash.as_deref()),
     };
+    let writer = Writer::new(repository, lease);
     let mut spoken = Spoken::default();
     if let Some(id) = row.comment_id {
         let text = preview::comment(&page, None, COMMENT_LIMIT).text;
         let hash: [u8; 32] = Sha256::digest(&text).into();
         if said.comment_hash != Some(&hash[..]) {
-            let _permit = lease.check(WRITE)?;
-            match repository.forge().edit_comment(&repository.at, id, &text).await {
-                Ok(_) => {
-                    metrics::counter!("bascule_comments_written_total").increment(1);
-                    spoken.comment = Some((id, hash));
-                }
+            match writer.comment(said.number, Some(id), &text, None).await? {
+                Ok(_) => spoken.comment = Some((id, hash)),
                 Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    spoken.statuses = Some(statuses(repository, &said, row.status_hash.as_deref(), &page, 0, lease).await?);
+    spoken.statuses = Some(statuses(writer, &said, row.status_hash.as_deref(), &page, None).await?);
     Ok(spoken)
 }
 
@@ -201,7 +195,7 @@ async fn store(
             (previews::insert(&mut tx, &new).await?, true)
         }
     };
-    let link = format!("{}/previews/{id}", repository.context.public_url);
+    let link = repository.page_of(id);
     let comment = preview::comment(page, Some(&link), COMMENT_LIMIT);
     if is_new {
         for one in seen {
@@ -226,63 +220,34 @@ async fn ours(repository: &Repository<'_>, said: &Said<'_>, heard: &Attended) ->
     Ok(by_id.or_else(|| comments.find(|comment| preview::is_marked(&comment.body))).cloned())
 }
 
-async fn write(
-    repository: &Repository<'_>,
-    said: &Said<'_>,
-    ours: Option<Comment>,
-    text: &str,
-    preview: i64,
-    job: &Claimed,
-    lease: &Lease,
-) -> Result<Comment, JobError> {
-    let context = repository.context;
-    let entry = |action, detail| NewEntry {
-        actor: "bascule".to_owned(),
-        action,
-        subject: format!("{}#{}", repository.granted_name(), said.number),
-        detail,
-        cause: super::cause(job),
-        trace: job.trace,
-    };
-    let mut tx = context.pool.begin().await?;
-    let intent = audit::intent(&mut tx, &entry("preview.post", json!({ "preview": preview }))).await?;
-    tx.commit().await?;
-    let _permit = lease.check(WRITE)?;
-    let written = match ours {
-        Some(comment) => repository.forge().edit_comment(&repository.at, comment.id, text).await,
-        None => repository.forge().create_comment(&repository.at, said.number, text).await,
-    };
-    let detail = match &written {
-        Ok(comment) => json!({ "preview": preview, "comment": comment.id, "at": comment.updated_at }),
-        Err(error) => json!({ "preview": preview, "error": error.to_string() }),
-    };
-    let action = if written.is_ok() { "preview.posted" } else { "preview.not_posted" };
-    let mut tx = context.pool.begin().await?;
-    audit::outcome(&mut tx, intent, &entry(action, detail)).await?;
-    if let Ok(comment) = &written {
-        previews::now_shown(&mut tx, preview, comment.updated_at).await?;
-    }
-    tx.commit().await?;
-    let written = written?;
-    metrics::counter!("bascule_comments_written_total").increment(1);
-    Ok(written)
-}
-
 async fn statuses(
-    repository: &Repository<'_>,
+    writer: Writer<'_>,
     said: &Said<'_>,
     before: Option<&[u8]>,
     page: &Page,
-    preview: i64,
-    lease: &Lease,
-) -> Result<[u8; 32], JobError> {
+    preview: Option<i64>,
+) -> Result<Vec<u8>, JobError> {
     let lines = [preview::preview_status(page), preview::consent_status(page)];
-    let hash: [u8; 32] = Sha256::digest(format!("{} {lines:?}", said.head)).into();
-    if before == Some(&hash[..]) {
-        return Ok(hash);
-    }
-    let url = (preview != 0).then(|| format!("{}/previews/{preview}", repository.context.public_url));
-    for line in lines {
+    set_statuses(writer, (said.number, said.head), before, lines, preview).await
+}
+
+/// Sets those of both statuses that say something else than `before`; gives what is to be `before` the next time.
+pub(super) async fn set_statuses(
+    writer: Writer<'_>,
+    (number, head): (i64, &CommitId),
+    before: Option<&[u8]>,
+    lines: [StatusLine; 2],
+    preview: Option<i64>,
+) -> Result<Vec<u8>, JobError> {
+    let before: Vec<&[u8]> = before.unwrap_or_default().chunks(HASH).collect();
+    let url = preview.map(|preview| writer.page_of(preview));
+    let mut hashes = Vec::new();
+    for (at, line) in lines.into_iter().enumerate() {
+        let hash: [u8; HASH] = Sha256::digest(format!("{head} {line:?}")).into();
+        hashes.extend(hash);
+        if before.get(at) == Some(&&hash[..]) {
+            continue;
+        }
         let state = match line.state {
             preview::StatusState::Pending => StatusState::Pending,
             preview::StatusState::Success => StatusState::Success,
@@ -290,11 +255,13 @@ async fn statuses(
             preview::StatusState::Error => StatusState::Error,
         };
         let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
-        let _permit = lease.check(WRITE)?;
-        repository.forge().set_status(&repository.at, said.head, &status).await?;
+        writer.status(number, head, &status).await??;
     }
-    Ok(hash)
+    Ok(hashes)
 }
+
+/// Bytes of one status' hash among those of both.
+const HASH: usize = 32;
 
 /// Records what was said, in the transaction that ends the job.
 pub(super) async fn record(
@@ -308,7 +275,7 @@ pub(super) async fn record(
     }
     if let Some(row) = row {
         let comment = spoken.comment.as_ref().map(|(id, hash)| (*id, &hash[..]));
-        let statuses = spoken.statuses.as_ref().map(|hash| &hash[..]).or(row.status_hash.as_deref());
+        let statuses = spoken.statuses.as_deref().or(row.status_hash.as_deref());
         pulls::set_written(conn, row.id, comment, statuses.unwrap_or_default()).await?;
     }
     spoken.acts.record(conn).await?;

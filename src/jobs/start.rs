@@ -15,21 +15,21 @@ use crate::db::holds::Hold;
 use crate::db::{deployments, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
-use crate::queue::{self, Claimed};
+use crate::queue::{self, Claimed, Lease};
 use crate::sync::HoldReason;
 
 /// How often new facts may overtake one judgement before the queue's delay is used.
 const TRIES: usize = 3;
 
 /// Judges an environment and starts its sync when there is something covered to go to. `true`: a deployment is running.
-pub(super) async fn start(context: &Context, job: &Claimed, environment: i64) -> Result<bool, JobError> {
+pub(super) async fn start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<bool, JobError> {
     let mut conn = context.pool.acquire().await?;
     if deployments::is_running(&mut conn, environment).await? {
         return Ok(true);
     }
     drop(conn);
     for _ in 0..TRIES {
-        match try_start(context, job, environment).await? {
+        match try_start(context, job, lease, environment).await? {
             Started::Running => return Ok(true),
             Started::Nothing => return Ok(false),
             Started::Overtaken => {}
@@ -44,7 +44,7 @@ enum Started {
     Overtaken,
 }
 
-async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result<Started, JobError> {
+async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<Started, JobError> {
     let cause = super::cause(job);
     let mut conn = context.pool.acquire().await?;
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(Started::Nothing) };
@@ -108,7 +108,9 @@ async fn try_start(context: &Context, job: &Claimed, environment: i64) -> Result
     };
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
     match (&walked.walk.held, waits) {
-        (Some(held), waits) => holding::hold(context, job, &repository, &walked, held, waits, &merged).await?,
+        (Some(held), waits) => {
+            holding::hold(context, job, lease, &repository, &walked, (held, waits), &merged).await?;
+        }
         (None, Some((detail, lifts))) => {
             // Where it was consented to it stays shown: that is where people look for what to type next.
             let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use super::repository::{self, Opened, Repository};
+use super::step::Step;
 use super::{Context, JobError, attend_pull, follow_branch};
 use crate::db::pulls::{self, PullState};
 use crate::db::{comment_edits, environments, holds, repositories, swept};
@@ -88,6 +89,7 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     queue::enqueue_all(&mut tx, &jobs).await?;
     queue::finish(&mut tx, job).await?;
     tx.commit().await?;
+    repository.met(Step::Recorded);
     context.bell.ring(Lane::Default);
     Ok(())
 }
@@ -100,6 +102,7 @@ async fn refused(repository: &Repository<'_>, job: &Claimed) -> Result<(), JobEr
     queue::enqueue_all(&mut tx, &jobs).await?;
     queue::finish(&mut tx, job).await?;
     tx.commit().await?;
+    repository.met(Step::Recorded);
     repository.context.bell.ring(Lane::Default);
     Ok(())
 }

@@ -157,8 +157,7 @@ impl Run<'_> {
         let deployment = deployments::take_over(&mut tx, environment, self.job.fence).await?;
         if let Some(deployment) = &deployment {
             // Whoever ran it before died before it could tell what came of what it had begun.
-            let trace = deployment.new.trace;
-            crate::audit::close_unended(&mut tx, &record::cause(deployment), trace).await?;
+            crate::audit::close_unended(&mut tx, &record::cause(deployment)).await?;
         }
         tx.commit().await?;
         Ok(deployment)

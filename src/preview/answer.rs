@@ -12,6 +12,9 @@ use super::markdown::{NAME, clip, code, prose};
 pub struct Answer {
     /// Who asked.
     pub to: String,
+    /// The comment that asked; a review's number is negative. So that nobody is answered twice.
+    #[serde(default)]
+    pub asked: i64,
     /// What is answered.
     #[serde(flatten)]
     pub answered: Answered,

@@ -31,4 +31,4 @@ pub use page::{
 };
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
 pub use terminal::{Look, terminal};
-pub use words::held_issue;
+pub use words::{held_issue, is_held_issue};

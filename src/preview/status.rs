@@ -39,7 +39,8 @@ pub struct StatusLine {
 }
 
 impl StatusLine {
-    fn new(context: &'static str, state: StatusState, description: impl AsRef<str>) -> Self {
+    /// Any other: its description is made one line that every forge takes.
+    pub fn new(context: &'static str, state: StatusState, description: impl AsRef<str>) -> Self {
         // One line, one character of it the ellipsis.
         let description = clip(&visible(description.as_ref()), LONGEST - 1);
         Self { context, state, description }

@@ -179,13 +179,23 @@ pub(super) fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{s}")
 }
 
-/// Title and text of the issue a held change without a pull request is shown in. Names of ours alone: titles are Markdown
-/// on some forges.
-pub fn held_issue(environment: &EnvironmentName, commit: &CommitId) -> (String, String) {
+/// Title and text of the issue a held change without a pull request is shown in, and `whose` it is, so that it is found
+/// again. Names of ours alone: titles are Markdown on some forges.
+pub fn held_issue(environment: &EnvironmentName, commit: &CommitId, whose: &str) -> (String, String) {
     let title = format!("Bascule: {environment} is held at {}", commit.short());
     let text = format!(
-        "`{environment}` will not be synced to `{}` until somebody consents to its change, which is in the comment below.\n",
+        "{}\n`{environment}` will not be synced to `{}` until somebody consents to its change, which is in the comment below.\n",
+        held_marker(whose),
         commit.short()
     );
     (title, text)
+}
+
+/// Whether a text begins as one of [`held_issue`] for the same `whose`.
+pub fn is_held_issue(text: &str, whose: &str) -> bool {
+    text.trim_start().starts_with(&held_marker(whose))
+}
+
+fn held_marker(whose: &str) -> String {
+    format!("<!-- bascule:held {whose} -->")
 }

@@ -142,6 +142,20 @@ pub async fn show(connection: &mut PgConnection, id: i64) -> Result<Option<Job>,
     Ok(row.map(Job::from))
 }
 
+/// Whether a job of this kind and key waits or runs.
+///
+/// # Errors
+/// The statement's.
+pub async fn is_to_run(connection: &mut PgConnection, kind: &str, key: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM job WHERE kind = $1 AND key = $2 AND state IN ('pending', 'running')) AS "any!""#,
+        kind,
+        key
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Gives a job that failed, or waits for a later time, a new beginning: pending, due now, no tries and no waits counted.
 /// Where the same kind and key is already pending, that one is it. False when there is no such job of this id.
 ///

@@ -329,6 +329,7 @@ mod tests {
             notes: vec![x.to_owned()],
             answers: vec![crate::preview::Answer {
                 to: x.to_owned(),
+                asked: 0,
                 answered: Answered::Said { sentence: x.to_owned() },
             }],
         };

@@ -66,6 +66,36 @@ fn nobody_uses_what_the_table_does_not_allow() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
+/// Whoever writes on a forge beside the one place that keeps the log of it.
+#[test]
+fn what_writes_on_a_forge_is_called_in_one_place() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&src, &mut files);
+    let read = |file: &PathBuf| without_tests(tokens(&fs::read_to_string(file).unwrap()), file).0;
+    let calls =
+        |tokens: &[Token], name: &str| tokens.windows(2).any(|two| two[0] == Token::Mark('.') && two[1].is(name));
+    let mut writes = BTreeSet::new();
+    for file in files.iter().filter(|file| file.starts_with(src.join("forge/gitea"))) {
+        let mut method = String::new();
+        for three in read(file).windows(3) {
+            if three[0].is("fn") {
+                method = three[1].to_string();
+            }
+            if three[0] == Token::Mark('.') && ["post", "patch", "put", "delete"].iter().any(|verb| three[1].is(verb)) {
+                writes.insert(method.clone());
+            }
+        }
+    }
+    let expected = ["create_comment", "create_issue", "edit_comment", "edit_issue", "react", "set_status"];
+    assert_eq!(writes.iter().collect::<Vec<_>>(), expected);
+    for file in files.iter().filter(|file| !file.starts_with(src.join("forge"))) {
+        let found: Vec<_> = writes.iter().filter(|name| calls(&read(file), name)).collect();
+        let is_the_place = file.ends_with("jobs/writer.rs");
+        assert_eq!(found.len(), if is_the_place { expected.len() } else { 0 }, "{}: {found:?}", file.display());
+    }
+}
+
 /// What is wrong with a source tree, a line each.
 fn judge(src: &Path) -> Vec<String> {
     let mut files = Vec::new();

@@ -1,6 +1,7 @@
 //! The tests that need more than one module: cases as data, stories, and the house's own rules.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod abandoned;
 mod api;
 mod architecture;
 mod cases;

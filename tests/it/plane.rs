@@ -14,10 +14,13 @@ static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// Runs a test against the shared control plane: status is what the test writes, and nothing else moves.
 pub(crate) fn on_plane<F: Future<Output = ()>>(test: impl FnOnce(&'static ControlPlane) -> F) {
-    RUNTIME.block_on(async {
-        let start = || async { ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap() };
-        test(PLANE.get_or_init(start).await).await;
-    });
+    RUNTIME.block_on(async { test(shared().await).await });
+}
+
+/// The control plane of [`on_plane`]; within it.
+pub(crate) async fn shared() -> &'static ControlPlane {
+    let start = || async { ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap() };
+    PLANE.get_or_init(start).await
 }
 
 /// Runs a test against a control plane of its own, which it may stop.

@@ -11,6 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, append};
 
+/// The newest entry of the log.
+async fn newest(api: &Api) -> audit::row::Row {
+    let mut connection = api.database.pool.acquire().await.unwrap();
+    audit::read::list(&mut connection, &audit::read::Filter::default(), 1).await.unwrap().remove(0)
+}
+
 #[tokio::test]
 async fn the_owner_of_the_database_cannot_rewrite_what_was_signed_unseen() {
     for (what, statements) in [
@@ -30,6 +36,14 @@ async fn the_owner_of_the_database_cannot_rewrite_what_was_signed_unseen() {
         api.sign().await;
         let good = api.get("/api/v1/audit/verify", &auditor).await.json();
         assert_eq!((&good["whole"], &good["vouched"]), (&json!(true), &json!(6)), "{good}");
+        let newest = newest(&api).await;
+        assert_eq!(
+            (newest.actor.as_str(), newest.action.as_str(), newest.subject.as_str()),
+            ("token auditor", "audit.verified", "audit"),
+            "that it was read is in it, too"
+        );
+        let found: Value = serde_json::from_str(&newest.detail).unwrap();
+        assert_eq!(found, json!({ "entries": 6, "vouched": 6, "findings": [] }));
         api.tamper(statements).await;
         let found = api.get("/api/v1/audit/verify", &auditor).await.json();
         assert_eq!(found["whole"], json!(false), "{what}: {found}");
@@ -210,6 +224,38 @@ async fn the_head_is_signed_every_minute_or_thousand_entries_and_not_while_nothi
     let (heads, key) = Checkpoints::read(&api.folder).unwrap();
     assert!(heads.iter().all(|head| head.is_signed_by(&key)));
     assert_eq!(heads.iter().map(|head| head.size).collect::<Vec<_>>(), [2, 3, 1_003]);
+}
+
+#[tokio::test]
+async fn a_server_that_runs_signs_by_itself_every_minute_or_thousand_entries() {
+    let api = Api::new().await;
+    let folder = api.folder.join("running");
+    let signer = Signer::generate().unwrap();
+    let checkpoints = Checkpoints::open(&folder, &signer).unwrap();
+    let signing = Signing::open(api.database.pool.clone(), signer, checkpoints).unwrap();
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(app::checkpoints(signing, api.clock.clone(), stop.clone()));
+    let signed = async |sizes: &[i64]| {
+        let heads = || Checkpoints::read(&folder).unwrap().0.iter().map(|head| head.size).collect::<Vec<_>>();
+        while heads() != sizes {
+            assert!(sizes.starts_with(&heads()), "{:?}", heads());
+            tokio::task::yield_now().await;
+        }
+    };
+    api.append(1).await;
+    api.clock.advance(SignedDuration::from_secs(SECONDS.cast_signed()));
+    signed(&[1]).await;
+    api.append(1).await;
+    api.clock.advance(SignedDuration::from_secs(SECONDS.cast_signed()));
+    signed(&[1, 2]).await;
+    let thousand = usize::try_from(ENTRIES).unwrap();
+    let mut all = api.database.pool.begin().await.unwrap();
+    append(&mut all, thousand).await;
+    all.commit().await.unwrap();
+    signed(&[1, 2, 2 + ENTRIES]).await;
+    stop.cancel();
+    while running.join_next().await.is_some() {}
 }
 
 #[tokio::test]

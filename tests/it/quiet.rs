@@ -64,8 +64,13 @@ namespaces = ["shop"]
     };
     assert_eq!(sweep().await, 1_001, "each pull request, and the default branch, is news once");
     forge.take_calls();
+    let entries = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(&database.owner).await.unwrap()
+    };
+    let before = entries().await;
 
     assert_eq!(sweep().await, 0, "nothing happened since");
+    assert_eq!(entries().await, before, "and there is nothing to tell");
     let mut calls = BTreeMap::<String, usize>::new();
     forge.take_calls().into_iter().for_each(|call| *calls.entry(call).or_default() += 1);
     let calls: Vec<String> = calls.into_iter().map(|(call, times)| format!("{times} × {call}")).collect();

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::support::database::Database;
 
 /// `bascule serve`, and what it logs.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Server {
     /// Runs until it says that it is ready.
-    fn start(folder: &Path, database: &Database) -> (Self, String) {
+    pub(crate) fn start(folder: &Path, database: &Database) -> (Self, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
         command.args(["serve", "--config", "bascule.toml"]).current_dir(folder);
         command.env("DATABASE_URL", database.server_url()).stdin(Stdio::null()).stderr(Stdio::piped());
@@ -30,7 +30,7 @@ impl Server {
     }
 
     /// The next log line with this message.
-    fn hears(&mut self, message: &str) -> Value {
+    pub(crate) fn hears(&mut self, message: &str) -> Value {
         let mut before = Vec::new();
         for line in self.log.by_ref().map(Result::unwrap) {
             match serde_json::from_str::<Value>(&line) {
@@ -45,7 +45,7 @@ impl Server {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
-    fn stops(mut self) {
+    pub(crate) fn stops(mut self) {
         self.is_told(Signal::TERM);
         assert!(self.process.wait().unwrap().success());
     }

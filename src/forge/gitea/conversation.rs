@@ -11,6 +11,8 @@ use crate::ids::CommitId;
 
 /// Comments of a repository written or edited between two sweeps.
 const MOST_CHANGED: usize = 10_000;
+/// Open issues of one account in one repository.
+const MOST_ISSUES: usize = 1_000;
 /// Statuses ever set on one commit.
 const MOST_STATUSES: usize = 1_000;
 
@@ -79,6 +81,14 @@ impl Gitea {
         let path = self.path(at, &["issues", &number]);
         let json: wire::IssueJson = self.http.get(Call { name: "issue", path: &path, query: &[] }).await?;
         Ok(json.into_fact(&self.http.forge))
+    }
+
+    pub(crate) async fn open_issues_of(&self, at: &RepositoryAt, login: &str) -> Result<Vec<Issue>> {
+        let path = self.path(at, &["issues"]);
+        let query = [("state", "open"), ("type", "issues"), ("created_by", login)];
+        let call = Call { name: "open_issues", path: &path, query: &query };
+        let all: Vec<wire::IssueJson> = self.http.get_all(call, MOST_ISSUES).await?;
+        Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 
     pub(crate) async fn create_issue(&self, at: &RepositoryAt, title: &str, body: &str) -> Result<Issue> {

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::super::place::{Asked, Attended, actor};
 use super::super::repository::Repository;
+use super::super::writer::Writer;
 use super::super::{JobError, route};
 use super::ANSWERS;
 use crate::audit::{self, NewEntry};
@@ -39,6 +40,8 @@ pub(in crate::jobs) async fn answers(
     let before: Option<Page> = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok());
     let mut answers = before.map(|page| page.answers).unwrap_or_default();
     for asked in new_commands(repository, heard).await? {
+        // Of a run that died after it had said so and before it could note that it had.
+        answers.retain(|one| one.asked != asked.id);
         let answered = if let Command::Sync { environments } = &asked.command
             && may(heard, &asked, Role::Write)
         {
@@ -47,7 +50,7 @@ pub(in crate::jobs) async fn answers(
             answered(heard, page, &asked)
         };
         if let Some(answered) = answered {
-            answers.push(Answer { to: asked.by.login.clone(), answered });
+            answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
         }
     }
     Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
@@ -110,7 +113,7 @@ fn may(heard: &Attended, asked: &Asked, role: Role) -> bool {
     })
 }
 
-pub(super) async fn react(repository: &Repository<'_>, asked: &Asked) {
+pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Result<(), JobError> {
     let reaction = match &asked.command {
         Command::Misunderstood { .. } | Command::NotInThisVersion { .. } => Reaction::Confused,
         Command::Help
@@ -122,10 +125,11 @@ pub(super) async fn react(repository: &Repository<'_>, asked: &Asked) {
     };
     // A review has no comment to react to; the answer is in our comment either way.
     if asked.id > 0
-        && let Err(error) = repository.forge().react(&repository.at, asked.id, reaction).await
+        && let Err(error) = writer.reaction(number, asked.id, reaction).await?
     {
         tracing::debug!(%error, "cannot react to a command");
     }
+    Ok(())
 }
 
 /// What a command starts beside its answer: committed with the end of the job, once.

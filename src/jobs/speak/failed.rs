@@ -2,19 +2,19 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{COMMENT_LIMIT, Said, statuses, write};
+use super::{COMMENT_LIMIT, Said, statuses};
 use crate::db::pulls;
 use crate::jobs::JobError;
 use crate::jobs::repository::Repository;
+use crate::jobs::writer::Writer;
 use crate::preview::{self, Outcome, Page, Subject};
-use crate::queue::{Claimed, Lease};
+use crate::queue::Lease;
 
 /// Says it in the comment and both statuses, and stores that in a transaction of its own: the job has failed.
 pub(in crate::jobs) async fn say_failed(
     repository: &Repository<'_>,
     row: &pulls::Pull,
     why: &str,
-    job: &Claimed,
     lease: &Lease,
 ) -> Result<(), JobError> {
     let facts = &row.facts;
@@ -33,6 +33,7 @@ pub(in crate::jobs) async fn say_failed(
         comment_hash: row.comment_hash.as_deref(),
         statuses: Some(row.status_hash.as_deref()),
     };
+    let writer = Writer::new(repository, lease);
     let text = preview::comment(&page, None, COMMENT_LIMIT).text;
     let hash: [u8; 32] = Sha256::digest(&text).into();
     let ourselves = repository.ourselves().await?;
@@ -41,9 +42,9 @@ pub(in crate::jobs) async fn say_failed(
     let ours = ours.find(|comment| Some(comment.id) == row.comment_id || preview::is_marked(&comment.body));
     let comment = match ours {
         Some(comment) if comment.body.trim() == text.trim() => comment,
-        ours => write(repository, &said, ours, &text, 0, job, lease).await?,
+        ours => writer.comment(facts.number, ours.map(|ours| ours.id), &text, None).await??,
     };
-    let statuses = statuses(repository, &said, row.status_hash.as_deref(), &page, 0, lease).await?;
+    let statuses = statuses(writer, &said, row.status_hash.as_deref(), &page, None).await?;
     let mut conn = repository.context.pool.acquire().await?;
     pulls::set_written(&mut conn, row.id, Some((comment.id, &hash)), &statuses).await?;
     Ok(())

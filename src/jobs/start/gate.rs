@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::super::branch::Walked;
 use super::super::repository::Repository;
+use super::super::step::Step;
 use super::super::{Context, JobError, attend_pull};
 use super::holding::{entry, lift_hold};
 use super::{Started, next};
@@ -74,6 +75,7 @@ pub(super) async fn begin(
         audit::append(&mut tx, &entry(repository, walked, "position.advanced", detail, job)).await?;
         go_on(&mut tx, repository, walked, covered, job).await?;
         tx.commit().await?;
+        repository.met(Step::PositionAdvanced);
         context.bell.ring(Lane::Default);
         return Ok(Started::Nothing);
     }
@@ -180,6 +182,7 @@ async fn start(
     }
     audit::append(&mut tx, &entry(repository, walked, "sync.started", detail, job)).await?;
     tx.commit().await?;
+    repository.met(Step::SyncStarted);
     context.bell.ring(Lane::Default);
     metrics::counter!("bascule_syncs_started_total").increment(1);
     Ok(Started::Running)

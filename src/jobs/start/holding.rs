@@ -7,15 +7,18 @@ use sqlx::PgConnection;
 
 use super::super::branch::{self, Walked};
 use super::super::repository::Repository;
+use super::super::step::Step;
+use super::super::writer::Writer;
 use super::super::{Context, JobError, attend_pull};
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
-use crate::db::deployments;
 use crate::db::environments::Environment;
 use crate::db::holds::{self, HeldChange, Hold};
+use crate::db::{deployments, previews};
 use crate::ids::CommitId;
-use crate::queue::{self, Claimed, Lane};
+use crate::preview::{held_issue, is_held_issue};
+use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{HoldReason, Relief};
 
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
@@ -23,10 +26,10 @@ use crate::sync::{HoldReason, Relief};
 pub(super) async fn hold(
     context: &Context,
     job: &Claimed,
+    lease: &Lease,
     repository: &Repository<'_>,
     walked: &Walked,
-    held: &Held,
-    waits: Option<(String, String)>,
+    (held, waits): (&Held, Option<(String, String)>),
     merged: &[i64],
 ) -> Result<(), JobError> {
     let environment = &walked.environment;
@@ -52,7 +55,7 @@ pub(super) async fn hold(
         (_, Some(number)) | (Some(number), None) => Some(number),
         (None, None) => {
             let earlier = before.as_ref().and_then(|hold| hold.shown_in);
-            Some(issue(repository, environment, &held.to, earlier).await?)
+            Some(issue(Writer::new(repository, lease), repository, environment, &held.to, earlier).await?)
         }
     };
     let hold = Hold {
@@ -68,19 +71,45 @@ pub(super) async fn hold(
 
 /// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
 async fn issue(
+    writer: Writer<'_>,
     repository: &Repository<'_>,
     environment: &Environment,
     commit: &CommitId,
     earlier: Option<i64>,
 ) -> Result<i64, JobError> {
+    let (forge, at) = (repository.forge(), &repository.at);
     if let Some(number) = earlier
         && !branch::is_pull(repository, number).await?
-        && repository.forge().issue(&repository.at, number).await.is_ok_and(|issue| issue.is_open)
     {
+        match forge.issue(at, number).await {
+            Ok(issue) if issue.is_open => return Ok(number),
+            Ok(_) => {}
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Whose it is for ever: names of environments come again, and an account may serve two installations.
+    let whose = format!("{}/{}", repository.context.installation, environment.id);
+    if let Some(number) = unknown_issue(repository, &whose).await? {
         return Ok(number);
     }
-    let (title, body) = crate::preview::held_issue(&environment.name, commit);
-    Ok(repository.forge().create_issue(&repository.at, &title, &body).await?.number)
+    let (title, body) = held_issue(&environment.name, commit, &whose);
+    Ok(writer.issue(environment.name.as_str(), &title, &body).await??.number)
+}
+
+/// One that a worker opened who died before it could store its number: ours by account and marker, and nothing was ever
+/// said in it.
+async fn unknown_issue(repository: &Repository<'_>, whose: &str) -> Result<Option<i64>, JobError> {
+    let ourselves = repository.ourselves().await?;
+    let ours = repository.forge().open_issues_of(&repository.at, &ourselves.login).await?;
+    let mut conn = repository.context.pool.acquire().await?;
+    for issue in ours {
+        let is_ours = issue.author.as_ref() == Some(ourselves) && is_held_issue(&issue.body, whose);
+        if is_ours && previews::of(&mut conn, repository.row.id, issue.number).await?.is_empty() {
+            return Ok(Some(issue.number));
+        }
+    }
+    Ok(None)
 }
 
 /// Nothing is newer than the position: whatever consent was missing is missed no more. What the position itself is held
@@ -112,6 +141,7 @@ pub(super) async fn lift(
     let entry = entry(repository, walked, "hold.lifted", json!({ "reason": hold.reason, "still": still }), job);
     audit::append(&mut tx, &entry).await?;
     tx.commit().await?;
+    repository.met(Step::HoldLifted);
     context.bell.ring(Lane::Default);
     Ok(())
 }
@@ -168,6 +198,7 @@ pub(super) async fn store(
         audit::append(&mut tx, &entry).await?;
     }
     tx.commit().await?;
+    repository.met(Step::HoldStored);
     if is_news {
         metrics::counter!("bascule_holds_total", "reason" => hold.reason.clone()).increment(1);
     }

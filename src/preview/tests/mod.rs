@@ -100,9 +100,9 @@ fn page_of(x: &str, prose: &str) -> Page {
     page.subject = Subject::Pull { head: "a".repeat(40).parse().unwrap(), into: x.to_owned() };
     page.notes = vec![prose.to_owned()];
     page.answers = vec![
-        Answer { to: x.to_owned(), answered: Answered::Said { sentence: prose.to_owned() } },
-        Answer { to: x.to_owned(), answered: Answered::WhichChange { lines: vec![x.to_owned()] } },
-        Answer { to: x.to_owned(), answered: Answered::Explain { sentences: vec![prose.to_owned()] } },
+        Answer { to: x.to_owned(), asked: 0, answered: Answered::Said { sentence: prose.to_owned() } },
+        Answer { to: x.to_owned(), asked: 0, answered: Answered::WhichChange { lines: vec![x.to_owned()] } },
+        Answer { to: x.to_owned(), asked: 0, answered: Answered::Explain { sentences: vec![prose.to_owned()] } },
     ];
     page
 }

@@ -73,9 +73,10 @@ fn what_became_of_it_is_in_the_same_comment() {
         missing: String::new(),
     };
     page.answers = vec![
-        Answer { to: "kim".to_owned(), answered: Answered::Help },
+        Answer { to: "kim".to_owned(), asked: 0, answered: Answered::Help },
         Answer {
             to: "ann".to_owned(),
+            asked: 0,
             answered: Answered::Approved {
                 environments: vec!["production".parse().unwrap()],
                 refused: vec!["staging asks for nothing".to_owned()],

@@ -88,10 +88,14 @@ async fn story(stage: &Stage) -> String {
 
     let mut issue = forge.create_issue(&at, "Held", "why").await.unwrap();
     seen.note("issue", &issue);
+    let opened = forge.open_issues_of(&at, "bascule").await.unwrap();
+    seen.note("issues of ours", opened == [issue.clone()]);
+    seen.note("issues of hers", forge.open_issues_of(&at, "alice").await.unwrap());
     issue.is_open = false;
     issue.body = "lifted".to_owned();
     seen.note("issue, closed", forge.edit_issue(&at, &issue).await.unwrap());
     seen.note("the same, read", forge.issue(&at, issue.number).await.unwrap() == issue);
+    seen.note("issues of ours", forge.open_issues_of(&at, "bascule").await.unwrap());
 
     people(&forge, &at, &mut seen).await;
 

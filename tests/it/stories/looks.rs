@@ -121,19 +121,20 @@ impl Town {
         comment[at..].split('`').next().unwrap().to_owned()
     }
 
-    /// The log of a pull request or issue: what was done about it, in order.
+    /// The log of a pull request or issue: what was done about it, in order. Intents are told by their outcomes, and
+    /// statuses and reactions follow what is told here.
     pub(super) async fn audit_of(&self, pr: &Pr) -> String {
         let of = "SELECT action FROM audit_entry
-                  WHERE subject LIKE '%#' || $1 OR detail->>'number' = $1 AND action LIKE 'approval%'
+                  WHERE NOT opens AND action NOT LIKE 'status.%' AND action NOT LIKE 'reaction.%'
+                    AND (subject LIKE '%#' || $1 OR detail->>'number' = $1 AND action LIKE 'approval%'
                      OR (detail->'pulls')::jsonb @> $1::jsonb
-                     OR detail->>'approval' IN (SELECT id::text FROM approval WHERE pull_number = $1::bigint)
+                     OR detail->>'approval' IN (SELECT id::text FROM approval WHERE pull_number = $1::bigint))
                   ORDER BY seq";
         let query = sqlx::query_scalar(of).bind(pr.number.to_string());
         let actions: Vec<String> = query.fetch_all(&self.database.owner).await.unwrap();
         let mut seen: Vec<String> = Vec::new();
         for action in actions {
-            // Intents are told by their outcomes.
-            if action != "preview.post" && seen.last() != Some(&action) {
+            if seen.last() != Some(&action) {
                 seen.push(action);
             }
         }

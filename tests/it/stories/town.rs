@@ -1,7 +1,7 @@
 //! The town of a story: a forge with people, a server with everything it has, and a cluster.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::parts::{ControlPlane, program};
 use crate::support::database::Database;
 
 /// Longer than any story.
-const TERM: Duration = Duration::from_secs(600);
+pub(super) const TERM: Duration = Duration::from_secs(600);
 /// More jobs than any story has, so that one that goes in circles is told apart.
 const MOST_JOBS: usize = 400;
 
@@ -48,20 +48,27 @@ pub(super) struct Town {
     pub(super) troubles: Vec<String>,
     /// Where the server is reached, by whomever.
     pub(super) url: String,
+    /// Steps at which whoever works dies, see [`super::kills`].
+    pub(super) deaths: Vec<String>,
     told: Told,
     source: PgSource,
     _doors: Vec<Door>,
     _committing: JoinSet<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Town {
     pub(super) async fn new(plane: &'static ControlPlane, namespace: &str, told: Told) -> Self {
+        Self::on(Database::new().await, plane, namespace, told).await
+    }
+
+    /// On a database of the story's own.
+    pub(super) async fn on(database: Database, plane: &'static ControlPlane, namespace: &str, told: Told) -> Self {
         for name in [namespace.to_owned(), format!("{namespace}-staging")] {
             let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             plane.request(Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
         }
-        let (forge, database) = (FakeForge::start().await, Database::new().await);
+        let forge = FakeForge::start().await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bascule.toml");
         std::fs::write(&file, configuration(&forge.url(), plane.kubeconfig(), namespace)).unwrap();
@@ -90,9 +97,10 @@ impl Town {
             context: Arc::new(context),
             namespace: namespace.to_owned(),
             troubles: Vec::new(),
+            deaths: Vec::new(),
             _doors: vec![door, deaf],
             _committing: committing,
-            _folder: folder,
+            folder,
             forge,
             database,
             plane,
@@ -137,6 +145,11 @@ impl Town {
         Arc::get_mut(&mut self.context).expect("no job runs").clusters = Arc::new(Clusters::new(all));
     }
 
+    /// The server's configuration.
+    pub(super) fn file(&self) -> PathBuf {
+        self.folder.path().join("bascule.toml")
+    }
+
     /// Rules as they are written for this telling.
     pub(super) fn rules(&self, rules: &str) -> String {
         rules.replace("{ns}", &self.namespace)
@@ -170,8 +183,8 @@ impl Town {
     }
 
     /// Runs jobs until none is left, also those that are due later; their kinds.
-    async fn drain(&mut self) -> Vec<String> {
-        let mut ran = Vec::new();
+    pub(super) async fn drain(&mut self) -> Vec<String> {
+        let mut ran = if self.deaths.is_empty() { Vec::new() } else { self.the_doomed_work().await };
         loop {
             while let Some(job) = self.claim().await {
                 ran.push(job.kind.clone());
@@ -281,7 +294,7 @@ impl Town {
     }
 }
 
-fn environ(database_url: &str) -> Environ {
+pub(super) fn environ(database_url: &str) -> Environ {
     let tools = program("kustomize").unwrap();
     let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
     let path = format!("{}:{path}", Path::new(&tools).parent().unwrap().display());

@@ -14,8 +14,12 @@ const MARK: &str = "child: ";
 type Role = fn(&[String]);
 
 /// What children can be told to do.
-const ROLES: [(&str, Role); 3] =
-    [("embedded", crate::embedded::child), ("part", crate::ends::child), ("worker", crate::queue::processes::child)];
+const ROLES: [(&str, Role); 4] = [
+    ("embedded", crate::embedded::child),
+    ("part", crate::ends::child),
+    ("town", crate::stories::kills::child),
+    ("worker", crate::queue::processes::child),
+];
 
 /// Run by the harness it does nothing; as a child it is what the parent told it.
 #[test]

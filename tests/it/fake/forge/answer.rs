@@ -206,6 +206,12 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             let mine = state.statuses.iter().rev().filter(|status| status.repository == at.id && status.commit == *sha);
             Page::List(mine.map(|status| state.status_page(status)).collect())
         }
+        ("GET", ["issues"]) => {
+            let wants = |key: &str, is: &str| call.query.get(key).is_none_or(|wanted| wanted == is);
+            let mine = state.issues.iter().rev().filter(|issue| issue.repository == at.id);
+            let mine = mine.filter(|issue| wants("state", if issue.is_open { "open" } else { "closed" }));
+            Page::List(mine.filter(|issue| wants("created_by", &issue.author)).map(|i| state.issue_page(i)).collect())
+        }
         ("POST", ["issues"]) => {
             let (number, at_time) = (state.next_number(at.id), state.tick());
             let (title, body) = (text("title"), text("body"));

@@ -1,0 +1,176 @@
+//! Every write on a forge, and nothing else writes there: the lease is checked, the intent is committed, the forge is
+//! asked, and what came of it is committed.
+//!
+//! A worker that dies in between leaves an open intent, which the next run of the same job closes as unknown. It then
+//! looks before it writes again: a comment and an issue are found by our marker and account, a status and a reaction are
+//! the same when they are given twice.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+
+use super::JobError;
+use super::repository::Repository;
+use super::step::{Step, Write};
+use crate::audit::{self, NewEntry};
+use crate::db::previews;
+use crate::forge::{self, Comment, Issue, NewStatus, Reaction};
+use crate::ids::CommitId;
+use crate::queue::{self, Lease, Permit};
+
+/// The lease must outlast one write to the forge, whose own limit is 10 s.
+const LIMIT: Duration = Duration::from_secs(11);
+
+/// A job's right to write on the forge of its repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writer<'a> {
+    repository: &'a Repository<'a>,
+    lease: &'a Lease,
+}
+
+/// A write whose intent is in the log.
+struct Begun {
+    write: Write,
+    subject: String,
+    detail: Value,
+    intent: i64,
+    /// Spent by the write that follows.
+    _permit: Permit,
+}
+
+type Answer<T> = Result<forge::Result<T>, JobError>;
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(repository: &'a Repository<'a>, lease: &'a Lease) -> Self {
+        Self { repository, lease }
+    }
+
+    /// Our one comment: this text instead of what `ours` says, else a new one. `preview`: what is shown in it from then on.
+    pub(super) async fn comment(
+        &self,
+        number: i64,
+        ours: Option<i64>,
+        text: &str,
+        preview: Option<i64>,
+    ) -> Answer<Comment> {
+        let (forge, at) = (self.repository.forge(), &self.repository.at);
+        let write = if ours.is_some() { Write::Edit } else { Write::Comment };
+        let detail = json!({ "preview": preview, "comment": ours });
+        let begun = self.begin(write, self.place(number), detail).await?;
+        let written = match ours {
+            Some(ours) => forge.edit_comment(at, ours, text).await,
+            None => forge.create_comment(at, number, text).await,
+        };
+        let came = |comment: &Comment| json!({ "comment": comment.id, "at": comment.updated_at });
+        let shown = preview.zip(written.as_ref().ok().map(|comment| comment.updated_at));
+        self.end(begun, &written, came, shown).await?;
+        if written.is_ok() {
+            metrics::counter!("bascule_comments_written_total").increment(1);
+        }
+        Ok(written)
+    }
+
+    pub(super) async fn status(&self, number: i64, head: &CommitId, status: &NewStatus) -> Answer<()> {
+        let state = format!("{:?}", status.state).to_lowercase();
+        // Not what it says: that may quote a pull request, and the log is for ever.
+        let detail = json!({ "commit": head, "context": status.context, "state": state });
+        let begun = self.begin(Write::Status, self.place(number), detail).await?;
+        let written = self.repository.forge().set_status(&self.repository.at, head, status).await;
+        self.end(begun, &written, |()| json!({}), None).await?;
+        Ok(written)
+    }
+
+    pub(super) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
+        let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
+        let begun = self.begin(Write::Reaction, self.place(number), detail).await?;
+        let written = self.repository.forge().react(&self.repository.at, comment, reaction).await;
+        self.end(begun, &written, |()| json!({}), None).await?;
+        Ok(written)
+    }
+
+    /// An issue of ours. Whoever calls this has looked whether there is one.
+    pub(super) async fn issue(&self, environment: &str, title: &str, body: &str) -> Answer<Issue> {
+        let subject = format!("{} {environment}", self.repository.granted_name());
+        let begun = self.begin(Write::Issue, subject, json!({ "title": title })).await?;
+        let written = self.repository.forge().create_issue(&self.repository.at, title, body).await;
+        self.end(begun, &written, |issue: &Issue| json!({ "number": issue.number }), None).await?;
+        Ok(written)
+    }
+
+    /// Closes an issue of ours.
+    pub(super) async fn end_issue(&self, issue: &Issue) -> Answer<Issue> {
+        let closed = Issue { is_open: false, ..issue.clone() };
+        let begun = self.begin(Write::IssueEnd, self.place(issue.number), json!({})).await?;
+        let written = self.repository.forge().edit_issue(&self.repository.at, &closed).await;
+        self.end(begun, &written, |_| json!({}), None).await?;
+        Ok(written)
+    }
+
+    /// Where a preview is whole.
+    pub(super) fn page_of(&self, preview: i64) -> String {
+        self.repository.page_of(preview)
+    }
+
+    fn place(&self, number: i64) -> String {
+        format!("{}#{number}", self.repository.granted_name())
+    }
+
+    /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
+    async fn begin(&self, write: Write, subject: String, detail: Value) -> Result<Begun, JobError> {
+        let _early = self.lease.check(LIMIT)?;
+        let [action, ..] = write.actions();
+        let mut tx = self.ours().await?;
+        let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;
+        tx.commit().await?;
+        self.repository.met(Step::Intended(write));
+        Ok(Begun { write, subject, detail, intent, _permit: self.lease.check(LIMIT)? })
+    }
+
+    async fn end<T>(
+        &self,
+        begun: Begun,
+        written: &forge::Result<T>,
+        came: impl FnOnce(&T) -> Value,
+        shown: Option<(i64, Timestamp)>,
+    ) -> Result<(), JobError> {
+        self.repository.met(Step::Written(begun.write));
+        let [_, done, failed] = begun.write.actions();
+        let (action, more) = match written {
+            Ok(written) => (done, came(written)),
+            Err(error) => (failed, json!({ "error": error.to_string() })),
+        };
+        let mut detail = begun.detail;
+        if let (Some(detail), Value::Object(more)) = (detail.as_object_mut(), more) {
+            detail.extend(more);
+        }
+        let mut tx = self.ours().await?;
+        if let Some((preview, at)) = shown {
+            previews::now_shown(&mut tx, preview, at).await?;
+        }
+        audit::outcome(&mut tx, begun.intent, &self.entry(action, &begun.subject, detail)).await?;
+        tx.commit().await?;
+        self.repository.met(Step::Told(begun.write));
+        Ok(())
+    }
+
+    /// A transaction in which the job is surely ours: whoever takes it over closes what we began, and we add nothing.
+    async fn ours(&self) -> Result<Transaction<'static, Postgres>, JobError> {
+        let mut tx = self.repository.context.pool.begin().await?;
+        queue::confirm(&mut tx, self.repository.job).await?;
+        Ok(tx)
+    }
+
+    fn entry(&self, action: &'static str, subject: &str, detail: Value) -> NewEntry {
+        let job = self.repository.job;
+        NewEntry {
+            actor: "bascule".to_owned(),
+            action,
+            subject: subject.to_owned(),
+            detail,
+            cause: super::cause(job),
+            trace: job.trace,
+        }
+    }
+}
