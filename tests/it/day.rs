@@ -1,7 +1,6 @@
 //! A day of a real server: what it counted is what happened, what it logged can be read, and its token is nowhere.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use crate::fake::forge::{FakeForge, Fault, Merge, Pr, Right, SECRET, TOKEN};
 use crate::parts::program;
 use crate::plane::on_plane;
 use crate::support::database::Database;
+use crate::support::script;
 use crate::support::server::Server;
 
 const NAMESPACE: &str = "a-day";
@@ -54,9 +54,8 @@ fn sum(told: &BTreeMap<String, f64>, name: &str, with: &str) -> f64 {
 fn recorded_git(folder: &Path) -> std::path::PathBuf {
     let (programs, record) = (folder.join("programs"), folder.join("git.argv"));
     std::fs::create_dir(&programs).unwrap();
-    let script = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{}\nexec git \"$@\"\n", record.display());
-    std::fs::write(programs.join("git"), script).unwrap();
-    std::fs::set_permissions(programs.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let records = format!("printf '%s\\n' \"$*\" >>{}\nexec git \"$@\"", record.display());
+    script::write(&programs.join("git"), &records);
     programs
 }
 

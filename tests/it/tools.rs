@@ -1,9 +1,10 @@
 //! `tools/build` and `tools/system`, with programs on `PATH` that only say which version they are.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::support::script;
 
 /// A copy of `tools`, and a `PATH` of its own.
 struct Machine {
@@ -45,8 +46,7 @@ esac"#,
     fn program(&self, name: &str, script: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        script::write(&path, script);
     }
 
     /// Runs one of the scripts; what it says, and whether it succeeds.

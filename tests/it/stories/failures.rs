@@ -1,6 +1,5 @@
 //! What is tried in vain is said in the pull request, and the next good try takes it back.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use bascule::render::{Limits, Programs, Renderer};
 use insta::assert_snapshot;
 
 use super::*;
+use crate::support::script;
 
 const CHART: &[(&str, &str)] = &[
     ("deploy/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n"),
@@ -18,11 +18,9 @@ const CHART: &[(&str, &str)] = &[
 /// A `git` whose merges write more than they may.
 async fn git_that_is_full(folder: &Path) -> git::Program {
     let path = folder.join("git");
-    let script = "#!/bin/sh\n\
-        case \" $* \" in *\" merge-tree \"*) echo 'fatal: write error: File too large' >&2; exit 128;; esac\n\
-        exec git \"$@\"\n";
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let full = "case \" $* \" in *\" merge-tree \"*) echo 'fatal: write error: File too large' >&2; exit 128;; esac\n\
+        exec git \"$@\"";
+    script::write(&path, full);
     git::Program::find(&path).await.unwrap()
 }
 

@@ -3,4 +3,5 @@
 pub(crate) mod child;
 pub(crate) mod database;
 pub(crate) mod front;
+pub(crate) mod script;
 pub(crate) mod server;
