@@ -49,7 +49,7 @@ pub(super) async fn in_issue(
     }) else {
         return settled(repository, number, &remembered, job, lease).await;
     };
-    let Some(one) = walked.walk.held.clone() else {
+    let Some(one) = held_here(repository, &walked).await? else {
         return settled(repository, number, &remembered, job, lease).await;
     };
     let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
@@ -180,7 +180,7 @@ pub(super) async fn in_merged(
     let mut away = None;
     for id in held {
         if let Some(walked) = walk(repository, id, job).await?
-            && let Some(one) = walked.walk.held.clone()
+            && let Some(one) = held_here(repository, &walked).await?
         {
             let name = walked.environment.name.clone();
             page.environments.retain(|row| row.name != name);
@@ -217,6 +217,15 @@ async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> R
     let cause = super::cause(job);
     let contents = Contents::new(repository);
     super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await
+}
+
+/// What an environment is held for, judged now, while it is the change that has its place here. One that comes after it
+/// gets a place of its own when the gate is judged: here it would be shown to people whose consent could not count.
+async fn held_here(repository: &Repository<'_>, walked: &Walked) -> Result<Option<Held>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let stored = holds::get(&mut conn, walked.environment.id).await?.and_then(|hold| hold.change);
+    let is_here = |held: &Held| stored.as_ref().is_some_and(|change| change.digest == held.digest);
+    Ok(walked.walk.held.clone().filter(is_here))
 }
 
 /// Adds the row of a held change. Says which cluster was away, when a first set was to be looked at there.

@@ -121,7 +121,7 @@ fn a_direct_push_waits_in_an_issue_and_is_deployed_once_approved_there() {
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"]);
         assert_snapshot!(t.row(&issue), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
-        assert_snapshot!(t.audit_of(&issue).await, @"preview.posted, approval.recorded, preview.posted, sync.started, preview.posted");
+        assert_snapshot!(t.audit_of(&issue).await, @"preview.posted, approval.recorded, preview.posted, sync.started, preview.posted, issue.closed");
     });
 }
 
@@ -172,6 +172,14 @@ fn what_is_held_stays_the_one_to_approve_when_more_commits_arrive() {
         t.forge.comments("lee", &issue, &line).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"], "exactly what was approved");
-        assert_eq!(t.held_issues().await.len(), 1, "and what came after waits");
+        let next = t.held_issues().await.pop().expect("what came after waits");
+        assert_ne!(next.number, issue.number, "each has a place of its own");
+        assert_snapshot!(t.row(&issue), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
+        assert_snapshot!(t.row(&next), @"| `production` | 0 | 1 | 0 | 0 of 1 | **held**: `uncovered` |");
+        let line = t.to_type(&next, "production");
+        t.forge.comments("lee", &next, &line).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=3"]);
+        assert_snapshot!(t.row(&issue), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
     });
 }
