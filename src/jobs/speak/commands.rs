@@ -151,10 +151,11 @@ impl Acts {
     /// Stores all but the jobs, which the end of the job enqueues with its own.
     pub(super) async fn record(&self, conn: &mut PgConnection) -> Result<(), JobError> {
         for environment in &self.moved_on {
-            // The next judgement fixes the held change anew. A sync in trouble goes on being told.
+            // The next judgement fixes the held change anew, and shows it in the same place. A sync in trouble goes on
+            // being told.
             match holds::get(conn, *environment).await? {
                 Some(hold) if hold.ends_with(Relief::ShownAnew) => {
-                    holds::lift(conn, *environment).await?;
+                    holds::put(conn, &Hold { change: None, ..hold }).await?;
                 }
                 Some(hold) => holds::put(conn, &Hold { change: None, shown_in: None, ..hold }).await?,
                 None => {}
