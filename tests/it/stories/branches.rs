@@ -84,6 +84,8 @@ fn a_base_that_has_what_the_pull_request_changes_makes_another_change_of_it() {
         assert_snapshot!(t.comment(&pr), @"
         <!-- bascule:preview -->
         **Bascule** · `…` into `main` · nothing of ours is touched
+
+        [whole diff](<http://bascule.example/previews/…>)
         ");
         t.forge.merges("dev", &pr, Merge::Commit).await;
         t.run_jobs().await;
