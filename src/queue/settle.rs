@@ -111,7 +111,7 @@ fn delay(attempt: i32) -> Duration {
 }
 
 /// Back to pending after about `wait`. Without an error the try did not count. Where the same kind and key was
-/// enqueued meanwhile, the two become one: the newer's payload (joined as in [`super::enqueue`]) and time, the older's
+/// enqueued meanwhile, the two become one: the newer's payload (joined as in [`super::enqueue()`]) and time, the older's
 /// count.
 async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>) -> Result<(), sqlx::Error> {
     sqlx::query!(
