@@ -1,10 +1,11 @@
 //! What is answered 202 is committed: many in one commit, one by itself at once, and none without.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use sqlx::{Executor, Row};
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 
 use bascule::app::listen::Patience;
 use bascule::webhook::body::Limits;
@@ -20,21 +21,20 @@ const COMMITS: &str = "SELECT count(DISTINCT xmin::text) FROM delivery";
 async fn five_hundred_at_once_share_a_few_commits() {
     const ALL: usize = 500;
     let door = Door::new().await;
-    let (go, ready) = watch::channel(false);
+    // Nobody sends the last byte before everybody has sent the others: all of them are in flight.
+    let ready = Arc::new(Barrier::new(ALL));
     let sent = join_all((0..ALL).map(|number| {
-        let mut ready = ready.clone();
-        let at = door.at;
+        let (at, ready) = (door.at, Arc::clone(&ready));
         async move {
             let bytes = pushed_to(1 + number as i64 % 50, &number.to_string()).bytes();
             let (most, last) = bytes.split_at(bytes.len() - 1);
             let mut client = Client::connect(at).await;
             client.write(most).await.unwrap();
-            ready.wait_for(|go| *go).await.unwrap();
+            ready.wait().await;
             client.ask(last).await.unwrap().status
         }
     }));
-    let begin = async { go.send(true).unwrap() };
-    let (answers, ()) = tokio::join!(sent, begin);
+    let answers = sent.await;
     assert!(answers.iter().all(|status| *status == 202));
     assert_eq!(door.stored().await.len(), ALL);
     let commits = door.count(COMMITS).await;
