@@ -84,15 +84,6 @@ pub async fn lift(conn: &mut PgConnection, environment: i64) -> Result<Option<St
         .await
 }
 
-/// Says where a held change is shown.
-///
-/// # Errors
-/// The database's own.
-pub async fn set_shown_in(conn: &mut PgConnection, environment: i64, number: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE hold SET shown_in = $2 WHERE environment_id = $1", environment, number).execute(conn).await?;
-    Ok(())
-}
-
 /// The environments of a repository whose held change is shown in this pull request or issue.
 ///
 /// # Errors
