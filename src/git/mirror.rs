@@ -130,17 +130,6 @@ impl Mirror {
         let said = here.ask("look for a commit", &["cat-file", "-e", commit.as_str()]).await?;
         Ok(said.code == Some(0))
     }
-
-    /// Packs what many fetches left behind. For a sweep: it costs time in proportion to the repository.
-    ///
-    /// # Errors
-    /// [`GitError`].
-    pub async fn tidy(&self) -> Result<(), GitError> {
-        let doing = "tidy a mirror";
-        let args = ["-c", "gc.auto=6700", "-c", "gc.autoPackLimit=50", "gc", "--auto", "--quiet"];
-        let _one_at_a_time = self.fetched.lock().await;
-        self.store.run(doing, &args, Bounds::FETCH, &[]).await?.success(doing).map(|_| ())
-    }
 }
 
 #[cfg(test)]
