@@ -49,12 +49,12 @@ pub(super) async fn in_issue(
     }) else {
         return settled(repository, number, &remembered, job, lease).await;
     };
-    let Some(one) = held_here(repository, &walked).await? else {
+    let Some((one, hold)) = held_here(repository, &walked).await? else {
         return settled(repository, number, &remembered, job, lease).await;
     };
     let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
     let mut seen = Vec::new();
-    let away = add(repository, &walked, &one, &mut page, &mut seen).await?;
+    let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
     let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
     spoken.away = away;
@@ -180,12 +180,12 @@ pub(super) async fn in_merged(
     let mut away = None;
     for id in held {
         if let Some(walked) = walk(repository, id, job).await?
-            && let Some(one) = held_here(repository, &walked).await?
+            && let Some((one, hold)) = held_here(repository, &walked).await?
         {
             let name = walked.environment.name.clone();
             page.environments.retain(|row| row.name != name);
             seen.retain(|seen| seen.name() != &name);
-            away = away.or(add(repository, &walked, &one, &mut page, &mut seen).await?);
+            away = away.or(add(repository, &walked, (one, &hold), &mut page, &mut seen).await?);
         }
     }
     let place = Place { number, base_branch: row.facts.base_branch.clone() };
@@ -221,18 +221,19 @@ async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> R
 
 /// What an environment is held for, judged now, while it is the change that has its place here. One that comes after it
 /// gets a place of its own when the gate is judged: here it would be shown to people whose consent could not count.
-async fn held_here(repository: &Repository<'_>, walked: &Walked) -> Result<Option<Held>, JobError> {
+async fn held_here<'w>(repository: &Repository<'_>, walked: &'w Walked) -> Result<Option<(&'w Held, Hold)>, JobError> {
+    let Some(held) = &walked.walk.held else { return Ok(None) };
     let mut conn = repository.context.pool.acquire().await?;
-    let stored = holds::get(&mut conn, walked.environment.id).await?.and_then(|hold| hold.change);
-    let is_here = |held: &Held| stored.as_ref().is_some_and(|change| change.digest == held.digest);
-    Ok(walked.walk.held.clone().filter(is_here))
+    let stored = holds::get(&mut conn, walked.environment.id).await?;
+    let is_here = |hold: &Hold| hold.change.as_ref().is_some_and(|change| change.digest == held.digest);
+    Ok(stored.filter(is_here).map(|hold| (held, hold)))
 }
 
 /// Adds the row of a held change. Says which cluster was away, when a first set was to be looked at there.
 async fn add(
     repository: &Repository<'_>,
     walked: &Walked,
-    held: &Held,
+    (held, hold): (&Held, &Hold),
     page: &mut Page,
     seen: &mut Vec<Seen>,
 ) -> Result<Option<String>, JobError> {
@@ -244,7 +245,6 @@ async fn add(
         Some(digest) => Some(sets::load(&mut conn, digest, seal).await?),
         None => None,
     };
-    let hold = holds::get(&mut conn, environment.id).await?;
     drop(conn);
     let block = walked.court.entries.get(&new.entry);
     let mode = block.map_or(SyncMode::None, |block| block.sync.mode);
@@ -266,7 +266,7 @@ async fn add(
             objects: rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live),
         },
         consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
-        deployment: hold.as_ref().map_or(Deployment::Queued, held_by),
+        deployment: held_by(hold),
         rendering: None,
         left_out: new.left_out,
         unasked: looked.unasked,
@@ -314,7 +314,8 @@ fn held_by(hold: &Hold) -> Deployment {
     Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
 }
 
-/// What became of a deployment; of one that waits for its cluster that it does, of one that failed also what sends it again, while that is what it waits for.
+/// What became of a deployment; of one that waits for its cluster that it does, of one that failed also what sends it
+/// again, while that is what it waits for.
 fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     let number = deployment.new.number;
     let Some(ended) = &deployment.ended else {

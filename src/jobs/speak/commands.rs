@@ -153,12 +153,9 @@ impl Acts {
         for environment in &self.moved_on {
             // The next judgement fixes the held change anew, and shows it in the same place. A sync in trouble goes on
             // being told.
-            match holds::get(conn, *environment).await? {
-                Some(hold) if hold.ends_with(Relief::ShownAnew) => {
-                    holds::put(conn, &Hold { change: None, ..hold }).await?;
-                }
-                Some(hold) => holds::put(conn, &Hold { change: None, shown_in: None, ..hold }).await?,
-                None => {}
+            if let Some(hold) = holds::get(conn, *environment).await? {
+                let shown_in = hold.shown_in.filter(|_| hold.ends_with(Relief::ShownAnew));
+                holds::put(conn, &Hold { change: None, shown_in, ..hold }).await?;
             }
         }
         for entry in &self.entries {
