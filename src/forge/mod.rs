@@ -40,6 +40,15 @@ pub enum Forge {
     Gitea(Gitea),
 }
 
+/// Asks the client of whichever forge it is: they have the same methods, so that another forge is one arm here.
+macro_rules! asked {
+    ($forge:ident, $client:ident => $call:expr) => {
+        match $forge {
+            Forge::Gitea($client) => $call,
+        }
+    };
+}
+
 impl Forge {
     /// A client; makes no call.
     pub fn new(kind: Kind, settings: Settings, clock: Clock) -> std::result::Result<Self, SettingsError> {
@@ -50,243 +59,175 @@ impl Forge {
 
     /// Its name in the configuration.
     pub fn name(&self) -> &ForgeName {
-        match self {
-            Self::Gitea(forge) => &forge.http().forge,
-        }
+        asked!(self, forge => &forge.http().forge)
     }
 
     /// Where `git` fetches a repository from, made from the configured address; without credentials.
     pub fn clone_url(&self, name: &RepositoryName) -> String {
-        match self {
-            Self::Gitea(forge) => forge.http().site(&[name.owner(), &format!("{}.git", name.name())]),
-        }
+        asked!(self, forge => forge.http().site(&[name.owner(), &format!("{}.git", name.name())]))
     }
 
     /// The account our token belongs to; what it writes is not by a person.
     pub async fn ourselves(&self) -> Result<Account> {
-        match self {
-            Self::Gitea(forge) => forge.ourselves().await,
-        }
+        asked!(self, forge => forge.ourselves().await)
     }
 
     /// The repository that has this name now. Compare its number with the one remembered: a name can be taken by another.
     pub async fn repository_by_name(&self, name: &RepositoryName) -> Result<Repository> {
-        match self {
-            Self::Gitea(forge) => forge.repository_by_name(name).await,
-        }
+        asked!(self, forge => forge.repository_by_name(name).await)
     }
 
     /// The repository with this number, whatever its name is now.
     pub async fn repository_by_id(&self, id: i64) -> Result<Repository> {
-        match self {
-            Self::Gitea(forge) => forge.repository_by_id(id).await,
-        }
+        asked!(self, forge => forge.repository_by_id(id).await)
     }
 
     /// All branches.
     pub async fn branches(&self, at: &RepositoryAt) -> Result<Vec<Branch>> {
-        match self {
-            Self::Gitea(forge) => forge.branches(at).await,
-        }
+        asked!(self, forge => forge.branches(at).await)
     }
 
     /// The webhooks of a repository; refused where our account is no administrator of it.
     pub async fn webhooks(&self, at: &RepositoryAt) -> Result<Vec<Webhook>> {
-        match self {
-            Self::Gitea(forge) => forge.webhooks(at).await,
-        }
+        asked!(self, forge => forge.webhooks(at).await)
     }
 
     /// The webhooks of an organisation, which its repositories' deliveries take, too.
     pub async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
-        match self {
-            Self::Gitea(forge) => forge.organisation_webhooks(organisation).await,
-        }
+        asked!(self, forge => forge.organisation_webhooks(organisation).await)
     }
 
     /// One branch; gone when it is deleted.
     pub async fn branch(&self, at: &RepositoryAt, name: &str) -> Result<Branch> {
-        match self {
-            Self::Gitea(forge) => forge.branch(at, name).await,
-        }
+        asked!(self, forge => forge.branch(at, name).await)
     }
 
     /// Pushes to its branches at `since` (forge time) or later, newest first, as far as the forge keeps and shows them.
     /// A head whose push is not here was pushed by nobody known.
     pub async fn pushes(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Push>> {
-        match self {
-            Self::Gitea(forge) => forge.pushes(at, since).await,
-        }
+        asked!(self, forge => forge.pushes(at, since).await)
     }
 
     /// The accounts of a commit's author and committer.
     pub async fn commit_people(&self, at: &RepositoryAt, commit: &CommitId) -> Result<CommitPeople> {
-        match self {
-            Self::Gitea(forge) => forge.commit_people(at, commit).await,
-        }
+        asked!(self, forge => forge.commit_people(at, commit).await)
     }
 
     /// One pull request.
     pub async fn pull(&self, at: &RepositoryAt, number: i64) -> Result<Pull> {
-        match self {
-            Self::Gitea(forge) => forge.pull(at, number).await,
-        }
+        asked!(self, forge => forge.pull(at, number).await)
     }
 
     /// All open pull requests: one call for each fifty.
     pub async fn open_pulls(&self, at: &RepositoryAt) -> Result<Vec<Pull>> {
-        match self {
-            Self::Gitea(forge) => forge.open_pulls(at).await,
-        }
+        asked!(self, forge => forge.open_pulls(at).await)
     }
 
     /// The closed and merged pull requests that changed last, newest first: one call, one page.
     pub async fn closed_pulls_changed_last(&self, at: &RepositoryAt) -> Result<Vec<Pull>> {
-        match self {
-            Self::Gitea(forge) => forge.closed_pulls_changed_last(at).await,
-        }
+        asked!(self, forge => forge.closed_pulls_changed_last(at).await)
     }
 
     /// Comments of all pull requests and issues that were written or edited at `since` (forge time) or later. One call
     /// when there are few.
     pub async fn comments_changed_since(&self, at: &RepositoryAt, since: Timestamp) -> Result<Vec<Comment>> {
-        match self {
-            Self::Gitea(forge) => forge.comments_changed_since(at, since).await,
-        }
+        asked!(self, forge => forge.comments_changed_since(at, since).await)
     }
 
     /// Pull requests closed or merged at `since` (forge time) or later, newest first: one call when there are few, and
     /// never more than [`CLOSED_PAGES`]. `from_page` is 1, or where an earlier stretch says that it goes on.
     pub async fn pulls_closed_since(&self, at: &RepositoryAt, since: Timestamp, from_page: usize) -> Result<Closed> {
-        match self {
-            Self::Gitea(forge) => forge.pulls_closed_since(at, since, from_page).await,
-        }
+        asked!(self, forge => forge.pulls_closed_since(at, since, from_page).await)
     }
 
     /// Submitted reviews, oldest first. A deleted review is not among them any more.
     pub async fn reviews(&self, at: &RepositoryAt, number: i64) -> Result<Vec<Review>> {
-        match self {
-            Self::Gitea(forge) => forge.reviews(at, number).await,
-        }
+        asked!(self, forge => forge.reviews(at, number).await)
     }
 
     /// Commits of its head that its base has not, newest first.
     pub async fn pull_commits(&self, at: &RepositoryAt, number: i64) -> Result<Vec<CommitId>> {
-        match self {
-            Self::Gitea(forge) => forge.pull_commits(at, number).await,
-        }
+        asked!(self, forge => forge.pull_commits(at, number).await)
     }
 
     /// Pushes to a pull request's head, also in a fork; not a whole record: of a head in the repository itself, what
     /// was there at the opening is not in it, and [`Self::pushes`] tells it.
     pub async fn pull_pushes(&self, at: &RepositoryAt, pull: &Pull) -> Result<Vec<PullPush>> {
-        match self {
-            Self::Gitea(forge) => forge.pull_pushes(at, pull).await,
-        }
+        asked!(self, forge => forge.pull_pushes(at, pull).await)
     }
 
     /// All comments of a pull request or issue, oldest first, without the texts of reviews.
     pub async fn comments(&self, at: &RepositoryAt, number: i64) -> Result<Vec<Comment>> {
-        match self {
-            Self::Gitea(forge) => forge.comments(at, number).await,
-        }
+        asked!(self, forge => forge.comments(at, number).await)
     }
 
     /// One comment; gone when it is deleted.
     pub async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
-        match self {
-            Self::Gitea(forge) => forge.comment(at, comment).await,
-        }
+        asked!(self, forge => forge.comment(at, comment).await)
     }
 
     /// Writes a comment. An error may mean that it was written all the same: look before writing again.
     pub async fn create_comment(&self, at: &RepositoryAt, number: i64, body: &str) -> Result<Comment> {
-        match self {
-            Self::Gitea(forge) => forge.create_comment(at, number, body).await,
-        }
+        asked!(self, forge => forge.create_comment(at, number, body).await)
     }
 
     /// Replaces the text of a comment of ours; gone when it is deleted.
     pub async fn edit_comment(&self, at: &RepositoryAt, comment: i64, body: &str) -> Result<Comment> {
-        match self {
-            Self::Gitea(forge) => forge.edit_comment(at, comment, body).await,
-        }
+        asked!(self, forge => forge.edit_comment(at, comment, body).await)
     }
 
     /// Answers a comment with a reaction; again is the same as once.
     pub async fn react(&self, at: &RepositoryAt, comment: i64, reaction: Reaction) -> Result<()> {
-        match self {
-            Self::Gitea(forge) => forge.react(at, comment, reaction).await,
-        }
+        asked!(self, forge => forge.react(at, comment, reaction).await)
     }
 
     /// One issue.
     pub async fn issue(&self, at: &RepositoryAt, number: i64) -> Result<Issue> {
-        match self {
-            Self::Gitea(forge) => forge.issue(at, number).await,
-        }
+        asked!(self, forge => forge.issue(at, number).await)
     }
 
     /// All open issues, no pull requests, that an account opened.
     pub async fn open_issues_of(&self, at: &RepositoryAt, login: &str) -> Result<Vec<Issue>> {
-        match self {
-            Self::Gitea(forge) => forge.open_issues_of(at, login).await,
-        }
+        asked!(self, forge => forge.open_issues_of(at, login).await)
     }
 
     /// Opens an issue. An error may mean that it was opened all the same.
     pub async fn create_issue(&self, at: &RepositoryAt, title: &str, body: &str) -> Result<Issue> {
-        match self {
-            Self::Gitea(forge) => forge.create_issue(at, title, body).await,
-        }
+        asked!(self, forge => forge.create_issue(at, title, body).await)
     }
 
     /// Makes title, text and state of an issue what they are in `issue`.
     pub async fn edit_issue(&self, at: &RepositoryAt, issue: &Issue) -> Result<Issue> {
-        match self {
-            Self::Gitea(forge) => forge.edit_issue(at, issue).await,
-        }
+        asked!(self, forge => forge.edit_issue(at, issue).await)
     }
 
     /// Sets a commit status.
     pub async fn set_status(&self, at: &RepositoryAt, commit: &CommitId, status: &NewStatus) -> Result<()> {
-        match self {
-            Self::Gitea(forge) => forge.set_status(at, commit, status).await,
-        }
+        asked!(self, forge => forge.set_status(at, commit, status).await)
     }
 
     /// The newest status of each context on a commit.
     pub async fn statuses(&self, at: &RepositoryAt, commit: &CommitId) -> Result<Vec<CommitStatus>> {
-        match self {
-            Self::Gitea(forge) => forge.statuses(at, commit).await,
-        }
+        asked!(self, forge => forge.statuses(at, commit).await)
     }
 
     /// The right an account has on a repository now; `None` is none, or no such account.
     pub async fn permission(&self, at: &RepositoryAt, login: &str) -> Result<Option<Role>> {
-        match self {
-            Self::Gitea(forge) => forge.permission(at, login).await,
-        }
+        asked!(self, forge => forge.permission(at, login).await)
     }
 
     /// Whether an account is in a team now. A team that is gone or not shown to us is an error, never `false`.
     pub async fn is_team_member(&self, organisation: &str, team: &str, login: &str) -> Result<bool> {
-        match self {
-            Self::Gitea(forge) => forge.is_team_member(organisation, team, login).await,
-        }
+        asked!(self, forge => forge.is_team_member(organisation, team, login).await)
     }
 
     /// An account: its number, whether it is a person, whether it may act. Gone when there is none of that login.
     pub async fn user(&self, login: &str) -> Result<User> {
-        match self {
-            Self::Gitea(forge) => forge.user(login).await,
-        }
+        asked!(self, forge => forge.user(login).await)
     }
 
     /// The account that shows this address to us.
     pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>> {
-        match self {
-            Self::Gitea(forge) => forge.account_by_email(email).await,
-        }
+        asked!(self, forge => forge.account_by_email(email).await)
     }
 }
