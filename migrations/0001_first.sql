@@ -124,6 +124,21 @@ CREATE TABLE comment_edit (
     CONSTRAINT comment_edit_once PRIMARY KEY (forge, forge_id, comment_id)
 );
 
+-- Which account we are on each forge, as a worker asked it last: a delivery of what we wrote ourselves is no news.
+CREATE TABLE own_account (
+    forge       text PRIMARY KEY,
+    account_id  bigint NOT NULL
+);
+-- What each comment of ours says, as the forge told when we wrote it, or as a sweep found it: a hash. When a sweep finds
+-- another text, somebody else's hand was on it. Never removed.
+CREATE TABLE own_comment (
+    forge       text NOT NULL,
+    forge_id    bigint NOT NULL,
+    comment_id  bigint NOT NULL,
+    said        bytea NOT NULL,
+    CONSTRAINT own_comment_once PRIMARY KEY (forge, forge_id, comment_id)
+);
+
 -- ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- One object's canonical JSON, sealed (AES-256-GCM) under a key derived from the server's.

@@ -22,6 +22,7 @@ pub mod environments;
 pub mod holds;
 pub mod installation;
 pub mod inventory;
+pub mod ourselves;
 pub mod previews;
 pub mod pulls;
 pub mod pushes;

@@ -49,6 +49,8 @@ pub enum Event {
         number: i64,
         /// The comment.
         comment: i64,
+        /// Who wrote it, by the forge's own number: what we wrote ourselves is no news.
+        by: Option<i64>,
     },
     /// A comment (or the text of a review) was edited or deleted: it consents to nothing any more.
     CommentEdited {
@@ -56,6 +58,8 @@ pub enum Event {
         number: i64,
         /// The comment.
         comment: i64,
+        /// Who edited what they had written themselves; `None` when it was somebody else's, or was deleted.
+        by: Option<i64>,
     },
     /// A branch was created, moved or deleted.
     Pushed {

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use super::step::Step;
 use super::{Context, ForgeAccess, JobError, sweep_repository};
 use crate::audit::{self, NewEntry};
+use crate::db::ourselves;
 use crate::db::repositories::{self, Pin, RepositoryState};
 use crate::forge::{self, Forge, RepositoryAt};
 use crate::git::{BranchName, GitError, Mirror, Remote, Want};
@@ -215,6 +216,8 @@ impl Repository<'_> {
     pub(super) async fn ourselves(&self) -> Result<&Account, JobError> {
         if self.access.ourselves.get().is_none() {
             let found = self.access.forge.ourselves().await?;
+            // The door does not ask a forge anything, and has to know our own words when they come back to it.
+            ourselves::are(&mut *self.context.pool.acquire().await?, &found).await?;
             // Somebody else may have asked at the same time, and was told the same.
             let _ = self.access.ourselves.set(found);
         }

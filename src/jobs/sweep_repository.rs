@@ -12,7 +12,7 @@ use super::repository::{self, Opened, Repository};
 use super::step::Step;
 use super::{Context, JobError, attend_pull, follow_branch};
 use crate::db::pulls::{self, PullState};
-use crate::db::{comment_edits, environments, holds, repositories, swept};
+use crate::db::{self, comment_edits, environments, holds, repositories, swept};
 use crate::forge::{Branch, Comment, Pull};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
@@ -153,7 +153,8 @@ fn hash(seen: &impl Debug) -> [u8; 32] {
     Sha256::digest(format!("{seen:?}")).into()
 }
 
-/// Places in which a comment was edited, which moves nothing else: what it asked for or consented to no longer counts.
+/// Places in which a comment was edited, which moves nothing else: what it asked for or consented to no longer counts. And
+/// those in which ours says what we did not write: somebody edited it, perhaps as the account we are.
 async fn comments_that_changed(
     conn: &mut PgConnection,
     key: &RepositoryKey,
@@ -163,9 +164,13 @@ async fn comments_that_changed(
 ) -> Result<Vec<NewJob>, JobError> {
     let mut jobs = Vec::new();
     for comment in comments {
-        let theirs = comment.is_edited() && comment.author.as_ref() != Some(ourselves);
-        let Some(number) = comment.number.filter(|_| theirs) else { continue };
-        if comment_edits::record(conn, key, comment.id).await? {
+        let Some(number) = comment.number else { continue };
+        let is_news = if comment.author.as_ref() == Some(ourselves) {
+            db::ourselves::said(conn, key, comment.id, &comment.body).await?
+        } else {
+            comment.is_edited() && comment_edits::record(conn, key, comment.id).await?
+        };
+        if is_news {
             jobs.push(attend_pull(key, number, job.trace));
         }
     }

@@ -15,7 +15,7 @@ use super::JobError;
 use super::repository::Repository;
 use super::step::{Step, Write};
 use crate::audit::{self, NewEntry};
-use crate::db::previews;
+use crate::db::{ourselves, previews};
 use crate::forge::{self, Comment, Issue, NewStatus, Reaction};
 use crate::ids::CommitId;
 use crate::queue::{self, Lease, Permit};
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
         };
         let came = |comment: &Comment| json!({ "comment": comment.id, "at": comment.updated_at });
         let shown = preview.zip(written.as_ref().ok().map(|comment| comment.updated_at));
-        self.end(begun, &written, came, shown).await?;
+        self.end(begun, &written, came, written.as_ref().ok(), shown).await?;
         if written.is_ok() {
             metrics::counter!("bascule_comments_written_total").increment(1);
         }
@@ -78,7 +78,7 @@ impl<'a> Writer<'a> {
         let detail = json!({ "commit": head, "context": status.context, "state": state });
         let begun = self.begin(Write::Status, self.place(number), detail).await?;
         let written = self.repository.forge().set_status(&self.repository.at, head, status).await;
-        self.end(begun, &written, |()| json!({}), None).await?;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
         Ok(written)
     }
 
@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
         let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
         let begun = self.begin(Write::Reaction, self.place(number), detail).await?;
         let written = self.repository.forge().react(&self.repository.at, comment, reaction).await;
-        self.end(begun, &written, |()| json!({}), None).await?;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
         Ok(written)
     }
 
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
         let subject = format!("{} {environment}", self.repository.granted_name());
         let begun = self.begin(Write::Issue, subject, json!({ "title": title })).await?;
         let written = self.repository.forge().create_issue(&self.repository.at, title, body).await;
-        self.end(begun, &written, |issue: &Issue| json!({ "number": issue.number }), None).await?;
+        self.end(begun, &written, |issue: &Issue| json!({ "number": issue.number }), None, None).await?;
         Ok(written)
     }
 
@@ -104,7 +104,7 @@ impl<'a> Writer<'a> {
         let closed = Issue { is_open: false, ..issue.clone() };
         let begun = self.begin(Write::IssueEnd, self.place(issue.number), json!({})).await?;
         let written = self.repository.forge().edit_issue(&self.repository.at, &closed).await;
-        self.end(begun, &written, |_| json!({}), None).await?;
+        self.end(begun, &written, |_| json!({}), None, None).await?;
         Ok(written)
     }
 
@@ -133,6 +133,7 @@ impl<'a> Writer<'a> {
         begun: Begun,
         written: &forge::Result<T>,
         came: impl FnOnce(&T) -> Value,
+        said: Option<&Comment>,
         shown: Option<(i64, Timestamp)>,
     ) -> Result<(), JobError> {
         self.repository.met(Step::Written(begun.write));
@@ -146,6 +147,9 @@ impl<'a> Writer<'a> {
             detail.extend(more);
         }
         let mut tx = self.ours().await?;
+        if let Some(comment) = said {
+            ourselves::said(&mut tx, &self.repository.row.key, comment.id, &comment.body).await?;
+        }
         if let Some((preview, at)) = shown {
             previews::now_shown(&mut tx, preview, at).await?;
         }

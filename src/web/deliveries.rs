@@ -12,7 +12,7 @@ use super::token::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
 use crate::db::deliveries::{self, DeliveryState};
-use crate::db::{comment_edits, pushes, repositories};
+use crate::db::{comment_edits, ourselves, pushes, repositories};
 use crate::{queue, webhook};
 
 /// A delivery as it is listed.
@@ -134,7 +134,12 @@ pub(super) async fn replay(
     let (forge, event, body) = deliveries::body(&mut tx, id).await?.ok_or_else(|| Problem::absent("delivery"))?;
     let forge =
         forge.parse().map_err(|_| Problem::conflict("the delivery is of a forge whose name is none any more"))?;
-    let told = webhook::tell(&forge, &event, &body, who.trace);
+    let mut told = webhook::tell(&forge, &event, &body, who.trace);
+    if let Some(by) = told.by
+        && ourselves::is(&mut tx, &forge, by).await?
+    {
+        told = webhook::Told::nothing(DeliveryState::Ignored, Some(webhook::OUR_OWN.to_owned()));
+    }
     deliveries::reread(&mut tx, id, told.state, told.reason.as_deref()).await?;
     if let Some(push) = &told.push {
         pushes::record(&mut tx, push).await?;

@@ -100,9 +100,14 @@ fn pull(forge: &ForgeName, body: PullBody) -> Result<Delivered, Unreadable> {
 fn comment(body: CommentBody) -> Result<Delivered, Unreadable> {
     let number = positive(body.issue.0.number, "the issue's number")?;
     let comment = positive(body.comment.0.id, "the comment's number")?;
+    let id = |user: Option<Object<Id>>| user.map(|user| user.0.id);
+    let (sender, author) = (id(body.sender), id(body.comment.0.user));
+    // Whoever sent it did it; that it is their own comment as well is what makes it theirs alone.
+    let by = sender.filter(|_| sender == author);
     let event = match body.action.as_str() {
-        "created" => Event::CommentCreated { number, comment },
-        "edited" | "deleted" => Event::CommentEdited { number, comment },
+        "created" => Event::CommentCreated { number, comment, by },
+        "edited" => Event::CommentEdited { number, comment, by },
+        "deleted" => Event::CommentEdited { number, comment, by: None },
         _ => Event::Ignored { why: "changes nothing we show or judge" },
     };
     about(body.repository, event)
@@ -263,6 +268,7 @@ struct CommentBody {
     action: String,
     issue: Object<Issue>,
     comment: Object<Comment>,
+    sender: Option<Object<Id>>,
     repository: Object<RepositoryName>,
 }
 
@@ -273,6 +279,12 @@ struct Issue {
 
 #[derive(Deserialize)]
 struct Comment {
+    id: i64,
+    user: Option<Object<Id>>,
+}
+
+#[derive(Deserialize)]
+struct Id {
     id: i64,
 }
 

@@ -20,6 +20,7 @@ fn recorded(name: &str) -> (String, Vec<u8>) {
 fn told(delivered: &Delivered) -> String {
     let who =
         |account: &Option<Account>| account.as_ref().map_or("nobody".to_owned(), |a| format!("{} ({})", a.login, a.id));
+    let id = |account: &Option<i64>| account.map_or("somebody".to_owned(), |id| id.to_string());
     let at = |commit: &Option<CommitId>| commit.as_ref().map_or("nothing".to_owned(), |c| c.short().to_owned());
     let what = match &delivered.event {
         Event::PullChanged { number, head_push: None } => format!("pull {number} changed"),
@@ -27,8 +28,10 @@ fn told(delivered: &Delivered) -> String {
             format!("pull {number} changed: {} ({}) pushed {}", push.pusher.login, push.pusher.id, push.after.short())
         }
         Event::ReviewChanged { number } => format!("a review of {number} changed"),
-        Event::CommentCreated { number, comment } => format!("comment {comment} on {number} created"),
-        Event::CommentEdited { number, comment } => format!("comment {comment} on {number} edited"),
+        Event::CommentCreated { number, comment, by } => {
+            format!("comment {comment} on {number} created by {}", id(by))
+        }
+        Event::CommentEdited { number, comment, by } => format!("comment {comment} on {number} edited by {}", id(by)),
         Event::Pushed { branch, before, after, pusher } => {
             format!("{} moved {branch} from {} to {}", who(pusher), at(before), at(after))
         }
@@ -58,10 +61,10 @@ fn every_recorded_delivery_is_read() {
     assert_snapshot!(lines.join("\n"), @r"
     branch-created           acme/shop (1): ignored: the push that created it is told too
     branch-deleted           acme/shop (1): alice (2) moved change-1 from nothing to nothing
-    comment-created          acme/shop (1): comment 4 on 1 created
-    comment-deleted          acme/shop (1): comment 4 on 1 edited
-    comment-edited           acme/shop (1): comment 4 on 1 edited
-    issue-comment-created    acme/shop (1): comment 40 on 7 created
+    comment-created          acme/shop (1): comment 4 on 1 created by 3
+    comment-deleted          acme/shop (1): comment 4 on 1 edited by somebody
+    comment-edited           acme/shop (1): comment 4 on 1 edited by 3
+    issue-comment-created    acme/shop (1): comment 40 on 7 created by 3
     issue-opened             acme/shop (1): ignored: not an event we act on
     pull-closed              acme/shop (1): pull 1 changed
     pull-head-moved          acme/shop (1): pull 1 changed: bob (3) pushed 963388d
@@ -80,7 +83,7 @@ fn every_recorded_delivery_is_read() {
     review-approved          acme/shop (1): a review of 1 changed
     review-changes-requested acme/shop (1): a review of 1 changed
     review-commented         acme/shop (1): a review of 1 changed
-    review-text-edited       acme/shop (1): comment 29 on 6 edited
+    review-text-edited       acme/shop (1): comment 29 on 6 edited by 3
     tag-deleted              acme/shop (1): ignored: not a push to a branch
     webhook-tried            acme/shop (1): a ping
     ");

@@ -206,7 +206,7 @@ fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body
         state: told.state,
         reason: told.reason,
     };
-    Intake { delivery, repository: told.repository, push: told.push, edited: told.edited, jobs: told.jobs }
+    Intake { delivery, repository: told.repository, push: told.push, edited: told.edited, by: told.by, jobs: told.jobs }
 }
 
 /// What a stored body says and causes: the same for the door and for a replay.
@@ -222,8 +222,20 @@ pub struct Told {
     pub push: Option<Push>,
     /// A comment it tells was edited or deleted.
     pub edited: Option<i64>,
+    /// Whose own comment it tells of: when that is us, it is no news.
+    pub by: Option<i64>,
     /// What to do about it.
     pub jobs: Vec<NewJob>,
+}
+
+/// Why a delivery of our own comment is ignored.
+pub const OUR_OWN: &str = "we wrote it ourselves";
+
+impl Told {
+    /// Something nothing comes of.
+    pub fn nothing(state: DeliveryState, reason: Option<String>) -> Self {
+        Self { state, reason, repository: None, push: None, edited: None, by: None, jobs: Vec::new() }
+    }
 }
 
 /// Reads a verified body. `event` is the event header it came with.
@@ -235,12 +247,21 @@ pub fn tell(forge: &ForgeName, event: &str, body: &[u8], trace: TraceId) -> Told
         Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
     };
     let Ok(Delivered { repository: Some(repository), event }) = read else {
-        return Told { state, reason, repository: None, push: None, edited: None, jobs: Vec::new() };
+        return Told::nothing(state, reason);
     };
     let repository = RepositoryKey { forge: forge.clone(), id: repository.id };
     let jobs = jobs::route(&repository, &event, trace);
     let edited = if let Event::CommentEdited { comment, .. } = event { Some(comment) } else { None };
-    Told { state, reason, push: push(&repository, event), edited, repository: Some(repository), jobs }
+    let by = match event {
+        Event::CommentCreated { by, .. } | Event::CommentEdited { by, .. } => by,
+        Event::PullChanged { .. }
+        | Event::ReviewChanged { .. }
+        | Event::Pushed { .. }
+        | Event::RepositoryChanged
+        | Event::Ping
+        | Event::Ignored { .. } => None,
+    };
+    Told { state, reason, push: push(&repository, event), edited, by, repository: Some(repository), jobs }
 }
 
 /// Who pushed what: the forge cannot be asked for it later.

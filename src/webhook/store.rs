@@ -10,10 +10,11 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
+use super::OUR_OWN;
 use super::body::Room;
 use crate::db::deliveries::{self, DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::{self, Push};
-use crate::db::{self, DbError, Fate, comment_edits, repositories};
+use crate::db::{self, DbError, Fate, comment_edits, ourselves, repositories};
 use crate::ids::RepositoryKey;
 use crate::queue::worker::chain;
 use crate::queue::{self, Bell, Lane, NewJob};
@@ -36,6 +37,8 @@ pub struct Intake {
     pub push: Option<Push>,
     /// A comment it tells was edited or deleted: within its first second nothing else tells.
     pub edited: Option<i64>,
+    /// Whose own comment it tells of: when that is us, nothing comes of it.
+    pub by: Option<i64>,
     /// What to do about it.
     pub jobs: Vec<NewJob>,
 }
@@ -167,7 +170,17 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
     let mut tx = pool.begin().await?;
     let rows: Vec<&NewDelivery> = intakes.iter().map(|intake| &intake.delivery).collect();
     let stored = deliveries::store(&mut tx, &rows).await?;
-    let new = || intakes.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New).map(|(intake, _)| intake);
+    let mut news = Vec::with_capacity(intakes.len());
+    for (intake, _) in intakes.iter().zip(&stored).filter(|(_, stored)| **stored == Stored::New) {
+        let delivery = &intake.delivery;
+        match intake.by {
+            Some(by) if ourselves::is(&mut tx, &delivery.forge, by).await? => {
+                deliveries::reread(&mut tx, delivery.id, DeliveryState::Ignored, Some(OUR_OWN)).await?;
+            }
+            Some(_) | None => news.push(intake),
+        }
+    }
+    let new = || news.iter().copied();
     for push in new().filter_map(|intake| intake.push.as_ref()) {
         pushes::record(&mut tx, push).await?;
     }

@@ -341,6 +341,31 @@ async fn a_delivery_is_replayed_and_a_failed_job_gets_a_new_beginning() {
 }
 
 #[tokio::test]
+async fn a_delivery_of_our_own_comment_is_no_news_when_it_is_replayed() {
+    let api = Api::new().await;
+    let operator = api.token("operator", &[Scope::Read, Scope::Operate]).await;
+    let id = api.clock.new_id();
+    sqlx::query(
+        "INSERT INTO delivery (id, forge, delivery_id, event, body, body_hash, trace, state)
+         VALUES ($1, 'work', 'd1', 'issue_comment', $2, $3, $1, 'done')",
+    )
+    .bind(id)
+    .bind(&include_bytes!("../fixtures/gitea/comment-created.json")[..])
+    .bind(vec![0u8; 32])
+    .execute(&api.database.owner)
+    .await
+    .unwrap();
+    let replay = async || api.post(&format!("/api/v1/deliveries/{id}/replay"), &operator).await.json();
+    assert_eq!(replay().await["jobs"].as_array().unwrap().len(), 1, "somebody wrote it");
+    api.database.owner.execute("DELETE FROM job").await.unwrap();
+    api.database.owner.execute("INSERT INTO own_account VALUES ('work', 3)").await.unwrap();
+    let ours = replay().await;
+    assert_eq!((&ours["state"], &ours["reason"]), (&json!("ignored"), &json!("we wrote it ourselves")));
+    assert_eq!(ours["jobs"], json!([]));
+    assert_eq!(api.get("/api/v1/jobs?state=pending", &operator).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn the_description_names_every_route_and_needs_a_token_for_each() {
     let api = Api::new().await;
     let reader = api.token("reader", &[Scope::Read]).await;

@@ -29,6 +29,7 @@ mod long_lists;
 mod looks;
 mod outages;
 mod own_file;
+mod own_words;
 mod pulls;
 mod refusals;
 mod renderers;

@@ -10,7 +10,7 @@ use crate::fake::forge::{Delivering, Delivery, Merge, Pr};
 use crate::plane::on_plane;
 
 /// Tells a story that is about deliveries, so once and with a door that keeps them.
-fn heard(story: impl AsyncFn(&mut Town)) {
+pub(super) fn heard(story: impl AsyncFn(&mut Town)) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     on_plane(async |plane| {
         let namespace = format!("heard-{}", NEXT.fetch_add(1, Ordering::SeqCst));

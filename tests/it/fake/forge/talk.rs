@@ -175,6 +175,14 @@ impl FakeForge {
         ours.filter(|comment| comment.author == "bascule").map(|comment| comment.body.clone()).collect()
     }
 
+    /// The number of our first comment on a pull request or issue.
+    pub(crate) fn our_comment(&self, pr: &Pr) -> Option<i64> {
+        let state = self.world.state();
+        let here =
+            |comment: &&super::state::Comment| (comment.repository, comment.number) == (pr.repository, pr.number);
+        state.comments.iter().filter(here).find(|comment| comment.author == "bascule").map(|comment| comment.id)
+    }
+
     /// How often our comment was edited is not kept by a forge; how often it was written is in the calls. When it was
     /// last written, by the forge's clock.
     pub(crate) fn comment_written_at(&self, pr: &Pr) -> Option<jiff::Timestamp> {
