@@ -74,7 +74,10 @@ async fn database(server: &Server) -> anyhow::Result<(Option<Embedded>, PgPool)>
         DatabaseUrl::Embedded => {
             let embedded =
                 Embedded::start(&server.database.data_dir).await.context("the embedded database does not start")?;
-            tracing::info!("{}", embedded::NOTICE);
+            // A line each: within an event a line end is written as what it is, and nobody could copy the lines.
+            for line in embedded::NOTICE.lines() {
+                tracing::info!("{line}");
+            }
             let pool = db::pool::connect_with(embedded.options()).await?;
             Ok((Some(embedded), pool))
         }
