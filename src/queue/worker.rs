@@ -287,3 +287,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_worker_s_jobs_lie_still_for_less_than_thirty_seconds() {
+        let Settings { term, poll, .. } = Settings::default();
+        // It died right after it renewed, and whoever takes over had just looked, and looks late.
+        assert!(term + poll * 5 / 4 < Duration::from_secs(30));
+    }
+}
