@@ -88,7 +88,13 @@ fn a_program_on_path_is_taken_when_it_is_new_enough_and_what_is_up_to_date_is_le
     machine.program("bin/helm", "echo v3.19.0+g0123456");
     machine.program("bin/kustomize", "echo v4.5.7");
     let said = machine.builds(&["helm", "kustomize"]);
-    assert!(said.contains("helm: bin/helm is new enough"), "{said}");
+    let seconds = regex::Regex::new(r"\d+ s([:\n])").unwrap();
+    insta::assert_snapshot!(seconds.replace_all(&said, "N s$1"), @r"
+    tools: to get: helm kustomize; about 3 min on two cores if all must be built from nothing
+    tools: [1/2] helm: bin/helm is new enough
+    tools: [2/2] kustomize: building, about 60 s the first time ... N s
+    tools: ready in tools/.bin after N s: helm kustomize
+    ");
     assert_eq!(machine.has("helm"), "v3.19.0+g0123456");
     assert_eq!(machine.has("kustomize"), "v1.2.3 of the modules", "the older one is not taken");
     assert_eq!(machine.built(), [KUSTOMIZE]);
@@ -140,4 +146,43 @@ fn what_the_system_brings_is_looked_for_and_not_installed_when_it_is_there() {
     assert!(!succeeded, "{said}");
     insta::assert_snapshot!(said.replace(&machine.path("").display().to_string(), ""), @"tools: git 2.38 or newer is needed (merge-tree --write-tree); bin/git is 2.30.2");
     assert!(!machine.path("apt.log").exists(), "nothing was installed");
+}
+
+#[test]
+fn a_machine_without_postgresql_gets_debians_and_no_server_that_runs() {
+    let machine = Machine::new();
+    // The folders of this machine's own packages are not looked at, and nothing is written to its /etc.
+    let system = fs::read_to_string(machine.path("tools/system")).unwrap();
+    let here = |folder: &str| format!("{}{folder}", machine.folder.path().display());
+    let system = system.replace("/usr/lib/postgresql/", &here("/lib/")).replace("/usr/pgsql-", &here("/lib/"));
+    fs::write(machine.path("tools/system"), system.replace("/etc/", &here("/etc/"))).unwrap();
+    machine.program("bin/id", "echo 1000");
+    machine.program("bin/sudo", &format!("echo as root >>{}\nexec \"$@\"", here("/said")));
+    machine.program(
+        "bin/apt-get",
+        &format!(
+            r#"echo "$@: $(cat {etc}/*)" >>{said}
+mkdir -p {bin}
+for program in postgres initdb; do
+  printf '#!/bin/sh\necho "postgres (PostgreSQL) 15.9"\n' >{bin}/$program
+  chmod +x {bin}/$program
+done"#,
+            etc = here("/etc/postgresql-common/createcluster.d"),
+            bin = here("/lib/15/bin"),
+            said = here("/said")
+        ),
+    );
+    for said in ["tools: installing postgresql with sudo apt-get\n", ""] {
+        assert_eq!(machine.runs("system", &[]), (said.to_owned(), true));
+    }
+    insta::assert_snapshot!(fs::read_to_string(machine.path("said")).unwrap(), @r"
+    as root
+    install -y --no-install-recommends postgresql: create_main_cluster = false
+    ");
+    assert_eq!(
+        fs::read_dir(machine.path("etc/postgresql-common")).unwrap().count(),
+        0,
+        "what was forbidden is taken back"
+    );
+    assert_eq!(fs::read_link(machine.path("tools/.bin/postgresql")).unwrap(), machine.path("lib/15/bin"));
 }
