@@ -107,6 +107,48 @@ fn laid_out(case: &Case) -> Clone {
     clone
 }
 
+/// Runs `bascule diff` on a terminal of its own, or into a pipe; what is shown there.
+fn looked_at(clone: &Clone, on_terminal: bool, args: &str, environment: &[(&str, &str)]) -> String {
+    let line = format!("{} diff {args}", env!("CARGO_BIN_EXE_bascule"));
+    let mut command = quiet(Command::new(if on_terminal { "script" } else { "sh" }));
+    command.arg(if on_terminal { "-qec" } else { "-c" }).arg(line);
+    if on_terminal {
+        command.arg("/dev/null");
+    }
+    let path = format!("{}:/usr/bin:/bin", tools().display());
+    let command = command.current_dir(&clone.folder).env_remove("NO_COLOR").env_remove("PAGER").env("PATH", path);
+    let ran = command.envs(environment.iter().copied()).stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{args} {environment:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap().replace('\r', "")
+}
+
+#[test]
+fn a_terminal_gets_colours_and_the_persons_pager_and_a_pipe_neither() {
+    let clone = story();
+    clone.write("plain/web.yaml", WEB.replace("'1'", "'2'").as_bytes());
+    let plain = looked_at(&clone, false, "", &[]);
+    assert!(plain.contains("ConfigMap plain/web") && !plain.contains('\u{1b}'), "{plain}");
+    let is_coloured = |said: &str| said.contains('\u{1b}') && said.contains("ConfigMap plain/web");
+    let cat = ("PAGER", "cat");
+    assert!(is_coloured(&looked_at(&clone, true, "", &[cat])));
+    assert!(is_coloured(&looked_at(&clone, false, "--color always", &[])));
+    // What is said without colours is the same, whoever asked for none.
+    assert_eq!(looked_at(&clone, true, "", &[cat, ("NO_COLOR", "1")]), plain);
+    assert_eq!(looked_at(&clone, true, "--color never", &[cat]), plain);
+
+    let record = |said: &str| std::fs::read_to_string(clone.folder.join(".git").join(said)).unwrap_or_default();
+    let paged = looked_at(&clone, true, "", &[("PAGER", "cat >.git/paged; echo turned the page"), ("NO_COLOR", "1")]);
+    assert_eq!((paged.as_str(), record("paged")), ("turned the page\n", plain.clone()));
+    assert_eq!(looked_at(&clone, false, "", &[("PAGER", "cat >.git/unwatched")]), plain, "nobody watches");
+    assert_eq!(record("unwatched"), "");
+    let no_pager = looked_at(&clone, true, "--color never", &[("PAGER", "no-such-pager 2>.git/none")]);
+    assert_eq!(no_pager, plain, "without its pager it is printed");
+    for output in ["json", "markdown"] {
+        let said = looked_at(&clone, true, &format!("--output {output}"), &[("PAGER", "cat >.git/unwatched")]);
+        assert!(!said.contains('\u{1b}') && said.contains("ConfigMap"), "{said}");
+    }
+}
+
 const WEB: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n";
 const TEMPLATE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {size: '{{ .Values.size }}', all: '{{ .Values.all }}'}\n";
 const RULES: &str = "version: 1
