@@ -10,6 +10,7 @@
 //!         …
 //!     });
 
+mod asked;
 mod branches;
 mod claims;
 mod clusters;
@@ -30,6 +31,7 @@ mod looks;
 mod outages;
 mod own_file;
 mod own_words;
+mod patterns;
 mod pulls;
 mod refusals;
 mod renderers;

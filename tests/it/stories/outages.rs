@@ -1,20 +1,37 @@
 //! What we depend on is away for longer than any job is tried, or a worker is told to stop: nothing is lost.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bascule::forge::{Forge, Kind, Settings};
+use bascule::ids::ForgeName;
+use bascule::jobs::ForgeAccess;
 use bascule::queue::Verdict;
 use insta::assert_snapshot;
+use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::fake::forge::{Fault, Pr};
+use crate::fake::forge::{Fault, Pr, TOKEN};
 
 /// More than the tries after which a job that fails by itself is given up.
 const TRIES: usize = 15;
 
 impl Town {
+    /// From now on an answer has to come within this; the way to the forge that there was.
+    fn waits_for_the_forge(&mut self, answer_within: Duration) -> BTreeMap<ForgeName, Arc<ForgeAccess>> {
+        let name: ForgeName = "work".parse().unwrap();
+        let (url, token) = (self.forge.url(), SecretString::from(TOKEN));
+        let settings =
+            Settings { name: name.clone(), url: url.clone(), token: token.clone(), ca_pem: None, answer_within };
+        let forge = Forge::new(Kind::Gitea, settings, self.context.clock.clone()).unwrap();
+        let access = ForgeAccess { forge, url, token, ca_file: None, ourselves: OnceLock::new() };
+        let context = Arc::get_mut(&mut self.context).expect("no job runs");
+        std::mem::replace(&mut context.forges, BTreeMap::from([(name, Arc::new(access))]))
+    }
+
     /// What was tried and did not go well; the story expected it.
     fn take_troubles(&mut self) -> Vec<String> {
         std::mem::take(&mut self.troubles)
@@ -61,6 +78,20 @@ fn a_forge_that_answers_with_a_proxys_page_for_an_hour_loses_nothing() {
         t.forge.breaks(Fault::Html(502));
         t.tries(TRIES).await;
         t.forge.recovers();
+        everything_happens(t, &pr).await;
+    });
+}
+
+#[test]
+fn a_forge_that_does_not_answer_in_time_for_an_hour_loses_nothing() {
+    check(async |t| {
+        let pr = merged_and_heard(t).await;
+        // Nobody waits for it here: a server gives it ten seconds.
+        let patient = t.waits_for_the_forge(Duration::from_millis(50));
+        t.forge.breaks(Fault::Hangs);
+        t.tries(TRIES).await;
+        t.forge.recovers();
+        Arc::get_mut(&mut t.context).unwrap().forges = patient;
         everything_happens(t, &pr).await;
     });
 }
