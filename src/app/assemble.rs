@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::cluster::{Clusters, Kubeconfig};
-use crate::config::{Environ, ForgeKind, Secret, Server};
+use crate::config::{Environ, ForgeKind, Reach, Secret, Server};
 use crate::db::installation;
 use crate::db::seal::{Seal, derive};
 use crate::forge::{self, Forge};
@@ -84,7 +84,7 @@ pub async fn context(
         bell: bell.clone(),
         clock: clock.clone(),
         forges,
-        clusters: Arc::new(clusters(server)),
+        clusters: Arc::new(clusters(server, environ)?),
         git: git::Program::find(&program("git", search.as_deref())?).await?,
         mirrors: std::fs::canonicalize(&mirrors)?,
         renderer: Arc::new(renderer),
@@ -106,6 +106,7 @@ pub(super) fn reloaded(
     context: &jobs::Context,
     old: &Server,
     new: &Server,
+    environ: &Environ,
     rotated: &BTreeSet<String>,
 ) -> anyhow::Result<jobs::Context> {
     let mut forges = BTreeMap::new();
@@ -119,16 +120,39 @@ pub(super) fn reloaded(
         };
         forges.insert(name.clone(), access);
     }
-    let clusters = if old.clusters == new.clusters { context.clusters.clone() } else { Arc::new(clusters(new)) };
+    let is_same = old.clusters == new.clusters;
+    let clusters = if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ)?) };
     Ok(jobs::Context { forges, clusters, platform: Arc::new(new.platform.clone()), ..context.clone() })
 }
 
-pub(super) fn clusters(server: &Server) -> Clusters {
-    let reached = server.clusters.iter().filter_map(|(name, cluster)| {
-        let file = cluster.kubeconfig.clone()?;
-        Some((name.clone(), Kubeconfig::File(file)))
-    });
-    Clusters::new(reached.collect())
+/// The clusters that can be reached.
+///
+/// # Errors
+/// When one is said to be ours and we run in none.
+pub(super) fn clusters(server: &Server, environ: &Environ) -> anyhow::Result<Clusters> {
+    let mut reached = BTreeMap::new();
+    for (name, cluster) in &server.clusters {
+        let way = match &cluster.reach {
+            None => continue,
+            Some(Reach::Kubeconfig(file)) => Kubeconfig::File(file.clone()),
+            Some(Reach::InCluster) => in_cluster(environ).with_context(|| format!("cluster.{name}.in_cluster"))?,
+        };
+        reached.insert(name.clone(), way);
+    }
+    Ok(Clusters::new(reached))
+}
+
+/// Where the kubelet says that a pod's cluster is, and keeps its account's token and certificates
+/// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>).
+fn in_cluster(environ: &Environ) -> anyhow::Result<Kubeconfig> {
+    let told = |name: &str| {
+        let advice = "it is set in every pod: outside of one, name a `kubeconfig` instead";
+        environ.get(name).with_context(|| format!("{name} is not set; {advice}"))
+    };
+    let (host, port) = (told("KUBERNETES_SERVICE_HOST")?.to_owned(), told("KUBERNETES_SERVICE_PORT")?);
+    let port = port.parse().with_context(|| format!("KUBERNETES_SERVICE_PORT is `{port}`, and no port"))?;
+    let account = "/var/run/secrets/kubernetes.io/serviceaccount".into();
+    Ok(Kubeconfig::Pod { host, port, account })
 }
 
 /// A program in the folders of `PATH`.

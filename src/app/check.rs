@@ -31,14 +31,18 @@ pub async fn live(loaded: &Loaded, environ: &Environ) -> Report {
     for (name, forge) in &server.forges {
         report = report.and(one_forge(server, name, forge).await);
     }
-    let clusters = assemble::clusters(server);
-    for (name, cluster) in &server.clusters {
-        report = report.and(match cluster.kubeconfig {
-            None => {
-                good(format!("cluster {name}: no kubeconfig; only environments with `sync: {{ mode: none }}` use it"))
+    match assemble::clusters(server, environ) {
+        Ok(clusters) => {
+            for (name, cluster) in &server.clusters {
+                report = report.and(match cluster.reach {
+                    None => good(format!(
+                        "cluster {name}: no kubeconfig; only environments with `sync: {{ mode: none }}` use it"
+                    )),
+                    Some(_) => one_cluster(server, &clusters, name).await,
+                });
             }
-            Some(_) => one_cluster(server, &clusters, name).await,
-        });
+        }
+        Err(error) => report = report.and(bad(format!("{error:#}"))),
     }
     report.and(renderers(environ).await)
 }

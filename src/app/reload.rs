@@ -137,7 +137,7 @@ impl Reloads {
         let state = state(&loaded);
         let rotated = rotated(&self.state, &state);
         let old = self.live.borrow().context.clone();
-        let context = match assemble::reloaded(&old, &self.server, &loaded.server, &rotated) {
+        let context = match assemble::reloaded(&old, &self.server, &loaded.server, &self.environ, &rotated) {
             Ok(context) => context,
             Err(error) => return self.refuse(vec![json!({ "problem": format!("{error:#}") })], cause).await,
         };

@@ -1,12 +1,13 @@
 //! From a kubeconfig to a connection.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{HeaderValue, header};
 use kube::config::{self, KubeConfigOptions};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
@@ -24,6 +25,15 @@ pub enum Kubeconfig {
     File(PathBuf),
     /// Given as it is.
     Text(SecretString),
+    /// In our own pod: what the kubelet tells it.
+    Pod {
+        /// The name or address of the cluster's API.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The folder with `token`, which is read again as the kubelet renews it, and `ca.crt`.
+        account: PathBuf,
+    },
 }
 
 impl std::fmt::Debug for Kubeconfig {
@@ -31,6 +41,7 @@ impl std::fmt::Debug for Kubeconfig {
         match self {
             Self::File(path) => write!(out, "Kubeconfig({})", path.display()),
             Self::Text(_) => out.write_str("Kubeconfig(…)"),
+            Self::Pod { host, port, account } => write!(out, "Kubeconfig({host}:{port}, {})", account.display()),
         }
     }
 }
@@ -63,6 +74,7 @@ impl Cluster {
         let kubeconfig = match from {
             Kubeconfig::File(file) => config::Kubeconfig::read_from(file),
             Kubeconfig::Text(text) => config::Kubeconfig::from_yaml(text.expose_secret()),
+            Kubeconfig::Pod { host, port, account } => config::Kubeconfig::from_yaml(&of_pod(host, *port, account)),
         };
         let kubeconfig = kubeconfig.map_err(|error| bad(&error))?;
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -89,4 +101,21 @@ impl Cluster {
             counts: Counts::default(),
         })))
     }
+}
+
+/// The same as the file a person would write: paths, and no content, so that what is renewed is read again.
+fn of_pod(host: &str, port: u16, account: &Path) -> String {
+    // An IPv6 address is told bare.
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let file = |name: &str| account.join(name).display().to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "pod",
+        "contexts": [{ "name": "pod", "context": { "cluster": "pod", "user": "pod" } }],
+        "clusters": [{ "name": "pod", "cluster": {
+            "server": format!("https://{host}:{port}"), "certificate-authority": file("ca.crt") } }],
+        "users": [{ "name": "pod", "user": { "tokenFile": file("token") } }],
+    })
+    .to_string()
 }

@@ -155,7 +155,16 @@ pub enum ForgeKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// How it is reached; without it, only environments with `sync.mode: none` can name it.
-    pub kubeconfig: Option<PathBuf>,
+    pub reach: Option<Reach>,
+}
+
+/// How a cluster is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// By what this file says.
+    Kubeconfig(PathBuf),
+    /// It is the one our own pod runs in.
+    InCluster,
 }
 
 /// `[sweep]`: how often our memory is compared with the world, before jitter.
@@ -198,8 +207,9 @@ impl Loaded {
             all.extend(ca_file.map(|file| (format!("forge.{name}.ca_file"), file)));
         }
         for (name, cluster) in clusters {
-            let kubeconfig = cluster.kubeconfig.clone().map(Secret::File);
-            all.extend(kubeconfig.map(|file| (format!("cluster.{name}.kubeconfig"), file)));
+            if let Some(Reach::Kubeconfig(file)) = &cluster.reach {
+                all.push((format!("cluster.{name}.kubeconfig"), Secret::File(file.clone())));
+            }
         }
         all
     }

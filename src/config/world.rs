@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::reading::{Reading, path, secret, tables, url};
-use super::{Cluster, Forge, ForgeKind, Secret};
+use super::{Cluster, Forge, ForgeKind, Reach, Secret};
 use crate::ids::{ClusterName, ForgeName};
 use crate::policy::block::{Block, Keys, list, one_of};
 use crate::policy::document::Node;
@@ -14,7 +14,7 @@ use crate::policy::located::Complaints;
 pub const FORGE_KEYS: Keys =
     Keys { known: &["kind", "url", "webhook_secrets", "token", "ca_file"], later: &["app", "sign_in"] };
 /// The keys of `[cluster.NAME]`.
-pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig"], later: &["in_cluster", "agent"] };
+pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig", "in_cluster"], later: &["agent"] };
 
 /// Forges by name; `None` where something was wrong, so that a grant can still name it.
 pub(super) fn forges(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeMap<ForgeName, Option<Forge>> {
@@ -86,10 +86,24 @@ pub(super) fn clusters(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeM
         let before = reading.complaints.len();
         let what = format!("in `[cluster.{name}]`");
         let cluster = Block::open(node, &what, CLUSTER_KEYS, reading.complaints)
-            .map(|block| Cluster { kubeconfig: block.get("kubeconfig").and_then(|node| kubeconfig(node, reading)) });
+            .map(|block| Cluster { reach: reach(&block, reading) });
         found.insert(name, cluster.filter(|_| reading.complaints.len() == before));
     }
     found
+}
+
+fn reach(block: &Block<'_>, reading: &mut Reading<'_>) -> Option<Reach> {
+    let in_cluster = block.flag("in_cluster", reading.complaints);
+    match (block.get("kubeconfig"), in_cluster) {
+        (Some(node), Some(true)) => {
+            let advice = "a cluster is reached in one way: remove one of the two";
+            reading.complaints.add(&node.at, "`kubeconfig` beside `in_cluster = true`", advice);
+            None
+        }
+        (Some(node), _) => kubeconfig(node, reading).map(Reach::Kubeconfig),
+        (None, Some(true)) => Some(Reach::InCluster),
+        (None, _) => None,
+    }
 }
 
 /// Its certificates and tokens may be files beside it, so that it has to be one itself.

@@ -103,6 +103,21 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
 }
 
 #[test]
+fn a_server_that_runs_in_no_pod_has_no_cluster_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "version = 1\n[cluster.home]\nin_cluster = true\n";
+    std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+    command.args(["check", "--live"]).current_dir(folder.path()).env_remove("KUBERNETES_SERVICE_HOST");
+    let ran = command.output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    let line = "BAD  cluster.home.in_cluster: KUBERNETES_SERVICE_HOST is not set; it is set in every pod: outside of one, \
+                name a `kubeconfig` instead";
+    assert!(said.contains(line), "{said}");
+}
+
+#[test]
 fn without_a_server_the_walls_of_this_machine_are_told() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("deploy")).unwrap();

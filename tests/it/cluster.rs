@@ -31,6 +31,30 @@ async fn connect_by(kubeconfig: &Path, identity: &Identity) -> Cluster {
     Cluster::connect("test".parse().unwrap(), &kubeconfig, identity).await.unwrap()
 }
 
+/// What the kubelet would put into a pod of ours: it is read where it is, and read again.
+#[test]
+fn a_pod_reaches_its_own_cluster_as_its_account() {
+    on_plane(async |plane| {
+        let account = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| std::fs::write(account.path().join(name), content).unwrap();
+        put("ca.crt", plane.ca());
+        put("token", &plane.token_for("system:serviceaccount:bascule:bascule-worker", &["system:masters"]));
+        let url = reqwest::Url::parse(&plane.url()).unwrap();
+        let host = url.host_str().unwrap().to_owned();
+        let pod = Kubeconfig::Pod { host, port: url.port().unwrap(), account: account.path().to_owned() };
+        let connect = async || Cluster::connect("test".parse().unwrap(), &pod, &Identity::Own).await;
+
+        assert!(connect().await.unwrap().version().await.unwrap().starts_with("v1."));
+        put("token", "of somebody else");
+        let refused = connect().await.unwrap().version().await.unwrap_err();
+        assert_eq!(refused.fate(), Fate::Away, "{refused}");
+
+        std::fs::remove_file(account.path().join("ca.crt")).unwrap();
+        let error = connect().await.unwrap_err().to_string();
+        assert!(error.contains("cluster `test`") && error.contains("ca.crt"), "{error}");
+    });
+}
+
 /// A connection, and a namespace of this test's own.
 struct Place<'a> {
     plane: &'a ControlPlane,
