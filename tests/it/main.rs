@@ -13,6 +13,7 @@ mod config;
 mod consent_model;
 mod containers;
 mod day;
+mod deploy;
 mod door;
 mod embedded;
 mod ends;
