@@ -7,7 +7,7 @@ use bascule::clock::Clock;
 use bascule::forge::{ANSWER_WITHIN, Forge, Kind, Settings};
 use serde_json::json;
 
-use crate::fake::forge::{FakeForge, Merge, Pr, Right, SECRET, Shop, TOKEN};
+use crate::fake::forge::{FakeForge, Merge, Pr, Right, SECRET, Says, Shop, TOKEN};
 use crate::parts::{Gitea, GiteaApi, Permission, Progress, User, Verdict};
 
 pub(super) const SHOP: &str = "acme/shop";
@@ -104,9 +104,9 @@ impl Stage {
             Self::Fake { forge, shop } => {
                 let pr = Pr { repository: shop.id, number };
                 let state = match verdict {
-                    Verdict::Approve => "APPROVED",
-                    Verdict::RequestChanges => "REQUEST_CHANGES",
-                    Verdict::Comment => "COMMENT",
+                    Verdict::Approve => Says::Approves,
+                    Verdict::RequestChanges => Says::AsksForChanges,
+                    Verdict::Comment => Says::Remarks,
                 };
                 forge.reviews(who, &pr, state, text, &forge.head(&pr)).await;
             }

@@ -1,10 +1,11 @@
-//! Deliveries: made as Gitea makes them, sent when the test wants them.
+//! What happened, and its deliveries: made as the forge's tongue makes them, sent when the test wants them.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::Sha256;
 
 use super::state::{Activity, Comment, Review, State};
+use super::tongue::Tongue;
 use super::{FakeForge, SECRET, World};
 
 /// When deliveries are sent.
@@ -21,6 +22,7 @@ pub(crate) enum Delivering {
 /// One delivery, signed.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
+    pub(crate) tongue: Tongue,
     pub(crate) id: String,
     pub(crate) event: &'static str,
     pub(crate) event_type: &'static str,
@@ -28,13 +30,64 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// The header `X-Gitea-Signature`.
+    /// The signature of its body, in hexadecimal digits.
     pub(crate) fn signature(&self) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(&self.body);
         hex::encode(mac.finalize().into_bytes())
     }
 }
+
+/// What happened, before anyone tells it.
+pub(super) enum Happened<'a> {
+    Pull { how: PullChange, by: &'a str, repository: i64, number: i64 },
+    Review { how: ReviewChange, by: &'a str, review: &'a Review },
+    Comment { how: CommentChange, by: &'a str, comment: &'a Comment },
+    Pushed { by: &'a str, repository: i64, branch: &'a str, before: Option<&'a str>, after: Option<&'a str> },
+    Repository { how: RepositoryChange, by: &'a str, repository: i64 },
+}
+
+/// What became of a pull request.
+#[derive(Clone, Debug)]
+pub(super) enum PullChange {
+    Opened,
+    /// The head it had.
+    Pushed(String),
+    /// Merged or not.
+    Closed,
+    Reopened,
+    /// The branch it was for.
+    Retargeted(String),
+    /// The title it had.
+    Titled(String),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ReviewChange {
+    Submitted,
+    /// The text it had.
+    Edited(String),
+    Dismissed,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum CommentChange {
+    Created,
+    /// The text it had.
+    Edited(String),
+    Deleted,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum RepositoryChange {
+    Created,
+    /// The name it had, without its owner's.
+    Renamed(String),
+    Deleted,
+}
+
+/// What is said of it: event, its type (where the forge has one), body.
+pub(super) type Told = (&'static str, &'static str, Value);
 
 impl FakeForge {
     /// Where deliveries go: `http://…/webhooks/work`.
@@ -81,56 +134,23 @@ impl World {
 }
 
 impl State {
-    fn delivery(&mut self, (event, event_type, body): (&'static str, &'static str, Value)) -> Delivery {
+    fn delivery(&mut self, (event, event_type, body): Told) -> Delivery {
         let id = format!("00000000-0000-4000-8000-{:012}", self.id());
-        Delivery { id, event, event_type, body: serde_json::to_vec_pretty(&body).unwrap() }
+        Delivery { tongue: self.tongue, id, event, event_type, body: serde_json::to_vec_pretty(&body).unwrap() }
     }
 
-    pub(super) fn tell_pull(&mut self, action: &str, by: &str, repository: i64, number: i64) {
-        let kind = if action == "synchronized" { "pull_request_sync" } else { "pull_request" };
-        let body = json!({
-            "action": action,
-            "number": number,
-            "pull_request": self.pull(repository, number).map(|pull| self.pull_page(pull)),
-            "repository": self.repository_page(self.repository(repository)),
-            "sender": self.user_page(by),
-            "commit_id": "",
-            "review": null,
-        });
-        self.untold.push(("pull_request", kind, body));
+    /// Will be told, as it is now.
+    pub(super) fn tell(&mut self, happened: &Happened<'_>) {
+        let told = self.tongue.told(self, happened);
+        self.untold.extend(told);
     }
 
-    pub(super) fn tell_review(&mut self, review: &Review) {
-        let (event, kind) = match review.state {
-            "APPROVED" => ("pull_request_approved", "pull_request_review_approved"),
-            "REQUEST_CHANGES" => ("pull_request_rejected", "pull_request_review_rejected"),
-            _ => ("pull_request_comment", "pull_request_review_comment"),
-        };
-        let body = json!({
-            "action": "reviewed",
-            "number": review.number,
-            "pull_request": self.pull(review.repository, review.number).map(|pull| self.pull_page(pull)),
-            "repository": self.repository_page(self.repository(review.repository)),
-            "sender": self.user_page(&review.author),
-            "commit_id": review.commit,
-            "review": { "type": kind, "content": review.body },
-        });
-        self.untold.push((event, kind, body));
+    pub(super) fn tell_pull(&mut self, how: PullChange, by: &str, repository: i64, number: i64) {
+        self.tell(&Happened::Pull { how, by, repository, number });
     }
 
-    pub(super) fn tell_comment(&mut self, action: &str, by: &str, comment: &Comment) {
-        let pull = self.pull(comment.repository, comment.number);
-        let kind = if pull.is_some() { "pull_request_comment" } else { "issue_comment" };
-        let body = json!({
-            "action": action,
-            "issue": { "number": comment.number },
-            "pull_request": pull.map(|pull| self.pull_page(pull)),
-            "comment": self.comment_page(comment),
-            "repository": self.repository_page(self.repository(comment.repository)),
-            "sender": self.user_page(by),
-            "is_pull": pull.is_some(),
-        });
-        self.untold.push(("issue_comment", kind, body));
+    pub(super) fn tell_comment(&mut self, how: CommentChange, by: &str, comment: &Comment) {
+        self.tell(&Happened::Comment { how, by, comment });
     }
 
     /// A branch moved: the list of activities, and the delivery. `None` is "it was not there" or "it is gone".
@@ -142,49 +162,20 @@ impl State {
         before: Option<&str>,
         after: Option<&str>,
     ) {
-        let nothing = "0".repeat(40);
-        let op = if after.is_some() { "commit_repo" } else { "delete_branch" };
         let (id, at) = (self.id(), self.tick());
-        let (branch, by, head) = (branch.to_owned(), by.to_owned(), after.map(str::to_owned));
-        let before_it = before.map(str::to_owned);
-        let page = self.repository_page(self.repository(repository));
-        let sender = self.user_page(&by);
-        let told = match after {
-            Some(after) => {
-                let body = json!({
-                    "ref": format!("refs/heads/{branch}"),
-                    "before": before.unwrap_or(&nothing),
-                    "after": after,
-                    "commits": [],
-                    "repository": page,
-                    "pusher": sender,
-                    "sender": sender,
-                });
-                ("push", "push", body)
-            }
-            None => {
-                let body = json!({ "ref": branch, "ref_type": "branch", "repository": page, "sender": sender });
-                ("delete", "delete", body)
-            }
-        };
-        self.untold.push(told);
-        self.activities.push(Activity { id, repository, op, by, branch, before: before_it, head, at });
+        self.tell(&Happened::Pushed { by, repository, branch, before, after });
+        let op = if after.is_some() { "commit_repo" } else { "delete_branch" };
+        let [before, head] = [before, after].map(|commit| commit.map(str::to_owned));
+        let (branch, by) = (branch.to_owned(), by.to_owned());
+        self.activities.push(Activity { id, repository, op, by, branch, before, head, at });
     }
 }
 
 async fn send(world: &World, delivery: &Delivery) -> Option<u16> {
     let url = world.state().hook.clone()?;
-    let signature = delivery.signature();
     let mut request = world.client.post(url).header("Content-Type", "application/json").body(delivery.body.clone());
-    for prefix in ["X-Gitea", "X-Gogs", "X-GitHub"] {
-        request = request
-            .header(format!("{prefix}-Delivery"), &delivery.id)
-            .header(format!("{prefix}-Event"), delivery.event)
-            .header(format!("{prefix}-Event-Type"), delivery.event_type);
+    for (name, value) in delivery.tongue.headers(delivery) {
+        request = request.header(name, value);
     }
-    let request = request
-        .header("X-Gitea-Signature", &signature)
-        .header("X-Gogs-Signature", &signature)
-        .header("X-Hub-Signature-256", format!("sha256={signature}"));
     Some(request.send().await.ok()?.status().as_u16())
 }

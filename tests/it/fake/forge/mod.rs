@@ -1,7 +1,8 @@
-//! A stateful Gitea on a loopback socket, with real Git repositories behind it.
+//! A stateful forge on a loopback socket, with real Git repositories behind it.
 //!
-//! It keeps what the real one keeps, answers the calls our client makes in the real one's shapes
-//! (`forge_contract.rs` compares the two), serves `git fetch` through `git http-backend`, and sends signed deliveries.
+//! What it keeps, and what people do there, is the same whatever forge it is; a [`Tongue`] answers the calls our client
+//! makes in the shapes of one, and makes its deliveries (`forge_contract.rs` compares Gitea's with the real one's). It
+//! serves `git fetch` through `git http-backend`, and sends signed deliveries.
 //! Its clock is its own and goes one second further with everything that happens, so that order is visible and no test
 //! waits. The methods that tests use read as what people do.
 //!
@@ -9,15 +10,15 @@
 //! `bascule`, owns the organisations.
 #![allow(dead_code, unused_imports, reason = "a vocabulary; each story uses a part of it")]
 
-mod answer;
 mod git;
+mod gitea;
 mod hook;
-mod page;
 mod people;
+mod server;
 mod state;
 mod story;
 mod talk;
-mod wire;
+mod tongue;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,8 +28,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::hook::{Delivering, Delivery};
-pub(crate) use self::state::{Fault, Right, State};
+pub(crate) use self::state::{Fault, Right, Says, State};
 pub(crate) use self::story::{Merge, Pr, Shop};
+pub(crate) use self::tongue::Tongue;
 
 /// The token our account has.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -58,14 +60,19 @@ impl World {
 }
 
 impl FakeForge {
-    /// An empty forge that answers.
+    /// An empty Gitea that answers.
     pub(crate) async fn start() -> Self {
+        Self::that_speaks(Tongue::Gitea).await
+    }
+
+    /// An empty forge that answers.
+    pub(crate) async fn that_speaks(tongue: Tongue) -> Self {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         #[expect(clippy::disallowed_methods, reason = "the sender of deliveries, to a server of the same test")]
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let world = Arc::new(World {
-            state: Mutex::new(State::new(format!("http://127.0.0.1:{port}"))),
+            state: Mutex::new(State::new(tongue, format!("http://127.0.0.1:{port}"))),
             folder: tempfile::tempdir().unwrap(),
             client,
         });
@@ -109,7 +116,7 @@ impl FakeForge {
 
     fn serves(&mut self, listener: tokio::net::TcpListener) {
         self.stop = CancellationToken::new();
-        let app = Router::new().fallback(answer::answer).with_state(self.world.clone());
+        let app = Router::new().fallback(server::answer).with_state(self.world.clone());
         let stopped = self.stop.clone().cancelled_owned();
         self.server.spawn(async move { axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap() });
     }

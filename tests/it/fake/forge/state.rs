@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::hook::{Delivering, Delivery};
+use super::hook::{Delivering, Delivery, Told};
+use super::tongue::Tongue;
 
 /// How the API fails.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// This status, with Gitea's JSON.
+    /// This status, in the forge's own JSON.
     Status(u16),
     /// A page for people, with this status: a proxy's error, or a sign-in.
     Html(u16),
@@ -45,6 +46,14 @@ impl Right {
             Self::Admin => "admin",
         }
     }
+}
+
+/// What a review says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    Approves,
+    AsksForChanges,
+    Remarks,
 }
 
 #[derive(Clone, Debug)]
@@ -144,7 +153,7 @@ pub(super) struct Review {
     pub(super) repository: i64,
     pub(super) number: i64,
     pub(super) author: String,
-    pub(super) state: &'static str,
+    pub(super) says: Says,
     pub(super) body: String,
     pub(super) commit: String,
     pub(super) dismissed: bool,
@@ -186,6 +195,7 @@ pub(super) struct Commit {
 
 /// Everything.
 pub(crate) struct State {
+    pub(super) tongue: Tongue,
     pub(super) users: Vec<User>,
     pub(super) teams: Vec<Team>,
     pub(super) repositories: Vec<Repository>,
@@ -203,8 +213,8 @@ pub(crate) struct State {
     pub(super) hook: Option<String>,
     pub(super) delivering: Delivering,
     pub(super) kept: Vec<Delivery>,
-    /// What happened and is not told yet: event, its type, body.
-    pub(super) untold: Vec<(&'static str, &'static str, serde_json::Value)>,
+    /// What happened and is not told yet.
+    pub(super) untold: Vec<Told>,
     pub(super) fault: Option<(String, Fault)>,
     pub(super) calls: Vec<String>,
     /// The most entries of a page, as an administrator may lower it.
@@ -216,8 +226,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(url: String) -> Self {
+    pub(super) fn new(tongue: Tongue, url: String) -> Self {
         let mut state = Self {
+            tongue,
             users: Vec::new(),
             teams: Vec::new(),
             repositories: Vec::new(),

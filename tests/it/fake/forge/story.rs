@@ -2,6 +2,7 @@
 
 use super::FakeForge;
 use super::git::{Bare, By, File};
+use super::hook::PullChange;
 use super::state::{Commit, Merged, Pull, PullPush, Repository};
 
 /// A repository of the fake forge.
@@ -195,7 +196,7 @@ impl FakeForge {
                 closed: None,
                 pushes: vec![push],
             });
-            state.tell_pull("opened", who, repository, number);
+            state.tell_pull(PullChange::Opened, who, repository, number);
         }
         self.world.tell_all().await;
         Pr { repository, number }
@@ -263,7 +264,7 @@ impl FakeForge {
             ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned() });
             ours.closed = Some(now);
             ours.updated = now;
-            state.tell_pull("closed", who, pr.repository, pr.number);
+            state.tell_pull(PullChange::Closed, who, pr.repository, pr.number);
             state.tell_push(who, pull.repository, &pull.base, Some(&before), Some(&merged));
         }
         self.world.tell_all().await;
@@ -272,34 +273,42 @@ impl FakeForge {
 
     /// Closes it without merging.
     pub(crate) async fn closes(&self, who: &str, pr: &Pr) {
-        self.alters(who, pr, "closed", |pull| pull.is_open = false).await;
+        self.alters(who, pr, |pull| {
+            pull.is_open = false;
+            PullChange::Closed
+        })
+        .await;
     }
 
     /// Opens it again.
     pub(crate) async fn reopens(&self, who: &str, pr: &Pr) {
-        self.alters(who, pr, "reopened", |pull| pull.is_open = true).await;
+        self.alters(who, pr, |pull| {
+            pull.is_open = true;
+            PullChange::Reopened
+        })
+        .await;
     }
 
     /// Makes it one for another branch.
     pub(crate) async fn retargets(&self, who: &str, pr: &Pr, base: &str) {
-        self.alters(who, pr, "edited", |pull| base.clone_into(&mut pull.base)).await;
+        self.alters(who, pr, |pull| PullChange::Retargeted(std::mem::replace(&mut pull.base, base.to_owned()))).await;
     }
 
     /// Gives it another title.
     pub(crate) async fn titles(&self, who: &str, pr: &Pr, title: &str) {
-        self.alters(who, pr, "edited", |pull| title.clone_into(&mut pull.title)).await;
+        self.alters(who, pr, |pull| PullChange::Titled(std::mem::replace(&mut pull.title, title.to_owned()))).await;
     }
 
-    async fn alters(&self, who: &str, pr: &Pr, action: &str, how: impl FnOnce(&mut Pull)) {
+    async fn alters(&self, who: &str, pr: &Pr, how: impl FnOnce(&mut Pull) -> PullChange) {
         {
             let mut state = self.world.state();
             state.user(who);
             let now = state.tick();
             let pull = state.pull_mut(pr.repository, pr.number);
-            how(pull);
+            let change = how(pull);
             pull.updated = now;
             pull.closed = if pull.is_open { None } else { Some(now) };
-            state.tell_pull(action, who, pr.repository, pr.number);
+            state.tell_pull(change, who, pr.repository, pr.number);
         }
         self.world.tell_all().await;
     }
@@ -380,7 +389,7 @@ impl FakeForge {
             ours.merge_base = merge_base;
             // Its `updated` stays: the real one does not count a push.
             ours.pushes.push(PullPush { id, by: who.to_owned(), commits, is_forced, at });
-            state.tell_pull("synchronized", who, pull.repository, pull.number);
+            state.tell_pull(PullChange::Pushed(pull.head_sha), who, pull.repository, pull.number);
         }
         self.world.tell_all().await;
     }

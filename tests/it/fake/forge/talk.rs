@@ -3,36 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::FakeForge;
-use super::state::Issue;
+use super::hook::CommentChange;
+use super::state::{Issue, Says};
 use super::story::{Pr, Shop};
 
 impl FakeForge {
     /// Somebody approves what its head is now; the review.
     pub(crate) async fn approves(&self, who: &str, pr: &Pr) -> i64 {
         let head = self.head(pr);
-        self.reviews(who, pr, "APPROVED", "", &head).await
+        self.reviews(who, pr, Says::Approves, "", &head).await
     }
 
     /// Somebody approves a commit whose page they had open, whatever the head is now; the review.
     pub(crate) async fn approves_commit(&self, who: &str, pr: &Pr, commit: &str) -> i64 {
-        self.reviews(who, pr, "APPROVED", "", commit).await
+        self.reviews(who, pr, Says::Approves, "", commit).await
     }
 
     /// Somebody asks for changes; the review.
     pub(crate) async fn requests_changes(&self, who: &str, pr: &Pr) -> i64 {
         let head = self.head(pr);
-        self.reviews(who, pr, "REQUEST_CHANGES", "please", &head).await
+        self.reviews(who, pr, Says::AsksForChanges, "please", &head).await
     }
 
     /// Somebody reviews with words only; the review.
     pub(crate) async fn remarks(&self, who: &str, pr: &Pr, text: &str) -> i64 {
         let head = self.head(pr);
-        self.reviews(who, pr, "COMMENT", text, &head).await
+        self.reviews(who, pr, Says::Remarks, text, &head).await
     }
 
     /// Any review.
-    pub(crate) async fn reviews(&self, who: &str, pr: &Pr, state: &'static str, text: &str, commit: &str) -> i64 {
-        let id = self.world.state().write_review(who, pr.repository, pr.number, state, text, commit);
+    pub(crate) async fn reviews(&self, who: &str, pr: &Pr, says: Says, text: &str, commit: &str) -> i64 {
+        let id = self.world.state().write_review(who, pr.repository, pr.number, says, text, commit);
         self.world.tell_all().await;
         id
     }
@@ -135,7 +136,7 @@ impl FakeForge {
             let mut state = self.world.state();
             let found = state.comment(comment).clone();
             state.comments.retain(|kept| kept.id != comment);
-            state.tell_comment("deleted", who, &found);
+            state.tell_comment(CommentChange::Deleted, who, &found);
         }
         self.world.tell_all().await;
     }

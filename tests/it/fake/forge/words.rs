@@ -1,6 +1,7 @@
 //! Comments and reviews as they change what the forge remembers, and what is told of it.
 
-use super::state::{Comment, Issue, Review, State};
+use super::hook::{CommentChange, Happened, ReviewChange};
+use super::state::{Comment, Issue, Review, Says, State};
 
 impl State {
     pub(super) fn comment(&self, id: i64) -> &Comment {
@@ -19,7 +20,7 @@ impl State {
         }
         let on_issue = |issue: &&mut Issue| issue.repository == repository && issue.number == number;
         self.issues.iter_mut().filter(on_issue).for_each(|issue| issue.updated = now);
-        self.tell_comment("created", &comment.author.clone(), &comment);
+        self.tell_comment(CommentChange::Created, &comment.author.clone(), &comment);
         id
     }
 
@@ -27,10 +28,10 @@ impl State {
         self.user(by);
         let now = self.tick();
         let found = self.comments.iter_mut().find(|comment| comment.id == id).expect("a comment of this forge");
-        body.clone_into(&mut found.body);
+        let before = std::mem::replace(&mut found.body, body.to_owned());
         found.updated = now;
         let comment = found.clone();
-        self.tell_comment("edited", by, &comment);
+        self.tell_comment(CommentChange::Edited(before), by, &comment);
     }
 
     pub(super) fn write_review(
@@ -38,18 +39,18 @@ impl State {
         who: &str,
         repository: i64,
         number: i64,
-        state: &'static str,
+        says: Says,
         body: &str,
         commit: &str,
     ) -> i64 {
         self.user(who);
         let (id, comment, now) = (self.id(), self.id(), self.tick());
-        if state != "COMMENT" {
+        if says != Says::Remarks {
             // The newest verdict of a person replaces the ones before.
             let mine = |review: &&mut Review| {
                 review.repository == repository && review.number == number && review.author == who
             };
-            for review in self.reviews.iter_mut().filter(mine).filter(|review| review.state != "COMMENT") {
+            for review in self.reviews.iter_mut().filter(mine).filter(|review| review.says != Says::Remarks) {
                 review.dismissed = true;
                 review.updated = now;
             }
@@ -71,7 +72,7 @@ impl State {
             repository,
             number,
             author: who.to_owned(),
-            state,
+            says,
             body: body.to_owned(),
             commit: commit.to_owned(),
             dismissed: false,
@@ -80,7 +81,7 @@ impl State {
         };
         self.reviews.push(review.clone());
         self.pull_mut(repository, number).updated = now;
-        self.tell_review(&review);
+        self.tell(&Happened::Review { how: ReviewChange::Submitted, by: who, review: &review });
         id
     }
 

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::state::{Activity, Comment, Issue, Pull, PullPush, Repository, Review, State, Status, Team};
+use super::super::Right;
+use super::super::state::{Activity, Comment, Issue, Pull, PullPush, Repository, Review, Says, State, Status, Team};
 
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
@@ -102,7 +103,11 @@ impl State {
             "id": review.id,
             "user": self.user_page(&review.author),
             "team": null,
-            "state": review.state,
+            "state": match review.says {
+                Says::Approves => "APPROVED",
+                Says::AsksForChanges => "REQUEST_CHANGES",
+                Says::Remarks => "COMMENT",
+            },
             "body": review.body,
             "commit_id": review.commit,
             "stale": pull.is_some_and(|pull| pull.head_sha != review.commit),
@@ -223,7 +228,7 @@ impl State {
     pub(super) fn team_page(&self, team: &Team) -> Value {
         // Gitea 1.26 keeps a team's right in its units; the field beside it says `none`.
         let code = team.code.word();
-        let whole = if team.code == super::Right::Admin { "admin" } else { "none" };
+        let whole = if team.code == Right::Admin { "admin" } else { "none" };
         let units = json!({ "repo.code": code, "repo.issues": code, "repo.pulls": code });
         json!({ "id": team.id, "name": team.name, "permission": whole, "units_map": units })
     }

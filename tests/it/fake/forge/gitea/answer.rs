@@ -1,64 +1,21 @@
-//! The server: API calls of our account, and `git fetch`.
+//! API calls of our account.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State as Shared};
+use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::git::Bare;
-use super::state::{Comment, Issue, Repository, Review, State, Status};
-use super::wire::{NOT_FOUND, Page, broken, found, made, refusal, sent};
-use super::{TOKEN, World};
+use super::super::git::Bare;
+use super::super::server::{Call, by_name};
+use super::super::state::{Comment, Issue, Repository, Review, State, Status};
+use super::super::{TOKEN, World};
+use super::wire::{NOT_FOUND, Page, found, made, refusal, sent};
 
-/// One call, as the rest of this file wants it.
-struct Call {
-    method: String,
-    path: Vec<String>,
-    query: BTreeMap<String, String>,
-    body: Value,
-}
-
-pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
-    let path: Vec<String> = parts.uri.path().split('/').skip(1).map(decoded).collect();
-    let query = parts.uri.query().unwrap_or_default();
-    let header = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let basic = base64::engine::general_purpose::STANDARD.decode(header("authorization").trim_start_matches("Basic "));
-    let is_ours = header("authorization") == format!("token {TOKEN}")
-        || basic.is_ok_and(|basic| String::from_utf8_lossy(&basic).ends_with(&format!(":{TOKEN}")));
-
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let ["api", "v1", rest @ ..] = &path[..] else {
-        let fault = world.state().fault.clone().filter(|(part, _)| path.join("/").contains(part.as_str()));
-        if let Some((_, fault)) = fault {
-            return broken(fault).await;
-        }
-        let kind = header("content-type");
-        return git(&world, &parts.method, &path, query, is_ours, &kind, &header("git-protocol"), body).await;
-    };
-    let place = format!("/{}", rest.join("/"));
-    let fault = {
-        let mut state = world.state();
-        state.calls.push(format!("{} {place}", parts.method));
-        state.fault.clone().filter(|(part, _)| place.contains(part.as_str()))
-    };
-    if let Some((_, fault)) = fault {
-        return broken(fault).await;
-    }
-    if !is_ours {
+pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body> {
+    if call.header("authorization") != format!("token {TOKEN}") {
         return refusal(StatusCode::UNAUTHORIZED, "invalid username, password or token");
     }
-    let call = Call {
-        method: parts.method.to_string(),
-        path: rest.iter().map(|part| (*part).to_owned()).collect(),
-        query: reqwest::Url::parse(&format!("http://x/?{query}")).unwrap().query_pairs().into_owned().collect(),
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-    };
     let (largest, asks_git) = {
         let state = world.state();
         (state.largest_page, needs_git(&state, &call))
@@ -72,7 +29,7 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         }
     };
     world.tell_all().await;
-    sent(page, &call.path, &call.query, largest)
+    sent(page, &call, largest)
 }
 
 /// The one call whose answer only Git knows: the commits of a pull request.
@@ -80,12 +37,8 @@ fn needs_git(state: &State, call: &Call) -> Option<(i64, String, String)> {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     let ["repos", owner, name, "pulls", number, "commits"] = path[..] else { return None };
     let repository = by_name(state, &format!("{owner}/{name}"))?;
-    let pull = state.pull(repository.id, number.parse().ok()?)?;
-    Some((repository.id, pull.merge_base.clone(), format!("refs/pull/{number}/head")))
-}
-
-fn by_name<'a>(state: &'a State, name: &str) -> Option<&'a Repository> {
-    state.repositories.iter().find(|found| found.name == name && !found.is_deleted)
+    let pull = state.pull(repository, number.parse().ok()?)?;
+    Some((repository, pull.merge_base.clone(), format!("refs/pull/{number}/head")))
 }
 
 fn api_call(state: &mut State, call: &Call) -> Page {
@@ -113,7 +66,8 @@ fn api_call(state: &mut State, call: &Call) -> Page {
         }
         (_, ["repos", owner, name, rest @ ..]) => {
             let full = format!("{owner}/{name}");
-            if let Some(repository) = by_name(state, &full).cloned() {
+            if let Some(id) = by_name(state, &full) {
+                let repository = state.repository(id).clone();
                 return repository_call(state, call, &repository, rest);
             }
             match state.moved.get(&full).map(|id| state.repository(*id)).filter(|to| !to.is_deleted) {
@@ -137,7 +91,6 @@ fn search(state: &State, query: &BTreeMap<String, String>) -> Vec<Value> {
 }
 
 fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str]) -> Page {
-    let text = |key: &str| call.body[key].as_str().unwrap_or_default().to_owned();
     match (call.method.as_str(), rest) {
         ("GET", []) => found(state.repository_page(at)),
         ("GET", ["hooks"]) => {
@@ -191,10 +144,10 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
                 id: state.id(),
                 repository: at.id,
                 commit: (*sha).to_owned(),
-                context: text("context"),
-                state: text("state"),
-                description: text("description"),
-                target_url: text("target_url"),
+                context: call.text("context"),
+                state: call.text("state"),
+                description: call.text("description"),
+                target_url: call.text("target_url"),
                 creator: "bascule".to_owned(),
                 at: state.tick(),
             };
@@ -214,7 +167,7 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
         }
         ("POST", ["issues"]) => {
             let (number, at_time) = (state.next_number(at.id), state.tick());
-            let (title, body) = (text("title"), text("body"));
+            let (title, body) = (call.text("title"), call.text("body"));
             let author = "bascule".to_owned();
             let issue =
                 Issue { repository: at.id, number, author, title, body, is_open: true, at: at_time, updated: at_time };
@@ -329,50 +282,4 @@ fn comment_call(state: &mut State, method: &str, repository: i64, id: &str, rest
         }
         _ => NOT_FOUND,
     }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one request")]
-async fn git(
-    world: &World,
-    method: &axum::http::Method,
-    path: &[&str],
-    query: &str,
-    is_ours: bool,
-    kind: &str,
-    protocol: &str,
-    body: Bytes,
-) -> Response<Body> {
-    let repository = match path {
-        [owner, name, ..] => {
-            by_name(&world.state(), &format!("{owner}/{}", name.trim_end_matches(".git"))).map(|found| found.id)
-        }
-        _ => None,
-    };
-    match (repository, is_ours) {
-        (_, false) => refusal(StatusCode::UNAUTHORIZED, "who are you?"),
-        (None, true) => refusal(StatusCode::NOT_FOUND, "no such repository"),
-        (Some(id), true) => {
-            let bare = Bare::at(world.folder.path(), id);
-            bare.serve(method.as_str(), &path[2..].join("/"), query, kind, protocol, body.to_vec()).await
-        }
-    }
-}
-
-/// `%2F` and the like.
-fn decoded(segment: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = segment.as_bytes();
-    while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'%', [high, low, after @ ..]) if hex::decode([*high, *low]).is_ok() => {
-                bytes.extend(hex::decode([*high, *low]).unwrap());
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,0 +1,148 @@
+//! The server: `git fetch`, every way of failing, and the tongue that answers a call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use base64::Engine as _;
+use futures::StreamExt as _;
+use serde_json::Value;
+
+use super::git::Bare;
+use super::state::{Fault, State};
+use super::tongue::Tongue;
+use super::{TOKEN, World};
+
+/// One API call, as the tongues want it.
+pub(super) struct Call {
+    pub(super) method: String,
+    /// Below the API's own place.
+    pub(super) path: Vec<String>,
+    pub(super) query: BTreeMap<String, String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Call {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn text(&self, key: &str) -> String {
+        self.body[key].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A number of the query.
+    pub(super) fn number(&self, key: &str) -> Option<usize> {
+        self.query.get(key).and_then(|value| value.parse().ok())
+    }
+}
+
+pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let path: Vec<String> = parts.uri.path().split('/').skip(1).map(decoded).collect();
+    let query = parts.uri.query().unwrap_or_default();
+    let tongue = world.state().tongue;
+    let rest = path.strip_prefix(tongue.api().map(str::to_owned).as_slice());
+    let place = rest.map_or_else(|| path.join("/"), |rest| format!("/{}", rest.join("/")));
+    let fault = {
+        let mut state = world.state();
+        if rest.is_some() {
+            state.calls.push(format!("{} {place}", parts.method));
+        }
+        state.fault.clone().filter(|(part, _)| place.contains(part.as_str()))
+    };
+    if let Some((_, fault)) = fault {
+        return broken(tongue, fault).await;
+    }
+    let call = Call {
+        method: parts.method.to_string(),
+        path: rest.unwrap_or(&path).to_vec(),
+        query: reqwest::Url::parse(&format!("http://x/?{query}")).unwrap().query_pairs().into_owned().collect(),
+        headers: parts.headers,
+        body: if rest.is_some() { serde_json::from_slice(&body).unwrap_or(Value::Null) } else { Value::Null },
+    };
+    match rest {
+        Some(_) => tongue.answer(&world, call).await,
+        None => git(&world, &call, query, body).await,
+    }
+}
+
+async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<Body> {
+    let tongue = world.state().tongue;
+    let basic = call.header("authorization").trim_start_matches("Basic ");
+    let basic = base64::engine::general_purpose::STANDARD.decode(basic).unwrap_or_default();
+    // Any user name will do.
+    let token = String::from_utf8_lossy(&basic).split_once(':').map(|(_, token)| token.to_owned());
+    if !token.is_some_and(|token| token == TOKEN) {
+        return tongue.refusal(StatusCode::UNAUTHORIZED, "who are you?");
+    }
+    let id = match &call.path[..] {
+        [owner, name, ..] => by_name(&world.state(), &format!("{owner}/{}", name.trim_end_matches(".git"))),
+        _ => None,
+    };
+    let Some(id) = id else { return tongue.refusal(StatusCode::NOT_FOUND, "no such repository") };
+    let (kind, protocol) = (call.header("content-type"), call.header("git-protocol"));
+    let bare = Bare::at(world.folder.path(), id);
+    bare.serve(&call.method, &call.path[2..].join("/"), query, kind, protocol, body.to_vec()).await
+}
+
+/// The repository that has this name now.
+pub(super) fn by_name(state: &State, name: &str) -> Option<i64> {
+    state.repositories.iter().find(|found| found.name == name && !found.is_deleted).map(|found| found.id)
+}
+
+/// As a broken one answers.
+async fn broken(tongue: Tongue, fault: Fault) -> Response<Body> {
+    let page = |status: u16, kind: &str, body: Body| {
+        Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
+    };
+    match fault {
+        Fault::Status(status) => tongue.refusal(StatusCode::from_u16(status).unwrap(), "as you wished"),
+        Fault::Html(status) => page(status, "text/html", Body::from("<html><title>Sign in</title></html>")),
+        Fault::SlowDown(seconds) => {
+            let mut response = tongue.refusal(StatusCode::TOO_MANY_REQUESTS, "slow down");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
+        }
+        Fault::BreaksOff => {
+            let chunks: [Result<Bytes, std::io::Error>; 2] =
+                [Ok(Bytes::from("{\"id\":")), Err(std::io::Error::other("gone"))];
+            page(200, "application/json", Body::from_stream(futures::stream::iter(chunks)))
+        }
+        Fault::Hangs => std::future::pending().await,
+        Fault::Endless => {
+            let chunk = Bytes::from(" ".repeat(1 << 16));
+            let chunks = futures::stream::repeat(chunk).map(Ok::<_, std::io::Error>);
+            page(200, "application/json", Body::from_stream(chunks))
+        }
+        Fault::OtherShape => page(200, "application/json", Body::from("{\"surprise\":[1,2,3]}")),
+        Fault::Redirects(to) => {
+            let mut response = page(302, "text/html", Body::from("elsewhere"));
+            response.headers_mut().insert(header::LOCATION, to.parse().unwrap());
+            response
+        }
+    }
+}
+
+/// `%2F` and the like.
+fn decoded(segment: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = segment.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex::decode([*high, *low]).is_ok() => {
+                bytes.extend(hex::decode([*high, *low]).unwrap());
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
