@@ -73,5 +73,6 @@ fn understood(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let plain = |pattern: &str, text: &str, with: &str| {
         regex::Regex::new(pattern).unwrap().replace_all(text, with).into_owned()
     };
+    let seen = plain(r"\bby: Some\(\d+\)", &seen, "by: Some(N)");
     Some(plain(r"\b(id|comment): \d+", &plain(r"\b[0-9a-f]{40}\b", &seen, "HASH"), "$1: N"))
 }
