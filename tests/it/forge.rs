@@ -158,7 +158,7 @@ async fn no_redirect_is_followed_and_no_token_leaves() {
 async fn a_repository_that_is_renamed_deleted_or_made_anew_is_never_mistaken() {
     let t = Test::new().await;
     let pr = t.fake.opens_pull("alice", &t.shop, &[("a", "1")]).await;
-    let renamed = t.fake.renames(&t.shop, "acme/store");
+    let renamed = t.fake.renames(&t.shop, "acme/store").await;
     assert_snapshot!(told(&t.forge.pull(&t.at, pr.number).await.unwrap_err()), @"gone          forge work: has it under another name now (GET /repos/acme/shop/pulls/1 answered 301)");
     let found = t.forge.repository_by_id(t.shop.id).await.unwrap();
     assert_eq!(found.at.name.to_string(), "acme/store");
@@ -275,7 +275,7 @@ async fn what_our_account_is_not_shown_is_an_error_and_never_a_no() {
     assert_snapshot!(told(&t.forge.is_team_member("acme", "platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     t.fake.breaks_at("/collaborators/", Fault::Status(404));
-    t.fake.deletes(&t.shop);
+    t.fake.deletes(&t.shop).await;
     assert!(t.forge.permission(&t.at, "lead").await.unwrap_err().is_gone(), "the repository is gone, not the right");
     t.fake.recovers();
     assert!(t.forge.is_team_member("acme", "no-such-team", "lead").await.unwrap_err().is_gone());

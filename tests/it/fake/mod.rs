@@ -1,3 +1,5 @@
 //! The world on the wire: what the middle circle of tests talks to with the real clients.
 
 pub(crate) mod forge;
+mod published;
+mod signed;

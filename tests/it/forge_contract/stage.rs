@@ -145,7 +145,7 @@ impl Stage {
 
     pub(super) async fn dismisses_first_review(&self, number: i64) {
         match self {
-            Self::Fake { forge, shop } => forge.dismisses_first_review(&Pr { repository: shop.id, number }),
+            Self::Fake { forge, shop } => forge.dismisses_first_review(&Pr { repository: shop.id, number }).await,
             Self::Real { gitea, .. } => {
                 let api = gitea.api().unwrap();
                 let path = format!("/repos/{SHOP}/pulls/{number}/reviews");
@@ -240,7 +240,7 @@ impl Stage {
 
     pub(super) async fn renames(&self, name: &str) {
         match self {
-            Self::Fake { forge, shop } => drop(forge.renames(shop, &format!("acme/{name}"))),
+            Self::Fake { forge, shop } => drop(forge.renames(shop, &format!("acme/{name}")).await),
             Self::Real { gitea, .. } => {
                 let body = json!({ "name": name });
                 gitea.api().unwrap().patch(&format!("/repos/{SHOP}"), body).await.unwrap();

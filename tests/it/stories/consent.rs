@@ -165,7 +165,7 @@ fn a_dismissed_review_does_not_count() {
         let pr = asks_for_two(t).await;
         let review = t.forge.approves("lee", &pr).await;
         t.run_jobs().await;
-        t.forge.dismisses(review);
+        t.forge.dismisses(review).await;
         t.sweeps().await;
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
         assert_snapshot!(t.audit_of(&pr).await, @"preview.posted, approval.recorded, preview.posted, approval.voided, preview.posted");
@@ -228,7 +228,7 @@ fn a_dismissed_review_counts_no_more_when_the_dismissal_is_undone() {
         let review = t.forge.approves("lee", &pr).await;
         t.run_jobs().await;
         // Between two looks: nothing but its times tells.
-        t.forge.dismisses(review);
+        t.forge.dismisses(review).await;
         t.forge.undismisses(review);
         t.sweeps().await;
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
@@ -244,7 +244,7 @@ fn a_review_of_what_was_not_shown_yet_does_not_count_when_a_dismissal_of_it_is_u
         let review = t.forge.approves("lee", &pr).await;
         t.run_jobs().await;
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
-        t.forge.dismisses(review);
+        t.forge.dismisses(review).await;
         t.forge.undismisses(review);
         t.sweeps().await;
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");

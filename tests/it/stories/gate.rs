@@ -4,6 +4,7 @@ use bascule::ids::{RepositoryKey, TraceId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::replay::heard;
 use super::*;
 use crate::fake::forge::{Delivering, Pr};
 
@@ -210,9 +211,7 @@ fn a_push_that_nothing_tells_of_asks_for_one_approval_more() {
 #[test]
 fn a_comment_edited_within_its_first_second_consents_to_nothing() {
     // By deliveries alone: a sweep sees two times that are equal.
-    on_plane(async |plane| {
-        let mut town: Town = Box::pin(Town::new(plane, "shop-edited", Told::ByDeliveries)).await;
-        let t = &mut town;
+    heard(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
         t.run_jobs().await;

@@ -1,7 +1,8 @@
 //! Stories of the whole server: the real door and worker, a real PostgreSQL and API server, and a forge on the wire.
 //!
 //! Each story is told twice by [`check`]: once with deliveries, and once with a door that answers 202 and stores
-//! nothing, so that only sweeps find what happened. Both have to end in the same [rows](Town::rows).
+//! nothing, so that only sweeps find what happened. It is told again on other forges, as the [table] says. All tellings
+//! have to end in the same [rows](Town::rows).
 //!
 //!     check(async |t| {
 //!         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
@@ -42,6 +43,7 @@ mod results;
 mod rewritten;
 mod rules;
 mod several;
+mod table;
 mod town;
 mod unconsented;
 
@@ -50,24 +52,29 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use files::*;
 use town::{Told, Town};
 
-use crate::fake::forge::Merge;
+use crate::fake::forge::{Merge, Tongue};
 use crate::plane::on_plane;
+use crate::support::database::Database;
 
-/// Tells a story with deliveries, then with sweeps alone; both have to end the same.
-fn check(story: impl AsyncFn(&mut Town)) {
+/// Tells a story with deliveries, then with sweeps alone, and on other forges; all have to end the same.
+fn check<S: AsyncFn(&mut Town)>(story: S) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    // Both tellings say the same to people.
+    // All tellings say the same to people.
     insta::allow_duplicates! { on_plane(async |plane| {
-        let mut ends = Vec::new();
-        for told in [Told::ByDeliveries, Told::BySweeps] {
+        let mut ends: Vec<(Tongue, Told, String)> = Vec::new();
+        for (tongue, told) in table::tellings(table::name_of::<S>()) {
             // A namespace of its own for each telling.
             let namespace = format!("shop-{}", NEXT.fetch_add(1, Ordering::SeqCst));
-            let mut town = Box::pin(Town::new(plane, &namespace, told)).await;
+            let mut town = Box::pin(Town::on(Database::new().await, plane, &namespace, tongue, told)).await;
             Box::pin(story(&mut town)).await;
             town.run_jobs().await;
-            assert!(town.troubles.is_empty(), "{told:?}: {:#?}", town.troubles);
-            ends.push(town.rows().await);
+            assert!(town.troubles.is_empty(), "{tongue:?}, {told:?}: {:#?}", town.troubles);
+            ends.push((tongue, told, town.rows().await));
         }
-        assert!(ends[0] == ends[1], "with deliveries:\n{}\n\nwith sweeps alone:\n{}", ends[0], ends[1]);
+        let (tongue, told, first) = &ends[0];
+        for (other, heard, end) in &ends[1..] {
+            let diff = similar::TextDiff::from_lines(first, end).unified_diff().to_string();
+            assert!(first == end, "- {tongue:?}, {told:?}, + {other:?}, {heard:?}\n{diff}");
+        }
     }) }
 }

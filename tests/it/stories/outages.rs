@@ -120,7 +120,7 @@ fn a_token_that_is_refused_for_an_hour_loses_nothing() {
 
 #[test]
 fn one_thing_that_is_said_not_to_be_there_is_asked_for_again() {
-    for part in ["/git/commits/", "/pulls/"] {
+    for part in ["/commits/", "/pulls/"] {
         check(async |t| {
             merged_and_heard(t).await;
             t.forge.breaks_at(part, Fault::Status(404));

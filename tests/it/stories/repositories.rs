@@ -76,8 +76,8 @@ fn a_repository_that_is_renamed_to_a_name_of_another_does_not_get_its_grant() {
         let rules = t.rules(RULES);
         let other = t.forge.repository("acme/other", &[(".bascule.yaml", &rules), (WEB, &settings("web", "1"))]).await;
         // The one that runs is called something else by now, and nobody told us.
-        t.forge.renames(&t.shop, "acme/old");
-        t.shop = t.forge.renames(&other, "acme/shop");
+        t.forge.renames(&t.shop, "acme/old").await;
+        t.shop = t.forge.renames(&other, "acme/shop").await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
         another_has_the_name(t, &pr).await;
         assert_eq!(t.audit_of_repositories().await, ["repository.accepted", "repository.refused"]);

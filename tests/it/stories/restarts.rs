@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::support::database::Database;
 
 /// Two environments that wait for nothing of each other.
 const TWO: &str = "\
@@ -92,7 +91,7 @@ impl Town {
 fn a_database_that_is_restarted_in_the_middle_of_everything_loses_nothing_and_doubles_nothing() {
     on_plane(async |plane| {
         let database = Database::on_its_own().await;
-        let mut t = Box::pin(Town::on(database, plane, "restarts", Told::ByDeliveries)).await;
+        let mut t = Box::pin(Town::on(database, plane, "restarts", Tongue::Gitea, Told::ByDeliveries)).await;
         t.runs(TWO, &[(WEB, &settings("web", "1")), (STAGED, &settings("web", "1"))]).await;
         let (mut pause, observer) = Pause::new();
         Arc::get_mut(&mut t.context).unwrap().observer = observer;

@@ -5,6 +5,7 @@ use bascule::queue::Verdict;
 use insta::assert_snapshot;
 use tokio_util::sync::CancellationToken;
 
+use super::replay::heard;
 use super::*;
 
 #[test]
@@ -110,10 +111,8 @@ fn a_held_change_stays_the_one_to_approve_until_somebody_moves_it_on() {
 
 #[test]
 fn what_is_taken_back_while_the_gate_is_judged_is_not_synced() {
-    on_plane(async |plane| {
-        // Only a delivery arrives so soon; facts that a sweep would find may be thirty seconds old.
-        let mut town: Town = Box::pin(Town::new(plane, "shop-overtaken", Told::ByDeliveries)).await;
-        let t = &mut town;
+    // Only a delivery arrives so soon; facts that a sweep would find may be thirty seconds old.
+    heard(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
         t.run_jobs().await;

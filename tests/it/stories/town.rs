@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::door::Door;
-use crate::fake::forge::{FakeForge, Pr, Right, SECRET, Shop, TOKEN};
+use crate::fake::forge::{FakeForge, Pr, Right, SECRET, Shop, TOKEN, Tongue};
 use crate::parts::{ControlPlane, program};
 use crate::support::database::Database;
 
@@ -58,20 +58,27 @@ pub(super) struct Town {
 }
 
 impl Town {
+    /// With a Gitea.
     pub(super) async fn new(plane: &'static ControlPlane, namespace: &str, told: Told) -> Self {
-        Self::on(Database::new().await, plane, namespace, told).await
+        Self::on(Database::new().await, plane, namespace, Tongue::Gitea, told).await
     }
 
-    /// On a database of the story's own.
-    pub(super) async fn on(database: Database, plane: &'static ControlPlane, namespace: &str, told: Told) -> Self {
+    /// On a database of the story's own, with a forge of this kind.
+    pub(super) async fn on(
+        database: Database,
+        plane: &'static ControlPlane,
+        namespace: &str,
+        tongue: Tongue,
+        told: Told,
+    ) -> Self {
         for name in [namespace.to_owned(), format!("{namespace}-staging")] {
             let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             plane.request(Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
         }
-        let forge = FakeForge::start().await;
+        let forge = FakeForge::that_speaks(tongue).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bascule.toml");
-        std::fs::write(&file, configuration(&forge.url(), plane.kubeconfig(), namespace)).unwrap();
+        std::fs::write(&file, configuration(&forge, plane.kubeconfig(), namespace)).unwrap();
         let environ = environ(&database.server_url());
         let loaded = config::load(Some(&file), &environ).unwrap();
         let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
@@ -302,7 +309,8 @@ pub(super) fn environ(database_url: &str) -> Environ {
     Environ::from_iter(BTreeMap::from(all).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
-fn configuration(forge: &str, kubeconfig: &Path, namespace: &str) -> String {
+fn configuration(forge: &FakeForge, kubeconfig: &Path, namespace: &str) -> String {
+    let (kind, forge) = (forge.tongue().kind(), forge.url());
     let kubeconfig = kubeconfig.display();
     format!(
         r#"
@@ -313,7 +321,7 @@ public_url = "http://bascule.example"
 url = {{ env = "DATABASE_URL" }}
 data_dir = "./data"
 [forge.work]
-kind = "gitea"
+kind = "{kind}"
 url = "{forge}"
 webhook_secrets = [{{ env = "SECRET" }}]
 token = {{ env = "TOKEN" }}

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::state::{Activity, Comment, Review, State};
+use super::state::{Activity, Comment, Moved, Review, State};
 use super::tongue::Tongue;
 use super::{FakeForge, SECRET, World};
 
@@ -43,8 +43,19 @@ pub(super) enum Happened<'a> {
     Pull { how: PullChange, by: &'a str, repository: i64, number: i64 },
     Review { how: ReviewChange, by: &'a str, review: &'a Review },
     Comment { how: CommentChange, by: &'a str, comment: &'a Comment },
-    Pushed { by: &'a str, repository: i64, branch: &'a str, before: Option<&'a str>, after: Option<&'a str> },
+    Pushed(Pushed<'a>),
     Repository { how: RepositoryChange, by: &'a str, repository: i64 },
+}
+
+/// A branch is elsewhere. `None` is "it was not there" or "it is gone".
+#[derive(Clone, Copy)]
+pub(super) struct Pushed<'a> {
+    pub(super) by: &'a str,
+    pub(super) repository: i64,
+    pub(super) branch: &'a str,
+    pub(super) before: Option<&'a str>,
+    pub(super) after: Option<&'a str>,
+    pub(super) how: Moved,
 }
 
 /// What became of a pull request.
@@ -60,6 +71,8 @@ pub(super) enum PullChange {
     Retargeted(String),
     /// The title it had.
     Titled(String),
+    Drafted,
+    Readied,
 }
 
 #[derive(Clone, Debug)]
@@ -153,21 +166,24 @@ impl State {
         self.tell(&Happened::Comment { how, by, comment });
     }
 
-    /// A branch moved: the list of activities, and the delivery. `None` is "it was not there" or "it is gone".
-    pub(super) fn tell_push(
-        &mut self,
-        by: &str,
-        repository: i64,
-        branch: &str,
-        before: Option<&str>,
-        after: Option<&str>,
-    ) {
+    /// A branch moved: the list of activities, and the delivery.
+    pub(super) fn tell_push(&mut self, pushed: &Pushed<'_>) {
         let (id, at) = (self.id(), self.tick());
-        self.tell(&Happened::Pushed { by, repository, branch, before, after });
-        let op = if after.is_some() { "commit_repo" } else { "delete_branch" };
-        let [before, head] = [before, after].map(|commit| commit.map(str::to_owned));
-        let (branch, by) = (branch.to_owned(), by.to_owned());
-        self.activities.push(Activity { id, repository, op, by, branch, before, head, at });
+        if !self.repository(pushed.repository).is_fork {
+            self.tell(&Happened::Pushed(*pushed));
+        }
+        let [before, head] = [pushed.before, pushed.after].map(|commit| commit.map(str::to_owned));
+        let (branch, by) = (pushed.branch.to_owned(), pushed.by.to_owned());
+        self.activities.push(Activity {
+            id,
+            repository: pushed.repository,
+            how: pushed.how,
+            by,
+            branch,
+            before,
+            head,
+            at,
+        });
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod git;
 mod gitea;
+mod github;
 mod hook;
 mod people;
 mod server;
@@ -27,6 +28,7 @@ use axum::Router;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::github::App;
 pub(crate) use self::hook::{Delivering, Delivery};
 pub(crate) use self::state::{Fault, Right, Says, State};
 pub(crate) use self::story::{Merge, Pr, Shop};
@@ -36,6 +38,11 @@ pub(crate) use self::tongue::Tongue;
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef01234567";
 /// The secret deliveries are signed with.
 pub(crate) const SECRET: &str = "a secret of sixteen or more";
+
+/// Whether it is our account, or the one of our app.
+fn is_us(login: &str) -> bool {
+    ["bascule", "bascule[bot]"].contains(&login)
+}
 
 /// The forge. It ends with this value.
 pub(crate) struct FakeForge {
@@ -84,6 +91,11 @@ impl FakeForge {
     /// `http://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Which forge it is.
+    pub(crate) fn tongue(&self) -> Tongue {
+        self.world.state().tongue
     }
 
     /// From now on every answer to us, `git fetch` too, is this, until [`Self::recovers`].

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::git::Bare;
 use super::state::{Fault, State};
 use super::tongue::Tongue;
-use super::{TOKEN, World};
+use super::{World, github};
 
 /// One API call, as the tongues want it.
 pub(super) struct Call {
@@ -56,7 +56,8 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         state.fault.clone().filter(|(part, _)| place.contains(part.as_str()))
     };
     if let Some((_, fault)) = fault {
-        return broken(tongue, fault).await;
+        let now = world.state().now();
+        return broken(tongue, now, fault).await;
     }
     let call = Call {
         method: parts.method.to_string(),
@@ -77,7 +78,7 @@ async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<B
     let basic = base64::engine::general_purpose::STANDARD.decode(basic).unwrap_or_default();
     // Any user name will do.
     let token = String::from_utf8_lossy(&basic).split_once(':').map(|(_, token)| token.to_owned());
-    if !token.is_some_and(|token| token == TOKEN) {
+    if !token.is_some_and(|token| world.state().knows(&token)) {
         return tongue.refusal(StatusCode::UNAUTHORIZED, "who are you?");
     }
     let id = match &call.path[..] {
@@ -92,22 +93,23 @@ async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<B
 
 /// The repository that has this name now.
 pub(super) fn by_name(state: &State, name: &str) -> Option<i64> {
-    state.repositories.iter().find(|found| found.name == name && !found.is_deleted).map(|found| found.id)
+    state
+        .repositories
+        .iter()
+        .find(|found| found.name.eq_ignore_ascii_case(name) && !found.is_deleted)
+        .map(|found| found.id)
 }
 
 /// As a broken one answers.
-async fn broken(tongue: Tongue, fault: Fault) -> Response<Body> {
+async fn broken(tongue: Tongue, now: jiff::Timestamp, fault: Fault) -> Response<Body> {
     let page = |status: u16, kind: &str, body: Body| {
         Response::builder().status(status).header(header::CONTENT_TYPE, kind).body(body).unwrap()
     };
     match fault {
         Fault::Status(status) => tongue.refusal(StatusCode::from_u16(status).unwrap(), "as you wished"),
         Fault::Html(status) => page(status, "text/html", Body::from("<html><title>Sign in</title></html>")),
-        Fault::SlowDown(seconds) => {
-            let mut response = tongue.refusal(StatusCode::TOO_MANY_REQUESTS, "slow down");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-            response
-        }
+        Fault::SlowDown(seconds) => tongue.too_many(seconds),
+        Fault::UsedUp(seconds) => github::used_up(now.as_second() + seconds),
         Fault::BreaksOff => {
             let chunks: [Result<Bytes, std::io::Error>; 2] =
                 [Ok(Bytes::from("{\"id\":")), Err(std::io::Error::other("gone"))];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::github::App;
 use super::hook::{Delivering, Delivery, Told};
 use super::tongue::Tongue;
 
@@ -22,6 +23,8 @@ pub(crate) enum Fault {
     Hangs,
     /// An answer larger than anyone reads.
     Endless,
+    /// No call is left in this hour: refused until so many seconds have passed.
+    UsedUp(i64),
     /// Valid JSON of another shape.
     OtherShape,
     /// To another address.
@@ -81,6 +84,8 @@ pub(super) struct Team {
 pub(super) struct Repository {
     pub(super) id: i64,
     pub(super) name: String,
+    /// Nobody listens to what happens in one.
+    pub(super) is_fork: bool,
     pub(super) is_deleted: bool,
     pub(super) is_archived: bool,
     pub(super) branches: BTreeMap<String, String>,
@@ -97,7 +102,10 @@ pub(super) struct Pull {
     pub(super) head: String,
     pub(super) head_repository: i64,
     pub(super) head_sha: String,
+    /// The base's commit when the pull request itself was moved last.
+    pub(super) base_sha: String,
     pub(super) is_open: bool,
+    pub(super) is_draft: bool,
     pub(super) merge: Option<Merged>,
     pub(super) merge_base: String,
     pub(super) created: Timestamp,
@@ -174,16 +182,52 @@ pub(super) struct Status {
     pub(super) at: Timestamp,
 }
 
+/// How a branch came to be at another commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    Pushed,
+    Forced,
+    /// By the button of a pull request.
+    Merged,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Activity {
     pub(super) id: i64,
     pub(super) repository: i64,
-    pub(super) op: &'static str,
+    pub(super) how: Moved,
     pub(super) by: String,
     pub(super) branch: String,
     pub(super) before: Option<String>,
     pub(super) head: Option<String>,
     pub(super) at: Timestamp,
+}
+
+/// Something that happened in a pull request, beside what was said and pushed.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+    pub(super) what: Turned,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Turned {
+    Closed,
+    /// Its last commit on the base.
+    Merged(String),
+    Reopened,
+    /// From one branch to another.
+    Retargeted(String, String),
+    /// From one title to another.
+    Titled(String, String),
+    Drafted,
+    Readied,
+    /// The review, and what it said.
+    Dismissed(i64, Says),
 }
 
 /// Who a commit says it is by, as logins of `LOGIN@example.com`.
@@ -207,6 +251,7 @@ pub(crate) struct State {
     pub(super) reviews: Vec<Review>,
     pub(super) statuses: Vec<Status>,
     pub(super) activities: Vec<Activity>,
+    pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
     /// (comment, login, what).
     pub(super) reactions: Vec<(i64, String, String)>,
@@ -219,6 +264,9 @@ pub(crate) struct State {
     pub(super) calls: Vec<String>,
     /// The most entries of a page, as an administrator may lower it.
     pub(super) largest_page: usize,
+    /// Calls our account has left in this hour, where they are counted.
+    pub(super) calls_left: u32,
+    pub(super) apps: Vec<App>,
     /// `http://127.0.0.1:PORT`, for the addresses in answers.
     pub(super) url: String,
     now: Timestamp,
@@ -239,6 +287,7 @@ impl State {
             reviews: Vec::new(),
             statuses: Vec::new(),
             activities: Vec::new(),
+            turns: Vec::new(),
             commits: BTreeMap::new(),
             reactions: Vec::new(),
             hook: None,
@@ -247,7 +296,9 @@ impl State {
             untold: Vec::new(),
             fault: None,
             calls: Vec::new(),
-            largest_page: 50,
+            largest_page: tongue.largest_page(),
+            calls_left: 15_000,
+            apps: Vec::new(),
             url,
             now: "2026-01-05T09:00:00Z".parse().unwrap(),
             last_id: 0,
@@ -266,6 +317,22 @@ impl State {
     pub(super) fn tick(&mut self) -> Timestamp {
         self.now = self.now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap();
         self.now
+    }
+
+    /// The time of the last thing that happened.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// So long nothing happens.
+    pub(super) fn waits(&mut self, time: jiff::SignedDuration) {
+        self.now = self.now.checked_add(time).unwrap();
+    }
+
+    /// Something happened in a pull request, now.
+    pub(super) fn turned(&mut self, by: &str, repository: i64, number: i64, what: Turned) {
+        let (id, at) = (self.id(), self.now);
+        self.turns.push(Turn { id, repository, number, by: by.to_owned(), at, what });
     }
 
     /// Somebody of this login, who is there from now on.
@@ -313,7 +380,15 @@ impl State {
         pulls.chain(issues).max().unwrap_or(0) + 1
     }
 
-    /// What the permission endpoint says: rights through teams are not in it, as in the real one.
+    /// What somebody may do, however they got the right.
+    pub(super) fn right(&self, repository: &Repository, login: &str) -> Right {
+        let owner = repository.name.split('/').next().unwrap();
+        let theirs = |team: &&Team| team.organisation == owner && team.members.iter().any(|member| member == login);
+        let by_team = self.teams.iter().filter(theirs).map(|team| team.code).max();
+        self.told_right(repository, login).max(by_team.unwrap_or(Right::None))
+    }
+
+    /// The right somebody has of their own, not by a team.
     pub(super) fn told_right(&self, repository: &Repository, login: &str) -> Right {
         match self.users.iter().find(|user| user.login == login) {
             Some(user) if user.is_site_admin || login == "bascule" => Right::Admin,

@@ -2,8 +2,8 @@
 
 use super::FakeForge;
 use super::git::{Bare, By, File};
-use super::hook::PullChange;
-use super::state::{Commit, Merged, Pull, PullPush, Repository};
+use super::hook::{Happened, PullChange, Pushed, RepositoryChange};
+use super::state::{Commit, Merged, Moved, Pull, PullPush, Repository, Turned};
 
 /// A repository of the fake forge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ impl FakeForge {
             state.repositories.push(Repository {
                 id,
                 name: name.to_owned(),
+                is_fork: false,
                 is_deleted: false,
                 is_archived: false,
                 branches: [].into(),
@@ -48,27 +49,44 @@ impl FakeForge {
             id
         };
         Bare::create(self.world.folder.path(), id).await;
+        {
+            let mut state = self.world.state();
+            state.user("root");
+            state.tell(&Happened::Repository { how: RepositoryChange::Created, by: "root", repository: id });
+        }
         let shop = Shop { id, name: name.to_owned() };
         self.pushes_to("root", &shop, "main", files).await;
         shop
     }
 
-    /// Another name for it. As on the real one, nobody is told.
-    pub(crate) fn renames(&self, shop: &Shop, name: &str) -> Shop {
-        let mut state = self.world.state();
-        state.moved.insert(shop.name.clone(), shop.id);
-        name.clone_into(&mut state.repository_mut(shop.id).name);
+    /// Another name for it. Gitea tells nobody.
+    pub(crate) async fn renames(&self, shop: &Shop, name: &str) -> Shop {
+        {
+            let mut state = self.world.state();
+            state.user("root");
+            state.moved.insert(shop.name.clone(), shop.id);
+            name.clone_into(&mut state.repository_mut(shop.id).name);
+            let how = RepositoryChange::Renamed(shop.name.split_once('/').unwrap().1.to_owned());
+            state.tell(&Happened::Repository { how, by: "root", repository: shop.id });
+        }
+        self.world.tell_all().await;
         Shop { id: shop.id, name: name.to_owned() }
     }
 
-    /// Deletes it. As on the real one, nobody is told.
-    pub(crate) fn deletes(&self, shop: &Shop) {
-        self.world.state().repository_mut(shop.id).is_deleted = true;
+    /// Deletes it. Gitea tells nobody.
+    pub(crate) async fn deletes(&self, shop: &Shop) {
+        {
+            let mut state = self.world.state();
+            state.user("root");
+            state.tell(&Happened::Repository { how: RepositoryChange::Deleted, by: "root", repository: shop.id });
+            state.repository_mut(shop.id).is_deleted = true;
+        }
+        self.world.tell_all().await;
     }
 
     /// Deletes it and makes another of the same name.
     pub(crate) async fn recreates(&self, shop: &Shop, files: &[(&str, &str)]) -> Shop {
-        self.deletes(shop);
+        self.deletes(shop).await;
         self.repository(&shop.name, files).await
     }
 
@@ -104,8 +122,10 @@ impl FakeForge {
         bare.git(&["update-ref", "-d", &format!("refs/heads/{branch}")]).await;
         {
             let mut state = self.world.state();
-            state.repository_mut(shop.id).branches.remove(branch);
-            state.tell_push(who, shop.id, branch, None, None);
+            state.user(who);
+            let before = state.repository_mut(shop.id).branches.remove(branch);
+            let (repository, before, how) = (shop.id, before.as_deref(), Moved::Pushed);
+            state.tell_push(&Pushed { by: who, repository, branch, before, after: None, how });
         }
         self.world.tell_all().await;
     }
@@ -152,6 +172,7 @@ impl FakeForge {
             let id = state.id();
             let mut fork = state.repository(shop.id).clone();
             fork.id = id;
+            fork.is_fork = true;
             fork.name = format!("{who}/{}", shop.name.split_once('/').unwrap().1);
             state.repositories.push(fork);
             (id, state.next_number(shop.id))
@@ -188,7 +209,9 @@ impl FakeForge {
                 head: head.to_owned(),
                 head_repository,
                 head_sha,
+                base_sha,
                 is_open: true,
+                is_draft: false,
                 merge: None,
                 merge_base,
                 created: now,
@@ -236,7 +259,7 @@ impl FakeForge {
         let base = bare.tip(&pull.base).await;
         let by = By { author: who, committer: who, at: self.seconds(), message: "Merge the base" };
         let merged = bare.merge(&pull.head, &base, &by, Merge::Commit).await;
-        self.note_commit(&merged, who, who);
+        self.note_commit(&merged, who, self.merges_as(who));
         self.moved(who, pull.head_repository, &pull.head, &merged, false).await;
         merged
     }
@@ -246,11 +269,12 @@ impl FakeForge {
         let pull = self.pull(pr);
         let bare = Bare::at(self.world.folder.path(), pull.repository);
         let message = format!("{} (#{})", pull.title, pull.number);
+        let committer = self.merges_as(who);
         let by = By { author: &pull.author, committer: who, at: self.seconds(), message: &message };
         let merged = bare.merge(&pull.base, &pull.head_sha, &by, how).await;
         match how {
-            Merge::Commit => self.note_commit(&merged, who, who),
-            Merge::Squash => self.note_commit(&merged, &pull.author, who),
+            Merge::Commit => self.note_commit(&merged, who, committer),
+            Merge::Squash => self.note_commit(&merged, &pull.author, committer),
             Merge::Rebase => self.note_commit(&merged, &pull.author, &pull.author),
             Merge::FastForward => {}
         }
@@ -264,11 +288,41 @@ impl FakeForge {
             ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned() });
             ours.closed = Some(now);
             ours.updated = now;
+            state.turned(who, pr.repository, pr.number, Turned::Merged(merged.clone()));
             state.tell_pull(PullChange::Closed, who, pr.repository, pr.number);
-            state.tell_push(who, pull.repository, &pull.base, Some(&before), Some(&merged));
+            let how = if how == Merge::FastForward { Moved::Pushed } else { Moved::Merged };
+            let (repository, branch) = (pull.repository, pull.base.as_str());
+            let (before, after) = (Some(before.as_str()), Some(merged.as_str()));
+            state.tell_push(&Pushed { by: who, repository, branch, before, after, how });
         }
         self.world.tell_all().await;
         merged
+    }
+
+    /// The committer of what a button of the forge makes.
+    fn merges_as<'a>(&self, who: &'a str) -> &'a str {
+        let mut state = self.world.state();
+        let committer = state.tongue.merges_as().unwrap_or(who);
+        state.user(committer);
+        committer
+    }
+
+    /// Says that it is not meant to be merged yet.
+    pub(crate) async fn drafts(&self, who: &str, pr: &Pr) {
+        self.alters(who, pr, |pull| {
+            pull.is_draft = true;
+            PullChange::Drafted
+        })
+        .await;
+    }
+
+    /// Says that it is.
+    pub(crate) async fn readies(&self, who: &str, pr: &Pr) {
+        self.alters(who, pr, |pull| {
+            pull.is_draft = false;
+            PullChange::Readied
+        })
+        .await;
     }
 
     /// Closes it without merging.
@@ -308,6 +362,23 @@ impl FakeForge {
             let change = how(pull);
             pull.updated = now;
             pull.closed = if pull.is_open { None } else { Some(now) };
+            let (base, title) = (pull.base.clone(), pull.title.clone());
+            let tip = state.repository(pr.repository).branches.get(&base).cloned();
+            let turned = match &change {
+                PullChange::Opened | PullChange::Pushed(_) => None,
+                PullChange::Closed => Some(Turned::Closed),
+                PullChange::Reopened => Some(Turned::Reopened),
+                PullChange::Retargeted(from) => {
+                    state.pull_mut(pr.repository, pr.number).base_sha = tip.unwrap_or_default();
+                    Some(Turned::Retargeted(from.clone(), base))
+                }
+                PullChange::Titled(from) => Some(Turned::Titled(from.clone(), title)),
+                PullChange::Drafted => Some(Turned::Drafted),
+                PullChange::Readied => Some(Turned::Readied),
+            };
+            if let Some(turned) = turned {
+                state.turned(who, pr.repository, pr.number, turned);
+            }
             state.tell_pull(change, who, pr.repository, pr.number);
         }
         self.world.tell_all().await;
@@ -364,11 +435,9 @@ impl FakeForge {
             let mut state = self.world.state();
             state.user(who);
             let before = state.repository_mut(repository).branches.insert(branch.to_owned(), commit.to_owned());
-            let is_fork =
-                state.pulls.iter().any(|pull| pull.head_repository == repository && pull.repository != repository);
-            if !is_fork && !state.repository(repository).name.starts_with(&format!("{who}/")) {
-                state.tell_push(who, repository, branch, before.as_deref(), Some(commit));
-            }
+            let (before, after) = (before.as_deref(), Some(commit));
+            let how = if is_forced { Moved::Forced } else { Moved::Pushed };
+            state.tell_push(&Pushed { by: who, repository, branch, before, after, how });
             let mine = |pull: &&Pull| pull.is_open && pull.head_repository == repository && pull.head == branch;
             state.pulls.iter().filter(mine).cloned().collect()
         };
@@ -383,11 +452,14 @@ impl FakeForge {
                 bare.commits(&pull.head_sha, commit).await
             };
             let mut state = self.world.state();
-            let (id, at) = (state.id(), state.tick());
+            let (id, at, counts_pushes) = (state.id(), state.tick(), state.tongue.counts_pushes());
             let ours = state.pull_mut(pull.repository, pull.number);
             commit.clone_into(&mut ours.head_sha);
+            ours.base_sha = base;
             ours.merge_base = merge_base;
-            // Its `updated` stays: the real one does not count a push.
+            if counts_pushes {
+                ours.updated = at;
+            }
             ours.pushes.push(PullPush { id, by: who.to_owned(), commits, is_forced, at });
             state.tell_pull(PullChange::Pushed(pull.head_sha), who, pull.repository, pull.number);
         }

@@ -38,14 +38,15 @@ impl FakeForge {
         id
     }
 
-    /// Somebody dismisses a review. As on the real one, nobody is told.
-    pub(crate) fn dismisses(&self, review: i64) {
-        self.dismissed(review, true);
+    /// Somebody dismisses a review. Gitea tells nobody.
+    pub(crate) async fn dismisses(&self, review: i64) {
+        self.world.state().dismiss("root", review, true);
+        self.world.tell_all().await;
     }
 
     /// Somebody dismisses the oldest review.
-    pub(crate) fn dismisses_first_review(&self, pr: &Pr) {
-        self.dismisses(self.first_review(pr));
+    pub(crate) async fn dismisses_first_review(&self, pr: &Pr) {
+        self.dismisses(self.first_review(pr)).await;
     }
 
     /// Somebody takes that back.
@@ -59,21 +60,9 @@ impl FakeForge {
         state.reviews.iter().find(of_pull).map(|review| review.id).expect("a review")
     }
 
-    /// Somebody takes a dismissal back. As on the real one, nobody is told.
+    /// Somebody takes a dismissal back, where that can be. Nobody is told.
     pub(crate) fn undismisses(&self, review: i64) {
-        self.dismissed(review, false);
-    }
-
-    fn dismissed(&self, id: i64, dismissed: bool) {
-        let mut state = self.world.state();
-        let now = state.tick();
-        let review = state.reviews.iter_mut().find(|review| review.id == id).expect("a review of this forge");
-        review.dismissed = dismissed;
-        review.updated = now;
-        let (repository, number) = (review.repository, review.number);
-        if dismissed {
-            state.pull_mut(repository, number).updated = now;
-        }
+        self.world.state().dismiss("root", review, false);
     }
 
     /// Somebody deletes an issue, whose number is nobody's from now on; nobody is told.
@@ -90,13 +79,9 @@ impl FakeForge {
         self.world.state().reviews.retain(|review| review.id != id);
     }
 
-    /// Somebody edits the text of a review: the list of reviews shows the old one, the delivery the new one.
+    /// Somebody edits the text of a review. (Gitea's list of reviews shows the old one, the delivery the new one.)
     pub(crate) async fn edits_review(&self, who: &str, review: i64, text: &str) {
-        {
-            let mut state = self.world.state();
-            let found = state.reviews.iter().find(|found| found.id == review).map(|found| found.comment);
-            state.edit_comment(who, found.expect("a review of this forge"), text);
-        }
+        self.world.state().edit_review(who, review, text);
         self.world.tell_all().await;
     }
 
@@ -173,7 +158,7 @@ impl FakeForge {
     pub(crate) fn our_comments(&self, repository: i64, number: i64) -> Vec<String> {
         let state = self.world.state();
         let ours = state.comments.iter().filter(|comment| comment.repository == repository && comment.number == number);
-        ours.filter(|comment| comment.author == "bascule").map(|comment| comment.body.clone()).collect()
+        ours.filter(|comment| super::is_us(&comment.author)).map(|comment| comment.body.clone()).collect()
     }
 
     /// The number of our first comment on a pull request or issue.
@@ -181,7 +166,7 @@ impl FakeForge {
         let state = self.world.state();
         let here =
             |comment: &&super::state::Comment| (comment.repository, comment.number) == (pr.repository, pr.number);
-        state.comments.iter().filter(here).find(|comment| comment.author == "bascule").map(|comment| comment.id)
+        state.comments.iter().filter(here).find(|comment| super::is_us(&comment.author)).map(|comment| comment.id)
     }
 
     /// How often our comment was edited is not kept by a forge; how often it was written is in the calls. When it was
@@ -189,7 +174,7 @@ impl FakeForge {
     pub(crate) fn comment_written_at(&self, pr: &Pr) -> Option<jiff::Timestamp> {
         let state = self.world.state();
         let ours = |comment: &&super::state::Comment| {
-            comment.repository == pr.repository && comment.number == pr.number && comment.author == "bascule"
+            comment.repository == pr.repository && comment.number == pr.number && super::is_us(&comment.author)
         };
         state.comments.iter().find(ours).map(|comment| comment.updated)
     }
@@ -228,7 +213,7 @@ impl FakeForge {
     /// The open issue of ours whose title has these words: number, title and text.
     pub(crate) fn our_issue(&self, shop: &Shop, words: &str) -> Option<(i64, String, String)> {
         let state = self.world.state();
-        let issue = state.issue_of(shop.id, words).filter(|issue| issue.is_open && issue.author == "bascule")?;
+        let issue = state.issue_of(shop.id, words).filter(|issue| issue.is_open && super::is_us(&issue.author))?;
         Some((issue.number, issue.title.clone(), issue.body.clone()))
     }
 }

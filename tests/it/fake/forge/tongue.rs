@@ -1,24 +1,80 @@
 //! Which forge it is, as far as anyone can tell from outside: what it keeps is the same, how it says it is not.
 
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::{Response, StatusCode, header};
 
 use super::hook::{Delivery, Happened, Told};
 use super::server::Call;
 use super::state::State;
-use super::{World, gitea};
+use super::{World, gitea, github};
 
 /// The API a forge speaks, and the deliveries it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tongue {
+    /// Gitea and Forgejo.
     Gitea,
+    /// GitHub Enterprise: its API is below `/api/v3` of its own address.
+    GitHub,
 }
 
 impl Tongue {
+    /// Its `kind` in `bascule.toml`.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Gitea => "gitea",
+            Self::GitHub => "github",
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gitea => "Gitea",
+            Self::GitHub => "GitHub",
+        }
+    }
+
+    /// The most entries of a page.
+    pub(super) fn largest_page(self) -> usize {
+        match self {
+            Self::Gitea => 50,
+            Self::GitHub => 100,
+        }
+    }
+
+    /// Whether the newest verdict of a person dismisses the ones before. (GitHub keeps all, and counts the newest.)
+    pub(super) fn replaces_verdicts(self) -> bool {
+        self == Self::Gitea
+    }
+
+    /// Whether the text of a review is a comment, and edited as one.
+    pub(super) fn keeps_reviews_as_comments(self) -> bool {
+        self == Self::Gitea
+    }
+
+    /// Whether a dismissal can be taken back.
+    pub(super) fn undoes_dismissals(self) -> bool {
+        self == Self::Gitea
+    }
+
+    /// Whether a push is a change of the pull request.
+    pub(super) fn counts_pushes(self) -> bool {
+        self == Self::GitHub
+    }
+
+    /// The committer of what its buttons make, where that is nobody's own name.
+    pub(super) fn merges_as(self) -> Option<&'static str> {
+        match self {
+            Self::Gitea => None,
+            Self::GitHub => Some("web-flow"),
+        }
+    }
+
     /// What comes before a call of its API.
     pub(super) fn api(self) -> [&'static str; 2] {
         match self {
             Self::Gitea => ["api", "v1"],
+            Self::GitHub => ["api", "v3"],
         }
     }
 
@@ -26,6 +82,7 @@ impl Tongue {
     pub(super) async fn answer(self, world: &World, call: Call) -> Response<Body> {
         match self {
             Self::Gitea => gitea::answer(world, call).await,
+            Self::GitHub => github::answer(world, call).await,
         }
     }
 
@@ -33,13 +90,25 @@ impl Tongue {
     pub(super) fn refusal(self, status: StatusCode, why: &str) -> Response<Body> {
         match self {
             Self::Gitea => gitea::refusal(status, why),
+            Self::GitHub => github::refusal(status, why),
         }
     }
 
+    /// As it asks for a pause.
+    pub(super) fn too_many(self, seconds: u32) -> Response<Body> {
+        let mut response = match self {
+            Self::Gitea => gitea::refusal(StatusCode::TOO_MANY_REQUESTS, "slow down"),
+            Self::GitHub => github::too_many(),
+        };
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response
+    }
+
     /// What it tells of what happened; nothing where the real one is silent.
-    pub(super) fn told(self, state: &State, happened: &Happened<'_>) -> Option<Told> {
+    pub(super) fn told(self, state: &State, happened: &Happened<'_>) -> Vec<Told> {
         match self {
             Self::Gitea => gitea::told(state, happened),
+            Self::GitHub => github::told(state, happened),
         }
     }
 
@@ -47,6 +116,7 @@ impl Tongue {
     pub(super) fn headers(self, delivery: &Delivery) -> Vec<(String, String)> {
         match self {
             Self::Gitea => gitea::headers(delivery),
+            Self::GitHub => github::headers(delivery),
         }
     }
 }

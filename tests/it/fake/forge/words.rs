@@ -1,7 +1,7 @@
 //! Comments and reviews as they change what the forge remembers, and what is told of it.
 
 use super::hook::{CommentChange, Happened, ReviewChange};
-use super::state::{Comment, Issue, Review, Says, State};
+use super::state::{Comment, Issue, Review, Says, State, Turned};
 
 impl State {
     pub(super) fn comment(&self, id: i64) -> &Comment {
@@ -45,7 +45,7 @@ impl State {
     ) -> i64 {
         self.user(who);
         let (id, comment, now) = (self.id(), self.id(), self.tick());
-        if says != Says::Remarks {
+        if says != Says::Remarks && self.tongue.replaces_verdicts() {
             // The newest verdict of a person replaces the ones before.
             let mine = |review: &&mut Review| {
                 review.repository == repository && review.number == number && review.author == who
@@ -83,6 +83,40 @@ impl State {
         self.pull_mut(repository, number).updated = now;
         self.tell(&Happened::Review { how: ReviewChange::Submitted, by: who, review: &review });
         id
+    }
+
+    /// Somebody edits the text of a review.
+    pub(super) fn edit_review(&mut self, by: &str, id: i64, body: &str) {
+        let found = self.reviews.iter_mut().find(|found| found.id == id).expect("a review of this forge");
+        if self.tongue.keeps_reviews_as_comments() {
+            let comment = found.comment;
+            self.edit_comment(by, comment, body);
+        } else {
+            let before = std::mem::replace(&mut found.body, body.to_owned());
+            self.user(by);
+            let now = self.tick();
+            let found = self.reviews.iter_mut().find(|found| found.id == id).expect("a review of this forge");
+            found.updated = now;
+            let review = found.clone();
+            self.tell(&Happened::Review { how: ReviewChange::Edited(before), by, review: &review });
+        }
+    }
+
+    /// A review is dismissed, or (where that can be) is not any more.
+    pub(super) fn dismiss(&mut self, by: &str, id: i64, dismissed: bool) {
+        self.user(by);
+        let now = self.tick();
+        let review = self.reviews.iter_mut().find(|review| review.id == id).expect("a review of this forge");
+        review.dismissed = dismissed;
+        review.updated = now;
+        let review = review.clone();
+        if dismissed {
+            self.pull_mut(review.repository, review.number).updated = now;
+            self.turned(by, review.repository, review.number, Turned::Dismissed(id, review.says));
+            self.tell(&Happened::Review { how: ReviewChange::Dismissed, by, review: &review });
+        } else {
+            assert!(self.tongue.undoes_dismissals(), "this forge cannot undo a dismissal");
+        }
     }
 
     pub(super) fn issue_of(&self, repository: i64, title_part: &str) -> Option<&Issue> {

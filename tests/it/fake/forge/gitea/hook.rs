@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::super::hook::{CommentChange, Delivery, Happened, PullChange, ReviewChange, Told};
+use super::super::hook::{CommentChange, Delivery, Happened, PullChange, Pushed, ReviewChange, Told};
 use super::super::state::{Says, State};
 
 /// What it tells. Of dismissed and edited reviews, and of what becomes of a repository, it tells nothing.
-pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<Told> {
+pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told> {
     match *happened {
         Happened::Pull { ref how, by, repository, number } => {
             let (action, kind) = match how {
@@ -14,7 +14,9 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<T
                 PullChange::Pushed(_) => ("synchronized", "pull_request_sync"),
                 PullChange::Closed => ("closed", "pull_request"),
                 PullChange::Reopened => ("reopened", "pull_request"),
-                PullChange::Retargeted(_) | PullChange::Titled(_) => ("edited", "pull_request"),
+                PullChange::Retargeted(_) | PullChange::Titled(_) | PullChange::Drafted | PullChange::Readied => {
+                    ("edited", "pull_request")
+                }
             };
             let body = json!({
                 "action": action,
@@ -25,7 +27,7 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<T
                 "commit_id": "",
                 "review": null,
             });
-            Some(("pull_request", kind, body))
+            vec![("pull_request", kind, body)]
         }
         Happened::Review { how: ReviewChange::Submitted, by, review } => {
             let (event, kind) = match review.says {
@@ -42,9 +44,9 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<T
                 "commit_id": review.commit,
                 "review": { "type": kind, "content": review.body },
             });
-            Some((event, kind, body))
+            vec![(event, kind, body)]
         }
-        Happened::Review { .. } | Happened::Repository { .. } => None,
+        Happened::Review { .. } | Happened::Repository { .. } => Vec::new(),
         Happened::Comment { ref how, by, comment } => {
             let action = match how {
                 CommentChange::Created => "created",
@@ -62,13 +64,13 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<T
                 "sender": state.user_page(by),
                 "is_pull": pull.is_some(),
             });
-            Some(("issue_comment", kind, body))
+            vec![("issue_comment", kind, body)]
         }
-        Happened::Pushed { by, repository, branch, before, after } => {
+        Happened::Pushed(Pushed { by, repository, branch, before, after, .. }) => {
             let nothing = "0".repeat(40);
             let page = state.repository_page(state.repository(repository));
             let sender = state.user_page(by);
-            Some(match after {
+            vec![match after {
                 Some(after) => {
                     let body = json!({
                         "ref": format!("refs/heads/{branch}"),
@@ -85,7 +87,7 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Option<T
                     let body = json!({ "ref": branch, "ref_type": "branch", "repository": page, "sender": sender });
                     ("delete", "delete", body)
                 }
-            })
+            }]
         }
     }
 }

@@ -74,7 +74,7 @@ impl State {
             "body": "",
             "labels": [],
             "state": if pull.is_open { "open" } else { "closed" },
-            "draft": false,
+            "draft": pull.is_draft,
             "html_url": url,
             "mergeable": pull.is_open,
             "merged": merge.is_some(),
@@ -193,7 +193,7 @@ impl State {
         json!({
             "id": activity.id,
             "user_id": 0,
-            "op_type": activity.op,
+            "op_type": if activity.head.is_some() { "commit_repo" } else { "delete_branch" },
             "act_user": self.user_page(&activity.by),
             "ref_name": format!("refs/heads/{}", activity.branch),
             "content": content,

@@ -1,0 +1,150 @@
+//! On which forges each story is told: `docs/stories.md` is this table, and the test below keeps it so.
+//!
+//! Every story is told on Gitea, with deliveries and with sweeps alone. On GitHub those of [`OFTEN`] are told with
+//! deliveries each time the tests run; all of them, both ways, by `make test-all`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use bascule::config::Environ;
+
+use super::town::Told;
+use crate::fake::forge::Tongue;
+
+/// Set to anything: every story on every forge, both ways.
+const EVERYTHING: &str = "BASCULE_EVERY_STORY";
+
+/// Files whose stories are about what differs from forge to forge.
+const OFTEN: [&str; 0] = [];
+
+/// Stories that are not told on a forge, and why.
+const NOT_ON: [(Tongue, &str, &str); 2] = [
+    (Tongue::GitHub, "consent::a_dismissed_review_counts_no_more_when_the_dismissal_is_undone", NOT_UNDONE),
+    (
+        Tongue::GitHub,
+        "consent::a_review_of_what_was_not_shown_yet_does_not_count_when_a_dismissal_of_it_is_undone",
+        NOT_UNDONE,
+    ),
+];
+const NOT_UNDONE: &str = "GitHub does not undo a dismissal";
+
+/// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
+const OF_NO_FORGE: [(&str, &str); 3] = [
+    ("kills", "of the worker, not of the forge"),
+    ("own_words", "counts Gitea's calls"),
+    ("restarts", "of the server, not of the forge"),
+];
+/// The same of single stories.
+const OF_NO_FORGE_ONE: [(&str, &str); 1] =
+    [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
+
+/// How to tell the story of this name (`consent::…`): on which forge, and how it is heard there.
+pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
+    let everything = Environ::of_process().get(EVERYTHING).is_some();
+    let mut all = vec![(Tongue::Gitea, Told::ByDeliveries), (Tongue::Gitea, Told::BySweeps)];
+    let file = story.split("::").next().unwrap();
+    if why_not(Tongue::GitHub, story).is_none() && of_no_forge(file, story).is_none() {
+        if everything || OFTEN.contains(&file) {
+            all.push((Tongue::GitHub, Told::ByDeliveries));
+        }
+        if everything {
+            all.push((Tongue::GitHub, Told::BySweeps));
+        }
+    }
+    all
+}
+
+fn of_no_forge(file: &str, story: &str) -> Option<&'static str> {
+    let file = OF_NO_FORGE.iter().find(|(name, _)| *name == file);
+    file.or_else(|| OF_NO_FORGE_ONE.iter().find(|(name, _)| *name == story)).map(|(_, why)| *why)
+}
+
+fn why_not(on: Tongue, story: &str) -> Option<&'static str> {
+    NOT_ON.iter().find(|(tongue, name, _)| (*tongue, *name) == (on, story)).map(|(.., why)| *why)
+}
+
+/// The name of a story by that of its closure: `it::stories::consent::a_story::{{closure}}`.
+pub(super) fn name_of<S>() -> &'static str {
+    let whole = std::any::type_name::<S>();
+    let (_, name) = whole.split_once("::stories::").expect("a story is told in a file of stories");
+    name.split("::{{closure}}").next().unwrap()
+}
+
+/// A file of stories: its name, what it is about, and its stories as they are named.
+struct File {
+    name: String,
+    about: String,
+    stories: Vec<String>,
+}
+
+fn files() -> Vec<File> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stories");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let about: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+        let about = about.split(|line| line.is_empty()).next().unwrap_or_default().join(" ");
+        let named = text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split_once('('));
+        File { name, about, stories: named.map(|(name, _)| name.to_owned()).collect() }
+    };
+    let all = paths.into_iter().map(read);
+    all.filter(|file| !file.stories.is_empty() && file.name != "table").collect()
+}
+
+fn table() -> String {
+    let mut text = "\
+# Which stories are told on which forge
+
+Made by `tests/it/stories/table.rs`, which fails when this is not what the tests do. *always*: each time the tests run;
+*in full*: by `make test-all`. On Gitea and Forgejo every story is told with deliveries and again with sweeps alone. On GitHub
+*always* means with deliveries, and `make test-all` does both. A file is in `tests/it/stories/`.
+
+| file | its stories | Gitea, Forgejo | GitHub |
+|---|---|---|---|
+"
+    .to_owned();
+    for File { name, about, .. } in files() {
+        let on_github = match of_no_forge(&name, "") {
+            Some(why) => format!("no: {why}"),
+            None if OFTEN.contains(&name.as_str()) => "always".to_owned(),
+            None => "in full".to_owned(),
+        };
+        writeln!(text, "| `{name}` | {about} | always | {on_github} |").unwrap();
+    }
+    text +=
+        "\nStories that are not told where others of their file are:\n\n| story | not on | because |\n|---|---|---|\n";
+    let ones = OF_NO_FORGE_ONE.iter().map(|(story, why)| (Tongue::GitHub, *story, *why));
+    for (tongue, story, why) in NOT_ON.into_iter().chain(ones) {
+        let (file, story) = story.split_once("::").unwrap();
+        writeln!(text, "| `{file}`: {} | {} | {why} |", story.replace('_', " "), tongue.name()).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_documents_table_is_what_is_told() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stories.md");
+    let (now, wanted) = (std::fs::read_to_string(&path).unwrap_or_default(), table());
+    if now != wanted {
+        let fresh = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stories.md");
+        std::fs::write(&fresh, &wanted).unwrap();
+        panic!("{} is not up to date; copy {} over it", path.display(), fresh.display());
+    }
+}
+
+#[test]
+fn what_the_table_names_is_there() {
+    let all = files();
+    let known: BTreeSet<String> =
+        all.iter().flat_map(|file| file.stories.iter().map(|story| format!("{}::{story}", file.name))).collect();
+    let names: BTreeSet<&str> = all.iter().map(|file| file.name.as_str()).collect();
+    for story in NOT_ON.iter().map(|(_, story, _)| story).chain(OF_NO_FORGE_ONE.iter().map(|(story, _)| story)) {
+        assert!(known.contains(*story), "{story}");
+    }
+    for file in OFTEN.iter().chain(OF_NO_FORGE.iter().map(|(file, _)| file)) {
+        assert!(names.contains(file), "{file}");
+    }
+}
