@@ -61,7 +61,7 @@ documents:
 scripts:
 	$(call say,scripts: shellcheck)
 	@if command -v shellcheck >/dev/null; then
-	  shellcheck .ci/run tools/build tools/system scripts/*
+	  shellcheck .ci/run tools/build tools/system tools/fetch scripts/*
 	else
 	  echo 'shellcheck is not installed: skipped'
 	fi

@@ -1,4 +1,4 @@
-//! `tools/build` and `tools/system`, with programs on `PATH` that only say which version they are.
+//! `tools/build`, `tools/system` and `tools/fetch`, with programs on `PATH` that only say which version they are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ impl Machine {
     fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
-        for file in ["build", "system", "render/go.mod", "render/go.sum"] {
+        let published = ["published/package.json", "published/package-lock.json"];
+        for file in ["build", "system", "fetch", "render/go.mod", "render/go.sum"].into_iter().chain(published) {
             let to = machine.path("tools").join(file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(from.join(file), to).unwrap();
@@ -185,4 +186,39 @@ done"#,
         "what was forbidden is taken back"
     );
     assert_eq!(fs::read_link(machine.path("tools/.bin/postgresql")).unwrap(), machine.path("lib/15/bin"));
+}
+
+#[test]
+fn what_forges_publish_is_fetched_once_as_it_is_pinned_and_never_halfway() {
+    let machine = Machine::new();
+    let (lock, there) = (machine.path("tools/published/package-lock.json"), machine.path("tools/.bin/share/published"));
+    let npm = |then: &str| {
+        let log = machine.path("npm.log");
+        machine.program("bin/npm", &format!("echo \"$@\" >>{}; mkdir node_modules; {then}", log.display()));
+    };
+    let asked = || {
+        let log = fs::read_to_string(machine.path("npm.log")).unwrap_or_default();
+        let _ = fs::remove_file(machine.path("npm.log"));
+        log.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    npm("cp package-lock.json node_modules/as-locked");
+    for times in [vec!["ci --ignore-scripts"], vec![]] {
+        machine.builds(&["published"]);
+        assert_eq!(asked(), times);
+        assert_eq!(fs::read(there.join("as-locked")).unwrap(), fs::read(&lock).unwrap());
+    }
+    // Another pin is fetched, and as long as it cannot be, the old one is not taken for it.
+    fs::write(&lock, fs::read_to_string(&lock).unwrap() + "\n").unwrap();
+    npm("echo EINTEGRITY; exit 1");
+    for _ in 0..2 {
+        let (said, succeeded) = machine.runs("build", &["published"]);
+        assert!(!succeeded && said.contains("EINTEGRITY"), "{said}");
+        assert_eq!(asked(), ["ci --ignore-scripts"]);
+    }
+    npm("touch node_modules/anew");
+    machine.builds(&["published"]);
+    assert!(there.join("anew").exists() && !there.join("as-locked").exists());
+    let left: Vec<_> =
+        fs::read_dir(machine.path("tools/.bin")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().starts_with(".work")), "{left:?}");
 }
