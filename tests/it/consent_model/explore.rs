@@ -10,6 +10,7 @@ use super::beginnings::Beginning;
 use super::mutant::Mutant;
 use super::possible::{Bounds, possible};
 use super::world::{ANN, ENVIRONMENTS, Edit, LEE, POOL, Sam, Typed, World, has, name, set_of};
+use crate::support::random::Random;
 
 /// People who cooperate bring every environment to the tip; the error says which stays behind.
 pub(super) fn cooperate(world: &World, counts: &mut Counts) -> Result<(), String> {
@@ -183,18 +184,7 @@ impl Hasher for Mixer {
     }
 }
 
-/// SplitMix64: small, and the same everywhere.
-pub(super) struct Random(pub(super) u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// A kind of act first, then one of that kind, so that the many ways to load a page do not crowd out the rest.
     fn one_of(&mut self, acts: &[Act]) -> Act {
         let mut kinds: Vec<Discriminant<Act>> = acts.iter().map(discriminant).collect();
@@ -202,10 +192,6 @@ impl Random {
         let kind = kinds[self.below(kinds.len())];
         let of_kind: Vec<&Act> = acts.iter().filter(|act| discriminant(*act) == kind).collect();
         *of_kind[self.below(of_kind.len())]
-    }
-
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
     }
 }
 

@@ -26,9 +26,11 @@ mod voices;
 mod world;
 
 use beginnings::{Beginning, beginnings};
-use explore::{Explorer, Failure, Random, shortest};
+use explore::{Explorer, Failure, shortest};
 use mutant::{MUTANTS, Mutant};
 use possible::Bounds;
+
+use crate::support::random::Random;
 
 /// Where random stories begin; `CONSENT_MODEL_SEED=… cargo test` compiles another one in.
 const SEED: &str = match option_env!("CONSENT_MODEL_SEED") {

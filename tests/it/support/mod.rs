@@ -3,5 +3,6 @@
 pub(crate) mod child;
 pub(crate) mod database;
 pub(crate) mod front;
+pub(crate) mod random;
 pub(crate) mod script;
 pub(crate) mod server;
