@@ -14,7 +14,7 @@ pub enum Refused {
     /// The header is there twice: which one would another program have read?
     #[error("more than one signature")]
     Doubled,
-    /// Not 64 lower-case hex digits.
+    /// Not 64 lower-case hex digits, behind the prefix where there is one.
     #[error("malformed signature")]
     Malformed,
     /// It verifies under none of the secrets.
@@ -22,13 +22,15 @@ pub enum Refused {
     Wrong,
 }
 
-/// The kinds whose signature is the bare lower-case hex HMAC-SHA-256 of the body.
+/// The kinds of forge, all of which sign with the HMAC-SHA-256 of the body, in lower-case hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `X-Gitea-Signature`.
     Gitea,
     /// `X-Forgejo-Signature`; Gitea's where that is not sent.
     Forgejo,
+    /// `X-Hub-Signature-256`, behind `sha256=`. The SHA-1 beside it is never looked at.
+    GitHub,
 }
 
 impl Kind {
@@ -38,6 +40,15 @@ impl Kind {
         match self {
             Self::Gitea => &["x-gitea-signature"],
             Self::Forgejo => &["x-forgejo-signature", "x-gitea-signature"],
+            Self::GitHub => &["x-hub-signature-256"],
+        }
+    }
+
+    /// What stands before the digits.
+    fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Gitea | Self::Forgejo => b"",
+            Self::GitHub => b"sha256=",
         }
     }
 
@@ -46,6 +57,7 @@ impl Kind {
         match self {
             Self::Gitea => &["x-gitea-delivery"],
             Self::Forgejo => &["x-forgejo-delivery", "x-gitea-delivery"],
+            Self::GitHub => &["x-github-delivery"],
         }
     }
 
@@ -54,6 +66,7 @@ impl Kind {
         match self {
             Self::Gitea => &["x-gitea-event"],
             Self::Forgejo => &["x-forgejo-event", "x-gitea-event"],
+            Self::GitHub => &["x-github-event"],
         }
     }
 }
@@ -72,9 +85,10 @@ pub fn claimed(kind: Kind, headers: &HeaderMap) -> Result<[u8; 32], Refused> {
     if value.is_empty() {
         return Err(Refused::Absent);
     }
+    let digits = value.strip_prefix(kind.prefix()).ok_or(Refused::Malformed)?;
     let lower_hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
     let mut signature = [0; 32];
-    if value.len() != 64 || !value.iter().all(lower_hex) || hex::decode_to_slice(value, &mut signature).is_err() {
+    if digits.len() != 64 || !digits.iter().all(lower_hex) || hex::decode_to_slice(digits, &mut signature).is_err() {
         return Err(Refused::Malformed);
     }
     Ok(signature)
@@ -163,6 +177,50 @@ mod tests {
             assert_eq!(check(Kind::Forgejo, &[(other, &prefixed)], BODY), Err(Refused::Absent), "{other}");
         }
         assert_eq!(check(Kind::Gitea, &[("x-forgejo-signature", &good)], BODY), Err(Refused::Absent));
+    }
+
+    #[test]
+    fn githubs_published_example_verifies() {
+        // docs.github.com, "Validating webhook deliveries", "Testing the webhook payload validation".
+        let published = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let mut map = HeaderMap::new();
+        map.insert("x-hub-signature-256", published.parse().unwrap());
+        let claimed = claimed(Kind::GitHub, &map).unwrap();
+        assert_eq!(verify(&[secret("It's a Secret to Everybody")], &claimed, b"Hello, World!"), Ok(()));
+        assert_eq!(verify(&[secret("It's a Secret to Everybody")], &claimed, b"Hello, World"), Err(Refused::Wrong));
+    }
+
+    #[test]
+    fn githubs_digits_stand_behind_exactly_their_prefix() {
+        let good = sign("new", BODY);
+        let check = |value: &str| check(Kind::GitHub, &[("x-hub-signature-256", value)], BODY);
+        assert_eq!(check(&format!("sha256={good}")), Ok(()));
+        for prefix in
+            ["", "sha1=", "sha512=", "SHA256=", "Sha256=", "sha256", "sha256:", "sha256==", "sha256= ", " sha256="]
+        {
+            assert_eq!(check(&format!("{prefix}{good}")), Err(Refused::Malformed), "{prefix}");
+        }
+        for bad in ["sha256=", "sha256=0", &format!("sha256={}", good.to_uppercase()), &format!("sha256=sha256={good}")]
+        {
+            assert_eq!(check(bad), Err(Refused::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_gitea_sends_in_githubs_name_is_judged_by_the_endpoint_alone() {
+        // Both sign the same bytes under the same secret, and Gitea writes all of these headers.
+        let (good, bad) = (sign("new", BODY), sign("other", BODY));
+        let (good_hub, bad_hub) = (format!("sha256={good}"), format!("sha256={bad}"));
+        fn sent<'a>(gitea: &'a str, hub: &'a str) -> [(&'static str, &'a str); 3] {
+            [("x-gitea-signature", gitea), ("x-gogs-signature", gitea), ("x-hub-signature-256", hub)]
+        }
+        assert_eq!(check(Kind::GitHub, &sent(&bad, &good_hub), BODY), Ok(()));
+        assert_eq!(check(Kind::GitHub, &sent(&good, &bad_hub), BODY), Err(Refused::Wrong));
+        assert_eq!(check(Kind::Gitea, &sent(&good, &bad_hub), BODY), Ok(()));
+        assert_eq!(check(Kind::Gitea, &sent(&bad, &good_hub), BODY), Err(Refused::Wrong));
+        for other in ["x-hub-signature", "x-gitea-signature", "x-forgejo-signature", "x-gitlab-token"] {
+            assert_eq!(check(Kind::GitHub, &[(other, &good_hub)], BODY), Err(Refused::Absent), "{other}");
+        }
     }
 
     #[test]
