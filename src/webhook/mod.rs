@@ -195,6 +195,8 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
 fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: Vec<u8>) -> Intake {
     let trace = TraceId(door.clock.new_id());
     let told = tell(forge, &event, &body, trace);
+    let (of, state) = (forge.to_string(), told.state.as_str());
+    metrics::counter!("bascule_webhook_reads_total", "forge" => of, "state" => state).increment(1);
     let delivery = NewDelivery {
         id: door.clock.new_id(),
         forge: forge.clone(),

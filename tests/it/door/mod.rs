@@ -2,6 +2,7 @@
 //! PostgreSQL of each test. What is malformed is written byte by byte.
 
 mod authentic;
+mod forged;
 mod kills;
 mod order;
 mod patience;
@@ -22,7 +23,7 @@ use bascule::config::Secret;
 use bascule::queue::Bell;
 use bascule::webhook::body::Limits;
 use bascule::webhook::signature::Kind;
-use bascule::webhook::{self, Endpoint, Secrets};
+use bascule::webhook::{self, Endpoint, Endpoints, Secrets};
 use bascule::{telemetry, web};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -36,6 +37,9 @@ pub(crate) const SECRET: &str = "the secret of work";
 /// Of `berg`, a Forgejo.
 pub(crate) const OTHER_SECRET: &str = "the secret of berg";
 
+/// Of `hub`, a GitHub.
+pub(crate) const HUB_SECRET: &str = "the secret of hub";
+
 /// A door that is open at a loopback port.
 pub(crate) struct Door {
     pub(crate) database: Database,
@@ -43,6 +47,8 @@ pub(crate) struct Door {
     pub(crate) clock: Clock,
     /// The files of the secrets of `work`, as its configuration lists them.
     pub(crate) secrets: Arc<Mutex<Vec<PathBuf>>>,
+    /// Of `work`, `berg` and `hub`, until others are set.
+    pub(crate) endpoints: Endpoints,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: JoinSet<()>,
     folder: tempfile::TempDir,
@@ -66,16 +72,18 @@ impl Door {
         tasks.spawn(committer.run());
         let secrets = Arc::new(Mutex::new(vec![secret(folder.path(), "work", SECRET)]));
         let other = Arc::new(Mutex::new(vec![secret(folder.path(), "berg", OTHER_SECRET)]));
-        let endpoints = BTreeMap::from([
+        let hub = Arc::new(Mutex::new(vec![secret(folder.path(), "hub", HUB_SECRET)]));
+        let endpoints = Endpoints::from(BTreeMap::from([
             ("work".parse().unwrap(), Endpoint { kind: Kind::Gitea, secrets: read(&secrets) }),
             ("berg".parse().unwrap(), Endpoint { kind: Kind::Forgejo, secrets: read(&other) }),
-        ]);
-        let door = webhook::router(endpoints, store, clock.clone(), limits);
+            ("hub".parse().unwrap(), Endpoint { kind: Kind::GitHub, secrets: read(&hub) }),
+        ]));
+        let door = webhook::router(endpoints.clone(), store, clock.clone(), limits);
         let windows = windows(&database, &clock, &bell, folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         tasks.spawn(listen::serve(listener, windows.merge(door), patience, stop.clone()));
-        Self { database, at, clock, secrets, stop, tasks, folder }
+        Self { database, at, clock, secrets, endpoints, stop, tasks, folder }
     }
 
     /// A file with a secret in it.

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::{OTHER_SECRET, SECRET};
+use super::{HUB_SECRET, OTHER_SECRET, SECRET};
 
 /// One webhook call, before it is written.
 #[derive(Debug, Clone)]
@@ -33,6 +33,17 @@ impl Delivery {
         let mut delivery = Self::signed("forgejo", "berg", OTHER_SECRET, event, id, body.clone());
         delivery.headers.extend(Self::signed("gitea", "berg", OTHER_SECRET, event, id, body).headers.split_off(2));
         delivery
+    }
+
+    /// As GitHub sends it to `hub`: with the older signature beside the one that counts.
+    pub(crate) fn github(event: &str, id: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let signature = format!("sha256={}", sign(HUB_SECRET, &body));
+        Self::signed("github", "hub", HUB_SECRET, event, id, body)
+            .without("x-github-signature")
+            .with("x-hub-signature", &format!("sha1={}", &"0123456789abcdef".repeat(3)[..40]))
+            .with("x-hub-signature-256", &signature)
+            .with("user-agent", "GitHub-Hookshot/0123456")
     }
 
     fn signed(kind: &str, forge: &str, secret: &str, event: &str, id: &str, body: Vec<u8>) -> Self {
