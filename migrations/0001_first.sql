@@ -114,7 +114,7 @@ CREATE TABLE push (
     CONSTRAINT push_once PRIMARY KEY (forge, forge_id, branch, after_sha)
 );
 
--- Comments (also texts of reviews) that were edited or deleted, from deliveries, stored with the delivery: within a
+-- Comments (also texts of reviews; where the forge shows them as no comment, by the review's number, negative) that were edited or deleted, from deliveries, stored with the delivery: within a
 -- comment's first second its times do not tell. And edited ones that a sweep found, which then are no news. They consent to nothing and command nothing any more. Never removed.
 CREATE TABLE comment_edit (
     forge       text NOT NULL,

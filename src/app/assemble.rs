@@ -32,13 +32,14 @@ pub fn public_router(
     public_key: Vec<u8>,
 ) -> (Router, store::Committer) {
     let (door, committer) = store::new(pool.clone(), bell.clone());
-    let door = webhook::router(endpoints, door, clock.clone(), webhook::body::Limits::default());
+    let door = webhook::router(endpoints.clone(), door, clock.clone(), webhook::body::Limits::default());
     let windows = web::router(web::State {
         pool: pool.clone(),
         clock: clock.clone(),
         bell: bell.clone(),
         checkpoints: server.audit.checkpoints.clone(),
         public_key,
+        endpoints,
         public_url: server.http.public_url.clone(),
     });
     (windows.merge(door), committer)

@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use crate::ids::RepositoryKey;
 
-/// Stores that a comment (or the text of a review) was edited or deleted; whether that is news.
+/// Stores that a comment was edited or deleted, or the text of a review, which is negative where the forge does not show it
+/// as a comment; whether that is news.
 ///
 /// # Errors
 /// The database's own.

@@ -13,8 +13,8 @@ use crate::ids::{Account, CommitId};
 /// One delivery, read: about which repository, and what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// The repository it is about; `None` when it is about none (a ping of an organisation's webhook).
-    pub repository: Option<NamedRepository>,
+    /// The repository it is about; none for a ping of an organisation's webhook, several where an app was given them.
+    pub repositories: Vec<NamedRepository>,
     /// What happened.
     pub event: Event,
 }
@@ -42,6 +42,18 @@ pub enum Event {
     ReviewChanged {
         /// The pull request.
         number: i64,
+    },
+    /// The text of a review was edited: it consents to nothing any more.
+    ReviewEdited {
+        /// The pull request.
+        number: i64,
+        /// The review.
+        review: i64,
+    },
+    /// Somebody asked on the forge for another look.
+    LookAsked {
+        /// At these pull requests.
+        numbers: Vec<i64>,
     },
     /// A comment was written on a pull request or an issue.
     CommentCreated {

@@ -13,8 +13,10 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
     match event {
         Event::PullChanged { number, .. }
         | Event::ReviewChanged { number }
+        | Event::ReviewEdited { number, .. }
         | Event::CommentCreated { number, .. }
         | Event::CommentEdited { number, .. } => vec![attend_pull(repository, *number, trace)],
+        Event::LookAsked { numbers } => numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect(),
         Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
         Event::Ping | Event::Ignored { .. } => Vec::new(),

@@ -134,7 +134,9 @@ pub(super) async fn replay(
     let (forge, event, body) = deliveries::body(&mut tx, id).await?.ok_or_else(|| Problem::absent("delivery"))?;
     let forge =
         forge.parse().map_err(|_| Problem::conflict("the delivery is of a forge whose name is none any more"))?;
-    let mut told = webhook::tell(&forge, &event, &body, who.trace);
+    let kind = state.endpoints.kind(&forge);
+    let kind = kind.ok_or_else(|| Problem::conflict("the delivery is of a forge that is not configured any more"))?;
+    let mut told = webhook::tell((&forge, kind), &event, &body, who.trace);
     if let Some(by) = told.by
         && ourselves::is(&mut tx, &forge, by).await?
     {
@@ -144,10 +146,10 @@ pub(super) async fn replay(
     if let Some(push) = &told.push {
         pushes::record(&mut tx, push).await?;
     }
-    if let Some(repository) = &told.repository {
-        if let Some(comment) = told.edited {
-            comment_edits::record(&mut tx, repository, comment).await?;
-        }
+    if let Some((repository, text)) = told.repositories.first().zip(told.edited) {
+        comment_edits::record(&mut tx, repository, text).await?;
+    }
+    for repository in &told.repositories {
         repositories::fact_stored(&mut tx, repository).await?;
     }
     queue::enqueue_all(&mut tx, &told.jobs).await?;

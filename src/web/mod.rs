@@ -39,6 +39,7 @@ pub use admin::admin_router;
 
 use crate::clock::Clock;
 use crate::queue::Bell;
+use crate::webhook::Endpoints;
 use problem::Problem;
 use token::{Allowed, Any};
 
@@ -62,6 +63,8 @@ pub struct State {
     pub checkpoints: PathBuf,
     /// What they are signed by.
     pub public_key: Vec<u8>,
+    /// Which forges there are, and of what kind: a delivery is read again as it was read first.
+    pub endpoints: Endpoints,
     /// How people reach us, without a slash at its end.
     pub public_url: String,
 }

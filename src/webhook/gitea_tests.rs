@@ -28,6 +28,8 @@ fn told(delivered: &Delivered) -> String {
             format!("pull {number} changed: {} ({}) pushed {}", push.pusher.login, push.pusher.id, push.after.short())
         }
         Event::ReviewChanged { number } => format!("a review of {number} changed"),
+        Event::ReviewEdited { number, review } => format!("review {review} of {number} edited"),
+        Event::LookAsked { numbers } => format!("a look at {numbers:?} asked"),
         Event::CommentCreated { number, comment, by } => {
             format!("comment {comment} on {number} created by {}", id(by))
         }
@@ -39,7 +41,7 @@ fn told(delivered: &Delivered) -> String {
         Event::Ping => "a ping".to_owned(),
         Event::Ignored { why } => format!("ignored: {why}"),
     };
-    let repository = delivered.repository.as_ref().map_or("-".to_owned(), |r| format!("{} ({})", r.full_name, r.id));
+    let repository = delivered.repositories.first().map_or("-".to_owned(), |r| format!("{} ({})", r.full_name, r.id));
     format!("{repository}: {what}")
 }
 

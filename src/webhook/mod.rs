@@ -2,16 +2,19 @@
 //! signature of the raw bytes was checked under the secrets of the endpoint, which the path alone chooses.
 //!
 //! ```text
-//!   POST /webhooks/{forge} ─▶ headers ─▶ body (bounded) ─▶ signature ─▶ gitea::read ─▶ jobs::route ─▶ store ─▶ 202
+//!   POST /webhooks/{forge} ─▶ headers ─▶ body (bounded) ─▶ signature ─▶ read by kind ─▶ jobs::route ─▶ store ─▶ 202
 //!          404 unknown        401, 415     413, 408, 503      401        unreadable: quarantined      503
 //! ```
 
 pub mod body;
 pub mod gitea;
+pub mod github;
+pub mod payload;
 pub mod signature;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
@@ -25,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Clock;
 use crate::db::deliveries::{DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::Push;
-use crate::event::{Delivered, Event};
+use crate::event::{Delivered, Event, NamedRepository};
 use crate::ids::{ForgeName, RepositoryKey, TraceId};
 use crate::jobs;
 use crate::queue::NewJob;
@@ -41,7 +44,7 @@ pub type Secrets = Arc<dyn Fn() -> Option<Vec<SecretString>> + Send + Sync>;
 /// One configured forge's endpoint.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// How its deliveries are signed.
+    /// How its deliveries are signed, and read.
     pub kind: Kind,
     /// Under what; never empty where deliveries are accepted.
     pub secrets: Secrets,
@@ -57,8 +60,20 @@ impl Endpoints {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = endpoints;
     }
 
+    /// What kind of forge is configured under this name.
+    pub fn kind(&self, forge: &ForgeName) -> Option<Kind> {
+        self.get(forge).map(|endpoint| endpoint.kind)
+    }
+
     fn get(&self, forge: &ForgeName) -> Option<Endpoint> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(forge).cloned()
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        out.debug_set().entries(endpoints.keys()).finish()
     }
 }
 
@@ -178,7 +193,7 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
     if event == "ping" {
         return Ok(Answer::Pong);
     }
-    let intake = read(door, &forge, delivery_id, event, held.bytes);
+    let intake = read(door, (&forge, endpoint.kind), delivery_id, event, held.bytes);
     let id = (intake.delivery.id, intake.delivery.delivery_id.clone());
     let answer = tokio::time::timeout(door.limits.answer, door.store.put(intake, held.room)).await;
     match answer.map_err(|_| Answer::Unavailable)?.map_err(|_| Answer::Unavailable)? {
@@ -192,9 +207,9 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
 }
 
 /// What is to be committed for a verified body: also one that cannot be read is kept, for a person to look at.
-fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body: Vec<u8>) -> Intake {
+fn read(door: &Door, (forge, kind): (&ForgeName, Kind), delivery_id: String, event: String, body: Vec<u8>) -> Intake {
     let trace = TraceId(door.clock.new_id());
-    let told = tell(forge, &event, &body, trace);
+    let told = tell((forge, kind), &event, &body, trace);
     let (of, state) = (forge.to_string(), told.state.as_str());
     metrics::counter!("bascule_webhook_reads_total", "forge" => of, "state" => state).increment(1);
     let delivery = NewDelivery {
@@ -208,7 +223,8 @@ fn read(door: &Door, forge: &ForgeName, delivery_id: String, event: String, body
         state: told.state,
         reason: told.reason,
     };
-    Intake { delivery, repository: told.repository, push: told.push, edited: told.edited, by: told.by, jobs: told.jobs }
+    let Told { repositories, push, edited, by, jobs, .. } = told;
+    Intake { delivery, repositories, push, edited, by, jobs }
 }
 
 /// What a stored body says and causes: the same for the door and for a replay.
@@ -218,11 +234,11 @@ pub struct Told {
     pub state: DeliveryState,
     /// Why it is ignored or quarantined.
     pub reason: Option<String>,
-    /// The repository it is a fact about.
-    pub repository: Option<RepositoryKey>,
+    /// The repositories it is a fact about.
+    pub repositories: Vec<RepositoryKey>,
     /// A push it tells of.
     pub push: Option<Push>,
-    /// A comment it tells was edited or deleted.
+    /// A comment it tells was edited or deleted; a review's text is negative.
     pub edited: Option<i64>,
     /// Whose own comment it tells of: when that is us, it is no news.
     pub by: Option<i64>,
@@ -236,57 +252,55 @@ pub const OUR_OWN: &str = "we wrote it ourselves";
 impl Told {
     /// Something nothing comes of.
     pub fn nothing(state: DeliveryState, reason: Option<String>) -> Self {
-        Self { state, reason, repository: None, push: None, edited: None, by: None, jobs: Vec::new() }
+        Self { state, reason, repositories: Vec::new(), push: None, edited: None, by: None, jobs: Vec::new() }
+    }
+
+    /// Takes from an event what the forge cannot be asked for later.
+    fn keep(&mut self, event: Event) {
+        let Some(repository) = self.repositories.first().cloned() else { return };
+        match event {
+            Event::Pushed { branch, before, after: Some(after), pusher } => {
+                self.push = Some(Push { repository, branch, before, after, pusher });
+            }
+            Event::PullChanged { number, head_push: Some(push) } => {
+                // The head may be a branch of a fork; it is filed under the reference the forge keeps for it here.
+                let branch = format!("refs/pull/{number}/head");
+                self.push =
+                    Some(Push { repository, branch, before: None, after: push.after, pusher: Some(push.pusher) });
+            }
+            Event::CommentCreated { by, .. } => self.by = by,
+            Event::CommentEdited { comment, by, .. } => (self.edited, self.by) = (Some(comment), by),
+            // Forges number reviews apart from comments.
+            Event::ReviewEdited { review, .. } => self.edited = Some(-review),
+            Event::Pushed { after: None, .. }
+            | Event::PullChanged { head_push: None, .. }
+            | Event::ReviewChanged { .. }
+            | Event::LookAsked { .. }
+            | Event::RepositoryChanged
+            | Event::Ping
+            | Event::Ignored { .. } => {}
+        }
     }
 }
 
-/// Reads a verified body. `event` is the event header it came with.
-pub fn tell(forge: &ForgeName, event: &str, body: &[u8], trace: TraceId) -> Told {
-    let read = gitea::read(forge, event, body);
+/// Reads a verified body as the forge of its endpoint writes it. `event` is the event header it came with.
+pub fn tell((forge, kind): (&ForgeName, Kind), event: &str, body: &[u8], trace: TraceId) -> Told {
+    let read = match kind {
+        Kind::Gitea | Kind::Forgejo => gitea::read(forge, event, body),
+        Kind::GitHub => github::read(forge, event, body),
+    };
     let (state, reason) = match &read {
         Ok(Delivered { event: Event::Ignored { why }, .. }) => (DeliveryState::Ignored, Some((*why).to_owned())),
         Ok(_) => (DeliveryState::Done, None),
         Err(unreadable) => (DeliveryState::Quarantined, Some(unreadable.to_string().replace('\0', "\u{fffd}"))),
     };
-    let Ok(Delivered { repository: Some(repository), event }) = read else {
-        return Told::nothing(state, reason);
-    };
-    let repository = RepositoryKey { forge: forge.clone(), id: repository.id };
-    let jobs = jobs::route(&repository, &event, trace);
-    let edited = if let Event::CommentEdited { comment, .. } = event { Some(comment) } else { None };
-    let by = match event {
-        Event::CommentCreated { by, .. } | Event::CommentEdited { by, .. } => by,
-        Event::PullChanged { .. }
-        | Event::ReviewChanged { .. }
-        | Event::Pushed { .. }
-        | Event::RepositoryChanged
-        | Event::Ping
-        | Event::Ignored { .. } => None,
-    };
-    Told { state, reason, push: push(&repository, event), edited, by, repository: Some(repository), jobs }
-}
-
-/// Who pushed what: the forge cannot be asked for it later.
-fn push(repository: &RepositoryKey, event: Event) -> Option<Push> {
-    let repository = repository.clone();
-    match event {
-        Event::Pushed { branch, before, after: Some(after), pusher } => {
-            Some(Push { repository, branch, before, after, pusher })
-        }
-        Event::PullChanged { number, head_push: Some(push) } => {
-            // The head may be a branch of a fork; it is filed under the reference the forge keeps for it here.
-            let branch = format!("refs/pull/{number}/head");
-            Some(Push { repository, branch, before: None, after: push.after, pusher: Some(push.pusher) })
-        }
-        Event::Pushed { after: None, .. }
-        | Event::PullChanged { head_push: None, .. }
-        | Event::ReviewChanged { .. }
-        | Event::CommentCreated { .. }
-        | Event::CommentEdited { .. }
-        | Event::RepositoryChanged
-        | Event::Ping
-        | Event::Ignored { .. } => None,
-    }
+    let Ok(Delivered { repositories, event }) = read else { return Told::nothing(state, reason) };
+    let key = |named: NamedRepository| RepositoryKey { forge: forge.clone(), id: named.id };
+    let repositories: Vec<RepositoryKey> = repositories.into_iter().map(key).collect();
+    let jobs = repositories.iter().flat_map(|repository| jobs::route(repository, &event, trace)).collect();
+    let mut told = Told { repositories, jobs, ..Told::nothing(state, reason) };
+    told.keep(event);
+    told
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

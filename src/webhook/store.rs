@@ -31,11 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Intake {
     /// The row.
     pub delivery: NewDelivery,
-    /// The repository it is a fact about.
-    pub repository: Option<RepositoryKey>,
+    /// The repositories it is a fact about.
+    pub repositories: Vec<RepositoryKey>,
     /// A push it tells of: who pushed cannot be asked later.
     pub push: Option<Push>,
-    /// A comment it tells was edited or deleted: within its first second nothing else tells.
+    /// A comment it tells was edited or deleted (a review's text is negative): within its first second nothing else tells,
+    /// and of a review never.
     pub edited: Option<i64>,
     /// Whose own comment it tells of: when that is us, nothing comes of it.
     pub by: Option<i64>,
@@ -153,7 +154,8 @@ impl Committer {
                 alone[0].delivery.reason = Some(format!("the database refused what it says: {error}"));
                 let error = chain(&error);
                 tracing::error!(delivery = %alone[0].delivery.id, error, "a delivery cannot be stored as it was read");
-                (alone[0].repository, alone[0].push, alone[0].edited, alone[0].jobs) = (None, None, None, Vec::new());
+                (alone[0].repositories, alone[0].jobs) = (Vec::new(), Vec::new());
+                (alone[0].push, alone[0].edited) = (None, None);
                 self.commit(Arc::new(alone)).await?
             }
             outcome => outcome?,
@@ -184,11 +186,11 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
     for push in new().filter_map(|intake| intake.push.as_ref()) {
         pushes::record(&mut tx, push).await?;
     }
-    for (repository, comment) in new().filter_map(|intake| intake.repository.as_ref().zip(intake.edited)) {
+    for (repository, comment) in new().filter_map(|intake| intake.repositories.first().zip(intake.edited)) {
         comment_edits::record(&mut tx, repository, comment).await?;
     }
     // In order of key, as every other batch locks them: two servers cannot wait for each other.
-    let told: BTreeSet<&RepositoryKey> = new().filter_map(|intake| intake.repository.as_ref()).collect();
+    let told: BTreeSet<&RepositoryKey> = new().flat_map(|intake| &intake.repositories).collect();
     for repository in told {
         repositories::fact_stored(&mut tx, repository).await?;
     }

@@ -18,7 +18,7 @@ pub(in crate::jobs) struct Said {
     pub(in crate::jobs) place: Place,
     pub(in crate::jobs) reviews: Vec<Review>,
     pub(in crate::jobs) comments: Vec<Comment>,
-    /// Comments of which a delivery told that they were edited.
+    /// Comments of which a delivery told that they were edited; reviews are negative.
     edited: BTreeSet<i64>,
 }
 
@@ -42,7 +42,7 @@ pub(in crate::jobs) async fn listen(
     let forge = repository.forge();
     let comments = forge.comments(&repository.at, place.number).await?;
     let reviews = if is_pull { forge.reviews(&repository.at, place.number).await? } else { Vec::new() };
-    let texts = reviews.iter().filter_map(|review| review.comment);
+    let texts = reviews.iter().flat_map(|review| review.comment.into_iter().chain([-review.id]));
     let texts: Vec<i64> = comments.iter().map(|comment| comment.id).chain(texts).collect();
     let mut conn = repository.context.pool.acquire().await?;
     let edited = comment_edits::among(&mut conn, &repository.row.key, &texts).await?;
@@ -57,7 +57,8 @@ impl Said {
 
     /// The same of a review's text. The forge shows the first one for ever, and only the delivery tells.
     fn is_reworded(&self, review: &Review) -> bool {
-        review.comment.is_some_and(|comment| self.edited.contains(&comment))
+        let told = |text: i64| self.edited.contains(&text);
+        told(-review.id) || review.comment.is_some_and(told)
     }
 
     /// Commands of people, oldest first; our own comments are no commands.

@@ -9,8 +9,10 @@ mod scrape;
 mod stored;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bascule::audit::checkpoint::{Checkpoints, Signer};
 use bascule::audit::signing::Signing;
@@ -20,6 +22,8 @@ use bascule::ids::TraceId;
 use bascule::queue::Bell;
 use bascule::web;
 use bascule::web::token::{self, Scope};
+use bascule::webhook::Endpoint;
+use bascule::webhook::signature::Kind;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -69,7 +73,9 @@ impl Api {
         let clock = Clock::manual("2026-11-21T09:00:00Z".parse().unwrap());
         let public_key = signer.public_key();
         let signing = Mutex::new(Signing::open(database.pool.clone(), signer, checkpoints).unwrap());
+        let endpoint = Endpoint { kind: Kind::Gitea, secrets: Arc::new(|| None) };
         let state = web::State {
+            endpoints: BTreeMap::from([("work".parse().unwrap(), endpoint)]).into(),
             pool: database.pool.clone(),
             clock: clock.clone(),
             bell: Bell::new("web"),

@@ -3,6 +3,7 @@
 
 mod authentic;
 mod forged;
+mod github;
 mod kills;
 mod order;
 mod patience;
@@ -79,7 +80,7 @@ impl Door {
             ("hub".parse().unwrap(), Endpoint { kind: Kind::GitHub, secrets: read(&hub) }),
         ]));
         let door = webhook::router(endpoints.clone(), store, clock.clone(), limits);
-        let windows = windows(&database, &clock, &bell, folder.path());
+        let windows = windows(&database, &clock, &bell, &endpoints, folder.path());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         tasks.spawn(listen::serve(listener, windows.merge(door), patience, stop.clone()));
@@ -136,7 +137,7 @@ fn read(files: &Arc<Mutex<Vec<PathBuf>>>) -> Secrets {
     Arc::new(move || files.lock().unwrap().iter().map(|file| Secret::File(file.clone()).read().ok()).collect())
 }
 
-fn windows(database: &Database, clock: &Clock, bell: &Bell, folder: &Path) -> axum::Router {
+fn windows(database: &Database, clock: &Clock, bell: &Bell, endpoints: &Endpoints, folder: &Path) -> axum::Router {
     let signer = Signer::generate().unwrap();
     let checkpoints = folder.join("checkpoints");
     Checkpoints::open(&checkpoints, &signer).unwrap();
@@ -146,6 +147,7 @@ fn windows(database: &Database, clock: &Clock, bell: &Bell, folder: &Path) -> ax
         bell: bell.clone(),
         checkpoints,
         public_key: signer.public_key(),
+        endpoints: endpoints.clone(),
         public_url: "http://127.0.0.1:8080".to_owned(),
     })
 }

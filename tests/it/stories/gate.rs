@@ -241,6 +241,33 @@ fn a_comment_edited_within_its_first_second_consents_to_nothing() {
 }
 
 #[test]
+fn a_review_that_only_a_delivery_says_was_edited_consents_to_nothing() {
+    on_plane(async |plane| {
+        let mut town: Town = Box::pin(Town::new(plane, "shop-reworded", Told::ByDeliveries)).await;
+        let t = &mut town;
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert!(t.statuses(&pr).contains("consent: success"), "{}", t.statuses(&pr));
+        // What the door stores of such a delivery of GitHub, which shows the new text for the old one and tells no time.
+        let key = RepositoryKey { forge: "work".parse().unwrap(), id: t.shop.id };
+        let mut connection = t.database.pool.acquire().await.unwrap();
+        assert!(bascule::db::comment_edits::record(&mut connection, &key, -review).await.unwrap());
+        drop(connection);
+        t.forge.comments("dev", &pr, "somebody rewrote that review").await;
+        t.run_jobs().await;
+        let void: String =
+            sqlx::query_scalar("SELECT reason FROM approval_void").fetch_one(&t.database.owner).await.unwrap();
+        assert_eq!(void, "its comment was edited");
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+    });
+}
+
+#[test]
 fn what_is_stored_of_merged_pull_requests_is_not_asked_for_again() {
     on_plane(async |plane| {
         let mut town: Town = Box::pin(Town::new(plane, "shop-calls", Told::ByDeliveries)).await;
