@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How much is read from whom. The defaults are those of [`Limits::default`].
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of one body. Gitea sends what a push lists, a few hundred KB at most; ten MiB is far above it.
+    /// Bytes of one body. GitHub sends up to 25 MB, and of what would be larger nothing; Gitea some hundred KB at most.
     pub body: usize,
     /// Bytes of all bodies being read or stored at once.
     pub in_flight: usize,
@@ -30,7 +30,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body: 10 << 20,
+            body: 25 << 20,
             in_flight: 256 << 20,
             concurrent: 1_024,
             time: Duration::from_secs(30),

@@ -312,3 +312,17 @@ async fn a_delivery_of_githubs_is_replayed_as_githubs() {
     assert_eq!(answer.status, 409);
     assert!(answer.text.contains("not configured any more"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn the_largest_delivery_that_github_sends_is_taken() {
+    let door = Door::new().await;
+    // GitHub does not send what would be larger than 25 MB. A push lists up to thousands of commits with all their files.
+    let mut push = payload(json!({ "ref": "refs/heads/main", "before": NONE, "after": HEAD, "commits": "" }));
+    push["commits"] = "x".repeat((25 << 20) - push.to_string().len()).into();
+    let largest = delivery("push", "a", &push);
+    assert_eq!(largest.body.len(), 25 << 20);
+    assert_eq!(door.send(&largest).await.status, 202);
+    assert_eq!(door.jobs().await, ["follow_branch hub/1@main"]);
+    let head = format!("{}content-length: {}\r\n\r\n", delivery("push", "b", &push).head(), (25 << 20) + 1);
+    assert_eq!(Client::connect(door.at).await.ask(head).await.unwrap().status, 413);
+}
