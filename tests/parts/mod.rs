@@ -37,4 +37,4 @@ pub(crate) use gitea::{Gitea, User};
 pub(crate) use gitea_api::{GiteaApi, Permission, Verdict};
 pub(crate) use postgres::Postgres;
 pub(crate) use progress::{Progress, Step};
-pub(crate) use tools::program;
+pub(crate) use tools::{program, shared};

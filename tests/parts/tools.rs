@@ -17,8 +17,8 @@ pub(super) fn postgresql(name: &str) -> Result<PathBuf> {
     existing(Path::new(TOOLS).join(".bin/postgresql").join(name))
 }
 
-/// A folder of files that a program reads at run time.
-pub(super) fn shared(path: &str) -> Result<PathBuf> {
+/// What `tools/build` put there that is no program: files that one reads at run time, and what forges publish.
+pub(crate) fn shared(path: &str) -> Result<PathBuf> {
     existing(Path::new(TOOLS).join(".bin/share").join(path))
 }
 

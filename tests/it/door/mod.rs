@@ -7,6 +7,7 @@ mod github;
 mod kills;
 mod order;
 mod patience;
+mod published;
 mod shape;
 mod store;
 mod unreadable;
