@@ -27,10 +27,7 @@ pub(super) async fn contributors_of_pull(
     if repository.mirror.fetch(&wants).await.is_err() && !repository.mirror.has_commit(&pull.head).await? {
         fetch(&repository.mirror, &[Want::Commit(pull.head.clone())]).await?;
     }
-    let base = match &pull.merge_base {
-        Some(base) => Some(base.clone()),
-        None => repository.mirror.merge_base(merged_as, &pull.head).await?,
-    };
+    let base = left_base_at(repository, pull, merged_as).await?;
     let not: Vec<CommitId> = base.iter().cloned().collect();
     let commits = repository.mirror.commits(&pull.head, &not).await?;
     let written = written(repository, &commits).await?;
@@ -45,6 +42,52 @@ pub(super) async fn contributors_of_pull(
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
         None => Contributors::of_pushes(&name, &pushes, &written),
     })
+}
+
+/// Where the head left its base: what came after is the pull request's own.
+async fn left_base_at(
+    repository: &Repository<'_>,
+    pull: &forge::Pull,
+    merged_as: &CommitId,
+) -> Result<Option<CommitId>, JobError> {
+    if let Some(base) = &pull.merge_base {
+        return Ok(Some(base.clone()));
+    }
+    let mirror = &repository.mirror;
+    let base = mirror.merge_base(merged_as, &pull.head).await?;
+    if base.as_ref() != Some(&pull.head) {
+        return Ok(base);
+    }
+    // It is behind what it was merged as, which tells nothing then: nobody would have written or pushed anything. The first
+    // parent of a merge is what the base was before.
+    let merge = match &pull.state {
+        forge::PullState::Merged { commit: Some(commit), .. } => commit,
+        forge::PullState::Open | forge::PullState::Closed | forge::PullState::Merged { .. } => merged_as,
+    };
+    if *merge != pull.head
+        && mirror.has_commit(merge).await?
+        && let Some(before) = mirror.parents(merge).await?.first()
+    {
+        let base = mirror.merge_base(before, &pull.head).await?;
+        if base.as_ref() != Some(&pull.head) {
+            return Ok(base);
+        }
+    }
+    // A fast-forward leaves no trace in the commits, so the forge is asked for those it counts as the pull request's.
+    let listed = repository.forge().pull_commits(&repository.at, pull.number).await?;
+    let mut newest: Option<CommitId> = None;
+    for commit in &listed {
+        for parent in mirror.parents(commit).await? {
+            if listed.contains(&parent) {
+                continue;
+            }
+            newest = match newest {
+                Some(known) if !mirror.is_ancestor(&known, &parent).await? => Some(known),
+                Some(_) | None => Some(parent),
+            };
+        }
+    }
+    Ok(newest)
 }
 
 /// Every account the forge maps to the commits' authors, committers and co-authors.

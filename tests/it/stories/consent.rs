@@ -136,6 +136,24 @@ fn whoever_pushed_to_the_head_does_not_count() {
 }
 
 #[test]
+fn whoever_pushed_does_not_count_where_the_head_is_behind_what_it_was_merged_as() {
+    for how in [Merge::Commit, Merge::FastForward] {
+        check(async |t| {
+            let pr = asks_for_two(t).await;
+            t.forge.pushes("lee", &pr, &[("README.md", "# Shop\n")]).await;
+            t.forge.pushes("dev", &pr, &[("README.md", "# The shop\n")]).await;
+            t.run_jobs().await;
+            t.forge.approves("lee", &pr).await;
+            t.run_jobs().await;
+            t.forge.merges("dev", &pr, how).await;
+            t.run_jobs().await;
+            assert_eq!(t.objects().await, ["web=1"], "{how:?}");
+            assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | **held**: `uncovered` |");
+        });
+    }
+}
+
+#[test]
 fn somebody_no_rule_names_does_not_count() {
     check(async |t| {
         let pr = asks_for_two(t).await;
