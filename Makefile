@@ -11,12 +11,13 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test check format lint dependencies sql-check documents scripts containers sql
+.PHONY: help tools demo test test-all check format lint dependencies sql-check documents scripts containers sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
 	@echo 'make demo    run the whole story on them; ARGS="--help" shows its flags'
 	@echo 'make test    every test, on the same programs'
+	@echo 'make test-all  the same, and every story on every forge'
 	@echo 'make check   format, lints, dependencies, SQL, documents, scripts'
 	@echo 'make sql     write .sqlx anew, after a query or a migration changed'
 
@@ -33,6 +34,9 @@ demo: tools
 test: tools
 	$(call say,every test)
 	@cargo test --all-targets
+
+test-all: export BASCULE_EVERY_STORY = 1
+test-all: test
 
 check: format lint dependencies sql-check documents scripts containers
 	$(call say,all checks passed)

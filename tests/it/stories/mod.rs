@@ -59,10 +59,11 @@ use crate::support::database::Database;
 /// Tells a story with deliveries, then with sweeps alone, and on other forges; all have to end the same.
 fn check<S: AsyncFn(&mut Town)>(story: S) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
+    let name = table::name_of::<S>();
     // All tellings say the same to people.
     insta::allow_duplicates! { on_plane(async |plane| {
         let mut ends: Vec<(Tongue, Told, String)> = Vec::new();
-        for (tongue, told) in table::tellings(table::name_of::<S>()) {
+        for (tongue, told) in table::tellings(name) {
             // A namespace of its own for each telling.
             let namespace = format!("shop-{}", NEXT.fetch_add(1, Ordering::SeqCst));
             let mut town = Box::pin(Town::on(Database::new().await, plane, &namespace, tongue, told)).await;
@@ -71,8 +72,10 @@ fn check<S: AsyncFn(&mut Town)>(story: S) {
             assert!(town.troubles.is_empty(), "{tongue:?}, {told:?}: {:#?}", town.troubles);
             ends.push((tongue, told, town.rows().await));
         }
-        let (tongue, told, first) = &ends[0];
         for (other, heard, end) in &ends[1..] {
+            // With the first telling of all, or of its own forge where each forge has its own words.
+            let alike = |(tongue, ..): &&(Tongue, Told, String)| table::ends_alike(name) || tongue == other;
+            let (tongue, told, first) = ends.iter().find(alike).unwrap();
             let diff = similar::TextDiff::from_lines(first, end).unified_diff().to_string();
             assert!(first == end, "- {tongue:?}, {told:?}, + {other:?}, {heard:?}\n{diff}");
         }

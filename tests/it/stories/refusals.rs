@@ -31,8 +31,12 @@ fn a_permission_that_is_missing_is_named_and_used_when_it_is_given() {
         t.forge.breaks_at("/statuses/", Fault::Status(403));
         t.works().await;
         let head = t.forge.head(&pr);
-        let refused = t.refused().await.join("\n").replace(&head, "HEAD");
-        insta::assert_snapshot!(refused, @"attend_pull: forge work: does not let our account do this (POST /repos/acme/shop/statuses/HEAD answered 403: as you wished); it needs write access to the repository, and a token with the scope `write:repository`");
+        let needs = match t.forge.tongue() {
+            Tongue::Gitea => "write access to the repository, and a token with the scope `write:repository`",
+            Tongue::GitHub => "the repository permission “Commit statuses: Read and write”",
+        };
+        let refused = t.refused().await.join("\n").replace(&head, "HEAD").replace(needs, "WHAT THE FORGE CALLS IT");
+        insta::assert_snapshot!(refused, @"attend_pull: forge work: does not let our account do this (POST /repos/acme/shop/statuses/HEAD answered 403: as you wished); it needs WHAT THE FORGE CALLS IT");
         t.forge.recovers();
         t.run_jobs().await;
         assert_eq!(t.refused().await, [""; 0]);

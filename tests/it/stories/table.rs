@@ -18,16 +18,35 @@ const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 /// Files whose stories are about what differs from forge to forge.
 const OFTEN: [&str; 0] = [];
 
-/// Stories that are not told on a forge, and why.
-const NOT_ON: [(Tongue, &str, &str); 2] = [
-    (Tongue::GitHub, "consent::a_dismissed_review_counts_no_more_when_the_dismissal_is_undone", NOT_UNDONE),
+/// Stories that are not told on a forge, or not by sweeps alone, and why.
+const NOT_ON: [(Tongue, &str, Option<Told>, &str); 4] = [
+    (
+        Tongue::GitHub,
+        "consent::a_deleted_comment_does_not_count",
+        Some(Told::BySweeps),
+        "no list of GitHub's shows that a comment was deleted: without its delivery the gate finds it, our comment later",
+    ),
+    (Tongue::GitHub, "consent::a_dismissed_review_counts_no_more_when_the_dismissal_is_undone", None, NOT_UNDONE),
     (
         Tongue::GitHub,
         "consent::a_review_of_what_was_not_shown_yet_does_not_count_when_a_dismissal_of_it_is_undone",
+        None,
         NOT_UNDONE,
+    ),
+    (
+        Tongue::GitHub,
+        "gate::a_push_that_nothing_tells_of_asks_for_one_approval_more",
+        None,
+        "nobody can hide there what they pushed",
     ),
 ];
 const NOT_UNDONE: &str = "GitHub does not undo a dismissal";
+
+/// Stories that end in other words on each forge, and why. Elsewhere the rows of all forges are the same.
+const OTHERWISE: [(&str, &str); 1] = [(
+    "consent::asking_for_changes_takes_ones_approval_back",
+    "Gitea dismisses the review before, GitHub keeps both, so that the reason is another",
+)];
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
 const OF_NO_FORGE: [(&str, &str); 3] = [
@@ -44,7 +63,7 @@ pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
     let everything = Environ::of_process().get(EVERYTHING).is_some();
     let mut all = vec![(Tongue::Gitea, Told::ByDeliveries), (Tongue::Gitea, Told::BySweeps)];
     let file = story.split("::").next().unwrap();
-    if why_not(Tongue::GitHub, story).is_none() && of_no_forge(file, story).is_none() {
+    if of_no_forge(file, story).is_none() {
         if everything || OFTEN.contains(&file) {
             all.push((Tongue::GitHub, Told::ByDeliveries));
         }
@@ -52,16 +71,20 @@ pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
             all.push((Tongue::GitHub, Told::BySweeps));
         }
     }
+    all.retain(|(on, told)| {
+        !NOT_ON.iter().any(|(not, name, how, _)| (*not, *name) == (*on, story) && how.is_none_or(|how| how == *told))
+    });
     all
+}
+
+/// Whether two forges are to end in the same rows.
+pub(super) fn ends_alike(story: &str) -> bool {
+    OTHERWISE.iter().all(|(name, _)| *name != story)
 }
 
 fn of_no_forge(file: &str, story: &str) -> Option<&'static str> {
     let file = OF_NO_FORGE.iter().find(|(name, _)| *name == file);
     file.or_else(|| OF_NO_FORGE_ONE.iter().find(|(name, _)| *name == story)).map(|(_, why)| *why)
-}
-
-fn why_not(on: Tongue, story: &str) -> Option<&'static str> {
-    NOT_ON.iter().find(|(tongue, name, _)| (*tongue, *name) == (on, story)).map(|(.., why)| *why)
 }
 
 /// The name of a story by that of its closure: `it::stories::consent::a_story::{{closure}}`.
@@ -116,12 +139,21 @@ Made by `tests/it/stories/table.rs`, which fails when this is not what the tests
     }
     text +=
         "\nStories that are not told where others of their file are:\n\n| story | not on | because |\n|---|---|---|\n";
-    let ones = OF_NO_FORGE_ONE.iter().map(|(story, why)| (Tongue::GitHub, *story, *why));
-    for (tongue, story, why) in NOT_ON.into_iter().chain(ones) {
-        let (file, story) = story.split_once("::").unwrap();
-        writeln!(text, "| `{file}`: {} | {} | {why} |", story.replace('_', " "), tongue.name()).unwrap();
+    let ones = OF_NO_FORGE_ONE.iter().map(|(story, why)| (Tongue::GitHub, *story, None, *why));
+    for (tongue, story, how, why) in NOT_ON.into_iter().chain(ones) {
+        let how = how.map_or("", |told| if told == Told::BySweeps { ", by sweeps" } else { ", by deliveries" });
+        writeln!(text, "| {} | {}{how} | {why} |", shown(story), tongue.name()).unwrap();
+    }
+    text += "\nStories that end in other words on each forge:\n\n| story | because |\n|---|---|\n";
+    for (story, why) in OTHERWISE {
+        writeln!(text, "| {} | {why} |", shown(story)).unwrap();
     }
     text
+}
+
+fn shown(story: &str) -> String {
+    let (file, story) = story.split_once("::").unwrap();
+    format!("`{file}`: {}", story.replace('_', " "))
 }
 
 #[test]
@@ -141,7 +173,8 @@ fn what_the_table_names_is_there() {
     let known: BTreeSet<String> =
         all.iter().flat_map(|file| file.stories.iter().map(|story| format!("{}::{story}", file.name))).collect();
     let names: BTreeSet<&str> = all.iter().map(|file| file.name.as_str()).collect();
-    for story in NOT_ON.iter().map(|(_, story, _)| story).chain(OF_NO_FORGE_ONE.iter().map(|(story, _)| story)) {
+    let named = NOT_ON.iter().map(|(_, story, ..)| story).chain(OF_NO_FORGE_ONE.iter().map(|(story, _)| story));
+    for story in named.chain(OTHERWISE.iter().map(|(story, _)| story)) {
         assert!(known.contains(*story), "{story}");
     }
     for file in OFTEN.iter().chain(OF_NO_FORGE.iter().map(|(file, _)| file)) {
