@@ -180,13 +180,13 @@ pub(super) fn access(
     let settings = forge::Settings {
         name: name.clone(),
         url: forge.url.clone(),
-        token: token.clone(),
+        sign_in: forge::SignIn::Token(token),
         ca_pem,
         answer_within: forge::ANSWER_WITHIN,
     };
     let client = Forge::new(kind, settings, clock.clone())?;
     let ourselves = std::sync::OnceLock::new();
-    Ok(ForgeAccess { forge: client, url: forge.url.clone(), token, ca_file: forge.ca_file.clone(), ourselves })
+    Ok(ForgeAccess { forge: client, url: forge.url.clone(), ca_file: forge.ca_file.clone(), ourselves })
 }
 
 /// Where deliveries are taken, and under which secrets.

@@ -173,8 +173,6 @@ pub struct Review {
     pub verdict: Verdict,
     /// The commit that was looked at.
     pub commit: Option<CommitId>,
-    /// The head moved since.
-    pub stale: bool,
     /// Taken back by someone, or replaced by the same person's next verdict. Also when that was undone since, as far as
     /// the forge lets it be seen.
     pub dismissed: bool,

@@ -3,18 +3,19 @@
 //! Addresses come from the configuration only, never from a delivery or an answer: pages are asked for by number, and
 //! a redirect (a renamed repository) is an answer like any other. Proxies of the environment are not used.
 
+mod pause;
 mod refusal;
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::pause::Paused;
 use super::error::{Fate, ForgeError, Result};
 use crate::clock::Clock;
 use crate::ids::ForgeName;
@@ -28,11 +29,6 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LARGEST_ANSWER: usize = 8 << 20;
 /// At once, per forge: enough to keep two workers busy, far from what an instance of one core feels.
 const IN_FLIGHT: usize = 8;
-/// After "too many requests" without a time: what GitHub asks for, and polite elsewhere.
-const PAUSE: SignedDuration = SignedDuration::from_mins(1);
-/// A forge that asks for more is not believed: the work is tried again by then.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
-
 /// How to reach a forge.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -40,12 +36,26 @@ pub struct Settings {
     pub name: ForgeName,
     /// `https://git.example.com`, with a path when the forge lives under one.
     pub url: String,
-    /// The account's token.
-    pub token: SecretString,
+    /// As whom.
+    pub sign_in: SignIn,
     /// Certificates (PEM) to trust beside the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// For a whole call; [`ANSWER_WITHIN`].
     pub answer_within: Duration,
+}
+
+/// As whom we come to a forge.
+#[derive(Debug, Clone)]
+pub enum SignIn {
+    /// An account of ours, by its token.
+    Token(SecretString),
+    /// A GitHub App, which signs for short tokens by itself.
+    App {
+        /// Its number, as its page shows it.
+        id: u64,
+        /// Its private key (PEM), as GitHub gave it.
+        private_key: SecretString,
+    },
 }
 
 /// A forge that cannot be set up: the configuration is wrong.
@@ -57,6 +67,12 @@ pub enum SettingsError {
     /// Not a header value.
     #[error("forge {0}: the token is empty or has characters no token has")]
     Token(ForgeName),
+    /// Not a way in that this forge has.
+    #[error("forge {0}: only GitHub has Apps: it needs a `token`")]
+    App(ForgeName),
+    /// Not a private key.
+    #[error("forge {0}: `app.private_key` is not the private key of an App (RSA, in PEM, of 2048 bits or more)")]
+    Key(ForgeName),
     /// Not certificates.
     #[error("forge {0}: `ca_file` holds no usable PEM certificate")]
     Ca(ForgeName, #[source] Option<reqwest::Error>),
@@ -73,11 +89,24 @@ pub(super) struct Http {
     base: Url,
     client: reqwest::Client,
     clock: Clock,
-    /// What a call needs, by its name.
-    needed: fn(&str) -> &'static str,
+    manners: Manners,
     seats: tokio::sync::Semaphore,
-    /// No call before this: the forge asked for a pause.
-    paused_until: Mutex<Option<Timestamp>>,
+    paused: Mutex<Paused>,
+}
+
+/// How one kind of forge wants to be spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// What stands before a token.
+    pub(super) scheme: &'static str,
+    /// What answers are asked for as.
+    pub(super) accept: &'static str,
+    /// Headers of every call.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    /// The configuration's key of what we sign in with.
+    pub(super) key: &'static str,
+    /// What a call needs, by its name.
+    pub(super) needed: fn(&str) -> &'static str,
 }
 
 /// One call: a name for the metrics, and where.
@@ -89,34 +118,38 @@ pub(super) struct Call<'a> {
 }
 
 impl Http {
-    /// A client for `{settings.url}/{api}/…`.
+    /// A client of the API at the address that `api` makes of the configured one. With a token it signs every call that
+    /// is not signed otherwise; an App signs each.
     pub(super) fn new(
-        settings: Settings,
-        api: &[&str],
-        needed: fn(&str) -> &'static str,
+        settings: &Settings,
+        api: impl FnOnce(&mut Url),
+        manners: Manners,
         clock: Clock,
     ) -> std::result::Result<Self, SettingsError> {
-        let Settings { name, url, token, ca_pem, answer_within } = settings;
-        let site = Url::parse(&url).map_err(|_| SettingsError::Url(name.clone()))?;
+        let Settings { name, url, sign_in, ca_pem, answer_within } = settings;
+        let site = Url::parse(url).map_err(|_| SettingsError::Url(name.clone()))?;
+        let plain = matches!(site.scheme(), "http" | "https")
+            && site.query().is_none()
+            && site.username().is_empty()
+            && site.has_host()
+            && !site.cannot_be_a_base();
+        if !plain {
+            return Err(SettingsError::Url(name.clone()));
+        }
         let mut base = site.clone();
-        let plain = matches!(base.scheme(), "http" | "https")
-            && base.query().is_none()
-            && base.username().is_empty()
-            && base.has_host();
-        match base.path_segments_mut() {
-            Ok(mut path) if plain => path.pop_if_empty().extend(api),
-            _ => return Err(SettingsError::Url(name)),
-        };
+        api(&mut base);
 
         let mut headers = HeaderMap::new();
-        let mut authorization = HeaderValue::from_str(&format!("token {}", token.expose_secret().trim()))
-            .ok()
-            .filter(|_| !token.expose_secret().trim().is_empty())
-            .ok_or_else(|| SettingsError::Token(name.clone()))?;
-        authorization.set_sensitive(true);
-        headers.insert(AUTHORIZATION, authorization);
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let SignIn::Token(token) = sign_in {
+            let authorization =
+                authorization(manners.scheme, token).ok_or_else(|| SettingsError::Token(name.clone()))?;
+            headers.insert(AUTHORIZATION, authorization);
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static(manners.accept));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("bascule/", env!("CARGO_PKG_VERSION"))));
+        for (key, value) in manners.headers {
+            headers.insert(*key, HeaderValue::from_static(value));
+        }
 
         #[expect(clippy::disallowed_methods, reason = "the forge's client: bounded in time, without redirects")]
         let mut client = reqwest::Client::builder()
@@ -124,43 +157,47 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_WITHIN)
-            .timeout(answer_within)
+            .timeout(*answer_within)
             .pool_idle_timeout(Duration::from_secs(30));
         if let Some(pem) = ca_pem {
             let found =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| SettingsError::Ca(name.clone(), Some(e)))?;
+                reqwest::Certificate::from_pem_bundle(pem).map_err(|e| SettingsError::Ca(name.clone(), Some(e)))?;
             if found.is_empty() {
-                return Err(SettingsError::Ca(name, None));
+                return Err(SettingsError::Ca(name.clone(), None));
             }
             client = client.tls_certs_merge(found);
         }
         let client = client.build().map_err(|e| SettingsError::Client(name.clone(), e))?;
         let seats = tokio::sync::Semaphore::new(IN_FLIGHT);
-        Ok(Self { forge: name, site, base, client, clock, needed, seats, paused_until: Mutex::new(None) })
+        let (forge, paused) = (name.clone(), Mutex::default());
+        Ok(Self { forge, site, base, client, clock, manners, seats, paused })
     }
 
     /// An address of the forge's own pages, as configured.
     pub(super) fn site(&self, path: &[&str]) -> String {
         let mut url = self.site.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
+        extend(&mut url, path);
         url.into()
+    }
+
+    /// The host of those pages.
+    pub(super) fn host(&self) -> &str {
+        self.site.host_str().unwrap_or_default()
     }
 
     /// GET, and its JSON.
     pub(super) async fn get<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T> {
-        self.json(&call, &self.send::<()>(Method::GET, &call, None).await?.1)
+        self.json(&call, &self.send::<()>(Method::GET, &call, None, None).await?.1)
     }
 
     /// POST, and the JSON that comes back.
     pub(super) async fn post<T: DeserializeOwned>(&self, call: Call<'_>, body: &impl Serialize) -> Result<T> {
-        self.json(&call, &self.send(Method::POST, &call, Some(body)).await?.1)
+        self.json(&call, &self.send(Method::POST, &call, Some(body), None).await?.1)
     }
 
     /// PATCH, and the JSON that comes back.
     pub(super) async fn patch<T: DeserializeOwned>(&self, call: Call<'_>, body: &impl Serialize) -> Result<T> {
-        self.json(&call, &self.send(Method::PATCH, &call, Some(body)).await?.1)
+        self.json(&call, &self.send(Method::PATCH, &call, Some(body), None).await?.1)
     }
 
     /// Every entry of a list that the forge counts (`X-Total-Count`), page by page. A page may be shorter than asked
@@ -199,7 +236,7 @@ impl Http {
         let mut query = call.query.to_vec();
         query.extend([("page", page.as_str()), ("limit", limit.as_str())]);
         let call = Call { query: &query, ..call };
-        let (headers, body) = self.send::<()>(Method::GET, &call, None).await?;
+        let (headers, body) = self.send::<()>(Method::GET, &call, None, None).await?;
         let total = headers.get("x-total-count").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         // Go says `null` for a list that it never filled.
         let found: Option<Vec<T>> = self.json(&call, &body)?;
@@ -215,7 +252,8 @@ impl Http {
         format!("/{}", call.path.join("/"))
     }
 
-    fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T> {
+    /// The JSON of an answer.
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T> {
         // 204 is how Gitea says `null`.
         let body = if body.is_empty() { b"null" } else { body };
         serde_json::from_slice(body).map_err(|source| ForgeError {
@@ -224,11 +262,13 @@ impl Http {
         })
     }
 
-    async fn send<B: Serialize>(
+    /// One call, counted, and only when no pause is asked for. `signed` stands for the client's own signature.
+    pub(super) async fn send<B: Serialize>(
         &self,
         method: Method,
         call: &Call<'_>,
         body: Option<&B>,
+        signed: Option<&HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>)> {
         self.respect_pause(call)?;
         let _seat = self
@@ -237,7 +277,7 @@ impl Http {
             .await
             .map_err(|_| self.error(Fate::Retry { after: None }, None, "is closing".into()))?;
         let begun = tokio::time::Instant::now();
-        let outcome = self.exchange(method, call, body).await;
+        let outcome = self.exchange(method, call, body, signed).await;
         let took = begun.elapsed().as_secs_f64();
         let told = match &outcome {
             Ok(_) => "ok",
@@ -258,16 +298,20 @@ impl Http {
         method: Method,
         call: &Call<'_>,
         body: Option<&B>,
+        signed: Option<&HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>)> {
         let mut url = self.base.clone();
         match url.path_segments_mut() {
-            Ok(mut path) => path.extend(call.path),
+            Ok(mut path) => path.pop_if_empty().extend(call.path),
             Err(()) => return Err(self.error(Fate::Invalid, None, "has no usable address".to_owned())),
         };
         let asked = format!("{method} {}", self.place(call));
         let mut request = self.client.request(method, url);
         if !call.query.is_empty() {
             request = request.query(call.query);
+        }
+        if let Some(signed) = signed {
+            request = request.header(AUTHORIZATION, signed);
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -279,6 +323,7 @@ impl Http {
         let is_json =
             headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/json"));
         if status.is_success() && (is_json || body.is_empty()) {
+            self.goes_well();
             return Ok((headers, body));
         }
         Err(self.refusal(status, &headers, (call.name, &asked), is_json.then_some(&body)))
@@ -312,29 +357,6 @@ impl Http {
         }
     }
 
-    /// Remembers that the forge wants no call for a while.
-    fn pause(&self, pause: SignedDuration) -> Fate {
-        let pause = pause.clamp(SignedDuration::from_secs(1), LONGEST_PAUSE);
-        let until = self.clock.now().checked_add(pause).ok();
-        let mut paused = self.paused_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *paused = (*paused).max(until);
-        Fate::Retry { after: Some(pause.unsigned_abs()) }
-    }
-
-    fn respect_pause(&self, call: &Call<'_>) -> Result<()> {
-        let until = *self.paused_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let left = until.map(|until| self.clock.now().until(until)).and_then(std::result::Result::ok);
-        let left = left.and_then(|span| SignedDuration::try_from(span).ok()).filter(SignedDuration::is_positive);
-        match left {
-            None => Ok(()),
-            Some(left) => Err(self.error(
-                Fate::Retry { after: Some(left.unsigned_abs()) },
-                None,
-                format!("asked for a pause that is not over ({} was not sent)", self.place(call)),
-            )),
-        }
-    }
-
     fn note_limit(&self, headers: &HeaderMap) {
         let left =
             headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<f64>().ok());
@@ -342,6 +364,21 @@ impl Http {
             metrics::gauge!("bascule_forge_limit_remaining", "forge" => self.forge.as_str().to_owned()).set(left);
         }
     }
+}
+
+/// Goes on into an address.
+pub(super) fn extend(url: &mut Url, path: &[&str]) {
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+}
+
+/// How a token is shown; `None` where it cannot be one.
+pub(super) fn authorization(scheme: &str, token: &SecretString) -> Option<HeaderValue> {
+    let token = token.expose_secret().trim();
+    let mut value = HeaderValue::from_str(&format!("{scheme} {token}")).ok().filter(|_| !token.is_empty())?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Entries of a page: the most that Gitea gives unless told otherwise (`MAX_RESPONSE_ITEMS`).

@@ -10,6 +10,7 @@ mod gitea;
 mod http;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
@@ -17,8 +18,8 @@ pub use self::facts::{
     PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict,
     Webhook,
 };
-pub use self::gitea::{CLOSED_PAGES, Gitea};
-pub use self::http::{ANSWER_WITHIN, Settings, SettingsError};
+pub use self::gitea::Gitea;
+pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName};
 use crate::policy::rules::Role;
@@ -39,6 +40,10 @@ pub enum Forge {
     /// Gitea or Forgejo.
     Gitea(Gitea),
 }
+
+/// Pages of closed pull requests read in one stretch: a thousand of them or more, in a fraction of the time for which the
+/// facts of a judgement are good.
+pub const CLOSED_PAGES: usize = 20;
 
 /// Asks the client of whichever forge it is: they have the same methods, so that another forge is one arm here.
 macro_rules! asked {
@@ -65,6 +70,11 @@ impl Forge {
     /// Where `git` fetches a repository from, made from the configured address; without credentials.
     pub fn clone_url(&self, name: &RepositoryName) -> String {
         asked!(self, forge => forge.http().site(&[name.owner(), &format!("{}.git", name.name())]))
+    }
+
+    /// What `git` fetches this repository with now: good for a while, and to be asked for anew.
+    pub async fn git_token(&self, at: &RepositoryAt) -> Result<SecretString> {
+        asked!(self, forge => forge.git_token(at).await)
     }
 
     /// The account our token belongs to; what it writes is not by a person.

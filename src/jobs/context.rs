@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use sqlx::PgPool;
 
 use super::step::Observer;
@@ -26,8 +25,6 @@ pub struct ForgeAccess {
     pub forge: Forge,
     /// Its configured address.
     pub url: String,
-    /// The account's token, for `git`.
-    pub token: SecretString,
     /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The account we are there: what tells our comments from those of others. Asked once.

@@ -76,7 +76,8 @@ pub(super) async fn open<'c>(
     becomes(&mut tx, &row, state, holder, job).await?;
     tx.commit().await?;
     row.state = state;
-    let remote = Remote::of_forge(&access.forge.clone_url(&found.at.name), &access.url, Some(access.token.clone()))?;
+    let token = access.forge.git_token(&found.at).await?;
+    let remote = Remote::of_forge(&access.forge.clone_url(&found.at.name), &access.url, Some(token))?;
     let remote = match &access.ca_file {
         Some(file) => remote.with_authority(file.clone()),
         None => remote,

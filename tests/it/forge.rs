@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bascule::clock::Clock;
-use bascule::forge::{AccountKind, Fate, Forge, ForgeError, Kind, RepositoryAt, Settings, Standing};
+use bascule::forge::{AccountKind, Fate, Forge, ForgeError, Kind, RepositoryAt, Settings, SignIn, Standing};
 use bascule::policy::rules::Role;
 use insta::assert_snapshot;
 use jiff::SignedDuration;
@@ -28,7 +28,7 @@ fn client_with(url: &str, clock: &Clock, answer_within: Duration) -> Forge {
     let settings = Settings {
         name: "work".parse().unwrap(),
         url: url.to_owned(),
-        token: TOKEN.to_owned().into(),
+        sign_in: SignIn::Token(TOKEN.to_owned().into()),
         ca_pem: None,
         answer_within,
     };
@@ -292,7 +292,7 @@ fn settings_that_cannot_work_are_refused_before_any_call() {
         let settings = Settings {
             name: "work".parse().unwrap(),
             url: url.to_owned(),
-            token: token.to_owned().into(),
+            sign_in: SignIn::Token(token.to_owned().into()),
             ca_pem: ca.map(|pem| pem.as_bytes().to_vec()),
             answer_within: Duration::from_secs(1),
         };

@@ -19,19 +19,23 @@ mod pulls;
 mod repositories;
 mod wire;
 
-pub use pulls::CLOSED_PAGES;
+use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 use super::error::{Fate, Result};
 use super::facts::RepositoryAt;
-use super::http::{Call, Http, Settings, SettingsError};
+use super::http::{Call, Http, Manners, Settings, SettingsError, SignIn, extend};
 use crate::clock::Clock;
 use crate::ids::Account;
+
+const MANNERS: Manners =
+    Manners { scheme: "token", accept: "application/json", headers: &[], key: "token", needed: permissions::needed };
 
 /// One instance, seen by one account.
 #[derive(Debug)]
 pub struct Gitea {
     http: Http,
+    token: SecretString,
     ourselves: OnceCell<Ourselves>,
 }
 
@@ -45,7 +49,10 @@ struct Ourselves {
 
 impl Gitea {
     pub(super) fn new(settings: Settings, clock: Clock) -> std::result::Result<Self, SettingsError> {
-        Ok(Self { http: Http::new(settings, &["api", "v1"], permissions::needed, clock)?, ourselves: OnceCell::new() })
+        let SignIn::Token(token) = &settings.sign_in else { return Err(SettingsError::App(settings.name)) };
+        let token = token.clone();
+        let http = Http::new(&settings, |url| extend(url, &["api", "v1"]), MANNERS, clock)?;
+        Ok(Self { http, token, ourselves: OnceCell::new() })
     }
 
     pub(super) fn http(&self) -> &Http {
@@ -61,6 +68,11 @@ impl Gitea {
 
     fn unusable(&self, what: String) -> super::ForgeError {
         self.http.error(Fate::Invalid, None, what)
+    }
+
+    /// The account's token, for `git`.
+    pub(super) async fn git_token(&self, _: &RepositoryAt) -> Result<SecretString> {
+        Ok(self.token.clone())
     }
 
     pub(super) async fn ourselves(&self) -> Result<Account> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Gitea, wire};
+use crate::forge::CLOSED_PAGES;
 use crate::forge::error::{Fate, Result};
 use crate::forge::facts::{Closed, Pull, PullPush, RepositoryAt, Review};
 use crate::forge::http::Call;
@@ -14,9 +15,6 @@ use crate::ids::CommitId;
 const MOST_OPEN: usize = 5_000;
 /// Reviews and pushes of one pull request.
 const MOST_IN_A_PULL: usize = 5_000;
-/// Pages of closed pull requests read in one stretch: a thousand of them, in a fraction of the time for which the facts of
-/// a judgement are good.
-pub const CLOSED_PAGES: usize = 20;
 
 impl Gitea {
     pub(crate) async fn pull(&self, at: &RepositoryAt, number: i64) -> Result<Pull> {

@@ -169,7 +169,6 @@ pub(super) struct ReviewJson {
     body: String,
     #[serde(default, deserialize_with = "commit")]
     commit_id: Option<CommitId>,
-    stale: bool,
     dismissed: bool,
     /// When it was created, which for one that was begun as a draft is earlier than when it was given.
     submitted_at: Timestamp,
@@ -194,7 +193,6 @@ impl ReviewJson {
             person: account(forge, self.user),
             verdict,
             commit: self.commit_id,
-            stale: self.stale,
             dismissed: self.dismissed,
             given_at: self.submitted_at,
             given_until: self.updated_at.unwrap_or(self.submitted_at).max(self.submitted_at),

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
-use super::{Http, PAUSE};
+use super::Http;
+use super::pause::{LONGEST_PAUSE, PAUSE};
 use crate::forge::error::{Fate, ForgeError};
 
 impl Http {
@@ -17,13 +18,21 @@ impl Http {
         json: Option<&Vec<u8>>,
     ) -> ForgeError {
         let code = status.as_u16();
-        let pause = asked_pause(headers, self.clock.now());
         let exhausted = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+        let reset = || if exhausted { reset_of(headers, self.clock.now()) } else { None };
+        let pause = asked_pause(headers, self.clock.now()).or_else(reset);
+        let said = json.and_then(|body| message_of(body));
+        let too_much = exhausted || pause.is_some() || said.as_deref().is_some_and(is_about_limits);
         let (fate, why) = match code {
-            429 => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
-            403 if exhausted || pause.is_some() => (self.pause(pause.unwrap_or(PAUSE)), "asks us to slow down"),
+            // The search has a small limit of its own, which says nothing about other calls.
+            403 | 429 if exhausted && headers.get("x-ratelimit-resource").is_some_and(|of| of == "search") => {
+                let after = Some(pause.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE).unsigned_abs());
+                (Fate::Retry { after }, "asks us to search less")
+            }
+            429 => (self.pause(pause), "asks us to slow down"),
+            403 if too_much => (self.pause(pause), "asks us to slow down"),
             408 | 425 | 500.. => match pause {
-                Some(pause) => (self.pause(pause), "is failing"),
+                Some(pause) => (self.pause(Some(pause)), "is failing"),
                 None => (Fate::Retry { after: None }, "is failing"),
             },
             301 | 307 | 308 if self.is_our_api(headers) => (Fate::Gone, "has it under another name now"),
@@ -36,10 +45,12 @@ impl Http {
             404 | 410 => (Fate::Gone, "does not have it, or does not show it to our account"),
             _ => (Fate::Invalid, "does not take this request"),
         };
-        let said = json.and_then(|body| message_of(body)).map(|said| format!(": {said}")).unwrap_or_default();
+        let said = said.map(|said| format!(": {said}")).unwrap_or_default();
         let needs = match code {
-            401 if fate == Fate::Refused => format!("; it needs a valid one, where `forge.{}.token` says", self.forge),
-            403 if fate == Fate::Refused => format!("; it needs {}", (self.needed)(call)),
+            401 if fate == Fate::Refused => {
+                format!("; it needs a valid one, where `forge.{}.{}` says", self.forge, self.manners.key)
+            }
+            403 if fate == Fate::Refused => format!("; it needs {}", (self.manners.needed)(call)),
             _ => String::new(),
         };
         self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said}){needs}"))
@@ -49,7 +60,8 @@ impl Http {
     fn is_our_api(&self, headers: &HeaderMap) -> bool {
         let to = headers.get(LOCATION).and_then(|v| v.to_str().ok()).and_then(|to| self.base.join(to).ok());
         to.is_some_and(|to| {
-            to.origin() == self.base.origin() && to.path().starts_with(&format!("{}/", self.base.path()))
+            to.origin() == self.base.origin()
+                && to.path().starts_with(&format!("{}/", self.base.path().trim_end_matches('/')))
         })
     }
 }
@@ -62,6 +74,18 @@ fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     }
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(at.duration_since(now))
+}
+
+/// When a limit that is used up is new again, in seconds since 1970.
+fn reset_of(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+    let at = headers.get("x-ratelimit-reset")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Timestamp::from_second(at).ok()?.duration_since(now))
+}
+
+/// GitHub tells of its secondary limits by 403 and these words, with or without a time.
+fn is_about_limits(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["rate limit", "abuse detection"].iter().any(|words| said.contains(words))
 }
 
 /// The forge's own words, short and on one line: they may quote what a stranger wrote.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bascule::clock::Clock;
-use bascule::forge::{ANSWER_WITHIN, Forge, Kind, Settings};
+use bascule::forge::{ANSWER_WITHIN, Forge, Kind, Settings, SignIn};
 use serde_json::json;
 
 use crate::fake::forge::{FakeForge, Merge, Pr, Right, SECRET, Says, Shop, TOKEN};
@@ -16,7 +16,7 @@ fn client(url: String, token: &str) -> Forge {
     let settings = Settings {
         name: "work".parse().unwrap(),
         url,
-        token: token.to_owned().into(),
+        sign_in: SignIn::Token(token.to_owned().into()),
         ca_pem: None,
         answer_within: ANSWER_WITHIN,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bascule::forge::{Forge, Kind, Settings};
+use bascule::forge::{Forge, Kind, Settings, SignIn};
 use bascule::ids::ForgeName;
 use bascule::jobs::ForgeAccess;
 use bascule::queue::Verdict;
@@ -23,11 +23,10 @@ impl Town {
     /// From now on an answer has to come within this; the way to the forge that there was.
     fn waits_for_the_forge(&mut self, answer_within: Duration) -> BTreeMap<ForgeName, Arc<ForgeAccess>> {
         let name: ForgeName = "work".parse().unwrap();
-        let (url, token) = (self.forge.url(), SecretString::from(TOKEN));
-        let settings =
-            Settings { name: name.clone(), url: url.clone(), token: token.clone(), ca_pem: None, answer_within };
+        let (url, sign_in) = (self.forge.url(), SignIn::Token(SecretString::from(TOKEN)));
+        let settings = Settings { name: name.clone(), url: url.clone(), sign_in, ca_pem: None, answer_within };
         let forge = Forge::new(Kind::Gitea, settings, self.context.clock.clone()).unwrap();
-        let access = ForgeAccess { forge, url, token, ca_file: None, ourselves: OnceLock::new() };
+        let access = ForgeAccess { forge, url, ca_file: None, ourselves: OnceLock::new() };
         let context = Arc::get_mut(&mut self.context).expect("no job runs");
         std::mem::replace(&mut context.forges, BTreeMap::from([(name, Arc::new(access))]))
     }
