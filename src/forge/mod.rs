@@ -7,6 +7,7 @@
 mod error;
 mod facts;
 mod gitea;
+mod github;
 mod http;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ pub use self::facts::{
     Webhook,
 };
 pub use self::gitea::Gitea;
+pub use self::github::GitHub;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName};
@@ -32,6 +34,8 @@ pub enum Kind {
     Gitea,
     /// Forgejo; its API differs from Gitea's in nothing we use.
     Forgejo,
+    /// github.com, or GitHub Enterprise.
+    GitHub,
 }
 
 /// A configured forge, as one account of ours sees it.
@@ -39,6 +43,8 @@ pub enum Kind {
 pub enum Forge {
     /// Gitea or Forgejo.
     Gitea(Gitea),
+    /// GitHub.
+    GitHub(GitHub),
 }
 
 /// Pages of closed pull requests read in one stretch: a thousand of them or more, in a fraction of the time for which the
@@ -50,6 +56,7 @@ macro_rules! asked {
     ($forge:ident, $client:ident => $call:expr) => {
         match $forge {
             Forge::Gitea($client) => $call,
+            Forge::GitHub($client) => $call,
         }
     };
 }
@@ -59,6 +66,7 @@ impl Forge {
     pub fn new(kind: Kind, settings: Settings, clock: Clock) -> std::result::Result<Self, SettingsError> {
         match kind {
             Kind::Gitea | Kind::Forgejo => Gitea::new(settings, clock).map(Self::Gitea),
+            Kind::GitHub => GitHub::new(settings, clock).map(Self::GitHub),
         }
     }
 

@@ -1,0 +1,61 @@
+//! What our App or its token needs for each call, as GitHub's settings pages spell it: told to whoever has to give it,
+//! when GitHub refuses one.
+
+use std::collections::BTreeMap;
+
+/// What a token for one repository is asked for, as GitHub's API spells it: enough for everything we do there. What the
+/// installation was not given is left out, and the calls that need it say so.
+pub(super) const REPOSITORY: &[(&str, &str)] = &[
+    ("contents", "read"),
+    ("issues", "write"),
+    ("metadata", "read"),
+    ("pull_requests", "write"),
+    ("repository_hooks", "read"),
+    ("statuses", "write"),
+];
+
+/// The same for an organisation's teams, and to look whether a repository is there.
+pub(super) const OWNER: &[(&str, &str)] = &[("members", "read"), ("metadata", "read")];
+
+/// The same for what everybody may read.
+pub(super) const PUBLIC: &[(&str, &str)] = &[("metadata", "read")];
+
+/// What of the wanted the installation was given.
+pub(super) fn given(
+    wanted: &[(&'static str, &'static str)],
+    granted: &BTreeMap<String, String>,
+) -> BTreeMap<&'static str, &'static str> {
+    let level = |&(name, level): &(&'static str, &'static str)| match (granted.get(name)?.as_str(), level) {
+        ("write" | "admin", level) => Some((name, level)),
+        ("read", _) => Some((name, "read")),
+        _ => None,
+    };
+    wanted.iter().filter_map(level).collect()
+}
+
+/// By the call's name, as in the metrics.
+pub(super) fn needed(call: &str) -> &'static str {
+    match call {
+        "set_status" => "the repository permission “Commit statuses: Read and write”",
+        "statuses" => "the repository permission “Commit statuses: Read-only”",
+        "create_comment" | "edit_comment" | "react" => {
+            "the repository permissions “Pull requests: Read and write” and “Issues: Read and write”"
+        }
+        "create_issue" | "edit_issue" => "the repository permission “Issues: Read and write”",
+        "comments" | "comments_changed_since" | "comment" => {
+            "the repository permissions “Pull requests: Read-only” and “Issues: Read-only”"
+        }
+        "issue" | "open_issues" | "review_dismissals" | "review_texts" => {
+            "the repository permission “Issues: Read-only”"
+        }
+        "pull" | "open_pulls" | "closed_pulls" | "closed_pulls_changed_last" | "reviews" | "pull_commits" => {
+            "the repository permission “Pull requests: Read-only”"
+        }
+        "branches" | "branch" | "commit" | "pushes" => "the repository permission “Contents: Read-only”",
+        "webhooks" => "the repository permission “Webhooks: Read-only”",
+        "organisation_webhooks" => "the organization permission “Webhooks: Read-only”",
+        "team" | "team_member" => "the organization permission “Members: Read-only”",
+        // Everything else is known of what our account sees at all.
+        _ => "the repository permission “Metadata: Read-only”",
+    }
+}
