@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::cluster::{Clusters, Kubeconfig};
-use crate::config::{Environ, ForgeKind, Reach, Secret, Server};
+use crate::config::{Environ, ForgeKind, Reach, Secret, Server, SignIn};
 use crate::db::installation;
 use crate::db::seal::{Seal, derive};
 use crate::forge::{self, Forge};
@@ -113,7 +113,9 @@ pub(super) fn reloaded(
     let mut forges = BTreeMap::new();
     for (name, forge) in &new.forges {
         let is_same = old.forges.get(name) == Some(forge)
-            && ["token", "ca_file"].iter().all(|key| !rotated.contains(&format!("forge.{name}.{key}")));
+            && ["token", "app.private_key", "ca_file"]
+                .iter()
+                .all(|key| !rotated.contains(&format!("forge.{name}.{key}")));
         let kept = context.forges.get(name).filter(|_| is_same).cloned();
         let access = match kept {
             Some(access) => access,
@@ -168,7 +170,12 @@ pub(super) fn access(
     forge: &crate::config::Forge,
     clock: &Clock,
 ) -> anyhow::Result<ForgeAccess> {
-    let token = forge.token.read().with_context(|| format!("forge.{name}.token"))?;
+    let (key, secret) = forge.sign_in.secret();
+    let secret = secret.read().with_context(|| format!("forge.{name}.{key}"))?;
+    let sign_in = match &forge.sign_in {
+        SignIn::Token(_) => forge::SignIn::Token(secret),
+        SignIn::App { id, .. } => forge::SignIn::App { id: u64::from(*id), private_key: secret },
+    };
     let ca_pem = match &forge.ca_file {
         Some(file) => Some(std::fs::read(file).with_context(|| format!("forge.{name}.ca_file {}", file.display()))?),
         None => None,
@@ -176,11 +183,12 @@ pub(super) fn access(
     let kind = match forge.kind {
         ForgeKind::Gitea => forge::Kind::Gitea,
         ForgeKind::Forgejo => forge::Kind::Forgejo,
+        ForgeKind::GitHub => forge::Kind::GitHub,
     };
     let settings = forge::Settings {
         name: name.clone(),
         url: forge.url.clone(),
-        sign_in: forge::SignIn::Token(token),
+        sign_in,
         ca_pem,
         answer_within: forge::ANSWER_WITHIN,
     };
@@ -195,6 +203,7 @@ pub fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
         let kind = match forge.kind {
             ForgeKind::Gitea => Kind::Gitea,
             ForgeKind::Forgejo => Kind::Forgejo,
+            ForgeKind::GitHub => Kind::GitHub,
         };
         let secrets: Vec<Secret> = forge.webhook_secrets.clone();
         let read = move || secrets.iter().map(|secret| secret.read().ok()).collect::<Option<Vec<_>>>();

@@ -26,7 +26,7 @@ pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
 pub use secret::{Secret, SecretError};
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
-pub use world::{CLUSTER_KEYS, FORGE_KEYS};
+pub use world::{APP_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
 use crate::ids::{ClusterName, ForgeName};
 use crate::policy::document::{Node, Value};
@@ -136,10 +136,34 @@ pub struct Forge {
     pub url: String,
     /// What its webhooks are signed with; at least one, more during rotation.
     pub webhook_secrets: Vec<Secret>,
-    /// Our account's.
-    pub token: Secret,
+    /// As whom we come.
+    pub sign_in: SignIn,
     /// Certificates trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// As whom we come to a forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignIn {
+    /// `token`: an account of ours.
+    Token(Secret),
+    /// `app`: an App of GitHub.
+    App {
+        /// Its number.
+        id: u32,
+        /// Its private key.
+        private_key: Secret,
+    },
+}
+
+impl SignIn {
+    /// The secret, and its key within the forge's.
+    pub fn secret(&self) -> (&'static str, &Secret) {
+        match self {
+            Self::Token(token) => ("token", token),
+            Self::App { private_key, .. } => ("app.private_key", private_key),
+        }
+    }
 }
 
 /// What a forge is.
@@ -149,6 +173,8 @@ pub enum ForgeKind {
     Gitea,
     /// Forgejo.
     Forgejo,
+    /// github.com, or GitHub Enterprise.
+    GitHub,
 }
 
 /// `[cluster.NAME]`.
@@ -200,7 +226,8 @@ impl Loaded {
             all.push(("database.url".to_owned(), url.clone()));
         }
         for (name, forge) in forges {
-            all.push((format!("forge.{name}.token"), forge.token.clone()));
+            let (key, secret) = forge.sign_in.secret();
+            all.push((format!("forge.{name}.{key}"), secret.clone()));
             let several = forge.webhook_secrets.iter();
             all.extend(several.map(|secret| (format!("forge.{name}.webhook_secrets"), secret.clone())));
             let ca_file = forge.ca_file.clone().map(Secret::File);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::reading::{Reading, path, secret, tables, url};
-use super::{Cluster, Forge, ForgeKind, Reach, Secret};
+use super::{Cluster, Forge, ForgeKind, Reach, Secret, SignIn};
 use crate::ids::{ClusterName, ForgeName};
 use crate::policy::block::{Block, Keys, list, one_of};
 use crate::policy::document::Node;
@@ -12,7 +12,11 @@ use crate::policy::located::Complaints;
 
 /// The keys of `[forge.NAME]`.
 pub const FORGE_KEYS: Keys =
-    Keys { known: &["kind", "url", "webhook_secrets", "token", "ca_file"], later: &["app", "sign_in"] };
+    Keys { known: &["kind", "url", "webhook_secrets", "token", "app", "ca_file"], later: &["sign_in"] };
+/// The keys of a forge's `app`.
+pub const APP_KEYS: Keys = Keys { known: &["id", "private_key"], later: &[] };
+/// Where GitHub is unless the file says otherwise.
+const GITHUB: &str = "https://github.com";
 /// The keys of `[cluster.NAME]`.
 pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig", "in_cluster"], later: &["agent"] };
 
@@ -37,19 +41,33 @@ pub(super) fn forges(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeMap
 fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<Forge> {
     let before = reading.complaints.len();
     let block = Block::open(node, &format!("in `[forge.{name}]`"), FORGE_KEYS, reading.complaints)?;
-    for (key, advice) in [
-        ("kind", "write `kind = \"gitea\"` or `\"forgejo\"`"),
-        ("url", "write where it is: `url = \"https://git.example.com\"`"),
-        ("token", "write where the token of our account is: `token = { env = \"NAME\" }`"),
+    let kind = kind(&block, reading.complaints);
+    let is_github = kind == Some(ForgeKind::GitHub);
+    let mut needed = vec![
+        ("kind", "write `kind = \"gitea\"`, `\"forgejo\"` or `\"github\"`"),
         ("webhook_secrets", "write `webhook_secrets = [{ env = \"NAME\" }]`: nothing is accepted that is not signed"),
-    ] {
+    ];
+    if !is_github {
+        needed.push(("url", "write where it is: `url = \"https://git.example.com\"`"));
+        needed.push(("token", "write where the token of our account is: `token = { env = \"NAME\" }`"));
+    }
+    for (key, advice) in needed {
         if block.get(key).is_none() {
             reading.complaints.add(block.at, format!("forge `{name}` has no `{key}`"), advice);
         }
     }
-    let kind = kind(&block, reading.complaints);
-    let url = url(&block, "url", reading.complaints);
-    let token = block.get("token").and_then(|node| secret(node, "token", reading));
+    let url = match block.get("url") {
+        None => is_github.then(|| GITHUB.to_owned()),
+        Some(node) => url(&block, "url", reading.complaints).filter(|url| {
+            let is_api = is_github && is_api(url);
+            if is_api {
+                let advice = "write the address of its pages: `url = \"https://github.com\"`, or leave it out";
+                reading.complaints.add(&node.at, "`url` is the address of GitHub's API", advice);
+            }
+            !is_api
+        }),
+    };
+    let sign_in = sign_in(name, &block, kind, reading);
     let ca_file = path(&block, "ca_file", reading.complaints);
     let mut webhook_secrets = Vec::new();
     if let Some(node) = block.get("webhook_secrets") {
@@ -64,19 +82,68 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
         kind: kind?,
         url: url?,
         webhook_secrets,
-        token: token?,
+        sign_in: sign_in?,
         ca_file,
     })
 }
 
 fn kind(block: &Block<'_>, complaints: &mut Complaints) -> Option<ForgeKind> {
     let written = block.text("kind", complaints)?;
-    if matches!(written.0, "github" | "gitlab") {
-        let advice = "this version speaks with `gitea` and `forgejo`";
+    if written.0 == "gitlab" {
+        let advice = "this version speaks with `github`, `gitea` and `forgejo`";
         complaints.add(written.1, format!("kind `{}` is not in this version", written.0), advice);
         return None;
     }
-    one_of(written, "kind", &[("gitea", ForgeKind::Gitea), ("forgejo", ForgeKind::Forgejo)], complaints)
+    let kinds = [("github", ForgeKind::GitHub), ("gitea", ForgeKind::Gitea), ("forgejo", ForgeKind::Forgejo)];
+    one_of(written, "kind", &kinds, complaints)
+}
+
+/// Whether an address is one that GitHub's API is at.
+fn is_api(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.starts_with("api.github.com") || url.trim_end_matches('/').ends_with("/api/v3")
+}
+
+/// A token, or on GitHub an App: one of the two.
+fn sign_in(name: &ForgeName, block: &Block<'_>, kind: Option<ForgeKind>, reading: &mut Reading<'_>) -> Option<SignIn> {
+    let is_github = kind == Some(ForgeKind::GitHub);
+    match (block.get("token"), block.get("app")) {
+        (Some(token), None) => secret(token, "token", reading).map(SignIn::Token),
+        (None, Some(app)) if is_github => self::app(app, reading),
+        (_, Some(app)) if kind.is_some() && !is_github => {
+            let problem = format!("forge `{name}` has an `app`, and only GitHub has those");
+            reading.complaints.add(&app.at, problem, "remove it, and write `token = { env = \"NAME\" }`");
+            None
+        }
+        (Some(_), Some(app)) => {
+            let problem = format!("forge `{name}` has both `token` and `app`");
+            reading.complaints.add(&app.at, problem, "keep one of them: we come as one account");
+            None
+        }
+        (None, None) if is_github => {
+            let problem = format!("forge `{name}` has neither `app` nor `token`");
+            let advice =
+                "write `app = { id = 1, private_key = { file = \"app.pem\" } }`, or `token = { env = \"NAME\" }`";
+            reading.complaints.add(block.at, problem, advice);
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+fn app(node: &Node, reading: &mut Reading<'_>) -> Option<SignIn> {
+    let block = Block::open(node, "in `app`", APP_KEYS, reading.complaints)?;
+    for (key, advice) in [
+        ("id", "write the App's number, as its settings page shows it: `id = 123456`"),
+        ("private_key", "write where its key is: `private_key = { file = \"app.pem\" }`"),
+    ] {
+        if block.get(key).is_none() {
+            reading.complaints.add(block.at, format!("`app` has no `{key}`"), advice);
+        }
+    }
+    let id = block.number("id", 1, reading.complaints);
+    let private_key = block.get("private_key").and_then(|node| secret(node, "private_key", reading));
+    Some(SignIn::App { id: id?, private_key: private_key? })
 }
 
 /// Clusters by name; `None` where something was wrong, so that a grant can still name it.
