@@ -22,6 +22,7 @@ mod fates;
 mod foresee;
 mod forge;
 mod forge_contract;
+mod github;
 mod host;
 mod local;
 mod manifest;

@@ -9,11 +9,15 @@ use bascule::{config, policy};
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// As much of JSON Schema as ours use; a word it does not know fails the test, so that none is taken for checked.
-fn faults(schema: &Value, value: &Value, root: &Value, at: &str) -> Vec<String> {
+/// As much of JSON Schema as ours and GitHub's description use; a word it does not know fails the test, so that none is
+/// taken for checked.
+pub(crate) fn faults(schema: &Value, value: &Value, root: &Value, at: &str) -> Vec<String> {
     let Value::Object(words) = schema else {
         return if schema == &json!(true) { Vec::new() } else { vec![format!("{at}: nothing is allowed here")] };
     };
+    if value.is_null() && words.get("nullable") == Some(&json!(true)) {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut expect = |good: bool, why: String| {
         if !good {
@@ -23,8 +27,16 @@ fn faults(schema: &Value, value: &Value, root: &Value, at: &str) -> Vec<String> 
     let mut inner = Vec::new();
     for (word, wanted) in words {
         match word.as_str() {
-            "$schema" | "title" | "description" | "definitions" | "default" | "examples" | "properties"
-            | "patternProperties" => {}
+            "$schema" | "title" | "description" | "definitions" | "default" | "examples" | "example" | "deprecated"
+            | "nullable" | "format" | "patternProperties" => {}
+            "properties" if words.contains_key("additionalProperties") => {}
+            "properties" => {
+                let anything = json!(true);
+                for (key, value) in value.as_object().into_iter().flatten() {
+                    inner.extend(faults(property(words, key, &anything), value, root, &format!("{at}.{key}")));
+                }
+            }
+            "type" if wanted == "number" => expect(value.is_number(), format!("{value} is no {wanted}")),
             "type" => expect(type_of(value) == wanted, format!("{value} is no {wanted}")),
             "const" => expect(value == wanted, format!("{value} is not {wanted}")),
             "enum" => expect(wanted.as_array().unwrap().contains(value), format!("{value} is none of {wanted}")),
@@ -47,8 +59,8 @@ fn faults(schema: &Value, value: &Value, root: &Value, at: &str) -> Vec<String> 
                 }
             }
             "$ref" => {
-                let name = wanted.as_str().unwrap().strip_prefix("#/definitions/").unwrap();
-                inner.extend(faults(&root["definitions"][name], value, root, at));
+                let named = root.pointer(wanted.as_str().unwrap().trim_start_matches('#')).unwrap();
+                inner.extend(faults(named, value, root, at));
             }
             "allOf" => {
                 inner.extend(wanted.as_array().unwrap().iter().flat_map(|one| faults(one, value, root, at)));

@@ -1,0 +1,159 @@
+//! Every call the client can make, as a token's account and as an App: none that the description does not have, and the
+//! description's own example is understood as an answer.
+
+use bascule::clock::Clock;
+use bascule::forge::{Forge, NewStatus, Pull, Reaction, Result, SignIn, StatusState};
+use insta::assert_snapshot;
+use jiff::Timestamp;
+
+use super::wire::{Wire, says};
+use super::{TOKEN, app, client, clock, hello};
+
+const COMMIT: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";
+
+/// Asks everything. What a call's example says is another test's; here it has to be understood.
+async fn asks_everything(forge: &Forge) -> Result<()> {
+    let (at, commit) = (hello(), COMMIT.parse().unwrap());
+    forge.ourselves().await?;
+    forge.git_token(&at).await?;
+    forge.repository_by_name(&at.name).await?;
+    forge.repository_by_id(at.id).await?;
+    forge.branches(&at).await?;
+    forge.branch(&at, "feature/one").await?;
+    forge.webhooks(&at).await?;
+    forge.organisation_webhooks("octo-org").await?;
+    forge.pushes(&at, Timestamp::MIN).await?;
+    forge.commit_people(&at, &commit).await?;
+    let pull: Pull = forge.pull(&at, 1347).await?;
+    forge.open_pulls(&at).await?;
+    forge.closed_pulls_changed_last(&at).await?;
+    forge.pulls_closed_since(&at, Timestamp::MIN, 1).await?;
+    forge.pull_commits(&at, 1347).await?;
+    forge.pull_pushes(&at, &Pull { from_fork: true, ..pull }).await?;
+    forge.reviews(&at, 1347).await?;
+    forge.comments(&at, 1347).await?;
+    forge.comments_changed_since(&at, "2011-04-14T16:00:49Z".parse().unwrap()).await?;
+    forge.comment(&at, 1).await?;
+    forge.create_comment(&at, 1347, "**Bascule**").await?;
+    forge.edit_comment(&at, 1, "**Bascule** again").await?;
+    for reaction in [Reaction::Agreed, Reaction::Seen, Reaction::Confused] {
+        forge.react(&at, 1, reaction).await?;
+    }
+    let mut issue = forge.create_issue(&at, "held", "a change").await?;
+    forge.open_issues_of(&at, "bascule[bot]").await?;
+    for is_open in [false, true] {
+        issue.is_open = is_open;
+        forge.edit_issue(&at, &issue).await?;
+    }
+    forge.issue(&at, 1347).await?;
+    for state in [StatusState::Pending, StatusState::Success, StatusState::Failure, StatusState::Error] {
+        let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
+        let description = "one object changes".to_owned();
+        forge
+            .set_status(&at, &commit, &NewStatus { context: "bascule/preview", state, description, target_url })
+            .await?;
+    }
+    forge.statuses(&at, &commit).await?;
+    forge.permission(&at, "octocat").await?;
+    forge.is_team_member("github", "Justice-League", "octocat").await?;
+    forge.user("octocat").await?;
+    forge.account_by_email("octocat@github.com").await?;
+    forge.account_by_email("octocat@users.noreply.127.0.0.1").await?;
+    Ok(())
+}
+
+async fn asked_of(wire: &Wire, sign_in: SignIn) -> String {
+    // A dismissed review has to be looked up, and one with a command.
+    let mut reviews = wire.example("GET", "/repos/octocat/Hello-World/pulls/1347/reviews");
+    (reviews[0]["state"], reviews[0]["body"]) = ("DISMISSED".into(), "/bascule approve".into());
+    wire.says("GET /repos/octocat/Hello-World/pulls/1347/reviews", [says(200, reviews)]);
+    let not_found = says(404, serde_json::json!({ "message": "Not Found" }));
+    wire.says("GET /orgs/github/teams/justice-league/memberships/octocat", [not_found]);
+    let repository = wire.example("GET", "/repos/octocat/Hello-World");
+    wire.says("GET /repositories/1296269", [says(200, repository)]);
+    let clock: Clock = clock();
+    asks_everything(&client(wire, sign_in, &clock)).await.unwrap();
+    wire.check();
+    wire.operations().join("\n")
+}
+
+#[tokio::test]
+async fn every_call_is_in_the_description_and_its_example_is_understood() {
+    let wire = Wire::start().await;
+    assert_snapshot!(asked_of(&wire, SignIn::Token(TOKEN.to_owned().into())).await, @r#"
+    GET (by number)
+    GET issues/get
+    GET issues/get-comment
+    GET issues/list-comments
+    GET issues/list-comments-for-repo
+    GET issues/list-events
+    GET issues/list-events-for-timeline
+    GET issues/list-for-repo
+    GET orgs/list-webhooks
+    GET pulls/get
+    GET pulls/list
+    GET pulls/list-commits
+    GET pulls/list-reviews
+    GET repos/get
+    GET repos/get-branch
+    GET repos/get-collaborator-permission-level
+    GET repos/get-commit
+    GET repos/list-activities
+    GET repos/list-branches
+    GET repos/list-commit-statuses-for-ref
+    GET repos/list-webhooks
+    GET search/users
+    GET teams/get-by-name
+    GET teams/get-membership-for-user-in-org
+    GET users/get-authenticated
+    GET users/get-by-username
+    PATCH issues/update
+    PATCH issues/update-comment
+    POST issues/create
+    POST issues/create-comment
+    POST reactions/create-for-issue-comment
+    POST repos/create-commit-status
+    "#);
+}
+
+#[tokio::test]
+async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
+    let wire = Wire::start().await;
+    app::installs(&wire, &["octocat", "github", "octo-org"]);
+    let all = asked_of(&wire, app::key().sign_in()).await;
+    assert!(!all.contains("(by number)"), "{all}");
+    assert_snapshot!(all, @r#"
+    GET apps/get-authenticated
+    GET apps/get-webhook-config-for-app
+    GET apps/list-installations
+    GET issues/get
+    GET issues/get-comment
+    GET issues/list-comments
+    GET issues/list-comments-for-repo
+    GET issues/list-events
+    GET issues/list-events-for-timeline
+    GET issues/list-for-repo
+    GET pulls/get
+    GET pulls/list
+    GET pulls/list-commits
+    GET pulls/list-reviews
+    GET repos/get
+    GET repos/get-branch
+    GET repos/get-collaborator-permission-level
+    GET repos/get-commit
+    GET repos/list-activities
+    GET repos/list-branches
+    GET repos/list-commit-statuses-for-ref
+    GET search/users
+    GET teams/get-by-name
+    GET teams/get-membership-for-user-in-org
+    GET users/get-by-username
+    PATCH issues/update
+    PATCH issues/update-comment
+    POST apps/create-installation-access-token
+    POST issues/create
+    POST issues/create-comment
+    POST reactions/create-for-issue-comment
+    POST repos/create-commit-status
+    "#);
+}
