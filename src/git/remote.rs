@@ -105,14 +105,6 @@ pub enum Want {
 }
 
 impl Want {
-    /// The branch, where it is one.
-    pub fn branch(&self) -> Option<&BranchName> {
-        match self {
-            Self::Branch(name) => Some(name),
-            Self::Pull(_) | Self::Commit(_) => None,
-        }
-    }
-
     /// How the remote names it.
     pub(super) fn theirs(&self) -> String {
         match self {

@@ -11,9 +11,9 @@ use super::contents::{Contents, FileAt};
 use super::court::{befores, court};
 use super::place::Attended;
 use super::repository::Repository;
+use super::tips::Tips;
 use crate::consent::{Before, Court, Position, Reading, Walk, walk};
 use crate::db::{environments, holds, pulls, repositories};
-use crate::git::{BranchName, Mirror, Want};
 use crate::ids::{CommitId, EnvironmentName, TraceId};
 use crate::policy::rules::Environment;
 
@@ -39,20 +39,12 @@ pub(super) struct Walked {
     pub(super) befores: BTreeMap<(EnvironmentName, CommitId), Before>,
     /// The branch's tip.
     pub(super) tip: CommitId,
+    /// The default branch's, which has the rules.
+    pub(super) default_tip: CommitId,
     /// Where its held change is shown.
     pub(super) shown_in: Option<i64>,
     /// The held change that is stored; approved, it is kept until a sync starts on it.
     pub(super) waiting: Option<holds::HeldChange>,
-}
-
-/// Fetches what a job looks at.
-pub(super) async fn fetch(mirror: &Mirror, wants: &[Want]) -> Result<(), JobError> {
-    Ok(mirror.fetch(wants).await?)
-}
-
-/// A branch of a repository as something to fetch.
-pub(super) fn branch(name: &str) -> Result<Want, JobError> {
-    Ok(Want::Branch(name.parse::<BranchName>()?))
 }
 
 /// Judges one environment. `None`: its branch is not there.
@@ -71,13 +63,8 @@ pub(super) async fn walked(
     let hold = holds::get(&mut conn, environment.id).await?;
     drop(conn);
 
-    let default = branch(&repository.row.default_branch)?;
-    let own = branch(&environment.branch)?;
-    if !repository.fetch(&[default.clone(), own.clone()]).await? {
-        return Ok(None);
-    }
-    let Some(tip) = repository.mirror.tip(&own).await? else { return Ok(None) };
-    let Some(default_tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
+    let Some(tips) = repository.tips(&environment.branch, None).await? else { return Ok(None) };
+    let Tips { default: default_tip, own: tip } = tips;
     let since = match &environment.position {
         Some(position) => {
             Since { commits: repository.mirror.first_parent(Some(&position.commit), &tip).await?, reached_over: false }
@@ -116,7 +103,19 @@ pub(super) async fn walked(
     let court = court(repository, &environment, entries, heard).await?;
     let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
     let befores = befores(repository, contents, &environment, &court, &walk, &default_tip).await?;
-    Ok(Some(Walked { environment, position, court, walk, reading, places, befores, tip, shown_in, waiting }))
+    Ok(Some(Walked {
+        environment,
+        position,
+        court,
+        walk,
+        reading,
+        places,
+        befores,
+        tip,
+        default_tip,
+        shown_in,
+        waiting,
+    }))
 }
 
 /// Commits of the branch to look at, oldest first.

@@ -3,7 +3,6 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::branch;
 use super::contents::{Contents, FileAt};
 use super::repository::{self, Opened, Repository};
 use super::step::Step;
@@ -97,13 +96,9 @@ fn entry(repository: &Repository<'_>, environment: &Environment, action: &'stati
 
 /// The environments the default branch's file names; `None` when it cannot be read: then nothing is orphaned.
 async fn names(repository: &Repository<'_>) -> Result<Option<Vec<crate::policy::rules::Environment>>, JobError> {
-    let default = branch::branch(&repository.row.default_branch)?;
-    if !repository.fetch(std::slice::from_ref(&default)).await? {
-        return Ok(None);
-    }
-    let Some(tip) = repository.mirror.tip(&default).await? else { return Ok(None) };
+    let Some(tips) = repository.tips(&repository.row.default_branch, None).await? else { return Ok(None) };
     let contents = Contents::new(repository);
-    let tree = contents.tree(&tip).await?;
+    let tree = contents.tree(&tips.default).await?;
     Ok(match contents.file_at(&tree, &tree).await? {
         FileAt::Valid(environments) => Some(environments.into_values().collect()),
         FileAt::Absent | FileAt::Invalid(_) => None,

@@ -9,7 +9,7 @@
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
 //! and may run twice. What several of them gather alike: `context`, `repository`, `contents` (what environments render
-//! to; `scopes`: by which kinds), `touched` (which of them a pull request changes), `live` (what a cluster has of a first
+//! to; `scopes`: by which kinds), `tips` (where branches are now), `touched` (which of them a pull request changes), `live` (what a cluster has of a first
 //! set), `people`, `whose` and `place` (who is who, who made what, who said what), `court` and `branch` (the walk of
 //! consent), `speak` (the one comment), `writer` (every write on a forge). `step` lists the points between which a worker
 //! may die.
@@ -42,6 +42,7 @@ mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
+mod tips;
 mod touched;
 mod whose;
 mod writer;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::branch::branch;
 use super::claims::{self, Claims};
 use super::contents::{Contents, FileAt, SetAt};
 use super::court::court;
@@ -10,6 +9,7 @@ use super::live::{self, Looked, Origin, Whose};
 use super::place::{self, Attended};
 use super::repository::Repository;
 use super::speak::{self, Seen, Spoken};
+use super::tips::Tips;
 use super::touched::{Sides, Touched, touched};
 use super::whose::contributors_of_pull;
 use super::{JobError, rows, size};
@@ -18,7 +18,7 @@ use crate::consent::{
 };
 use crate::db::{environments, previews, pulls, sets};
 use crate::forge;
-use crate::git::{Merge, Tree, Want};
+use crate::git::{Merge, Tree};
 use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey};
 use crate::manifest::{RenderedSet, Room};
 use crate::policy::rules::{Environment, SyncMode};
@@ -35,15 +35,11 @@ pub(super) async fn attend(
 ) -> Result<Option<Spoken>, JobError> {
     // Gather: both sides of the merge.
     let mirror = &repository.mirror;
-    let (default, base) = (branch(&repository.row.default_branch)?, branch(&pull.base_branch)?);
-    let number = u64::try_from(pull.number).unwrap_or_default();
-    if !repository.fetch(&[default.clone(), base.clone(), Want::Pull(number)]).await? {
-        return Err(JobError::Superseded("the base branch is gone".to_owned()));
-    }
-    let tips = (mirror.tip(&default).await?, mirror.tip(&base).await?);
-    let (Some(default_tip), Some(base_tip)) = tips else {
+    let head = (u64::try_from(pull.number).unwrap_or_default(), &pull.head);
+    let Some(tips) = repository.tips(&pull.base_branch, Some(head)).await? else {
         return Err(JobError::Superseded("the base branch is gone".to_owned()));
     };
+    let Tips { default: default_tip, own: base_tip } = tips;
     if !mirror.has_commit(&pull.head).await? {
         return Err(JobError::Passing("the head moved while it was fetched".to_owned()));
     }

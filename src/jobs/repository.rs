@@ -11,7 +11,7 @@ use crate::audit::{self, NewEntry};
 use crate::db::ourselves;
 use crate::db::repositories::{self, Pin, RepositoryState};
 use crate::forge::{self, Forge, RepositoryAt};
-use crate::git::{BranchName, GitError, Mirror, Remote, Want};
+use crate::git::{Mirror, Remote};
 use crate::ids::{Account, RepositoryKey};
 use crate::policy::rules::Platform;
 use crate::queue::{self, Claimed, Lane};
@@ -169,30 +169,6 @@ async fn becomes(
 }
 
 impl Repository<'_> {
-    /// Brings what a job looks at into the mirror. `false`: the forge says that one of the branches is not there (any
-    /// more), which is nothing that a later try would mend.
-    pub(super) async fn fetch(&self, wants: &[Want]) -> Result<bool, JobError> {
-        let error = match self.mirror.fetch(wants).await {
-            Ok(()) => {
-                self.met(Step::Fetched);
-                return Ok(true);
-            }
-            Err(error) => error,
-        };
-        let branches: Vec<&BranchName> = match error {
-            GitError::Gone { .. } => wants.iter().filter_map(Want::branch).collect(),
-            _ => Vec::new(),
-        };
-        for branch in branches {
-            match self.forge().branch(&self.at, branch.as_str()).await {
-                Ok(_) => {}
-                Err(absent) if absent.is_gone() => return Ok(false),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(error.into())
-    }
-
     /// Says that the job has met a step.
     pub(super) fn met(&self, step: Step) {
         self.context.observer.met(self.job, step);

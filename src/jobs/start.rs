@@ -137,10 +137,7 @@ async fn closed(
     walked: &Walked,
 ) -> Result<Option<String>, JobError> {
     let default = &repository.row.default_branch;
-    let Some(tip) = repository.mirror.tip(&branch::branch(default)?).await? else {
-        return Ok(Some(format!("there is no branch {default}")));
-    };
-    let tree = contents.tree(&tip).await?;
+    let tree = contents.tree(&walked.default_tip).await?;
     Ok(match contents.file_at(&tree, &contents.tree(&walked.tip).await?).await? {
         FileAt::Valid(_) => None,
         FileAt::Absent => Some(format!("there is no {FILE_NAME} on {default}")),

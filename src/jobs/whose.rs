@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 
 use super::JobError;
-use super::branch::fetch;
 use super::repository::Repository;
 use crate::consent::{Brings, Contributed, Contributors, FoundAt, Own, Push, Told, Written, every_push, gaps};
 use crate::db::pushes;
@@ -22,11 +21,7 @@ pub(super) async fn contributors_of_pull(
     pull: &forge::Pull,
     merged_as: &CommitId,
 ) -> Result<Contributors, JobError> {
-    let wants = [Want::Pull(u64::try_from(pull.number).unwrap_or_default())];
-    // The head's reference may be gone once it is merged; its commits may still be here, or come by their ids.
-    if repository.mirror.fetch(&wants).await.is_err() && !repository.mirror.has_commit(&pull.head).await? {
-        fetch(&repository.mirror, &[Want::Commit(pull.head.clone())]).await?;
-    }
+    bring_head(&repository.mirror, pull).await?;
     let base = left_base_at(repository, pull, merged_as).await?;
     let not: Vec<CommitId> = base.iter().cloned().collect();
     let commits = repository.mirror.commits(&pull.head, &not).await?;
@@ -88,6 +83,18 @@ async fn left_base_at(
         }
     }
     Ok(newest)
+}
+
+/// Its commits: here already, else by the head's reference, which may be gone once it is merged, else by their ids.
+async fn bring_head(mirror: &Mirror, pull: &forge::Pull) -> Result<(), JobError> {
+    if mirror.has_commit(&pull.head).await? {
+        return Ok(());
+    }
+    let by_number = mirror.fetch(&[Want::Pull(u64::try_from(pull.number).unwrap_or_default())]).await;
+    if by_number.is_err() || !mirror.has_commit(&pull.head).await? {
+        mirror.fetch(&[Want::Commit(pull.head.clone())]).await?;
+    }
+    Ok(())
 }
 
 /// Every account the forge maps to the commits' authors, committers and co-authors.

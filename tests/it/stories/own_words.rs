@@ -47,6 +47,7 @@ fn what_we_write_ourselves_is_kept_and_starts_nothing() {
         assert_eq!(t.ran().await, ["attend_pull", "follow_branch"]);
         assert_eq!(t.comments_heard().await[before..], ["ignored: we wrote it ourselves"; 2], "written, and edited");
         assert_snapshot!(t.calls(), @"
+        1 × GET /repos/acme/shop/branches/main
         2 × GET /repos/acme/shop/git/commits/…
         1 × GET /repos/acme/shop/issues/2/comments
         2 × GET /repos/acme/shop/issues/2/timeline
