@@ -33,7 +33,7 @@ impl WorkingClone {
     /// [`GitError::Gone`] when it is in none, or in a bare one.
     pub async fn around(git: &Program, folder: &Path) -> Result<Self, GitError> {
         let doing = "find a working clone";
-        let mut store = Store { git: git.clone(), at: folder.to_owned(), environment: [].into() };
+        let mut store = Store { git: git.clone(), at: folder.to_owned(), environment: [].into(), memory: None };
         let said =
             store.ask(doing, &["rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-path", "objects"]).await?;
         if said.code != Some(0) && said.err.contains("not a git repository") {

@@ -107,8 +107,14 @@ impl Store {
     /// [`GitError`].
     pub async fn is_clean_merge(&self, commit: &CommitId) -> Result<bool, GitError> {
         let [first, second] = &self.parents(commit).await?[..] else { return Ok(false) };
+        let question = format!("is clean\0{commit}");
+        if let Some(known) = self.remembered(&question) {
+            return Ok(known.as_ref() == "yes");
+        }
         let merged = self.merge_result(first, second).await?;
-        Ok(merged == Merge::Clean { tree: self.tree_of(commit).await? })
+        let is_clean = merged == Merge::Clean { tree: self.tree_of(commit).await? };
+        self.learn(question, if is_clean { "yes" } else { "no" });
+        Ok(is_clean)
     }
 
     /// The parents of a commit, the first one first.
@@ -117,7 +123,7 @@ impl Store {
     /// [`GitError`].
     pub async fn parents(&self, commit: &CommitId) -> Result<Vec<CommitId>, GitError> {
         let doing = "read a commit";
-        let facts = self.answer(doing, &["rev-list", "--parents", "-n1", commit.as_str()]).await?;
+        let facts = self.fixed(doing, &["rev-list", "--parents", "-n1", commit.as_str()]).await?;
         facts.split_whitespace().skip(1).map(|parent| object_id(doing, parent)).collect()
     }
 
@@ -128,7 +134,7 @@ impl Store {
     pub async fn tree_of(&self, commit: &CommitId) -> Result<CommitId, GitError> {
         let doing = "read a commit";
         let spec = format!("{commit}^{{tree}}");
-        object_id(doing, &self.answer(doing, &["rev-parse", "--verify", "--end-of-options", &spec]).await?)
+        object_id(doing, &self.fixed(doing, &["rev-parse", "--verify", "--end-of-options", &spec]).await?)
     }
 
     /// The paths that differ between two commits or trees. Renames are a removal and an addition. Reads no file.
@@ -138,7 +144,7 @@ impl Store {
     pub async fn changed_paths(&self, old: &CommitId, new: &CommitId) -> Result<Vec<ChangedPath>, GitError> {
         let doing = "compare trees";
         let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", old.as_str(), new.as_str()];
-        let text = self.answer(doing, &args).await?;
+        let text = self.fixed(doing, &args).await?;
         let mut words = text.split('\0');
         let mut changed = Vec::new();
         while let (Some(facts), Some(path)) = (words.next().filter(|word| !word.is_empty()), words.next()) {
@@ -159,7 +165,7 @@ impl Store {
     /// [`GitError`].
     pub async fn changed_lines(&self, old: &CommitId, new: &CommitId) -> Result<BTreeMap<String, Lines>, GitError> {
         let args = ["diff-tree", "-r", "-z", "--numstat", "--no-renames", old.as_str(), new.as_str()];
-        let text = match self.answer("count changed lines", &args).await {
+        let text = match self.fixed("count changed lines", &args).await {
             Err(GitError::TooLarge { .. }) => {
                 let paths = self.changed_paths(old, new).await?.into_iter();
                 return Ok(paths.map(|changed| (changed.path, Lines::TooLarge)).collect());
@@ -189,7 +195,7 @@ impl Store {
         let not = from.map(|from| format!("^{from}"));
         let mut args = vec!["rev-list", "--first-parent", &limit, to.as_str()];
         args.extend(not.as_deref());
-        let text = self.answer(doing, &args).await?;
+        let text = self.fixed(doing, &args).await?;
         let mut commits = text.lines().map(|line| object_id(doing, line)).collect::<Result<Vec<_>, _>>()?;
         if commits.len() > COMMITS {
             return Err(GitError::TooLarge { what: "a list of commits".to_owned(), limit: COMMITS as u64 });
@@ -211,7 +217,7 @@ impl Store {
         let mut args = vec!["log", "--no-show-signature", "--no-mailmap", "--encoding=UTF-8", "--no-notes", &limit];
         args.extend([format, to.as_str()]);
         args.extend(not.iter().map(String::as_str));
-        let text = self.answer(doing, &args).await?;
+        let text = self.fixed(doing, &args).await?;
         // A commit object cannot hold a NUL in its header, and git cuts the message at one.
         let fields: Vec<&str> = text.split('\0').collect();
         let mut commits = Vec::new();

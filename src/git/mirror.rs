@@ -4,13 +4,11 @@
 //! needs the credentials too. What was fetched is kept under refs named by a hash of what was asked for: no name of a
 //! remote ever becomes a file name of ours, and a branch `a` that gives way to `a/b` is no conflict.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
 
-use tokio::sync::Mutex;
-
+use super::memory::Fetched;
 use super::remote::{Remote, Want};
 use super::store::object_id;
 use super::{Bounds, GitError, Program, Store};
@@ -23,8 +21,7 @@ const REMEMBERED: usize = 20_000;
 #[derive(Debug, Clone)]
 pub struct Mirror {
     store: Store,
-    /// Held while something is fetched; files that were fetched, so that nobody asks for them twice.
-    fetched: Arc<Mutex<HashSet<CommitId>>>,
+    fetched: Fetched,
 }
 
 impl Deref for Mirror {
@@ -55,10 +52,12 @@ impl Mirror {
             }
             tokio::fs::write(at.join("config"), CONFIG).await.map_err(io)?;
             tokio::fs::write(at.join("HEAD"), "ref: refs/heads/none\n").await.map_err(io)?;
+            git.memory.forget(&at);
         }
         let environment = remote.environment().into();
-        let fetched = git.shared(&at);
-        Ok(Self { store: Store { git: git.clone(), at, environment }, fetched })
+        let fetched = git.memory.fetched(&at);
+        let memory = Some(git.memory.clone());
+        Ok(Self { store: Store { git: git.clone(), at, environment, memory }, fetched })
     }
 
     /// Fetches commits and trees of what is wanted, in one conversation.
@@ -123,12 +122,20 @@ impl Mirror {
     /// # Errors
     /// [`GitError`].
     pub async fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let question = format!("is here\0{commit}");
+        if self.store.remembered(&question).is_some() {
+            return Ok(true);
+        }
         // With every way out closed, a commit that is not here cannot be asked of the remote.
         let closed: Vec<_> =
             self.store.environment.iter().cloned().chain([("GIT_ALLOW_PROTOCOL".into(), "none".into())]).collect();
         let here = Store { environment: closed.into(), ..self.store.clone() };
         let said = here.ask("look for a commit", &["cat-file", "-e", commit.as_str()]).await?;
-        Ok(said.code == Some(0))
+        let is_here = said.code == Some(0);
+        if is_here {
+            self.store.learn(question, "");
+        }
+        Ok(is_here)
     }
 }
 

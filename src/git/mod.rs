@@ -17,6 +17,7 @@
 mod clone;
 mod error;
 mod history;
+mod memory;
 mod mirror;
 mod names;
 mod objects;

@@ -4,7 +4,6 @@
 //! bounded in time, in output and in what it may write to disk. Credentials travel as configuration in the environment:
 //! never in an argument, which every user of the machine can read, and never in a repository's own file.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::GitError;
-use crate::ids::CommitId;
+use super::memory::Memory;
 
 /// What one call may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +70,9 @@ pub(super) enum Trust {
 pub struct Program {
     path: PathBuf,
     trust: Trust,
-    mirrors: Mirrors,
+    /// What its mirrors share.
+    pub(super) memory: Arc<Memory>,
 }
-
-/// What calls on the same mirror share in one process: a lock, and the files known to be there.
-type Mirrors = Arc<std::sync::Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<HashSet<CommitId>>>>>>;
 
 /// What one call is: where, with which extra environment, which arguments.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +103,7 @@ impl Program {
     /// # Errors
     /// [`GitError::Broken`] when it cannot be started or is older than 2.38.
     pub async fn find(path: &Path) -> Result<Self, GitError> {
-        Self { path: path.to_owned(), trust: Trust::Nobody, mirrors: Mirrors::default() }.checked().await
+        Self { path: path.to_owned(), trust: Trust::Nobody, memory: Arc::default() }.checked().await
     }
 
     /// The program for a person's own working clone, with their own configuration.
@@ -114,7 +111,7 @@ impl Program {
     /// # Errors
     /// As [`Program::find`].
     pub async fn of_person(path: &Path) -> Result<Self, GitError> {
-        Self { path: path.to_owned(), trust: Trust::Person, mirrors: Mirrors::default() }.checked().await
+        Self { path: path.to_owned(), trust: Trust::Person, memory: Arc::default() }.checked().await
     }
 
     async fn checked(self) -> Result<Self, GitError> {
@@ -130,12 +127,6 @@ impl Program {
                 Err(GitError::Broken { doing, detail })
             }
         }
-    }
-
-    /// What everybody who opens the mirror at `at` shares.
-    pub(super) fn shared(&self, at: &Path) -> Arc<tokio::sync::Mutex<HashSet<CommitId>>> {
-        let mut mirrors = self.mirrors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        mirrors.entry(at.to_owned()).or_default().clone()
     }
 
     /// A command ready to be started: hardened, in its own process group, killed when its handle is dropped.

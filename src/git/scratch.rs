@@ -29,7 +29,7 @@ impl Scratch {
 
     pub(crate) async fn store(&self) -> Store {
         let git = Program::find(Path::new("git")).await.unwrap();
-        Store { git, at: self.path().to_owned(), environment: Arc::default() }
+        Store { git, at: self.path().to_owned(), environment: Arc::default(), memory: None }
     }
 
     pub(crate) async fn destroy(&self) {

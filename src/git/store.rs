@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::memory::Memory;
 use super::program::{Call, Said};
 use super::{Bounds, GitError, Objects, Program};
 use crate::ids::CommitId;
@@ -15,6 +16,8 @@ pub struct Store {
     pub(super) at: PathBuf,
     /// Credentials and object folders; never printed.
     pub(super) environment: Arc<[(OsString, OsString)]>,
+    /// Of a mirror, from which nothing is ever taken away: what was answered once.
+    pub(super) memory: Option<Arc<Memory>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -41,6 +44,30 @@ impl Store {
     pub(super) async fn answer(&self, doing: &'static str, args: &[&str]) -> Result<String, GitError> {
         let out = self.ask(doing, args).await?.success(doing)?;
         Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The answer to a question that names nothing but objects, by their ids: it is never another, so of a mirror it is
+    /// asked once.
+    pub(super) async fn fixed(&self, doing: &'static str, args: &[&str]) -> Result<String, GitError> {
+        let question = args.join("\0");
+        if let Some(known) = self.remembered(&question) {
+            return Ok(known.as_ref().to_owned());
+        }
+        let answer = self.answer(doing, args).await?;
+        self.learn(question, &answer);
+        Ok(answer)
+    }
+
+    /// What was learnt of a mirror.
+    pub(super) fn remembered(&self, question: &str) -> Option<Arc<str>> {
+        self.memory.as_ref()?.answer(&self.at, question)
+    }
+
+    /// Remembers of a mirror what can never be otherwise.
+    pub(super) fn learn(&self, question: String, answer: &str) {
+        if let Some(memory) = &self.memory {
+            memory.learn(&self.at, question, answer);
+        }
     }
 
     pub(super) async fn run(
