@@ -95,6 +95,48 @@ fn what_was_said_is_not_said_again() {
 }
 
 #[test]
+fn git_is_asked_only_for_what_is_new() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let mut told = Vec::new();
+        let mut fetched = async |t: &mut Town, what| {
+            t.forge.take_fetches();
+            t.run_jobs().await;
+            told.push((what, t.forge.take_fetches()));
+        };
+        fetched(t, "nothing").await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        fetched(t, "a pull request").await;
+        t.forge.comments("dev", &pr, "/bascule preview").await;
+        fetched(t, "another look at it").await;
+        t.forge.approves("lee", &pr).await;
+        fetched(t, "an approval").await;
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        fetched(t, "the merge, and its sync").await;
+        // Commits and folders come first, and then the files somebody reads; a merge brings no new ones.
+        let expected = [
+            ("nothing", 0),
+            ("a pull request", 2),
+            ("another look at it", 0),
+            ("an approval", 0),
+            ("the merge, and its sync", 1),
+        ];
+        assert_eq!(told, expected);
+        assert!(t.comment(&pr).contains("`#2` healthy"), "{}", t.comment(&pr));
+        // Where the branch is now is asked each time, and of what was taken off it nothing is left to see.
+        let before = t.forge.tip(&t.shop, "main").unwrap();
+        t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        assert!(!t.held_issues().await.is_empty(), "a push nobody approved is held");
+        t.forge.resets("dev", &t.shop, "main", &before).await;
+        t.forge.take_fetches();
+        t.run_jobs().await;
+        assert_eq!(t.forge.take_fetches(), 0, "what the branch is back at is here");
+        assert!(t.held_issues().await.is_empty(), "and the held change is gone:\n{}", t.rows().await);
+    });
+}
+
+#[test]
 fn a_definition_that_nobody_uses_renders_nothing_again() {
     check(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;

@@ -1,12 +1,14 @@
-//! The Git side: bare repositories, commits made without a working tree, merges, and `git http-backend`.
+//! The Git side: bare repositories, commits made without a working tree, merges, and `git upload-pack`. Every story
+//! starts hundreds of processes here, so what is only a file to write or to read is no process.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use axum::body::Body;
-use axum::http::Response;
+use axum::http::{Response, StatusCode, header};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 use super::story::Merge;
 
@@ -32,12 +34,14 @@ impl Bare {
 
     pub(super) async fn create(root: &Path, repository: i64) -> Self {
         let bare = Self::at(root, repository);
-        let path = bare.0.to_str().unwrap().to_owned();
-        run(Command::new("git").args(["init", "--quiet", "--bare", "--initial-branch=main", &path]), None).await;
-        // As Gitea sets them.
-        for (key, value) in [("uploadpack.allowFilter", "true"), ("uploadpack.allowAnySHA1InWant", "true")] {
-            bare.git(&["config", key, value]).await;
+        for folder in ["objects/info", "objects/pack", "refs/heads"] {
+            std::fs::create_dir_all(bare.0.join(folder)).unwrap();
         }
+        // The last two as Gitea sets them.
+        let settings = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n\
+            [uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n";
+        std::fs::write(bare.0.join("config"), settings).unwrap();
+        std::fs::write(bare.0.join("HEAD"), "ref: refs/heads/main\n").unwrap();
         bare
     }
 
@@ -80,7 +84,11 @@ impl Bare {
     }
 
     pub(super) async fn tip(&self, branch: &str) -> String {
-        self.git(&["rev-parse", &format!("refs/heads/{branch}")]).await
+        let name = format!("refs/heads/{branch}");
+        match std::fs::read_to_string(self.0.join(&name)) {
+            Ok(text) => text.trim().to_owned(),
+            Err(_) => self.git(&["rev-parse", &name]).await,
+        }
     }
 
     pub(super) async fn merge_base(&self, base: &str, head: &str) -> String {
@@ -89,6 +97,12 @@ impl Bare {
 
     /// `refs/pull/N/head`, where everyone can fetch it, also when it came from a fork.
     pub(super) async fn show_pull(&self, from: &Self, number: i64, commit: &str) {
+        if from.0 == self.0 {
+            let folder = self.0.join(format!("refs/pull/{number}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("head"), format!("{commit}\n")).unwrap();
+            return;
+        }
         let spec = format!("+{commit}:refs/pull/{number}/head");
         self.git(&["fetch", "--quiet", from.0.to_str().unwrap(), &spec]).await;
     }
@@ -138,38 +152,30 @@ impl Bare {
         merged
     }
 
-    /// One request of `git fetch`, through Git's own CGI program.
-    pub(super) async fn serve(
-        &self,
-        method: &str,
-        rest: &str,
-        query: &str,
-        kind: &str,
-        protocol: &str,
-        body: Vec<u8>,
-    ) -> Response<Body> {
-        let mut backend = Command::new("git");
-        backend
-            .arg("http-backend")
-            .env("GIT_PROJECT_ROOT", self.0.parent().unwrap())
-            .env("GIT_HTTP_EXPORT_ALL", "1")
-            .env("PATH_INFO", format!("/{}/{rest}", self.0.file_name().unwrap().to_str().unwrap()))
-            .env("REQUEST_METHOD", method)
-            .env("QUERY_STRING", query)
-            .env("CONTENT_TYPE", kind)
-            .env("GIT_PROTOCOL", protocol);
-        let output = output(&mut backend, Some(body)).await;
-        let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(0);
-        let mut response = Response::builder();
-        for line in String::from_utf8_lossy(&output[..end]).lines() {
-            if let Some((name, value)) = line.split_once(": ") {
-                response = match name {
-                    "Status" => response.status(value[..3].parse::<u16>().unwrap()),
-                    _ => response.header(name, value),
-                };
-            }
-        }
-        response.body(Body::from(output[end + 4..].to_vec())).unwrap()
+    /// One request of `git fetch`, as `git http-backend` would answer it with three processes.
+    pub(super) async fn serve(&self, rest: &str, query: &str, protocol: &str, body: Vec<u8>) -> Response<Body> {
+        let (kind, answer) = match (rest, query) {
+            ("info/refs", "service=git-upload-pack") => ("advertisement", self.offers(protocol).await),
+            ("git-upload-pack", _) => ("result", self.packs(&[], protocol, body).await),
+            _ => return Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap(),
+        };
+        let kind = format!("application/x-git-upload-pack-{kind}");
+        let response = Response::builder().header(header::CONTENT_TYPE, kind);
+        response.header(header::CACHE_CONTROL, "no-cache").body(Body::from(answer)).unwrap()
+    }
+
+    /// What it can do: by the protocol that every `git` speaks now, it is the same for all repositories.
+    async fn offers(&self, protocol: &str) -> Vec<u8> {
+        static OFFERS: OnceCell<Vec<u8>> = OnceCell::const_new();
+        assert_eq!(protocol, "version=2", "git before 2.26");
+        OFFERS.get_or_init(|| self.packs(&["--advertise-refs"], protocol, Vec::new())).await.clone()
+    }
+
+    async fn packs(&self, how: &[&str], protocol: &str, body: Vec<u8>) -> Vec<u8> {
+        let mut upload = Command::new("git");
+        upload.args(["upload-pack", "--stateless-rpc"]).args(how).arg(&self.0).env("GIT_PROTOCOL", protocol);
+        // What it has not it says in its answer, and then it fails.
+        ended(&mut upload, Some(body)).await.stdout
     }
 }
 
@@ -188,6 +194,12 @@ async fn run(command: &mut Command, input: Option<String>) -> String {
 }
 
 async fn output(command: &mut Command, input: Option<Vec<u8>>) -> Vec<u8> {
+    let done = ended(command, input).await;
+    assert!(done.status.success(), "{:?}: {}", command.as_std(), String::from_utf8_lossy(&done.stderr));
+    done.stdout
+}
+
+async fn ended(command: &mut Command, input: Option<Vec<u8>>) -> std::process::Output {
     command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -197,7 +209,5 @@ async fn output(command: &mut Command, input: Option<Vec<u8>>) -> Vec<u8> {
         drop(stdin);
     };
     let ((), done) = tokio::join!(feed, child.wait_with_output());
-    let done = done.unwrap();
-    assert!(done.status.success(), "{:?}: {}", command.as_std(), String::from_utf8_lossy(&done.stderr));
-    done.stdout
+    done.unwrap()
 }

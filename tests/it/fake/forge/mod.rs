@@ -2,7 +2,7 @@
 //!
 //! What it keeps, and what people do there, is the same whatever forge it is; a [`Tongue`] answers the calls our client
 //! makes in the shapes of one, and makes its deliveries (`forge_contract.rs` compares Gitea's with the real one's). It
-//! serves `git fetch` through `git http-backend`, and sends signed deliveries.
+//! serves `git fetch` through `git upload-pack`, and sends signed deliveries.
 //! Its clock is its own and goes one second further with everything that happens, so that order is visible and no test
 //! waits. The methods that tests use read as what people do.
 //!
@@ -141,5 +141,10 @@ impl FakeForge {
     /// The API calls of our client so far, `GET /repos/acme/shop/pulls/1`, and forgets them.
     pub(crate) fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.world.state().calls)
+    }
+
+    /// How often Git talked with it, and forgets it: each fetch of commits or of files is one conversation.
+    pub(crate) fn take_fetches(&self) -> usize {
+        std::mem::take(&mut self.world.state().fetches)
     }
 }

@@ -74,6 +74,9 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
 
 async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<Body> {
     let tongue = world.state().tongue;
+    if call.path.ends_with(&["info".to_owned(), "refs".to_owned()]) {
+        world.state().fetches += 1;
+    }
     let basic = call.header("authorization").trim_start_matches("Basic ");
     let basic = base64::engine::general_purpose::STANDARD.decode(basic).unwrap_or_default();
     // Any user name will do.
@@ -86,9 +89,8 @@ async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<B
         _ => None,
     };
     let Some(id) = id else { return tongue.refusal(StatusCode::NOT_FOUND, "no such repository") };
-    let (kind, protocol) = (call.header("content-type"), call.header("git-protocol"));
     let bare = Bare::at(world.folder.path(), id);
-    bare.serve(&call.method, &call.path[2..].join("/"), query, kind, protocol, body.to_vec()).await
+    bare.serve(&call.path[2..].join("/"), query, call.header("git-protocol"), body.to_vec()).await
 }
 
 /// The repository that has this name now.

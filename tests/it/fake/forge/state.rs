@@ -262,6 +262,8 @@ pub(crate) struct State {
     pub(super) untold: Vec<Told>,
     pub(super) fault: Option<(String, Fault)>,
     pub(super) calls: Vec<String>,
+    /// Conversations with Git.
+    pub(super) fetches: usize,
     /// The most entries of a page, as an administrator may lower it.
     pub(super) largest_page: usize,
     /// Calls our account has left in this hour, where they are counted.
@@ -299,6 +301,7 @@ impl State {
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
             apps: Vec::new(),
+            fetches: 0,
             url,
             now: "2026-01-05T09:00:00Z".parse().unwrap(),
             last_id: 0,
