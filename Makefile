@@ -31,8 +31,11 @@ demo: tools
 	$(call say,the story)
 	@cargo run --quiet --example demo -- $(ARGS)
 
+# Tests wait for databases, clusters and each other's processes: one more at a time than there are cores keeps them busy.
+export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 test: tools
-	$(call say,every test)
+	$(call say,every test$(comma) $(RUST_TEST_THREADS) at a time)
 	@cargo test --all-targets
 
 test-all: export BASCULE_EVERY_STORY = 1
