@@ -250,6 +250,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_answered_once_is_not_asked_again_until_the_mirror_is_a_new_one() {
+        let repo = Scratch::new().await;
+        let first = repo.commit("main", &[("a", "1\n")], "first").await;
+        let second = repo.commit("main", &[("a", "2\n")], "second").await;
+        let (folder, git) = (tempfile::tempdir().unwrap(), Program::find(Path::new("git")).await.unwrap());
+        let remote = Remote::of_folder(repo.path()).unwrap();
+        let open = || async { Mirror::open(&git, folder.path(), &key(), &remote).await.unwrap() };
+        let mirror = open().await;
+        mirror.fetch(&[branch("main")]).await.unwrap();
+        let parents = mirror.parents(&second).await.unwrap();
+        assert_eq!(parents, [first]);
+        assert!(mirror.has_commit(&second).await.unwrap());
+        let other = open().await;
+        tokio::fs::rename(mirror.path(), folder.path().join("away")).await.unwrap();
+        assert_eq!(other.parents(&second).await.unwrap(), parents, "with nothing there to ask");
+        assert!(other.has_commit(&second).await.unwrap());
+        assert!(other.changed_paths(&parents[0], &second).await.is_err(), "this was not asked before");
+        assert!(!open().await.has_commit(&second).await.unwrap(), "a new one has nothing");
+    }
+
+    #[tokio::test]
     async fn files_are_asked_for_once_however_often_the_mirror_is_opened() {
         let repo = Scratch::new().await;
         let head = repo.commit("main", &[("a/x.yaml", "1"), ("a/b/y.yaml", "2"), ("a/z.bin", "3")], "files").await;
