@@ -116,6 +116,8 @@ pub struct People {
     pub identities: Identities,
     /// Facts of each account that gave an approval. An account that is not here could not be asked.
     pub standings: BTreeMap<Account, Standing>,
+    /// Why something could not be asked that can be later: what is judged now may be judged otherwise then.
+    pub away: Option<String>,
 }
 
 impl People {
@@ -123,7 +125,7 @@ impl People {
     pub fn new(forge: ForgeName, groups: BTreeMap<String, Group>, standings: Vec<Standing>) -> Self {
         let identities = Identities::of(&groups);
         let standings = standings.into_iter().map(|standing| (standing.account.clone(), standing)).collect();
-        Self { forge, groups, identities, standings }
+        Self { forge, groups, identities, standings, away: None }
     }
 
     /// The teams, `forge/org/team`, whose members have to be asked for a judgement by these voters.

@@ -30,6 +30,7 @@ pub(super) async fn court<'p>(
     let grants = platform.grants_reaching(&repository.granted_name(), target);
     let mut people = People::new(repository.row.key.forge.clone(), platform.groups.clone(), Vec::new());
     for heard in heard {
+        people.away = people.away.or_else(|| heard.away.clone());
         for (account, standing) in &heard.standings {
             match people.standings.get_mut(account) {
                 // Each place asked for the memberships of its own rules.

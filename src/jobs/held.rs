@@ -287,7 +287,7 @@ async fn add(
     let size = Size { objects: change.objects(), ..Size::default() };
     let files = std::collections::BTreeSet::new();
     seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
-    Ok(looked.away)
+    Ok(looked.away.or_else(|| walked.court.people.away.clone()))
 }
 
 /// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.

@@ -130,7 +130,7 @@ pub(super) async fn attend(
     }
     page.answers = speak::answers(repository, &heard, &page).await?;
     let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
-    spoken.away = away;
+    spoken.away = away.or_else(|| heard.people.away.clone());
     Ok(Some(spoken))
 }
 
@@ -252,7 +252,7 @@ impl Scene<'_> {
         };
         let change =
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
-        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away })
+        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away.or(court.people.away) })
     }
 
     /// Second claims, each with the object's file, which a remembered set does not know.

@@ -18,10 +18,11 @@ pub(super) async fn people<'v>(
     let teams: BTreeSet<String> =
         voters.into_iter().flat_map(|voters| People::teams_asked(forge, groups, voters)).collect();
     let mut standings = Vec::new();
+    let mut away = None;
     for account in accounts {
-        standings.push(standing(repository, account, &teams).await);
+        standings.push(standing(repository, account, &teams, &mut away).await);
     }
-    People::new(forge.clone(), groups.clone(), standings)
+    People { away, ..People::new(forge.clone(), groups.clone(), standings) }
 }
 
 /// Asks for the memberships that these voters need and nobody asked for yet: a place asks for those of the rules it
@@ -32,14 +33,20 @@ pub(super) async fn complete(repository: &Repository<'_>, people: &mut People, v
     for standing in people.standings.values_mut() {
         for team in &teams {
             if !standing.teams.contains_key(team) {
-                let answer = member(repository, &standing.account, team).await;
+                let answer = member(repository, &standing.account, team, &mut people.away).await;
                 standing.teams.insert(team.clone(), answer);
             }
         }
     }
 }
 
-async fn standing(repository: &Repository<'_>, account: &Account, teams: &BTreeSet<String>) -> Standing {
+/// An error that passes by itself goes to `away`.
+async fn standing(
+    repository: &Repository<'_>,
+    account: &Account,
+    teams: &BTreeSet<String>,
+    away: &mut Option<String>,
+) -> Standing {
     let forge = repository.forge();
     let (kind, account) = match forge.user(&account.login).await {
         // Another account has the login now: this one's rights cannot be asked for by name.
@@ -55,6 +62,7 @@ async fn standing(repository: &Repository<'_>, account: &Account, teams: &BTreeS
         Err(error) if error.is_gone() => (Kind::Inactive, account.clone()),
         Err(error) => {
             tracing::warn!(account = account.login, %error, "cannot ask the forge about a person");
+            note(&error, away);
             (Kind::Unknown, account.clone())
         }
     };
@@ -62,17 +70,20 @@ async fn standing(repository: &Repository<'_>, account: &Account, teams: &BTreeS
         Ok(Some(role)) => Right::Has(role),
         Ok(None) => Right::None,
         Err(error) if error.is_gone() => Right::None,
-        Err(_) => Right::Unknown,
+        Err(error) => {
+            note(&error, away);
+            Right::Unknown
+        }
     };
     let mut answers = BTreeMap::new();
     for team in teams {
-        answers.insert(team.clone(), member(repository, &account, team).await);
+        answers.insert(team.clone(), member(repository, &account, team, away).await);
     }
     Standing { account, kind, right, teams: answers }
 }
 
 /// `forge/org/team`; a team of another forge is asked of nobody here.
-async fn member(repository: &Repository<'_>, account: &Account, team: &str) -> Answer {
+async fn member(repository: &Repository<'_>, account: &Account, team: &str, away: &mut Option<String>) -> Answer {
     let mut parts = team.splitn(3, '/');
     let (Some(of), Some(organisation), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
         return Answer::Unknown;
@@ -85,6 +96,16 @@ async fn member(repository: &Repository<'_>, account: &Account, team: &str) -> A
         Ok(false) => Answer::No,
         // A team that is gone has no members.
         Err(error) if error.is_gone() => Answer::No,
-        Err(_) => Answer::Unknown,
+        Err(error) => {
+            note(&error, away);
+            Answer::Unknown
+        }
+    }
+}
+
+/// What passes by itself is asked again; what our account may not see stays unknown until a person changes that.
+fn note(error: &forge::ForgeError, away: &mut Option<String>) {
+    if error.is_passing() {
+        away.get_or_insert_with(|| format!("not everybody could be asked about: {error}"));
     }
 }

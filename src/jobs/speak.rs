@@ -76,7 +76,7 @@ pub(super) struct Spoken {
     statuses: Option<Vec<u8>>,
     answered: Vec<(i64, String)>,
     acts: commands::Acts,
-    /// A cluster that was away, so that less was said than there is to say: the job is tried again.
+    /// A cluster, or the forge's answer about somebody, that was away, so that less was said than there is to say: the job is tried again.
     pub(super) away: Option<String>,
 }
 

@@ -110,6 +110,10 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
     match (&walked.walk.held, waits) {
         (Some(held), waits) => {
             holding::hold(context, job, lease, &repository, &walked, (held, waits), &merged).await?;
+            // Whoever gave what is missing here may only not have been asked about: it is judged again when they can be.
+            if let Some(why) = &walked.court.people.away {
+                return Err(JobError::Away(why.clone()));
+            }
         }
         (None, Some((detail, lifts))) => {
             // Where it was consented to it stays shown: that is where people look for what to type next.

@@ -7,7 +7,7 @@ use bascule::config;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::fake::forge::{Pr, Right};
+use crate::fake::forge::{Fault, Pr, Right};
 
 /// One environment that says nothing of consent.
 const SILENT: &str = "\
@@ -131,6 +131,35 @@ fn whom_a_commit_names_and_what_is_no_person_do_not_count() {
 }
 
 #[test]
+fn whom_the_forge_cannot_be_asked_about_does_not_count_until_it_can() {
+    check(async |t| {
+        t.runs(SILENT, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.asks_for("2").await;
+        let away = "`@kim`'s does not count: the forge could not be asked about this person";
+        t.forge.breaks_at("/collaborators/", Fault::Html(502));
+        t.forge.approves("kim", &pr).await;
+        t.hears().await;
+        t.tries(3).await;
+        assert!(t.row(&pr).contains("| 0 of 1"), "{}", t.row(&pr));
+        // Nobody does or says anything more.
+        t.forge.recovers();
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `kim` | after merge |");
+
+        t.forge.breaks_at("/collaborators/", Fault::Html(502));
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.hears().await;
+        t.tries(4).await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        assert!(t.comment(&pr).contains(away), "{}", t.comment(&pr));
+        t.forge.recovers();
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `kim` | `#2` healthy |");
+    });
+}
+
+#[test]
 fn what_no_grant_reaches_is_an_error_that_names_file_and_object() {
     check(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
@@ -160,5 +189,36 @@ fn what_no_grant_reaches_is_an_error_that_names_file_and_object() {
         preview: failure, does not render: production
         ");
         assert_eq!(t.merged(&pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn what_is_typed_is_answered_and_only_who_may_is_obeyed() {
+    check(async |t| {
+        let rules = format!("{RULES}    sync: {{ mode: manual }}\n");
+        t.begins(&rules, &[(WEB, &settings("web", "1"))]).await;
+        t.forge.lets("reader", &t.shop, Right::Read);
+        let issue = t.held_issues().await.remove(0);
+        for login in ["lee", "olga"] {
+            t.forge.comments(login, &issue, "/bascule approve").await;
+        }
+        t.run_jobs().await;
+        for (login, typed) in [
+            ("reader", "/bascule sync production"),
+            ("reader", "/bascule explain"),
+            ("dev", "/bascule freeze production"),
+            ("dev", "/bascule expalin"),
+        ] {
+            t.forge.comments(login, &issue, typed).await;
+            t.run_jobs().await;
+        }
+        let said = t.answers(&issue);
+        for sentence in ["started by somebody with write access", "is not in this version", "id you mean"] {
+            assert!(said.contains(sentence), "{sentence}: {said}");
+        }
+        assert_eq!(t.objects().await, [""; 0], "nobody with write access said so");
+        t.forge.comments("kim", &issue, "/bascule sync production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
     });
 }
