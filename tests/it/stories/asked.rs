@@ -124,8 +124,11 @@ fn whom_a_commit_names_and_what_is_no_person_do_not_count() {
         let pr = t.asks_for("1").await;
         t.forge.pushes_by("dev", "kim", &pr, &[(WEB, &settings("web", "2"))]).await;
         t.run_jobs().await;
+        t.forge.pushes_with("dev", "lee", &pr, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
         t.with_the_review_of("robo", &pr).await;
-        assert_snapshot!(t.with_the_review_of("kim", &pr).await, @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `robo`, `kim`) | after merge |");
+        t.with_the_review_of("lee", &pr).await;
+        assert_snapshot!(t.with_the_review_of("kim", &pr).await, @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `robo`, `lee`, `kim`) | after merge |");
         assert_eq!(t.merged(&pr).await, ["web=1"]);
     });
 }

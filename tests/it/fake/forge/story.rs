@@ -1,5 +1,7 @@
 //! What people do on the forge, in the words of the stories.
 
+mod together;
+
 use super::FakeForge;
 use super::git::{Bare, By, File};
 use super::hook::{Happened, PullChange, Pushed, RepositoryChange};
