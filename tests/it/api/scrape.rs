@@ -21,6 +21,7 @@ async fn a_scrape_tells_the_queue_and_readiness_asks_the_database() {
         serving.spawn(async move { axum::serve(listener, routes).await.unwrap() });
     }
     let get = async |at: &SocketAddr, path: &str| {
+        #[expect(clippy::disallowed_methods, reason = "whoever looks after the server, on loopback")]
         let answered = reqwest::get(format!("http://{at}{path}")).await.unwrap();
         (answered.status().as_u16(), answered.text().await.unwrap())
     };

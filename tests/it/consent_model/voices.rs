@@ -97,6 +97,16 @@ pub(super) struct Consent {
     pub(super) spent: u8,
 }
 
+/// What somebody gave, and how.
+struct Given {
+    what: What,
+    held: bool,
+    command: bool,
+    source: u8,
+    deletions: Option<u8>,
+    reason: bool,
+}
+
 impl World {
     pub(super) fn load(&mut self, who: Who, place: PlaceId) {
         let comment = self.ours.place(place).and_then(|memory| memory.comment.clone());
@@ -127,23 +137,8 @@ impl World {
             let on_screen = page.comment.as_ref().filter(|comment| !comment.held && comment.head == page.head);
             let line = on_screen.and_then(|comment| comment.lines.iter().find(|line| name(line.0) == environment));
             let what = line.map_or(What::Commit(page.head), |line| What::Change(line.1, line.2));
-            let (held, command, deletions, reason) = (false, false, None, false);
-            let (moves, withdrawn, spent) = (self.moves(place), false, 0);
-            self.truth.push(Consent {
-                who,
-                place,
-                environment,
-                what,
-                held,
-                command,
-                source,
-                deletions,
-                reason,
-                moves,
-                at,
-                withdrawn,
-                spent,
-            });
+            let given = Given { what, held: false, command: false, source, deletions: None, reason: false };
+            self.gives((who, place, environment), given, at);
         }
     }
 
@@ -164,8 +159,14 @@ impl World {
         let says = Says::Approve { environment, change: digest.then_some((old, new)), deletions, reason };
         self.commands.push(Command { who, place, says, edited: false, deleted: false, at });
         let what = What::Change(old, new);
-        let (held, moves) = (comment.held, self.moves(place));
-        let (command, withdrawn, spent) = (true, false, 0);
+        let given = Given { what, held: comment.held, command: true, source, deletions, reason };
+        self.gives((who, place, environment), given, at);
+    }
+
+    /// Somebody meant it, and has not taken it back.
+    fn gives(&mut self, (who, place, environment): (Who, PlaceId, u8), given: Given, at: u8) {
+        let Given { what, held, command, source, deletions, reason } = given;
+        let (moves, withdrawn, spent) = (self.moves(place), false, 0);
         self.truth.push(Consent {
             who,
             place,

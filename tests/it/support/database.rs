@@ -111,6 +111,10 @@ impl Drop for Database {
     /// On a thread of its own, because the test's runtime may be ending, also by a panic.
     fn drop(&mut self) {
         let (root, name) = (self.server.owner_url(), self.name.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a runtime cannot be begun within the test's own; it is joined below"
+        )]
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

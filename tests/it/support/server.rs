@@ -36,6 +36,10 @@ impl Server {
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let heard = log.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "reads as long as the process lives, and is joined when it has ended"
+        )]
         let reading = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 heard.0.lock().unwrap().push(line);
