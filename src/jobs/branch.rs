@@ -65,16 +65,7 @@ pub(super) async fn walked(
 
     let Some(tips) = repository.tips(&environment.branch, None).await? else { return Ok(None) };
     let Tips { default: default_tip, own: tip } = tips;
-    let since = match &environment.position {
-        Some(position) => {
-            Since { commits: repository.mirror.first_parent(Some(&position.commit), &tip).await?, reached_over: false }
-        }
-        None => {
-            let held_at = hold.as_ref().and_then(|hold| hold.change.as_ref()).map(|change| &change.to_commit);
-            since_it_is_there(repository, contents, &environment, held_at, (&tip, &default_tip)).await?
-        }
-    };
-
+    let since = since(repository, contents, &environment, hold.as_ref(), (&tip, &default_tip)).await?;
     let shown_in = hold.as_ref().and_then(|hold| hold.shown_in);
     let waiting = hold.as_ref().and_then(|hold| hold.change.clone());
     let mut looker = Looker::new(repository, contents, &environment, &default_tip, cause, trace);
@@ -123,6 +114,42 @@ struct Since {
     commits: Vec<CommitId>,
     /// Whether there are earlier ones that belong to them and are not looked at.
     reached_over: bool,
+}
+
+/// What came since the position.
+async fn since(
+    repository: &Repository<'_>,
+    contents: &Contents<'_>,
+    environment: &environments::Environment,
+    hold: Option<&holds::Hold>,
+    (tip, default_tip): (&CommitId, &CommitId),
+) -> Result<Since, JobError> {
+    match &environment.position {
+        Some(position) => {
+            let commits = repository.mirror.first_parent(Some(&position.commit), tip).await?;
+            Ok(Since { commits, reached_over: false })
+        }
+        None => {
+            let held_at = hold.and_then(|hold| hold.change.as_ref()).map(|change| &change.to_commit);
+            since_it_is_there(repository, contents, environment, held_at, (tip, default_tip)).await
+        }
+    }
+}
+
+/// Pull requests known to have been merged since the position. No cluster is asked.
+pub(super) async fn merged_since(
+    repository: &Repository<'_>,
+    environment: &environments::Environment,
+) -> Result<Vec<i64>, JobError> {
+    let Some(tips) = repository.tips(&environment.branch, None).await? else { return Ok(Vec::new()) };
+    let contents = Contents::new(repository);
+    let mut conn = repository.context.pool.acquire().await?;
+    let hold = holds::get(&mut conn, environment.id).await?;
+    drop(conn);
+    let since = since(repository, &contents, environment, hold.as_ref(), (&tips.own, &tips.default)).await?;
+    let mut conn = repository.context.pool.acquire().await?;
+    let merged = pulls::merged_as(&mut conn, repository.row.id, &environment.branch, &since.commits).await?;
+    Ok(merged.into_values().collect())
 }
 
 /// Before the first sync: the commits since the environment is there, up to a number. A held first set keeps those it

@@ -7,6 +7,7 @@ use crate::db::DbError;
 use crate::db::sets::SetError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
+use crate::ids::{ClusterName, EnvironmentName};
 use crate::queue::worker::chain;
 use crate::queue::{Claimed, LeaseLost, Unsettled, Verdict};
 use crate::render::RenderError;
@@ -28,6 +29,9 @@ pub enum JobError {
     /// What it depends on is away: the queue tries again until it is back, however long.
     #[error("{0}")]
     Away(String),
+    /// A cluster that has to be asked before anything is judged does not answer, or does not let us in.
+    #[error("{}", .0.why)]
+    ClusterAway(ClusterAway),
     /// What it depends on does not let us in, which only a person can change: the queue tries again, less and less often.
     #[error("{0}")]
     Refused(String),
@@ -57,6 +61,17 @@ pub enum JobError {
     Lost(#[from] LeaseLost),
 }
 
+/// Whose cluster does not say what it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterAway {
+    /// The environment it is asked for: the one that is judged, or one that it comes after.
+    pub environment: EnvironmentName,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// What it answers, if it does.
+    pub why: String,
+}
+
 impl JobError {
     /// What a pull request is told, when nothing will be said in it any more by this job, or not soon.
     pub(super) fn said(&self, job: &Claimed) -> Option<String> {
@@ -66,7 +81,12 @@ impl JobError {
             Self::Unsaid(inner) => inner
                 .said(job)
                 .map(|_| format!("something inside Bascule failed; its log says what, with the trace {}", job.trace)),
-            Self::Away(_) | Self::Refused(_) | Self::NotNow { .. } | Self::Superseded(_) | Self::Lost(_) => None,
+            Self::Away(_)
+            | Self::ClusterAway(_)
+            | Self::Refused(_)
+            | Self::NotNow { .. }
+            | Self::Superseded(_)
+            | Self::Lost(_) => None,
         }
     }
 
@@ -81,6 +101,7 @@ impl JobError {
             Self::Unsaid(inner) => inner.verdict(),
             Self::Passing(error) => Verdict::Retry { error },
             Self::Away(error) => Verdict::Later { error },
+            Self::ClusterAway(away) => Verdict::Later { error: away.why },
             Self::Refused(error) | Self::NoCode(error) => Verdict::Refused { error },
             Self::NotNow { wait, .. } => Verdict::Snooze { wait },
             Self::Final(error) => Verdict::Fail { error },

@@ -43,10 +43,21 @@ pub(super) async fn in_issue(
         Err(error) if error.is_gone() => return deleted(repository, number, job).await,
         Err(error) => return Err(error.into()),
     }
-    let Some(walked) = (match held.first() {
-        Some(id) => walk(repository, *id, job).await?,
+    let walked = match held.first() {
+        Some(id) => match walk(repository, *id, job).await {
+            Err(JobError::ClusterAway(away)) => {
+                // As it was shown last: people go on consenting to it, and it is shown anew when the cluster is back.
+                let Some(mut spoken) = settled(repository, number, &remembered, job, lease).await? else {
+                    return Err(JobError::ClusterAway(away));
+                };
+                spoken.away = Some(away.why);
+                return Ok(Some(spoken));
+            }
+            walked => walked?,
+        },
         None => None,
-    }) else {
+    };
+    let Some(walked) = walked else {
         return settled(repository, number, &remembered, job, lease).await;
     };
     let Some((one, hold)) = held_here(repository, &walked).await? else {
@@ -179,7 +190,15 @@ pub(super) async fn in_merged(
     }
     let mut away = None;
     for id in held {
-        if let Some(walked) = walk(repository, id, job).await?
+        let walked = match walk(repository, id, job).await {
+            Err(JobError::ClusterAway(unseen)) => {
+                // Its row stays as it was shown last, with what it is held for now.
+                away = away.or(Some(unseen.why));
+                continue;
+            }
+            walked => walked?,
+        };
+        if let Some(walked) = walked
             && let Some((one, hold)) = held_here(repository, &walked).await?
         {
             let name = walked.environment.name.clone();

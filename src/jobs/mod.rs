@@ -52,7 +52,7 @@ use serde::de::DeserializeOwned;
 
 pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
-pub use error::JobError;
+pub use error::{ClusterAway, JobError};
 pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
 pub use step::{Observer, Step, Write};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio::sync::Mutex;
 
-use super::JobError;
 use super::repository::Repository;
+use super::{ClusterAway, JobError};
 use crate::cluster::{ClusterError, Identity};
 use crate::ids::ClusterName;
 use crate::manifest::{Scope, Scopes};
@@ -55,7 +55,10 @@ impl<'r> KnownScopes<'r> {
             (Err(error), WhenAway::Tell) => {
                 Served { scopes: Scopes::discovered(std::iter::empty()), away: Some(error.to_string()) }
             }
-            (Err(error), WhenAway::Stop) => return Err(error.into()),
+            (Err(error), WhenAway::Stop) => {
+                let (environment, cluster) = (environment.name.clone(), asked.0);
+                return Err(JobError::ClusterAway(ClusterAway { environment, cluster, why: error.to_string() }));
+            }
         };
         let scopes = served.scopes.clone();
         known.insert(asked, served);

@@ -10,8 +10,7 @@ use super::contents::{Contents, FileAt};
 use super::repository::{Opened, Repository};
 use super::{Context, JobError, repository, sync_environment};
 use crate::consent::{Covered, Destination, destination};
-use crate::db::environments::{self, EnvironmentState};
-use crate::db::holds::Hold;
+use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::{deployments, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
@@ -45,7 +44,6 @@ enum Started {
 }
 
 async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<Started, JobError> {
-    let cause = super::cause(job);
     let mut conn = context.pool.acquire().await?;
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(Started::Nothing) };
     let Some(known) = repositories::get(&mut conn, environment.repository).await? else { return Ok(Started::Nothing) };
@@ -57,8 +55,27 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
     if environment.state != EnvironmentState::Active {
         return Ok(Started::Nothing);
     }
-    let contents = Contents::new(&repository);
-    let Some(walked) = super::boxed(branch::walked(&repository, &contents, environment, &cause, job.trace)).await?
+    match super::boxed(judge(context, job, lease, &repository, environment.clone())).await {
+        Err(JobError::ClusterAway(away)) => {
+            super::boxed(holding::away(context, job, &repository, &environment, &away)).await?;
+            // It is tried again until the cluster is back.
+            Err(JobError::ClusterAway(away))
+        }
+        judged => judged,
+    }
+}
+
+/// Judges an environment and acts on it.
+async fn judge(
+    context: &Context,
+    job: &Claimed,
+    lease: &Lease,
+    repository: &Repository<'_>,
+    environment: Environment,
+) -> Result<Started, JobError> {
+    let cause = super::cause(job);
+    let contents = Contents::new(repository);
+    let Some(walked) = super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await?
     else {
         return Ok(Started::Nothing);
     };
@@ -73,12 +90,11 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
         }
         Destination::Nowhere => Vec::new(),
     };
-    if let Some(why) = closed(&repository, &contents, &walked).await? {
+    if let Some(why) = closed(repository, &contents, &walked).await? {
         let detail = format!("{} waits until the rules can be read: {why}", walked.environment.name);
         let lifts = format!("nothing to type: a commit on {} that corrects it", repository.row.default_branch);
-        let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
-        let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-        holding::store(context, job, &repository, &walked, hold, &merged).await?;
+        let hold = holding::beside(&walked, HoldReason::Waiting, detail, &lifts);
+        holding::store(context, job, repository, &walked, hold, &merged).await?;
         return Ok(Started::Nothing);
     }
     let waits = match destination {
@@ -90,12 +106,11 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
                     walked.environment.name
                 );
                 let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
-                let hold = holding::plain(&walked.environment, HoldReason::Failed, detail, &lifts);
-                let hold = Hold { shown_in: merged.last().copied(), change: walked.waiting.clone(), ..hold };
-                holding::store(context, job, &repository, &walked, hold, &merged).await?;
+                let hold = holding::beside(&walked, HoldReason::Failed, detail, &lifts);
+                holding::store(context, job, repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
-            return super::boxed(gate::begin(context, job, &repository, &walked, covered)).await;
+            return super::boxed(gate::begin(context, job, repository, &walked, covered)).await;
         }
         Destination::To(covered) => by_hand(&walked, covered),
         Destination::Waits(_, names) => {
@@ -109,22 +124,20 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
     match (&walked.walk.held, waits) {
         (Some(held), waits) => {
-            holding::hold(context, job, lease, &repository, &walked, (held, waits), &merged).await?;
+            holding::hold(context, job, lease, repository, &walked, (held, waits), &merged).await?;
             // Whoever gave what is missing here may only not have been asked about: it is judged again when they can be.
             if let Some(why) = &walked.court.people.away {
                 return Err(JobError::Away(why.clone()));
             }
         }
         (None, Some((detail, lifts))) => {
-            // Where it was consented to it stays shown: that is where people look for what to type next.
-            let hold = holding::plain(&walked.environment, HoldReason::Waiting, detail, &lifts);
-            let hold = Hold { shown_in: walked.shown_in, change: walked.waiting.clone(), ..hold };
-            holding::store(context, job, &repository, &walked, hold, &merged).await?;
+            let hold = holding::beside(&walked, HoldReason::Waiting, detail, &lifts);
+            holding::store(context, job, repository, &walked, hold, &merged).await?;
         }
-        (None, None) => holding::lift(context, job, &repository, &walked).await?,
+        (None, None) => holding::lift(context, job, repository, &walked).await?,
     }
     if is_asked(job) {
-        return super::boxed(gate::again(context, job, &repository, &walked)).await;
+        return super::boxed(gate::again(context, job, repository, &walked)).await;
     }
     Ok(Started::Nothing)
 }

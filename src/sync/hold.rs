@@ -55,7 +55,9 @@ impl HoldReason {
             (Self::Waiting, Relief::ShownAnew | Relief::SentAgain | Relief::SyncedWell) => false,
             // A failure ends with the next sync, not with there being nothing new.
             (Self::Failed | Self::Conflict | Self::ClusterAway, Relief::SentAgain | Relief::SyncedWell) => true,
-            (Self::Failed | Self::Conflict | Self::ClusterAway, Relief::NothingNewer | Relief::ShownAnew) => false,
+            (Self::Failed | Self::Conflict, Relief::NothingNewer | Relief::ShownAnew) => false,
+            // Nothing is judged while the cluster is away, nor while a sync waits for it.
+            (Self::ClusterAway, Relief::NothingNewer | Relief::ShownAnew) => true,
             // These end by a person's word alone.
             (Self::Frozen | Self::Window | Self::Pinned | Self::Orphaned, _) => false,
         }
@@ -153,7 +155,7 @@ mod tests {
         conflict: SentAgain, SyncedWell
         over-cap: NothingNewer, ShownAnew
         orphaned: nothing
-        cluster-away: SentAgain, SyncedWell
+        cluster-away: NothingNewer, ShownAnew, SentAgain, SyncedWell
         ");
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn begin(
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
         }
         let detail = json!({ "commit": covered.commit, "set": digest });
-        audit::append(&mut tx, &entry(repository, walked, "position.advanced", detail, job)).await?;
+        audit::append(&mut tx, &entry(repository, &walked.environment, "position.advanced", detail, job)).await?;
         go_on(&mut tx, repository, walked, covered, job).await?;
         tx.commit().await?;
         repository.met(Step::PositionAdvanced);
@@ -180,7 +180,7 @@ async fn start(
     if let (Some(detail), serde_json::Value::Object(more)) = (detail.as_object_mut(), more) {
         detail.extend(more);
     }
-    audit::append(&mut tx, &entry(repository, walked, "sync.started", detail, job)).await?;
+    audit::append(&mut tx, &entry(repository, &walked.environment, "sync.started", detail, job)).await?;
     tx.commit().await?;
     repository.met(Step::SyncStarted);
     context.bell.ring(Lane::Default);

@@ -9,7 +9,7 @@ use super::super::branch::{self, Walked};
 use super::super::repository::Repository;
 use super::super::step::Step;
 use super::super::writer::Writer;
-use super::super::{Context, JobError, attend_pull};
+use super::super::{ClusterAway, Context, JobError, attend_pull};
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
@@ -138,7 +138,8 @@ pub(super) async fn lift(
     if let Some(number) = hold.shown_in {
         queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
     }
-    let entry = entry(repository, walked, "hold.lifted", json!({ "reason": hold.reason, "still": still }), job);
+    let entry =
+        entry(repository, &walked.environment, "hold.lifted", json!({ "reason": hold.reason, "still": still }), job);
     audit::append(&mut tx, &entry).await?;
     tx.commit().await?;
     repository.met(Step::HoldLifted);
@@ -146,8 +147,15 @@ pub(super) async fn lift(
     Ok(())
 }
 
+/// A hold that waits for no consent, over one that perhaps does: what waits stays the change to approve, and is shown
+/// where it was. That is where people look for what to type next.
+pub(super) fn beside(walked: &Walked, reason: HoldReason, detail: String, lifts: &str) -> Hold {
+    let hold = plain(&walked.environment, reason, detail, lifts);
+    Hold { change: walked.waiting.clone(), shown_in: walked.shown_in, ..hold }
+}
+
 /// A hold that waits for no consent.
-pub(super) fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &str) -> Hold {
+fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &str) -> Hold {
     Hold {
         environment: environment.id,
         reason: reason.as_str().to_owned(),
@@ -175,7 +183,7 @@ pub(super) async fn store(
         "change": change.map(|change| change.digest), "to": change.map(|change| &change.to_commit),
         "memberships": memberships,
     });
-    let entry = entry(repository, walked, HELD, detail, job);
+    let entry = entry(repository, &walked.environment, HELD, detail, job);
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
     let before = holds::get(&mut tx, hold.environment).await?;
@@ -206,6 +214,52 @@ pub(super) async fn store(
     Ok(())
 }
 
+/// Nothing can be judged before a cluster is asked, and it cannot be: stored and said once. What waits for consent goes on
+/// waiting. The next judgement finds something else, or nothing to hold for.
+pub(super) async fn away(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    environment: &Environment,
+    away: &ClusterAway,
+) -> Result<(), JobError> {
+    let merged = branch::merged_since(repository, environment).await?;
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    let before = holds::get(&mut tx, environment.id).await?;
+    let whose = if away.environment == environment.name {
+        String::new()
+    } else {
+        format!(" of {}, which it comes after,", away.environment)
+    };
+    let detail =
+        format!("the cluster {}{whose} cannot be used, and is tried again by itself: {}", away.cluster, away.why);
+    let reason = HoldReason::ClusterAway;
+    let hold = plain(environment, reason, detail, &reason.lifted_by(&environment.name, None, 0));
+    let (change, shown_in) = before.as_ref().map_or((None, None), |hold| (hold.change.clone(), hold.shown_in));
+    let hold = Hold { change, shown_in, ..hold };
+    if before.as_ref() == Some(&hold) {
+        return Ok(());
+    }
+    holds::put(&mut tx, &hold).await?;
+    let told: BTreeSet<i64> = hold.shown_in.into_iter().chain(merged).collect();
+    for number in told {
+        queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+    }
+    let is_news = before.is_none_or(|before| before.reason != hold.reason);
+    if is_news {
+        let detail = json!({ "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts });
+        audit::append(&mut tx, &entry(repository, environment, HELD, detail, job)).await?;
+    }
+    tx.commit().await?;
+    repository.met(Step::HoldStored);
+    if is_news {
+        metrics::counter!("bascule_holds_total", "reason" => hold.reason).increment(1);
+    }
+    context.bell.ring(Lane::Default);
+    Ok(())
+}
+
 const HELD: &str = "environment.held";
 
 /// Lifts the hold of an environment and says so. `false` when there was none.
@@ -216,14 +270,15 @@ pub(super) async fn lift_hold(
     walked: &Walked,
 ) -> Result<bool, JobError> {
     let Some(reason) = holds::lift(conn, walked.environment.id).await? else { return Ok(false) };
-    audit::append(conn, &entry(repository, walked, "hold.lifted", json!({ "reason": reason }), job)).await?;
+    audit::append(conn, &entry(repository, &walked.environment, "hold.lifted", json!({ "reason": reason }), job))
+        .await?;
     Ok(true)
 }
 
 /// An entry of the log about an environment.
 pub(super) fn entry(
     repository: &Repository<'_>,
-    walked: &Walked,
+    environment: &Environment,
     action: &'static str,
     detail: serde_json::Value,
     job: &Claimed,
@@ -231,7 +286,7 @@ pub(super) fn entry(
     NewEntry {
         actor: "bascule".to_owned(),
         action,
-        subject: format!("{} {}", repository.granted_name(), walked.environment.name),
+        subject: format!("{} {}", repository.granted_name(), environment.name),
         detail,
         cause: super::super::cause(job),
         trace: job.trace,

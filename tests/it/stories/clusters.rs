@@ -1,5 +1,8 @@
 //! A cluster that is away, or will not have us, costs its own environments and no others.
 
+use bascule::db::reports::{self, WhichEnvironments};
+use insta::assert_snapshot;
+
 use super::*;
 use crate::fake::forge::Pr;
 use crate::support::front::Front;
@@ -20,11 +23,7 @@ fn both(value: &str) -> [(&'static str, String); 2] {
 impl Town {
     /// Both run, `there` through a front.
     async fn runs_in_two_clusters(&mut self) -> Front {
-        let front = Front::of(self.plane).await;
-        self.reaches_other_by(&front.kubeconfig());
-        let files = both("1");
-        self.runs(TWO, &files.each_ref().map(|(path, text)| (*path, text.as_str()))).await;
-        front
+        self.runs_through_a_front(TWO).await
     }
 
     /// A change of both is merged while the other cluster does not answer as it should, and that is heard.
@@ -109,5 +108,189 @@ fn a_cluster_that_forbids_everything_is_named_and_the_other_environment_goes_on(
         t.run_jobs().await;
         assert_eq!(t.objects_in("-staging").await, ["web=2"]);
         assert!(t.row(&pr).contains("| `there` | 0 | 1 | 0 | none needed | `#"), "{}", t.row(&pr));
+    });
+}
+
+/// The same, and `here` comes after `there`.
+const AFTER: &str = "\
+version: 1
+environments:
+  here: { path: here, cluster: test, namespace: '{ns}', consent: none, after: [{ environment: there }] }
+  there: { path: there, cluster: other, namespace: '{ns}-staging', consent: none }
+";
+
+/// The same two, and Lee has to approve what goes `there`.
+const ASKED: &str = "\
+version: 1
+environments:
+  here: { path: here, cluster: test, namespace: '{ns}', consent: none }
+  there:
+    path: there
+    cluster: other
+    namespace: '{ns}-staging'
+    consent: { approvals: [{ count: 1, users: [lee] }] }
+";
+
+impl Town {
+    /// Both run by these rules, `there` through a front.
+    async fn runs_through_a_front(&mut self, rules: &str) -> Front {
+        let front = Front::of(self.plane).await;
+        self.reaches_other_by(&front.kubeconfig());
+        let files = both("1");
+        self.runs(rules, &files.each_ref().map(|(path, text)| (*path, text.as_str()))).await;
+        front
+    }
+
+    /// A pull request for both.
+    async fn asks_for_both(&mut self) -> Pr {
+        let files = both("2");
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let pr = self.forge.opens_pull("dev", &self.shop, &files).await;
+        self.run_jobs().await;
+        pr
+    }
+
+    /// From now on it is another server, which never heard of the other cluster.
+    fn is_another_server(&mut self, front: &Front) {
+        self.reaches_other_by(&front.kubeconfig());
+    }
+
+    /// How often the log says that an environment is held for its cluster.
+    async fn times_said_away(&self, environment: &str) -> i64 {
+        let said = "SELECT count(*) FROM audit_entry WHERE subject LIKE '% ' || $1 AND action = 'environment.held'
+                    AND detail->>'reason' = 'cluster-away'";
+        sqlx::query_scalar(said).bind(environment).fetch_one(&self.database.owner).await.unwrap()
+    }
+
+    /// What `bascule status` says each environment is held for.
+    async fn held_for(&self) -> String {
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        let mut all = reports::environments(&mut conn, &WhichEnvironments::default(), 10).await.unwrap();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let port = regex::Regex::new(r"127\.0\.0\.1:\d+").unwrap();
+        let lines = all.into_iter().filter_map(|one| {
+            let line = format!("{} {}: {}", one.name, one.held?, one.held_detail?);
+            Some(format!("{}\nlifted by {}", port.replace_all(&line, "other.example"), one.held_lifts?))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[test]
+fn a_server_that_starts_while_a_cluster_is_away_says_so_and_the_other_environment_goes_on() {
+    check(async |t| {
+        let mut front = t.runs_in_two_clusters().await;
+        let pr = t.asks_for_both().await;
+        front.goes_away().await;
+        t.is_another_server(&front);
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.hears().await;
+        t.tries(3).await;
+        t.one_goes_on(&pr, "the cluster other cannot be used, and is tried again by itself").await;
+        assert_snapshot!(t.held_for().await, @"
+        there cluster-away: the cluster other cannot be used, and is tried again by itself: the cluster cannot be reached: Connection refused (os error 111)
+        lifted by /bascule sync there
+        ");
+        assert_eq!(t.times_said_away("there").await, 1, "said once, however often it is tried");
+        front.returns().await;
+        // By itself; nobody has to say anything.
+        t.run_jobs().await;
+        assert_eq!(t.objects_in("-staging").await, ["web=2"]);
+        assert_eq!(t.row(&pr).matches("`#2` healthy").count(), 2, "{}", t.row(&pr));
+        assert_snapshot!(t.held_for().await, @"");
+    });
+}
+
+#[test]
+fn a_server_that_starts_while_a_cluster_forbids_everything_waits_for_whoever_changes_that() {
+    check(async |t| {
+        let front = t.runs_in_two_clusters().await;
+        let pr = t.asks_for_both().await;
+        front.refuses(403);
+        t.is_another_server(&front);
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.hears().await;
+        // More often than anything is tried that will not pass.
+        t.tries(14).await;
+        t.one_goes_on(&pr, "(403)").await;
+        front.recovers();
+        t.run_jobs().await;
+        assert_eq!(t.objects_in("-staging").await, ["web=2"]);
+        assert_eq!(t.row(&pr).matches("`#2` healthy").count(), 2, "{}", t.row(&pr));
+    });
+}
+
+#[test]
+fn what_comes_after_an_environment_whose_cluster_is_away_is_held_and_says_for_which() {
+    check(async |t| {
+        let mut front = t.runs_through_a_front(AFTER).await;
+        let pr = t.asks_for_both().await;
+        front.goes_away().await;
+        t.is_another_server(&front);
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.hears().await;
+        t.tries(3).await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        assert_snapshot!(t.held_for().await, @"
+        here cluster-away: the cluster other of there, which it comes after, cannot be used, and is tried again by itself: the cluster cannot be reached: Connection refused (os error 111)
+        lifted by /bascule sync here
+        there cluster-away: the cluster other cannot be used, and is tried again by itself: the cluster cannot be reached: Connection refused (os error 111)
+        lifted by /bascule sync there
+        ");
+        assert_snapshot!(t.row(&pr), @"
+        | `here` | 0 | 1 | 0 | none needed | **held**: `cluster-away` |
+        | `there` | 0 | 1 | 0 | none needed | **held**: `cluster-away` |
+        ");
+        assert!(t.troubles.is_empty(), "{:#?}", t.troubles);
+        front.returns().await;
+        t.run_jobs().await;
+        assert_eq!((t.objects_in("-staging").await, t.objects().await), (vec!["web=2".into()], vec!["web=2".into()]));
+        let syncs = t.syncs().await;
+        assert_eq!(syncs[syncs.len() - 2..], ["there", "here"]);
+        assert_snapshot!(t.held_for().await, @"");
+    });
+}
+
+#[test]
+fn a_change_that_is_held_while_its_cluster_is_away_is_consented_to_where_it_was_shown() {
+    check(async |t| {
+        let mut front = t.runs_through_a_front(ASKED).await;
+        let pr = t.asks_for_both().await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        let line = t.to_type(&pr, "there");
+        front.goes_away().await;
+        t.is_another_server(&front);
+        t.forge.comments("lee", &pr, &line).await;
+        t.hears().await;
+        t.tries(3).await;
+        assert_snapshot!(t.row(&pr), @"
+        | `here` | 0 | 1 | 0 | none needed | `#2` healthy |
+        | `there` | 0 | 1 | 0 | 0 of 1 | **held**: `cluster-away` |
+        ");
+        front.returns().await;
+        t.run_jobs().await;
+        assert_eq!(t.objects_in("-staging").await, ["web=2"]);
+        assert_snapshot!(t.row(&pr), @"
+        | `here` | 0 | 1 | 0 | none needed | `#2` healthy |
+        | `there` | 0 | 1 | 0 | given: `lee` | `#2` healthy |
+        ");
+
+        // The same of what nobody asked for, in an issue of ours.
+        t.forge.pushes_to("dev", &t.shop, "main", &[("there/web.yaml", &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        let issue = t.held_issues().await.remove(0);
+        front.goes_away().await;
+        t.is_another_server(&front);
+        t.forge.comments("lee", &issue, &t.to_type(&issue, "there")).await;
+        t.hears().await;
+        t.tries(3).await;
+        assert!(t.row(&issue).contains("**held**: `cluster-away`"), "{}", t.comment(&issue));
+        assert!(t.forge.is_open(&issue), "it waits for more than consent");
+        front.returns().await;
+        t.run_jobs().await;
+        assert_eq!(t.objects_in("-staging").await, ["web=3"]);
+        assert!(!t.forge.is_open(&issue), "and is over at last");
+        assert!(t.troubles.is_empty(), "{:#?}", t.troubles);
     });
 }

@@ -108,6 +108,36 @@ fn what_renders_to_something_else_than_what_was_approved_is_not_synced() {
 }
 
 #[test]
+fn what_renders_otherwise_is_held_where_people_consented_and_their_consent_goes_on() {
+    check(async |t| {
+        let fixed = RANDOM.replace("{{ randAlphaNum 20 }}", "1");
+        t.runs(RULES, &[("deploy/Chart.yaml", CHART), ("deploy/templates/web.yaml", &fixed)]).await;
+        // Held in an issue of ours; what is merged on top of it renders to something else each time.
+        let more = settings("more", "1");
+        t.forge.pushes_to("dev", &t.shop, "main", &[("deploy/templates/more.yaml", &more)]).await;
+        t.run_jobs().await;
+        let issue = t.held_issues().await.remove(0);
+        let pr = t.forge.opens_pull("dev", &t.shop, &[("deploy/templates/web.yaml", RANDOM)]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        t.forge.comments("lee", &issue, &t.to_type(&issue, "production")).await;
+        t.run_jobs().await;
+        assert!(t.holds().await.starts_with("failed: "), "{}", t.holds().await);
+        assert_eq!(t.held_issues().await[0].number, issue.number, "where it was consented to");
+        // Once that is mended, nobody has to consent again to what waited below it.
+        let pr = t.forge.opens_pull("dev", &t.shop, &[("deploy/templates/web.yaml", &fixed)]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["more=1"]);
+        assert_snapshot!(t.holds().await, @"");
+    });
+}
+
+#[test]
 fn more_deletions_than_may_go_unnamed_wait_until_their_number_is_typed() {
     check(async |t| {
         let rules = format!("{RULES}    deletions: {{ confirm_above: 1 }}\n");

@@ -161,6 +161,13 @@ impl FakeForge {
         ours.filter(|comment| super::is_us(&comment.author)).map(|comment| comment.body.clone()).collect()
     }
 
+    /// Whether an issue is open.
+    pub(crate) fn is_open(&self, issue: &Pr) -> bool {
+        let state = self.world.state();
+        let is_it = |one: &&super::state::Issue| (one.repository, one.number) == (issue.repository, issue.number);
+        state.issues.iter().find(is_it).is_some_and(|issue| issue.is_open)
+    }
+
     /// The number of our first comment on a pull request or issue.
     pub(crate) fn our_comment(&self, pr: &Pr) -> Option<i64> {
         let state = self.world.state();
