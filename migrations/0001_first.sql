@@ -89,6 +89,7 @@ CREATE TABLE pull (
     comment_hash    bytea,                      -- of its body as last written
     status_hash     bytea,                      -- of both statuses as last written
     fact_hash       bytea,                      -- of what the sweep compares; equal means quiet
+    reviews_read_at timestamptz,                -- when a sweep last asked whether the reviews that count are still there
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT pull_number UNIQUE (repository_id, number)
 );

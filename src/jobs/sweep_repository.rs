@@ -1,7 +1,8 @@
 //! Compares our memory of a repository with the forge: whatever a lost delivery would have told is found here, and goes
-//! through the same jobs. A quiet repository costs
-//! five calls, and one for each issue in which something is held.
+//! through the same jobs. A quiet repository costs five calls, one for each issue in which something is held, and one for
+//! each pull request whose reviews are counted on, up to [`REVIEWS`].
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use serde::Deserialize;
@@ -16,6 +17,10 @@ use crate::db::{self, comment_edits, environments, holds, repositories, swept};
 use crate::forge::{Branch, Comment, Pull};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
+
+/// Pull requests whose reviews are asked for in one sweep. A deleted review moves nothing else, and nobody is told; where
+/// more are approved, they take turns. It is what we say that may be late: the gate asks for itself.
+const REVIEWS: i64 = 20;
 
 /// The payload.
 #[derive(Debug, Deserialize)]
@@ -36,7 +41,7 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
         Opened::Recreated(repository) => return super::boxed(refused(&repository, job)).await,
         Opened::Silent | Opened::Gone => return super::finish(context, job).await,
     };
-    // Gather: five calls, and one for each issue in which something is held.
+    // Gather.
     let (forge, at) = (repository.forge(), &repository.at);
     let open = forge.open_pulls(at).await?;
     let closed = forge.closed_pulls_changed_last(at).await?;
@@ -44,7 +49,20 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let mut conn = context.pool.acquire().await?;
     let held_in = holds::issues(&mut conn, repository.row.id).await?;
     let comments_read_to = repositories::comments_read_to(&mut conn, repository.row.id).await?;
+    let counted = swept::counted_on(&mut conn, repository.row.id, REVIEWS).await?;
     drop(conn);
+    let mut taken_back = Vec::new();
+    for (number, counted) in counted {
+        let reviews = match forge.reviews(at, number).await {
+            Ok(reviews) => reviews,
+            Err(error) if error.is_gone() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let standing: BTreeSet<i64> = reviews.iter().filter(|one| !one.dismissed).map(|one| one.id).collect();
+        if !counted.is_subset(&standing) {
+            taken_back.push(number);
+        }
+    }
     let (mut issues, mut deleted) = (Vec::with_capacity(held_in.len()), Vec::new());
     for number in held_in {
         match forge.issue(at, number).await {
@@ -67,7 +85,7 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     // What is remembered as seen and what is done about it are one transaction: neither is lost without the other.
     let mut tx = context.pool.begin().await?;
     let mut jobs = pulls_that_moved(&mut tx, &repository, &open, &closed, job).await?;
-    jobs.extend(deleted.into_iter().map(|number| attend_pull(&key, number, job.trace)));
+    jobs.extend(deleted.into_iter().chain(taken_back).map(|number| attend_pull(&key, number, job.trace)));
     for issue in &issues {
         let seen = hash(&(issue.updated_at, issue.comments));
         if holds::place_changed(&mut tx, repository.row.id, issue.number, &seen).await? {

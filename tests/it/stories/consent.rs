@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::replay::heard;
 use super::*;
 use crate::fake::forge::{Pr, Right};
 
@@ -301,5 +302,55 @@ fn a_team_of_that_name_in_another_organisation_does_not_count() {
         t.run_jobs().await;
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
         assert_eq!(merged(t, &pr).await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_review_that_was_deleted_is_not_claimed_any_more() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert!(t.statuses(&pr).starts_with("consent: success"), "{}", t.statuses(&pr));
+        // The forge tells nobody, and nothing of the pull request moves.
+        t.forge.deletes_review(review);
+        t.sweeps().await;
+        assert!(t.statuses(&pr).starts_with("consent: failure, missing: production 0 of 1"), "{}", t.statuses(&pr));
+        assert!(t.row(&pr).contains("| 0 of 1"), "{}", t.row(&pr));
+        // Of one that stays nothing is said again, and it is asked for once a sweep.
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.sweeps().await;
+        t.forge.take_calls();
+        t.sweeps().await;
+        let calls = t.forge.take_calls();
+        let reviews = format!("GET /repos/acme/shop/pulls/{}/reviews", pr.number);
+        assert_eq!(calls.iter().filter(|call| **call == reviews).count(), 1, "{calls:#?}");
+        assert!(calls.iter().all(|call| call.starts_with("GET ")), "{calls:#?}");
+    });
+}
+
+#[test]
+fn a_review_that_was_deleted_after_the_merge_is_not_claimed_where_more_is_missing() {
+    heard(async |t| {
+        let rules = RULES.replace("{ count: 1, users: [lee] }", "{ count: 2, users: [lee, kim] }");
+        t.begins(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let first = t.held_issues().await.remove(0);
+        for who in ["lee", "kim", "olga"] {
+            t.forge.comments(who, &first, "/bascule approve").await;
+        }
+        t.run_jobs().await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        assert!(t.row(&pr).contains("1 of 2: `lee`"), "{}", t.row(&pr));
+        t.forge.deletes_review(review);
+        t.sweeps().await;
+        assert!(t.row(&pr).contains("| 0 of 2"), "{}", t.row(&pr));
     });
 }
