@@ -189,3 +189,46 @@ fn a_database_that_is_away_is_no_try() {
         everything_happens(t, &pr).await;
     });
 }
+
+#[test]
+fn an_issue_whose_making_was_not_answered_is_found_and_no_second_one_is_made() {
+    for fault in [Fault::Html(502), Fault::BreaksOff] {
+        check(async |t| {
+            t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+            let before = t.forge.numbers(&t.shop);
+            t.forge.loses_the_answer("POST /repos/acme/shop/issues", fault.clone());
+            t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "2"))]).await;
+            t.run_jobs().await;
+            assert!(t.forge.has_lost_the_answer(), "{fault:?}: it was made");
+            assert_eq!(t.forge.numbers(&t.shop), before + 1, "{fault:?}: once");
+            let held = t.held_issues().await;
+            assert_eq!(held.iter().map(|issue| issue.number).collect::<Vec<_>>(), [before]);
+            assert_eq!(t.forge.our_comments(t.shop.id, before).len(), 1);
+            t.take_troubles();
+            t.forge.comments("lee", &held[0], &t.to_type(&held[0], "production")).await;
+            t.run_jobs().await;
+            assert_eq!(t.objects().await, ["web=2"], "{fault:?}");
+        });
+    }
+}
+
+#[test]
+fn a_comment_whose_writing_was_not_answered_is_found_and_no_second_one_is_written() {
+    for fault in [Fault::Html(502), Fault::BreaksOff] {
+        check(async |t| {
+            t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+            let call = format!("POST /repos/acme/shop/issues/{}/comments", t.forge.numbers(&t.shop));
+            t.forge.loses_the_answer(&call, fault.clone());
+            let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+            t.run_jobs().await;
+            assert!(t.forge.has_lost_the_answer(), "{fault:?}: it was written");
+            assert_eq!(t.forge.our_comments(pr.repository, pr.number).len(), 1, "{fault:?}: once");
+            t.take_troubles();
+            // It was shown from when the forge wrote it, so that a review of it counts.
+            t.forge.approves("lee", &pr).await;
+            t.forge.merges("dev", &pr, Merge::Squash).await;
+            t.run_jobs().await;
+            assert_eq!(t.objects().await, ["web=2"], "{fault:?}");
+        });
+    }
+}

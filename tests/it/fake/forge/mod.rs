@@ -108,6 +108,16 @@ impl FakeForge {
         self.world.state().fault = Some((part.to_owned(), fault));
     }
 
+    /// The next call `POST /repos/acme/shop/issues` (say) is carried out, and its answer is this.
+    pub(crate) fn loses_the_answer(&self, call: &str, fault: Fault) {
+        self.world.state().lost = Some((call.to_owned(), fault));
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_lost_the_answer(&self) -> bool {
+        self.world.state().lost.is_none()
+    }
+
     /// Answers as it should again.
     pub(crate) fn recovers(&self) {
         self.world.state().fault = None;

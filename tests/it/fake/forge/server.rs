@@ -1,6 +1,7 @@
 //! The server: `git fetch`, every way of failing, and the tongue that answers a call.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -43,6 +44,8 @@ impl Call {
 pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
+    let is_packed = parts.headers.get("content-encoding").is_some_and(|how| how == "gzip");
+    let body = if is_packed { unpacked(&body) } else { body };
     let path: Vec<String> = parts.uri.path().split('/').skip(1).map(decoded).collect();
     let query = parts.uri.query().unwrap_or_default();
     let tongue = world.state().tongue;
@@ -66,10 +69,26 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         headers: parts.headers,
         body: if rest.is_some() { serde_json::from_slice(&body).unwrap_or(Value::Null) } else { Value::Null },
     };
-    match rest {
-        Some(_) => tongue.answer(&world, call).await,
-        None => git(&world, &call, query, body).await,
+    if rest.is_none() {
+        return git(&world, &call, query, body).await;
     }
+    let answer = tongue.answer(&world, call).await;
+    let wrote = format!("{} {place}", parts.method);
+    let (lost, now) = {
+        let mut state = world.state();
+        (state.lost.take_if(|(of, _)| *of == wrote), state.now())
+    };
+    match lost {
+        Some((_, fault)) => broken(tongue, now, fault).await,
+        None => answer,
+    }
+}
+
+/// As `git` packs what it wants when that is much.
+fn unpacked(body: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    plain.into()
 }
 
 async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<Body> {

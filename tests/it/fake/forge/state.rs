@@ -261,6 +261,8 @@ pub(crate) struct State {
     /// What happened and is not told yet.
     pub(super) untold: Vec<Told>,
     pub(super) fault: Option<(String, Fault)>,
+    /// The call that is carried out and not answered as it should be, once.
+    pub(super) lost: Option<(String, Fault)>,
     pub(super) calls: Vec<String>,
     /// Conversations with Git.
     pub(super) fetches: usize,
@@ -297,6 +299,7 @@ impl State {
             kept: Vec::new(),
             untold: Vec::new(),
             fault: None,
+            lost: None,
             calls: Vec::new(),
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
