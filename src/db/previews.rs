@@ -233,18 +233,29 @@ pub(super) fn read_shown_as(text: &str) -> ShownAs {
 ///
 /// # Errors
 /// The database's own.
-pub async fn now_shown(conn: &mut PgConnection, preview: i64, at: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn now_shown(conn: &mut PgConnection, showing: &Showing, at: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE shown_change SET shown_at = $2 WHERE preview_id = $1 AND shown_at IS NULL",
-        preview,
+        "UPDATE shown_change SET shown_at = $3 WHERE preview_id = $1 AND environment_id = ANY($2) AND shown_at IS NULL",
+        showing.preview,
+        &showing.environments,
         at.to_sqlx() as _
     )
     .execute(&mut *conn)
     .await?;
+    let preview = showing.preview;
     sqlx::query!("UPDATE preview SET shown_at = $2 WHERE id = $1 AND shown_at IS NULL", preview, at.to_sqlx() as _)
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// What a text of ours shows: not all of a preview, when there is no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Showing {
+    /// The preview.
+    pub preview: i64,
+    /// Our numbers of the environments whose change is in the text.
+    pub environments: Vec<i64>,
 }
 
 /// Every change ever shown in a pull request or an issue of ours, oldest first.

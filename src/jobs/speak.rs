@@ -13,7 +13,7 @@ use super::repository::Repository;
 use super::step::Step;
 use super::writer::Writer;
 use super::{JobError, route};
-use crate::db::previews::{self, Looks, NewPreview, ShownChange};
+use crate::db::previews::{self, Looks, NewPreview, Showing, ShownChange};
 use crate::db::{approvals, pulls};
 use crate::forge::{Comment, NewStatus, StatusState};
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
@@ -71,7 +71,7 @@ pub(super) struct Said<'a> {
 /// What was said, to be recorded with the end of the job.
 #[derive(Debug, Default)]
 pub(super) struct Spoken {
-    preview: Option<(i64, Timestamp)>,
+    preview: Option<(Showing, Timestamp)>,
     comment: Option<(i64, [u8; 32])>,
     statuses: Option<Vec<u8>>,
     answered: Vec<(i64, String)>,
@@ -98,7 +98,8 @@ pub(super) async fn say(
     lease: &Lease,
 ) -> Result<Spoken, JobError> {
     let writer = Writer::new(repository, lease);
-    let (preview, text) = store(repository, &said, heard, &page, &seen, job).await?;
+    let (showing, text) = store(repository, &said, heard, &page, &seen, job).await?;
+    let preview = showing.preview;
     repository.met(Step::PreviewStored);
     let hash: [u8; 32] = Sha256::digest(&text).into();
     let mut spoken = Spoken::default();
@@ -107,9 +108,9 @@ pub(super) async fn say(
     let unchanged = ours.as_ref().is_some_and(|comment| comment.body.trim() == text.trim());
     let comment = match ours {
         Some(comment) if unchanged => comment,
-        ours => writer.comment(said.number, ours.map(|ours| ours.id), &text, Some(preview)).await??,
+        ours => writer.comment(said.number, ours.map(|ours| ours.id), &text, Some(&showing)).await??,
     };
-    spoken.preview = Some((preview, comment.updated_at));
+    spoken.preview = Some((showing, comment.updated_at));
     spoken.comment = Some((comment.id, hash));
     if let Some(before) = said.statuses {
         spoken.statuses = Some(statuses(writer, &said, before, &page, Some(preview)).await?);
@@ -170,7 +171,7 @@ async fn store(
     page: &Page,
     seen: &[Seen],
     job: &Claimed,
-) -> Result<(i64, String), JobError> {
+) -> Result<(Showing, String), JobError> {
     let looks: Looks = seen.iter().map(|one| (one.name.clone(), one.look())).collect();
     let stored = serde_json::to_value(page).map_err(|error| JobError::Final(error.to_string()))?;
     let mut tx = repository.context.pool.begin().await?;
@@ -197,19 +198,21 @@ async fn store(
     };
     let link = repository.page_of(id);
     let comment = preview::comment(page, Some(&link), COMMENT_LIMIT);
-    if is_new {
-        for one in seen {
-            let Some(change) = &one.change else { continue };
-            // What left the comment for want of room was not shown, and nothing can be bound to it.
-            if comment.shows.contains(&change.shown.environment) {
-                let mut change = change.clone();
-                change.shown.preview = id;
-                previews::about_to_show(&mut tx, &change).await?;
-            }
-        }
+    // What leaves the comment for want of room is not shown, and nothing can be bound to it until there is room.
+    let shown = seen.iter().filter_map(|one| one.change.as_ref());
+    let shown: Vec<&ShownChange> = shown.filter(|change| comment.shows.contains(&change.shown.environment)).collect();
+    let known = |change: &ShownChange| {
+        let same = |one: &&ShownChange| one.shown.preview == id && one.environment == change.environment;
+        heard.remembered.shown.iter().any(|one| same(&one))
+    };
+    for change in shown.iter().filter(|change| is_new || !known(change)) {
+        let mut change = (*change).clone();
+        change.shown.preview = id;
+        previews::about_to_show(&mut tx, &change).await?;
     }
+    let environments = shown.iter().map(|change| change.environment).collect();
     tx.commit().await?;
-    Ok((id, comment.text))
+    Ok((Showing { preview: id, environments }, comment.text))
 }
 
 /// Our comment: by the stored id, else by our own marker and account, so that there is one after a crash too.
@@ -270,8 +273,8 @@ pub(super) async fn record(
     row: Option<&pulls::Pull>,
     spoken: &Spoken,
 ) -> Result<(), JobError> {
-    if let Some((preview, at)) = spoken.preview {
-        previews::now_shown(conn, preview, at).await?;
+    if let Some((showing, at)) = &spoken.preview {
+        previews::now_shown(conn, showing, *at).await?;
     }
     if let Some(row) = row {
         let comment = spoken.comment.as_ref().map(|(id, hash)| (*id, &hash[..]));

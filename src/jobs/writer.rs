@@ -15,7 +15,8 @@ use super::JobError;
 use super::repository::Repository;
 use super::step::{Step, Write};
 use crate::audit::{self, NewEntry};
-use crate::db::{ourselves, previews};
+use crate::db::ourselves;
+use crate::db::previews::{self, Showing};
 use crate::forge::{self, Comment, Issue, NewStatus, Reaction};
 use crate::ids::CommitId;
 use crate::queue::{self, Lease, Permit};
@@ -47,24 +48,24 @@ impl<'a> Writer<'a> {
         Self { repository, lease }
     }
 
-    /// Our one comment: this text instead of what `ours` says, else a new one. `preview`: what is shown in it from then on.
+    /// Our one comment: this text instead of what `ours` says, else a new one. `showing`: what is shown in it from then on.
     pub(super) async fn comment(
         &self,
         number: i64,
         ours: Option<i64>,
         text: &str,
-        preview: Option<i64>,
+        showing: Option<&Showing>,
     ) -> Answer<Comment> {
         let (forge, at) = (self.repository.forge(), &self.repository.at);
         let write = if ours.is_some() { Write::Edit } else { Write::Comment };
-        let detail = json!({ "preview": preview, "comment": ours });
+        let detail = json!({ "preview": showing.map(|showing| showing.preview), "comment": ours });
         let begun = self.begin(write, self.place(number), detail).await?;
         let written = match ours {
             Some(ours) => forge.edit_comment(at, ours, text).await,
             None => forge.create_comment(at, number, text).await,
         };
         let came = |comment: &Comment| json!({ "comment": comment.id, "at": comment.updated_at });
-        let shown = preview.zip(written.as_ref().ok().map(|comment| comment.updated_at));
+        let shown = showing.zip(written.as_ref().ok().map(|comment| comment.updated_at));
         self.end(begun, &written, came, written.as_ref().ok(), shown).await?;
         if written.is_ok() {
             metrics::counter!("bascule_comments_written_total").increment(1);
@@ -134,7 +135,7 @@ impl<'a> Writer<'a> {
         written: &forge::Result<T>,
         came: impl FnOnce(&T) -> Value,
         said: Option<&Comment>,
-        shown: Option<(i64, Timestamp)>,
+        shown: Option<(&Showing, Timestamp)>,
     ) -> Result<(), JobError> {
         self.repository.met(Step::Written(begun.write));
         let [_, done, failed] = begun.write.actions();
@@ -150,8 +151,8 @@ impl<'a> Writer<'a> {
         if let Some(comment) = said {
             ourselves::said(&mut tx, &self.repository.row.key, comment.id, &comment.body).await?;
         }
-        if let Some((preview, at)) = shown {
-            previews::now_shown(&mut tx, preview, at).await?;
+        if let Some((showing, at)) = shown {
+            previews::now_shown(&mut tx, showing, at).await?;
         }
         audit::outcome(&mut tx, begun.intent, &self.entry(action, &begun.subject, detail)).await?;
         tx.commit().await?;

@@ -56,10 +56,10 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     let written = [Detail::Full, Detail::Short].map(|detail| essentials(rows, detail)).into_iter().enumerate();
     let fitting = written.into_iter().find(|(_, text)| text.len() <= room);
     let (full, shown, essentials) = match fitting {
-        Some((place, text)) => (place == 0, rows, text),
+        Some((place, text)) => (place == 0, rows.iter().collect(), text),
         None => {
-            let (text, count) = lines(rows, room);
-            (false, rows.get(..count).unwrap_or(rows), text)
+            let (text, shown) = lines(rows, room);
+            (false, shown, text)
         }
     };
     let (diffs, cut) = sections(rows, room - essentials.len().min(room));
@@ -214,8 +214,12 @@ fn to_type(row: &EnvironmentRow) -> Option<String> {
     Some(format!("- `/bascule approve {} {}`{removing}\n", row.name, digest.short()))
 }
 
-/// One line for each environment, its numbers and what to type, for as many as fit; and how many those are.
-fn lines(rows: &[EnvironmentRow], room: usize) -> (String, usize) {
+/// One line for each environment, its numbers and what to type, for as many as fit; and which those are. What waits for
+/// consent comes first: were it left out for what has its consent, nobody could ever give it.
+fn lines(rows: &[EnvironmentRow], room: usize) -> (String, Vec<&EnvironmentRow>) {
+    let waits = |row: &&EnvironmentRow| asks(row) && !row.consent.is_met();
+    let (mut rows, others): (Vec<_>, Vec<_>) = rows.iter().partition(waits);
+    rows.extend(others);
     let rest = |left: usize| format!("- and {} that this comment has no room for\n\n", count(left, "environment"));
     let mut text = String::new();
     for (place, row) in rows.iter().enumerate() {
@@ -223,11 +227,12 @@ fn lines(rows: &[EnvironmentRow], room: usize) -> (String, usize) {
         let after = if place + 1 == rows.len() { 1 } else { rest(rows.len()).len() };
         if text.len() + line.len() + after > room {
             let rest = rest(rows.len() - place);
-            return (if text.len() + rest.len() > room { text } else { text + &rest }, place);
+            rows.truncate(place);
+            return (if text.len() + rest.len() > room { text } else { text + &rest }, rows);
         }
         text.push_str(&line);
     }
-    (text + "\n", rows.len())
+    (text + "\n", rows)
 }
 
 fn line(row: &EnvironmentRow) -> String {
