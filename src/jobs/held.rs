@@ -68,7 +68,7 @@ pub(super) async fn in_issue(
     let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
     let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
-    spoken.away = away;
+    spoken.away = away.or(spoken.away);
     Ok(Some(spoken))
 }
 
@@ -210,7 +210,7 @@ pub(super) async fn in_merged(
     let place = Place { number, base_branch: row.facts.base_branch.clone() };
     let commits = (&row.facts.head_sha, &row.facts.base_sha);
     let mut spoken = speak_of(repository, place, Some(row), page, seen, commits, job, lease).await?;
-    spoken.away = away;
+    spoken.away = away.or(spoken.away);
     Ok(Some(spoken))
 }
 

@@ -130,7 +130,7 @@ pub(super) async fn attend(
     }
     page.answers = speak::answers(repository, &heard, &page).await?;
     let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
-    spoken.away = away.or_else(|| heard.people.away.clone());
+    spoken.away = away.or(spoken.away);
     Ok(Some(spoken))
 }
 

@@ -102,7 +102,8 @@ pub(super) async fn say(
     let preview = showing.preview;
     repository.met(Step::PreviewStored);
     let hash: [u8; 32] = Sha256::digest(&text).into();
-    let mut spoken = Spoken::default();
+    // Whoever could not be asked about now is asked about again.
+    let mut spoken = Spoken { away: heard.people.away.clone(), ..Spoken::default() };
 
     let ours = ours(repository, &said, heard).await?;
     let unchanged = ours.as_ref().is_some_and(|comment| comment.body.trim() == text.trim());

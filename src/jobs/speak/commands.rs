@@ -15,19 +15,26 @@ use crate::db::holds::{self, Hold};
 use crate::db::{approvals, deployments};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
-use crate::ids::EnvironmentName;
+use crate::ids::{Account, EnvironmentName};
 use crate::policy::rules::{Role, Voters};
 use crate::preview::{Answer, Answered, Consent, Deployment, Page};
 use crate::queue::{Claimed, NewJob};
 use crate::sync::Relief;
 
-/// Commands that were not answered yet.
+/// Commands that were not answered yet. Who asks for a sync, and could not be asked about, is answered when they can be.
 pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
     let asked = heard.said.asked(repository.ourselves().await?);
     let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
     let mut conn = repository.context.pool.acquire().await?;
     let done = approvals::commands_done(&mut conn, repository.row.id, &ids).await?;
-    Ok(asked.into_iter().filter(|one| !done.contains(&one.id)).collect())
+    let waits = |one: &Asked| matches!(one.command, Command::Sync { .. }) && is_unasked(heard, &one.by);
+    Ok(asked.into_iter().filter(|one| !done.contains(&one.id) && !waits(one)).collect())
+}
+
+/// Whether the forge is asked again for somebody's right.
+fn is_unasked(heard: &Attended, by: &Account) -> bool {
+    let standing = heard.people.standings.get(by);
+    heard.people.away.is_some() && standing.is_some_and(|standing| standing.right == Right::Unknown)
 }
 
 /// The answers a comment carries: those of before, and to new commands.

@@ -225,3 +225,28 @@ fn what_is_typed_is_answered_and_only_who_may_is_obeyed() {
         assert_eq!(t.objects().await, ["web=1"]);
     });
 }
+
+#[test]
+fn a_sync_that_was_typed_while_nobody_could_tell_by_whom_is_started_when_somebody_can() {
+    check(async |t| {
+        let rules = format!("{RULES}    sync: {{ mode: manual }}\n");
+        t.begins(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let issue = t.held_issues().await.remove(0);
+        for login in ["lee", "olga"] {
+            t.forge.comments(login, &issue, "/bascule approve").await;
+        }
+        t.run_jobs().await;
+        let before = t.answers(&issue);
+        t.forge.breaks_at("/collaborators/", Fault::Html(502));
+        t.forge.comments("kim", &issue, "/bascule sync production").await;
+        t.hears().await;
+        t.tries(3).await;
+        assert_eq!(t.objects().await, [""; 0]);
+        assert_eq!(t.answers(&issue), before, "nobody is answered before it is known who they are");
+        t.forge.recovers();
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        let said = t.answers(&issue);
+        assert!(said.contains("the sync goes as far as the gate lets it"), "{said}");
+    });
+}
