@@ -198,3 +198,27 @@ fn a_day_is_counted_as_it_was_logged_line_by_line_and_the_token_is_nowhere() {
         }
     });
 }
+
+/// How many sweeps came to their end.
+async fn sweeps(server: &Server) -> f64 {
+    sum(&scrape(server).await, "bascule_job_seconds_count", "kind=\"sweep_repository\"")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_compared_with_the_forge_as_often_as_the_file_says() {
+    let (forge, database) = (FakeForge::start().await, Database::new().await);
+    forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kubeconfig"), "apiVersion: v1\nkind: Config\n").unwrap();
+    let hourly = configuration(&forge, Path::new("kubeconfig"));
+    let file = folder.path().join("bascule.toml");
+    std::fs::write(&file, hourly.replace("branches = \"1h\"", "branches = \"1s\"")).unwrap();
+    let url = database.server_url();
+    let environment = [("PATH", "/usr/bin:/bin"), ("DATABASE_URL", &*url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+    let server = Server::start(folder.path(), &environment);
+    // One at the start, and others only because a second is over.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sweeps(&server).await < 4.0 {
+        assert!(Instant::now() < deadline, "no more than {} sweeps came", sweeps(&server).await);
+    }
+}
