@@ -172,3 +172,11 @@ token = { file = "gone" }
     forge.work.webhook_secrets: file `empty` is empty
     ");
 }
+
+#[test]
+fn the_configuration_of_the_documentation_is_one() {
+    let text = include_str!("../../docs/github.md");
+    let block = text.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+    let server = parse(block).server;
+    assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+}

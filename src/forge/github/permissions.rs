@@ -59,3 +59,31 @@ pub(super) fn needed(call: &str) -> &'static str {
         _ => "the repository permission “Metadata: Read-only”",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_asks_for_what_the_tokens_ask_for() {
+        let text = include_str!("../../../docs/github.md");
+        let row = |place: &str, &(name, level): &(&str, &str)| {
+            let spelt = match name {
+                "repository_hooks" => "Webhooks".to_owned(),
+                "statuses" => "Commit statuses".to_owned(),
+                other => other[..1].to_uppercase() + &other[1..].replace('_', " "),
+            };
+            let access = if level == "write" { "Read and write" } else { "Read-only" };
+            format!("| {place} | {spelt} | {access} |")
+        };
+        let mut wanted: Vec<String> = REPOSITORY.iter().map(|one| row("repository", one)).collect();
+        wanted.extend(OWNER.iter().filter(|(name, _)| *name != "metadata").map(|one| row("organization", one)));
+        for row in &wanted {
+            assert!(text.contains(row.as_str()), "no row {row}");
+        }
+        let rows = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("| repository |") || line.contains("| organization |"));
+        assert_eq!(rows.count(), wanted.len(), "and no more");
+    }
+}
