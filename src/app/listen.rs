@@ -9,6 +9,7 @@ use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::{Request, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -91,5 +92,20 @@ async fn connection(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+/// Both listeners full and as much again for the rest, and few enough for programs that look at each.
+const OPEN_FILES: u64 = 16_384;
+
+/// Takes as many open files as we may have: a connection is one, and an ordinary user begins with 1,024, which strangers who
+/// say nothing hold in no time.
+pub fn make_room() {
+    let limit = getrlimit(Resource::Nofile);
+    let may = limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    if limit.current.is_some_and(|now| now < may)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(may), ..limit })
+    {
+        tracing::warn!(%error, "the number of open files stays as it is");
     }
 }

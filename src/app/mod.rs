@@ -58,6 +58,7 @@ pub async fn serve(loaded: Loaded, environ: &Environ) -> anyhow::Result<()> {
     if !missing.is_empty() {
         bail!("secrets are missing:\n  {}", missing.join("\n  "));
     }
+    listen::make_room();
     let clock = Clock::system();
     let key = keys::server_key(&server.http.key)?;
     let (embedded, pool) = database(server).await?;

@@ -67,6 +67,7 @@ impl Door {
 
     pub(crate) async fn with(database: Database, limits: Limits, patience: Patience) -> Self {
         telemetry::record().unwrap();
+        listen::make_room();
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::system();
         let (bell, stop, mut tasks) = (Bell::new("door"), CancellationToken::new(), JoinSet::new());
