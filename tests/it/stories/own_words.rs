@@ -11,7 +11,9 @@ use super::*;
 impl Town {
     /// Deliveries of comments: what became of each, oldest first.
     async fn comments_heard(&self) -> Vec<String> {
-        let heard = "SELECT concat_ws(': ', state, reason) FROM delivery WHERE event = 'issue_comment' ORDER BY id";
+        // Ids are of the clock, and a story's stands still.
+        let heard = "SELECT concat_ws(': ', state, reason) FROM delivery WHERE event = 'issue_comment'
+                     ORDER BY received_at";
         sqlx::query_scalar(heard).fetch_all(&self.database.owner).await.unwrap()
     }
 
