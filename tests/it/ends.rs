@@ -45,7 +45,9 @@ fn a_part_ends_with_the_test_that_started_it_whichever_way_that_ends() {
         ("with the part in a static", None),
     ];
     for (way, signal) in ways {
-        let mut child = TestChild::start("part", &[way]);
+        // Whatever runs without a terminal, behind an `&`, has been told to ignore Ctrl-C.
+        let heeds = ["env", "--default-signal=INT"].map(str::to_owned);
+        let mut child = TestChild::start_under(&heeds, "part", &[way]);
         let process = process_of(&child.hear());
         if let Some(signal) = signal {
             assert!(is_there(&process), "{way}: it runs while the test does");
