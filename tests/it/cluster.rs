@@ -14,7 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::parts::ControlPlane;
-use crate::plane::{on_own_plane, on_plane};
+use crate::plane::{on_own_plane, on_plane, pod_of};
 
 const OWNER: &str = "work/17/production@server";
 
@@ -36,16 +36,12 @@ async fn connect_by(kubeconfig: &Path, identity: &Identity) -> Cluster {
 fn a_pod_reaches_its_own_cluster_as_its_account() {
     on_plane(async |plane| {
         let account = tempfile::tempdir().unwrap();
-        let put = |name: &str, content: &str| std::fs::write(account.path().join(name), content).unwrap();
-        put("ca.crt", plane.ca());
-        put("token", &plane.token_for("system:serviceaccount:bascule:bascule-worker", &["system:masters"]));
-        let url = reqwest::Url::parse(&plane.url()).unwrap();
-        let host = url.host_str().unwrap().to_owned();
-        let pod = Kubeconfig::Pod { host, port: url.port().unwrap(), account: account.path().to_owned() };
+        let user = "system:serviceaccount:bascule:bascule-worker";
+        let pod = pod_of(plane, account.path(), user, &["system:masters"]);
         let connect = async || Cluster::connect("test".parse().unwrap(), &pod, &Identity::Own).await;
 
         assert!(connect().await.unwrap().version().await.unwrap().starts_with("v1."));
-        put("token", "of somebody else");
+        std::fs::write(account.path().join("token"), "of somebody else").unwrap();
         let refused = connect().await.unwrap().version().await.unwrap_err();
         assert_eq!(refused.fate(), Fate::Away, "{refused}");
 

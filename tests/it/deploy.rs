@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bascule::cluster::{Cluster, ClusterError, Fate, Identity, Kubeconfig, Onto, Until, Watched, Write};
+use bascule::cluster::{Cluster, ClusterError, Fate, Identity, Onto, Until, Watched, Write};
 use bascule::config::{self, DatabaseUrl, Environ, Loaded, ServerRole};
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
@@ -12,7 +12,7 @@ use bascule::sync::Health;
 use serde_json::{Value, json};
 
 use crate::parts::{self, ControlPlane};
-use crate::plane::on_plane;
+use crate::plane::{on_plane, pod_of};
 
 /// Where it is installed in these tests, and where it may deploy to.
 const HOME: &str = "deploy-home";
@@ -98,11 +98,7 @@ fn its_configuration_is_whole() {
 /// The worker's way into the cluster it was installed into.
 async fn as_worker(plane: &ControlPlane, account: &Path, identity: Identity) -> Cluster {
     let user = format!("system:serviceaccount:{HOME}:bascule-worker");
-    std::fs::write(account.join("ca.crt"), plane.ca()).unwrap();
-    std::fs::write(account.join("token"), plane.token_for(&user, &["system:serviceaccounts"])).unwrap();
-    let url = reqwest::Url::parse(&plane.url()).unwrap();
-    let host = url.host_str().unwrap().to_owned();
-    let pod = Kubeconfig::Pod { host, port: url.port().unwrap(), account: account.to_owned() };
+    let pod = pod_of(plane, account, &user, &["system:serviceaccounts"]);
     Cluster::connect("here".parse().unwrap(), &pod, &identity).await.unwrap()
 }
 

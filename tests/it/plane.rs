@@ -1,8 +1,10 @@
 //! One control plane for all tests that can share one: each test has namespaces of its own.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::LazyLock;
 
+use bascule::cluster::Kubeconfig;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
@@ -28,4 +30,13 @@ pub(crate) fn on_own_plane<F: Future<Output = ()>>(test: impl FnOnce(ControlPlan
     RUNTIME.block_on(async {
         test(ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap()).await;
     });
+}
+
+/// What a pod that runs as this user is given: the way to the API, and a folder with certificates and a token.
+pub(crate) fn pod_of(plane: &ControlPlane, account: &Path, user: &str, groups: &[&str]) -> Kubeconfig {
+    std::fs::write(account.join("ca.crt"), plane.ca()).unwrap();
+    std::fs::write(account.join("token"), plane.token_for(user, groups)).unwrap();
+    let url = reqwest::Url::parse(&plane.url()).unwrap();
+    let host = url.host_str().unwrap().to_owned();
+    Kubeconfig::Pod { host, port: url.port().unwrap(), account: account.to_owned() }
 }
