@@ -131,7 +131,19 @@ pub struct Embedded {
     server: Server,
     options: PgConnectOptions,
     /// Ours until PostgreSQL has stopped.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The folder is ours while this is.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a program that another thread is starting just now has the file, too, until it runs, and
+        // the lock with it. That it cannot be taken off is no harm: then it ends with the last who has it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Embedded {
@@ -217,11 +229,11 @@ impl Home {
         Ok(home)
     }
 
-    fn lock(&self) -> Result<File, EmbeddedError> {
+    fn lock(&self) -> Result<Lock, EmbeddedError> {
         let path = self.path.join("lock");
         let file = File::create(&path).map_err(in_file(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock(file)),
             Err(TryLockError::WouldBlock) => Err(EmbeddedError::AlreadyRunning(self.path.clone())),
             Err(TryLockError::Error(error)) => Err(in_file(&path)(error)),
         }
@@ -303,4 +315,21 @@ async fn prepare(owner: PgConnectOptions, server_password: &str) -> Result<(), E
 fn in_file(path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
     let path = path.to_owned();
     move |source| EmbeddedError::File { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_free_when_we_let_go_although_a_starting_program_has_our_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::make(folder.path()).unwrap();
+        let lock = home.lock().unwrap();
+        let of_a_child = lock.0.try_clone().unwrap();
+        assert!(matches!(home.lock(), Err(EmbeddedError::AlreadyRunning(_))));
+        drop(lock);
+        assert!(home.lock().is_ok());
+        drop(of_a_child);
+    }
 }
