@@ -106,6 +106,41 @@ pub struct RepositoryKey {
     pub id: i64,
 }
 
+/// A merge request or an issue of GitLab, which counts them apart: there is a merge request 5, and an issue 5. Everything
+/// of ours knows one number of a place, as the other forges do. So a merge request keeps its own, and an issue has it
+/// negative; only what speaks with GitLab, and what people read, tells the two apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iid {
+    /// `!5`
+    MergeRequest(i64),
+    /// `#5`
+    Issue(i64),
+}
+
+impl Iid {
+    /// What a number of ours names.
+    pub fn of(number: i64) -> Self {
+        if number < 0 { Self::Issue(number.saturating_neg()) } else { Self::MergeRequest(number) }
+    }
+
+    /// Our number of it.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::MergeRequest(iid) => iid,
+            Self::Issue(iid) => iid.saturating_neg(),
+        }
+    }
+}
+
+impl fmt::Display for Iid {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MergeRequest(iid) => write!(out, "!{iid}"),
+            Self::Issue(iid) => write!(out, "#{iid}"),
+        }
+    }
+}
+
 /// An account on a forge. Two values are the same person-account when forge and id agree; the login is for reading.
 #[derive(Debug, Clone, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -304,6 +339,14 @@ mod tests {
         assert!("abc123".parse::<CommitId>().is_err(), "abbreviated");
         assert!("A".repeat(40).parse::<CommitId>().is_err(), "upper case");
         assert!("a".repeat(40).parse::<CommitId>().is_ok());
+    }
+
+    #[test]
+    fn where_issues_are_counted_apart_their_numbers_are_negative() {
+        for (iid, number, written) in [(Iid::MergeRequest(5), 5, "!5"), (Iid::Issue(5), -5, "#5")] {
+            assert_eq!((iid.number(), Iid::of(number), iid.to_string().as_str()), (number, iid, written));
+        }
+        assert_eq!(Iid::of(i64::MIN), Iid::Issue(i64::MAX));
     }
 
     #[test]

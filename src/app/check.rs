@@ -109,7 +109,9 @@ async fn one_forge(server: &Server, name: &ForgeName, forge: &crate::config::For
 
 async fn one_repository(forge: &Forge, name: &str, ours: &str) -> Report {
     let what = format!("  {name}");
-    let Ok(parsed) = name.parse() else { return bad(format!("{what}: no repository can have this name")) };
+    let Ok(parsed) = forge.repository_name(name) else {
+        return bad(format!("{what}: no repository can have this name"));
+    };
     let found = match forge.repository_by_name(&parsed).await {
         Ok(found) => found,
         Err(error) if error.is_gone() => {

@@ -62,7 +62,7 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
         let exact =
             granted.filter(|pattern| !pattern.contains('*')).filter_map(|pattern| pattern.strip_prefix(&prefix));
         for full_name in exact.filter(|full_name| !known.contains(*full_name)) {
-            let Ok(at) = full_name.parse() else { continue };
+            let Ok(at) = access.forge.repository_name(full_name) else { continue };
             match access.forge.repository_by_name(&at).await {
                 Ok(found) => keys.push(found.key),
                 Err(error) if error.fate == Fate::Refused => {

@@ -75,9 +75,28 @@ impl Forge {
         asked!(self, forge => &forge.http().forge)
     }
 
+    /// A repository's name, as repositories are called there: `owner/name`.
+    ///
+    /// # Errors
+    /// No repository of it can have this name.
+    pub fn repository_name(&self, text: &str) -> std::result::Result<RepositoryName, NotAName> {
+        match self {
+            Self::Gitea(_) | Self::GitHub(_) => text.parse(),
+        }
+    }
+
+    /// How people there write a pull request or an issue: `#12`.
+    pub fn place(&self, number: i64) -> String {
+        match self {
+            Self::Gitea(_) | Self::GitHub(_) => format!("#{number}"),
+        }
+    }
+
     /// Where `git` fetches a repository from, made from the configured address; without credentials.
     pub fn clone_url(&self, name: &RepositoryName) -> String {
-        asked!(self, forge => forge.http().site(&[name.owner(), &format!("{}.git", name.name())]))
+        let file = format!("{}.git", name.name());
+        let path: Vec<&str> = name.owner().split('/').chain([file.as_str()]).collect();
+        asked!(self, forge => forge.http().site(&path))
     }
 
     /// What `git` fetches this repository with now: good for a while, and to be asked for anew.
@@ -234,9 +253,10 @@ impl Forge {
         asked!(self, forge => forge.permission(at, login).await)
     }
 
-    /// Whether an account is in a team now. A team that is gone or not shown to us is an error, never `false`.
-    pub async fn is_team_member(&self, organisation: &str, team: &str, login: &str) -> Result<bool> {
-        asked!(self, forge => forge.is_team_member(organisation, team, login).await)
+    /// Whether an account is in a team, `organisation/team`, now. A team that is gone or not shown to us is an error,
+    /// never `false`.
+    pub async fn is_team_member(&self, team: &str, login: &str) -> Result<bool> {
+        asked!(self, forge => forge.is_team_member(team, login).await)
     }
 
     /// An account: its number, whether it is a person, whether it may act. Gone when there is none of that login.

@@ -100,6 +100,8 @@ pub enum Want {
     Branch(BranchName),
     /// The head of a pull request, by number.
     Pull(u64),
+    /// The same, where it is called a merge request.
+    MergeRequest(u64),
     /// A commit by id. Most forges give those that a branch or pull request ever pointed to, for a while.
     Commit(CommitId),
 }
@@ -110,6 +112,7 @@ impl Want {
         match self {
             Self::Branch(name) => format!("refs/heads/{name}"),
             Self::Pull(number) => format!("refs/pull/{number}/head"),
+            Self::MergeRequest(number) => format!("refs/merge-requests/{number}/head"),
             Self::Commit(id) => id.to_string(),
         }
     }
@@ -118,7 +121,7 @@ impl Want {
     pub(super) fn ours(&self) -> String {
         let kind = match self {
             Self::Branch(_) => "branch",
-            Self::Pull(_) => "pull",
+            Self::Pull(_) | Self::MergeRequest(_) => "pull",
             Self::Commit(_) => "commit",
         };
         format!("refs/bascule/{kind}/{}", hex::encode(Sha256::digest(self.theirs())))
@@ -147,6 +150,14 @@ mod tests {
             assert!(Remote::of_forge(bad, forge, None).is_err(), "{bad}");
         }
         assert!(Remote::of_folder(Path::new("x")).is_err());
+    }
+
+    #[test]
+    fn the_head_of_a_merge_request_is_another_than_that_of_a_pull_request() {
+        let (pull, merge_request) = (Want::Pull(5), Want::MergeRequest(5));
+        assert_eq!(pull.theirs(), "refs/pull/5/head");
+        assert_eq!(merge_request.theirs(), "refs/merge-requests/5/head");
+        assert_ne!(pull.ours(), merge_request.ours());
     }
 
     #[test]

@@ -90,8 +90,8 @@ async fn known(repository: &Repository<'_>, number: i64) -> Result<Option<pulls:
 async fn forget(repository: &Repository<'_>, known: &pulls::Pull, job: &Claimed) -> Result<(), JobError> {
     match repository.forge().issue(&repository.at, known.facts.number).await {
         Ok(_) => {
-            let number = known.facts.number;
-            return Err(JobError::Passing(format!("the forge shows #{number} and says that it is no pull request")));
+            let place = repository.forge().place(known.facts.number);
+            return Err(JobError::Passing(format!("the forge shows {place} and says that it is no pull request")));
         }
         Err(error) if error.is_gone() => {}
         Err(error) => return Err(error.into()),

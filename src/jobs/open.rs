@@ -35,7 +35,7 @@ pub(super) async fn attend(
 ) -> Result<Option<Spoken>, JobError> {
     // Gather: both sides of the merge.
     let mirror = &repository.mirror;
-    let head = (u64::try_from(pull.number).unwrap_or_default(), &pull.head);
+    let head = (repository.head_of(pull.number), &pull.head);
     let Some(tips) = repository.tips(&pull.base_branch, Some(head)).await? else {
         return Err(JobError::Superseded("the base branch is gone".to_owned()));
     };

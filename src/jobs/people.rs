@@ -84,14 +84,11 @@ async fn standing(
 
 /// `forge/org/team`; a team of another forge is asked of nobody here.
 async fn member(repository: &Repository<'_>, account: &Account, team: &str, away: &mut Option<String>) -> Answer {
-    let mut parts = team.splitn(3, '/');
-    let (Some(of), Some(organisation), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
-        return Answer::Unknown;
-    };
+    let Some((of, team)) = team.split_once('/') else { return Answer::Unknown };
     if of != repository.row.key.forge.as_str() {
         return Answer::No;
     }
-    match repository.forge().is_team_member(organisation, name, &account.login).await {
+    match repository.forge().is_team_member(team, &account.login).await {
         Ok(true) => Answer::Yes,
         Ok(false) => Answer::No,
         // A team that is gone has no members.

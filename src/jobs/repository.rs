@@ -11,7 +11,7 @@ use crate::audit::{self, NewEntry};
 use crate::db::ourselves;
 use crate::db::repositories::{self, Pin, RepositoryState};
 use crate::forge::{self, Forge, RepositoryAt};
-use crate::git::{Mirror, Remote};
+use crate::git::{Mirror, Remote, Want};
 use crate::ids::{Account, RepositoryKey};
 use crate::policy::rules::Platform;
 use crate::queue::{self, Claimed, Lane};
@@ -108,7 +108,7 @@ async fn leaves(
     if !is_news {
         return Ok(());
     }
-    let next = match known.full_name.parse() {
+    let next = match access.forge.repository_name(&known.full_name) {
         Ok(name) => access.forge.repository_by_name(&name).await.ok(),
         Err(_) => None,
     };
@@ -182,6 +182,19 @@ impl Repository<'_> {
     /// The forge's client.
     pub(super) fn forge(&self) -> &Forge {
         &self.access.forge
+    }
+
+    /// The head of a pull request, as Git finds it there.
+    pub(super) fn head_of(&self, pull: i64) -> Want {
+        let number = u64::try_from(pull).unwrap_or_default();
+        match self.forge() {
+            Forge::Gitea(_) | Forge::GitHub(_) => Want::Pull(number),
+        }
+    }
+
+    /// A pull request or an issue, as people write it: `work/acme/shop#12`.
+    pub(super) fn place(&self, number: i64) -> String {
+        format!("{}{}", self.granted_name(), self.forge().place(number))
     }
 
     /// As grants write it: `work/acme/shop`.

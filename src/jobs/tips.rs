@@ -21,14 +21,14 @@ impl Repository<'_> {
     /// the forge says that one of the branches is not there (any more), which is nothing that a later try would mend.
     ///
     /// The head may be missing all the same, when it moves meanwhile.
-    pub(super) async fn tips(&self, own: &str, pull: Option<(u64, &CommitId)>) -> Result<Option<Tips>, JobError> {
+    pub(super) async fn tips(&self, own: &str, pull: Option<(Want, &CommitId)>) -> Result<Option<Tips>, JobError> {
         let Some(told) = self.told(own).await? else { return Ok(None) };
         let mut needed = vec![&told.default, &told.own];
-        needed.extend(pull.map(|(_, head)| head));
+        needed.extend(pull.as_ref().map(|(_, head)| *head));
         needed.dedup();
         for commit in needed {
             if !self.mirror.has_commit(commit).await? {
-                return self.fetched(own, pull.map(|(number, _)| number)).await;
+                return self.fetched(own, pull.map(|(head, _)| head)).await;
             }
         }
         self.met(Step::Fetched);
@@ -49,11 +49,11 @@ impl Repository<'_> {
     }
 
     /// Where Git finds them: it may be further on than the forge has just told.
-    async fn fetched(&self, own: &str, pull: Option<u64>) -> Result<Option<Tips>, JobError> {
+    async fn fetched(&self, own: &str, pull: Option<Want>) -> Result<Option<Tips>, JobError> {
         let both = self.both(own);
         let branches = both.iter().map(|name| Ok(Want::Branch(name.parse::<BranchName>()?)));
         let mut wants = branches.collect::<Result<Vec<_>, JobError>>()?;
-        wants.extend(pull.map(Want::Pull));
+        wants.extend(pull);
         match self.mirror.fetch(&wants).await {
             Ok(()) => {}
             // Deleted meanwhile?

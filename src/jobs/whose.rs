@@ -21,7 +21,7 @@ pub(super) async fn contributors_of_pull(
     pull: &forge::Pull,
     merged_as: &CommitId,
 ) -> Result<Contributors, JobError> {
-    bring_head(&repository.mirror, pull).await?;
+    bring_head(repository, pull).await?;
     let base = left_base_at(repository, pull, merged_as).await?;
     let not: Vec<CommitId> = base.iter().cloned().collect();
     let commits = repository.mirror.commits(&pull.head, &not).await?;
@@ -32,7 +32,7 @@ pub(super) async fn contributors_of_pull(
         .map(|(commit, written)| Own { id: commit.id.clone(), parents: commit.parents.clone(), brings: written.brings })
         .collect();
     let pushes = pushes_to_pull(repository, pull, &own, base.as_ref()).await?;
-    let name = format!("#{}", pull.number);
+    let name = repository.forge().place(pull.number);
     Ok(match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
         None => Contributors::of_pushes(&name, &pushes, &written),
@@ -86,11 +86,12 @@ async fn left_base_at(
 }
 
 /// Its commits: here already, else by the head's reference, which may be gone once it is merged, else by their ids.
-async fn bring_head(mirror: &Mirror, pull: &forge::Pull) -> Result<(), JobError> {
+async fn bring_head(repository: &Repository<'_>, pull: &forge::Pull) -> Result<(), JobError> {
+    let mirror = &repository.mirror;
     if mirror.has_commit(&pull.head).await? {
         return Ok(());
     }
-    let by_number = mirror.fetch(&[Want::Pull(u64::try_from(pull.number).unwrap_or_default())]).await;
+    let by_number = mirror.fetch(&[repository.head_of(pull.number)]).await;
     if by_number.is_err() || !mirror.has_commit(&pull.head).await? {
         mirror.fetch(&[Want::Commit(pull.head.clone())]).await?;
     }

@@ -59,7 +59,7 @@ impl<'a> Writer<'a> {
         let (forge, at) = (self.repository.forge(), &self.repository.at);
         let write = if ours.is_some() { Write::Edit } else { Write::Comment };
         let detail = json!({ "preview": showing.map(|showing| showing.preview), "comment": ours });
-        let begun = self.begin(write, self.place(number), detail).await?;
+        let begun = self.begin(write, self.repository.place(number), detail).await?;
         let written = match ours {
             Some(ours) => forge.edit_comment(at, ours, text).await,
             None => forge.create_comment(at, number, text).await,
@@ -77,7 +77,7 @@ impl<'a> Writer<'a> {
         let state = format!("{:?}", status.state).to_lowercase();
         // Not what it says: that may quote a pull request, and the log is for ever.
         let detail = json!({ "commit": head, "context": status.context, "state": state });
-        let begun = self.begin(Write::Status, self.place(number), detail).await?;
+        let begun = self.begin(Write::Status, self.repository.place(number), detail).await?;
         let written = self.repository.forge().set_status(&self.repository.at, head, status).await;
         self.end(begun, &written, |()| json!({}), None, None).await?;
         Ok(written)
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
 
     pub(super) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
         let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
-        let begun = self.begin(Write::Reaction, self.place(number), detail).await?;
+        let begun = self.begin(Write::Reaction, self.repository.place(number), detail).await?;
         let written = self.repository.forge().react(&self.repository.at, comment, reaction).await;
         self.end(begun, &written, |()| json!({}), None, None).await?;
         Ok(written)
@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
     /// Closes an issue of ours.
     pub(super) async fn end_issue(&self, issue: &Issue) -> Answer<Issue> {
         let closed = Issue { is_open: false, ..issue.clone() };
-        let begun = self.begin(Write::IssueEnd, self.place(issue.number), json!({})).await?;
+        let begun = self.begin(Write::IssueEnd, self.repository.place(issue.number), json!({})).await?;
         let written = self.repository.forge().edit_issue(&self.repository.at, &closed).await;
         self.end(begun, &written, |_| json!({}), None, None).await?;
         Ok(written)
@@ -112,10 +112,6 @@ impl<'a> Writer<'a> {
     /// Where a preview is whole.
     pub(super) fn page_of(&self, preview: i64) -> String {
         self.repository.page_of(preview)
-    }
-
-    fn place(&self, number: i64) -> String {
-        format!("{}#{number}", self.repository.granted_name())
     }
 
     /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.

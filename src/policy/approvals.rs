@@ -110,7 +110,8 @@ fn user_fault(user: &str) -> Option<&'static str> {
 
 fn team_fault(team: &str) -> Option<&'static str> {
     let parts: Vec<&str> = team.split('/').collect();
-    let good = parts.len() == 2 && parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
+    // More where a group within groups is the team.
+    let good = parts.len() >= 2 && parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
     (!good || team.starts_with('@')).then_some("write it as `organisation/team`")
 }
 

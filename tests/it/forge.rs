@@ -246,9 +246,9 @@ async fn who_is_a_person_and_may_what_is_read_as_of_now() {
     ] {
         assert_eq!(t.forge.permission(&t.at, login).await.unwrap(), right, "{login}");
     }
-    assert!(t.forge.is_team_member("acme", "Platform", "lead").await.unwrap());
+    assert!(t.forge.is_team_member("acme/Platform", "lead").await.unwrap());
     t.fake.leaves_team("lead", "platform");
-    assert!(!t.forge.is_team_member("acme", "platform", "lead").await.unwrap());
+    assert!(!t.forge.is_team_member("acme/platform", "lead").await.unwrap());
     assert_eq!(t.forge.permission(&t.at, "lead").await.unwrap(), Some(Role::Read));
 
     t.fake.bot("robo");
@@ -272,13 +272,13 @@ async fn what_our_account_is_not_shown_is_an_error_and_never_a_no() {
     t.fake.team("acme", "platform", Right::Write, &["lead"]);
     t.fake.lets("lead", &t.shop, Right::Read);
     t.fake.breaks_at("/members/", Fault::Status(403));
-    assert_snapshot!(told(&t.forge.is_team_member("acme", "platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
+    assert_snapshot!(told(&t.forge.is_team_member("acme/platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     t.fake.breaks_at("/collaborators/", Fault::Status(404));
     t.fake.deletes(&t.shop).await;
     assert!(t.forge.permission(&t.at, "lead").await.unwrap_err().is_gone(), "the repository is gone, not the right");
     t.fake.recovers();
-    assert!(t.forge.is_team_member("acme", "no-such-team", "lead").await.unwrap_err().is_gone());
+    assert!(t.forge.is_team_member("acme/no-such-team", "lead").await.unwrap_err().is_gone());
     for odd in ["", "..", "a/b", "a b", "a?b", "%2e%2e", &"a".repeat(200)] {
         assert!(t.forge.user(odd).await.unwrap_err().is_gone(), "{odd:?}");
         assert!(t.forge.permission(&t.at, odd).await.unwrap_err().is_gone(), "{odd:?}");

@@ -57,7 +57,8 @@ impl Gitea {
         Ok(false)
     }
 
-    pub(crate) async fn is_team_member(&self, organisation: &str, team: &str, login: &str) -> Result<bool> {
+    pub(crate) async fn is_team_member(&self, team: &str, login: &str) -> Result<bool> {
+        let (organisation, team) = team.split_once('/').unwrap_or((team, ""));
         self.need_segment(organisation)?;
         self.need_segment(login)?;
         let call = Call { name: "teams", path: &["orgs", organisation, "teams"], query: &[] };

@@ -36,7 +36,8 @@ impl GitHub {
     }
 
     /// Members of the team and of those below it.
-    pub(crate) async fn is_team_member(&self, organisation: &str, team: &str, login: &str) -> Result<bool> {
+    pub(crate) async fn is_team_member(&self, team: &str, login: &str) -> Result<bool> {
+        let (organisation, team) = team.split_once('/').unwrap_or((team, ""));
         self.need_login(organisation)?;
         self.need_login(team)?;
         self.need_login(login)?;

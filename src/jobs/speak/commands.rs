@@ -183,7 +183,7 @@ pub(super) async fn acts(
     let entry = |action, detail| NewEntry {
         actor: actor(&asked.by),
         action,
-        subject: format!("{}#{}", repository.granted_name(), heard.said.place.number),
+        subject: repository.place(heard.said.place.number),
         detail,
         cause: super::super::cause(job),
         trace: job.trace,

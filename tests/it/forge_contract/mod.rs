@@ -150,10 +150,10 @@ async fn people(forge: &Forge, at: &RepositoryAt, seen: &mut Transcript) {
     seen.note("we are", forge.ourselves().await.unwrap());
     for login in ["alice", "eve", "bascule", "nobody"] {
         seen.note(&format!("right of {login}"), forge.permission(at, login).await);
-        seen.note(&format!("{login} in platform"), forge.is_team_member("acme", "platform", login).await);
+        seen.note(&format!("{login} in platform"), forge.is_team_member("acme/platform", login).await);
     }
-    seen.note("no such team", forge.is_team_member("acme", "none", "alice").await);
-    seen.note("no such organisation", forge.is_team_member("none", "none", "alice").await.is_err());
+    seen.note("no such team", forge.is_team_member("acme/none", "alice").await);
+    seen.note("no such organisation", forge.is_team_member("none/none", "alice").await.is_err());
     seen.note("alice", forge.user("alice").await.unwrap());
     seen.note("the organisation", forge.user("acme").await.unwrap());
     seen.note("nobody", forge.user("nobody").await);

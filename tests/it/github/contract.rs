@@ -55,7 +55,7 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     }
     forge.statuses(&at, &commit).await?;
     forge.permission(&at, "octocat").await?;
-    forge.is_team_member("github", "Justice-League", "octocat").await?;
+    forge.is_team_member("github/Justice-League", "octocat").await?;
     forge.user("octocat").await?;
     forge.account_by_email("octocat@github.com").await?;
     forge.account_by_email("octocat@users.noreply.127.0.0.1").await?;

@@ -238,7 +238,7 @@ async fn who_is_a_person_and_may_what_is_read_as_of_now() {
 async fn a_team_that_is_not_shown_is_an_error_and_never_a_no() {
     let (wire, forge, _) = by_token().await;
     let member = "GET /orgs/github/teams/justice-league/memberships/octocat";
-    let is_member = async || forge.is_team_member("github", "Justice-League", "octocat").await;
+    let is_member = async || forge.is_team_member("github/Justice-League", "octocat").await;
     assert!(is_member().await.unwrap());
     wire.says(member, [says(200, json!({ "url": "x", "role": "member", "state": "pending" }))]);
     assert!(!is_member().await.unwrap(), "invited, and did not accept");
