@@ -358,9 +358,7 @@ impl Http {
     }
 
     fn note_limit(&self, headers: &HeaderMap) {
-        let left =
-            headers.get("x-ratelimit-remaining").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<f64>().ok());
-        if let Some(left) = left {
+        if let Some(left) = refusal::limit(headers, "remaining").and_then(|left| left.parse::<f64>().ok()) {
             metrics::gauge!("bascule_forge_limit_remaining", "forge" => self.forge.as_str().to_owned()).set(left);
         }
     }

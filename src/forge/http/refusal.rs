@@ -18,7 +18,7 @@ impl Http {
         json: Option<&Vec<u8>>,
     ) -> ForgeError {
         let code = status.as_u16();
-        let exhausted = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+        let exhausted = limit(headers, "remaining") == Some("0");
         let reset = || if exhausted { reset_of(headers, self.clock.now()) } else { None };
         let pause = asked_pause(headers, self.clock.now()).or_else(reset);
         let said = json.and_then(|body| message_of(body));
@@ -76,9 +76,15 @@ fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     Some(at.duration_since(now))
 }
 
+/// What is said of a limit: GitHub's headers begin with `x-`, GitLab's do not.
+pub(super) fn limit<'h>(headers: &'h HeaderMap, what: &str) -> Option<&'h str> {
+    let names = [format!("x-ratelimit-{what}"), format!("ratelimit-{what}")];
+    names.iter().find_map(|name| headers.get(name)?.to_str().ok())
+}
+
 /// When a limit that is used up is new again, in seconds since 1970.
 fn reset_of(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
-    let at = headers.get("x-ratelimit-reset")?.to_str().ok()?.trim().parse().ok()?;
+    let at = limit(headers, "reset")?.trim().parse().ok()?;
     Some(Timestamp::from_second(at).ok()?.duration_since(now))
 }
 
@@ -88,14 +94,22 @@ fn is_about_limits(said: &str) -> bool {
     ["rate limit", "abuse detection"].iter().any(|words| said.contains(words))
 }
 
-/// The forge's own words, short and on one line: they may quote what a stranger wrote.
+/// The forge's own words, short and on one line: they may quote what a stranger wrote. GitLab says some by field, and
+/// those about tokens as OAuth does.
 fn message_of(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Said {
-        message: String,
+        #[serde(alias = "error_description")]
+        message: Option<serde_json::Value>,
+        error: Option<String>,
     }
     let said: Said = serde_json::from_slice(body).ok()?;
+    let text = match said.message {
+        Some(serde_json::Value::String(text)) => text,
+        Some(fields) => fields.to_string(),
+        None => said.error?,
+    };
     let inert = |c: char| if c.is_control() || c == '`' { ' ' } else { c };
-    let short: String = said.message.chars().map(inert).take(200).collect();
+    let short: String = text.chars().map(inert).take(200).collect();
     Some(short).filter(|short| !short.trim().is_empty())
 }
