@@ -8,6 +8,7 @@ mod error;
 mod facts;
 mod gitea;
 mod github;
+mod gitlab;
 mod http;
 
 use jiff::Timestamp;
@@ -21,9 +22,10 @@ pub use self::facts::{
 };
 pub use self::gitea::Gitea;
 pub use self::github::GitHub;
+pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 use crate::clock::Clock;
-use crate::ids::{Account, CommitId, ForgeName};
+use crate::ids::{Account, CommitId, ForgeName, Iid};
 use crate::policy::rules::Role;
 
 /// Which software a forge runs.
@@ -36,6 +38,8 @@ pub enum Kind {
     Forgejo,
     /// github.com, or GitHub Enterprise.
     GitHub,
+    /// gitlab.com, or a GitLab of one's own.
+    GitLab,
 }
 
 /// A configured forge, as one account of ours sees it.
@@ -45,6 +49,8 @@ pub enum Forge {
     Gitea(Gitea),
     /// GitHub.
     GitHub(GitHub),
+    /// GitLab.
+    GitLab(GitLab),
 }
 
 /// Pages of closed pull requests read in one stretch: a thousand of them or more, in a fraction of the time for which the
@@ -57,6 +63,7 @@ macro_rules! asked {
         match $forge {
             Forge::Gitea($client) => $call,
             Forge::GitHub($client) => $call,
+            Forge::GitLab($client) => $call,
         }
     };
 }
@@ -67,6 +74,7 @@ impl Forge {
         match kind {
             Kind::Gitea | Kind::Forgejo => Gitea::new(settings, clock).map(Self::Gitea),
             Kind::GitHub => GitHub::new(settings, clock).map(Self::GitHub),
+            Kind::GitLab => GitLab::new(settings, clock).map(Self::GitLab),
         }
     }
 
@@ -82,6 +90,7 @@ impl Forge {
     pub fn repository_name(&self, text: &str) -> std::result::Result<RepositoryName, NotAName> {
         match self {
             Self::Gitea(_) | Self::GitHub(_) => text.parse(),
+            Self::GitLab(_) => RepositoryName::in_groups(text),
         }
     }
 
@@ -89,6 +98,7 @@ impl Forge {
     pub fn place(&self, number: i64) -> String {
         match self {
             Self::Gitea(_) | Self::GitHub(_) => format!("#{number}"),
+            Self::GitLab(_) => Iid::of(number).to_string(),
         }
     }
 
@@ -198,9 +208,9 @@ impl Forge {
         asked!(self, forge => forge.comments(at, number).await)
     }
 
-    /// One comment; gone when it is deleted.
-    pub async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
-        asked!(self, forge => forge.comment(at, comment).await)
+    /// One comment of a pull request or issue; gone when it is deleted.
+    pub async fn comment(&self, at: &RepositoryAt, number: i64, comment: i64) -> Result<Comment> {
+        asked!(self, forge => forge.comment(at, number, comment).await)
     }
 
     /// Writes a comment. An error may mean that it was written all the same: look before writing again.
@@ -209,13 +219,13 @@ impl Forge {
     }
 
     /// Replaces the text of a comment of ours; gone when it is deleted.
-    pub async fn edit_comment(&self, at: &RepositoryAt, comment: i64, body: &str) -> Result<Comment> {
-        asked!(self, forge => forge.edit_comment(at, comment, body).await)
+    pub async fn edit_comment(&self, at: &RepositoryAt, number: i64, comment: i64, body: &str) -> Result<Comment> {
+        asked!(self, forge => forge.edit_comment(at, number, comment, body).await)
     }
 
     /// Answers a comment with a reaction; again is the same as once.
-    pub async fn react(&self, at: &RepositoryAt, comment: i64, reaction: Reaction) -> Result<()> {
-        asked!(self, forge => forge.react(at, comment, reaction).await)
+    pub async fn react(&self, at: &RepositoryAt, number: i64, comment: i64, reaction: Reaction) -> Result<()> {
+        asked!(self, forge => forge.react(at, number, comment, reaction).await)
     }
 
     /// One issue.

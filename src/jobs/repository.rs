@@ -189,6 +189,7 @@ impl Repository<'_> {
         let number = u64::try_from(pull).unwrap_or_default();
         match self.forge() {
             Forge::Gitea(_) | Forge::GitHub(_) => Want::Pull(number),
+            Forge::GitLab(_) => Want::MergeRequest(number),
         }
     }
 

@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
         let detail = json!({ "preview": showing.map(|showing| showing.preview), "comment": ours });
         let begun = self.begin(write, self.repository.place(number), detail).await?;
         let written = match ours {
-            Some(ours) => forge.edit_comment(at, ours, text).await,
+            Some(ours) => forge.edit_comment(at, number, ours, text).await,
             None => forge.create_comment(at, number, text).await,
         };
         let came = |comment: &Comment| json!({ "comment": comment.id, "at": comment.updated_at });
@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
     pub(super) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
         let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
         let begun = self.begin(Write::Reaction, self.repository.place(number), detail).await?;
-        let written = self.repository.forge().react(&self.repository.at, comment, reaction).await;
+        let written = self.repository.forge().react(&self.repository.at, number, comment, reaction).await;
         self.end(begun, &written, |()| json!({}), None, None).await?;
         Ok(written)
     }

@@ -37,7 +37,7 @@ impl Gitea {
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 
-    pub(crate) async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
+    pub(crate) async fn comment(&self, at: &RepositoryAt, _: i64, comment: i64) -> Result<Comment> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment]);
         let json: Option<wire::CommentJson> = self.http.get(Call { name: "comment", path: &path, query: &[] }).await?;
@@ -51,7 +51,7 @@ impl Gitea {
         self.said(self.http.post(call, &json!({ "body": body })).await?)
     }
 
-    pub(crate) async fn edit_comment(&self, at: &RepositoryAt, comment: i64, body: &str) -> Result<Comment> {
+    pub(crate) async fn edit_comment(&self, at: &RepositoryAt, _: i64, comment: i64, body: &str) -> Result<Comment> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment]);
         let call = Call { name: "edit_comment", path: &path, query: &[] };
@@ -63,7 +63,7 @@ impl Gitea {
             .ok_or_else(|| self.unusable("calls that no comment".to_owned()))
     }
 
-    pub(crate) async fn react(&self, at: &RepositoryAt, comment: i64, reaction: Reaction) -> Result<()> {
+    pub(crate) async fn react(&self, at: &RepositoryAt, _: i64, comment: i64, reaction: Reaction) -> Result<()> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment, "reactions"]);
         let content = match reaction {

@@ -41,7 +41,7 @@ impl GitHub {
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
 
-    pub(crate) async fn comment(&self, at: &RepositoryAt, comment: i64) -> Result<Comment> {
+    pub(crate) async fn comment(&self, at: &RepositoryAt, _: i64, comment: i64) -> Result<Comment> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment]);
         let call = Call { name: "comment", path: &path, query: &[] };
@@ -57,7 +57,7 @@ impl GitHub {
         Ok(json.into_fact(&self.http.forge))
     }
 
-    pub(crate) async fn edit_comment(&self, at: &RepositoryAt, comment: i64, body: &str) -> Result<Comment> {
+    pub(crate) async fn edit_comment(&self, at: &RepositoryAt, _: i64, comment: i64, body: &str) -> Result<Comment> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment]);
         let call = Call { name: "edit_comment", path: &path, query: &[] };
@@ -66,7 +66,7 @@ impl GitHub {
     }
 
     /// Again is the same as once, by GitHub's own doing.
-    pub(crate) async fn react(&self, at: &RepositoryAt, comment: i64, reaction: Reaction) -> Result<()> {
+    pub(crate) async fn react(&self, at: &RepositoryAt, _: i64, comment: i64, reaction: Reaction) -> Result<()> {
         let comment = comment.to_string();
         let path = self.path(at, &["issues", "comments", &comment, "reactions"]);
         let content = match reaction {

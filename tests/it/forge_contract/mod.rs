@@ -56,10 +56,10 @@ async fn story(stage: &Stage) -> String {
     seen.note("reviews", forge.reviews(&at, first).await.unwrap());
 
     let theirs = stage.comments("eve", first, "/bascule help").await;
-    seen.note("comment", forge.comment(&at, theirs).await.unwrap());
+    seen.note("comment", forge.comment(&at, first, theirs).await.unwrap());
     let ours = forge.create_comment(&at, first, "**Bascule**").await.unwrap();
     seen.note("ours", &ours);
-    seen.note("ours, edited", forge.edit_comment(&at, ours.id, "**Bascule** again").await.unwrap().body);
+    seen.note("ours, edited", forge.edit_comment(&at, first, ours.id, "**Bascule** again").await.unwrap().body);
     seen.note(
         "comments",
         forge
@@ -76,9 +76,9 @@ async fn story(stage: &Stage) -> String {
     let remark = stage.comments("eve", first, "never mind").await;
     stage.deletes_comment("eve", remark).await;
     seen.note("and no more than before", forge.pull(&at, first).await.unwrap().comments);
-    seen.note("no such comment", forge.comment(&at, 424_242).await);
-    seen.note("reaction", forge.react(&at, theirs, Reaction::Seen).await);
-    seen.note("the same again", forge.react(&at, theirs, Reaction::Seen).await);
+    seen.note("no such comment", forge.comment(&at, first, 424_242).await);
+    seen.note("reaction", forge.react(&at, first, theirs, Reaction::Seen).await);
+    seen.note("the same again", forge.react(&at, first, theirs, Reaction::Seen).await);
 
     let status = |state| NewStatus { context: "bascule/preview", state, description: "d".to_owned(), target_url: None };
     forge.set_status(&at, &pull.head, &status(StatusState::Pending)).await.unwrap();

@@ -33,11 +33,11 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     forge.reviews(&at, 1347).await?;
     forge.comments(&at, 1347).await?;
     forge.comments_changed_since(&at, "2011-04-14T16:00:49Z".parse().unwrap()).await?;
-    forge.comment(&at, 1).await?;
+    forge.comment(&at, 1347, 1).await?;
     forge.create_comment(&at, 1347, "**Bascule**").await?;
-    forge.edit_comment(&at, 1, "**Bascule** again").await?;
+    forge.edit_comment(&at, 1347, 1, "**Bascule** again").await?;
     for reaction in [Reaction::Agreed, Reaction::Seen, Reaction::Confused] {
-        forge.react(&at, 1, reaction).await?;
+        forge.react(&at, 1347, 1, reaction).await?;
     }
     let mut issue = forge.create_issue(&at, "held", "a change").await?;
     forge.open_issues_of(&at, "bascule[bot]").await?;
