@@ -103,8 +103,8 @@ fn a_recorded_delivery_verifies_under_its_secret_and_no_other() {
         .collect();
     let signature = claimed(Kind::Gitea, &headers).unwrap();
     let (_, body) = recorded("pull-opened");
-    verify(&["fixture-secret".to_owned().into()], &signature, &body).unwrap();
-    assert!(verify(&["another-secret".to_owned().into()], &signature, &body).is_err());
+    verify(&["fixture-secret".to_owned().into()], &signature, &body, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    assert!(verify(&["another-secret".to_owned().into()], &signature, &body, jiff::Timestamp::UNIX_EPOCH).is_err());
 }
 
 /// A recorded delivery with one value replaced.

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use super::payload::{
-    self, Anything, DeleteBody, Id, Object, RepositoryBody, RepositoryName, Unreadable, User, about, branch_name,
-    named, parse, positive, unless_zero,
+    self, Anything, DeleteBody, GHOST, Id, Object, RepositoryBody, RepositoryName, Unreadable, User, about,
+    branch_name, named, parse, positive, unless_zero,
 };
 use crate::event::{Delivered, Event, HeadPush};
 use crate::ids::{Account, CommitId, ForgeName};
@@ -15,9 +15,6 @@ use crate::ids::{Account, CommitId, ForgeName};
 /// Pull requests or repositories that one delivery has looked at; it may name thousands, each of which is a call or more
 /// to the forge.
 const LISTED: usize = 100;
-
-/// The account that stands for all that were deleted.
-const GHOST: &str = "ghost";
 
 /// Reads a verified body. `event` is the header `X-GitHub-Event`.
 pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Unreadable> {

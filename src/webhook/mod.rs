@@ -9,6 +9,7 @@
 pub mod body;
 pub mod gitea;
 pub mod github;
+pub mod gitlab;
 pub mod payload;
 pub mod signature;
 pub mod store;
@@ -22,7 +23,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
@@ -135,6 +136,7 @@ impl Answer {
             Self::Refused(Refused::Doubled) => (StatusCode::UNAUTHORIZED, "doubled_signature", "refused"),
             Self::Refused(Refused::Malformed) => (StatusCode::UNAUTHORIZED, "malformed_signature", "refused"),
             Self::Refused(Refused::Wrong) => (StatusCode::UNAUTHORIZED, "wrong_signature", "refused"),
+            Self::Refused(Refused::Stale) => (StatusCode::UNAUTHORIZED, "stale_signature", "refused"),
             Self::NoDeliveryId => (StatusCode::BAD_REQUEST, "no_delivery_id", "the delivery has no id or event header"),
             Self::Unread(Unread::TooLarge(_)) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large"),
             Self::Unread(Unread::TooSlow) => (StatusCode::REQUEST_TIMEOUT, "too_slow", "the body came too slowly"),
@@ -181,15 +183,15 @@ async fn take(door: &Door, forge: &str, request: Request) -> Result<Answer, Answ
     let claimed = signature::claimed(endpoint.kind, &parts.headers).map_err(Answer::Refused)?;
     is_json(&parts.headers).then_some(()).ok_or(Answer::NotJson)?;
     let delivery_id = word(&parts.headers, endpoint.kind.delivery_headers()).ok_or(Answer::NoDeliveryId)?;
-    let event = word(&parts.headers, endpoint.kind.event_headers()).ok_or(Answer::NoDeliveryId)?;
+    let event = event(endpoint.kind, &parts.headers).ok_or(Answer::NoDeliveryId)?;
     let held =
         body::read(raw, content_length(&parts.headers)?, &door.limits, &door.room).await.map_err(Answer::Unread)?;
     let secrets = (endpoint.secrets)().unwrap_or_default();
-    if secrets.is_empty() || secrets.iter().any(|secret| secret.expose_secret().is_empty()) {
-        tracing::error!(%forge, "the webhook secret cannot be read or is empty; deliveries are refused until it can");
+    if secrets.is_empty() || !secrets.iter().all(|secret| signature::is_usable(endpoint.kind, secret)) {
+        tracing::error!(%forge, "the webhook secret cannot be read, is empty or was cut; deliveries are refused until it can");
         return Err(Answer::Unavailable);
     }
-    signature::verify(&secrets, &claimed, &held.bytes).map_err(Answer::Refused)?;
+    signature::verify(&secrets, &claimed, &held.bytes, door.clock.now()).map_err(Answer::Refused)?;
     if event == "ping" {
         return Ok(Answer::Pong);
     }
@@ -288,6 +290,7 @@ pub fn tell((forge, kind): (&ForgeName, Kind), event: &str, body: &[u8], trace: 
     let read = match kind {
         Kind::Gitea | Kind::Forgejo => gitea::read(forge, event, body),
         Kind::GitHub => github::read(forge, event, body),
+        Kind::GitLab => gitlab::read(forge, event, body),
     };
     let (state, reason) = match &read {
         Ok(Delivered { event: Event::Ignored { why }, .. }) => (DeliveryState::Ignored, Some((*why).to_owned())),
@@ -308,12 +311,28 @@ fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
+/// What happened, in one word. GitLab writes it for people: `Merge Request Hook` is its `merge_request`.
+fn event(kind: Kind, headers: &HeaderMap) -> Option<String> {
+    let names = kind.event_headers();
+    match kind {
+        Kind::Gitea | Kind::Forgejo | Kind::GitHub => word(headers, names),
+        Kind::GitLab => {
+            let written = printable(headers, names)?;
+            Some(written.strip_suffix(" Hook").unwrap_or(&written).to_ascii_lowercase().replace(' ', "_"))
+        }
+    }
+}
+
 /// A header that must be one printable word of a sane length, once.
 fn word(headers: &HeaderMap, names: &[&str]) -> Option<String> {
+    printable(headers, names).filter(|value| !value.contains(' '))
+}
+
+fn printable(headers: &HeaderMap, names: &[&str]) -> Option<String> {
     let name = names.iter().find(|name| headers.contains_key(**name))?;
     let mut values = headers.get_all(*name).iter();
     let value = values.next()?.to_str().ok()?;
-    let fits = (1..=200).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+    let fits = (1..=200).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     (values.next().is_none() && fits).then(|| value.to_owned())
 }
 

@@ -15,6 +15,9 @@ use crate::ids::{Account, CommitId, ForgeName};
 /// Deeper than any real delivery (8); a body that is deeper was made to hurt a parser.
 const DEEPEST: usize = 64;
 
+/// The account that stands for all that were deleted, on GitHub and on GitLab.
+pub(super) const GHOST: &str = "ghost";
+
 /// Why a signed delivery could not be read; it is stored, quarantined and listed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
@@ -45,8 +48,12 @@ pub(super) fn about(repository: Object<RepositoryName>, event: Event) -> Result<
 
 /// A repository, as a delivery names it.
 pub(super) fn named(Object(repository): Object<RepositoryName>) -> Result<NamedRepository, Unreadable> {
-    let id = positive(repository.id, "the repository's number")?;
-    let full_name = repository.full_name;
+    repository_of(repository.id, repository.full_name)
+}
+
+/// The repository of this number, which has this name.
+pub(super) fn repository_of(id: i64, full_name: String) -> Result<NamedRepository, Unreadable> {
+    let id = positive(id, "the repository's number")?;
     if !is_plain(&full_name, 300) {
         return Err(Unreadable::Field("the repository's name"));
     }
@@ -91,6 +98,11 @@ pub(super) fn branch_name(name: &str) -> Result<String, Unreadable> {
 
 /// An account of people or of the forge itself.
 pub(super) fn account(Object(User { id, login }): Object<User>, forge: &ForgeName) -> Result<Account, Unreadable> {
+    account_of(id, login, forge)
+}
+
+/// The account of this number, which has this login.
+pub(super) fn account_of(id: i64, login: String, forge: &ForgeName) -> Result<Account, Unreadable> {
     // What a login may hold is the forge's to say; what no database stores and no line of a log shows is none.
     if !is_plain(&login, 300) {
         return Err(Unreadable::Field("the account's name"));

@@ -1,7 +1,10 @@
 //! Is it from our forge? Decided on the raw bytes, before anything is parsed, in time that does not depend on the secret.
 
+mod gitlab;
+
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
@@ -14,15 +17,18 @@ pub enum Refused {
     /// The header is there twice: which one would another program have read?
     #[error("more than one signature")]
     Doubled,
-    /// Not 64 lower-case hex digits, behind the prefix where there is one.
+    /// Not written as this kind of forge writes it: of most, 64 lower-case hex digits behind the prefix.
     #[error("malformed signature")]
     Malformed,
     /// It verifies under none of the secrets.
     #[error("wrong signature")]
     Wrong,
+    /// It verifies, and was made long ago, or is to come.
+    #[error("a signature of another time")]
+    Stale,
 }
 
-/// The kinds of forge, all of which sign with the HMAC-SHA-256 of the body, in lower-case hex.
+/// The kinds of forge. All but GitLab sign with the HMAC-SHA-256 of the body, in lower-case hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `X-Gitea-Signature`.
@@ -31,6 +37,8 @@ pub enum Kind {
     Forgejo,
     /// `X-Hub-Signature-256`, behind `sha256=`. The SHA-1 beside it is never looked at.
     GitHub,
+    /// `webhook-signature` under a signing token; without one, `X-Gitlab-Token`.
+    GitLab,
 }
 
 impl Kind {
@@ -41,13 +49,14 @@ impl Kind {
             Self::Gitea => &["x-gitea-signature"],
             Self::Forgejo => &["x-forgejo-signature", "x-gitea-signature"],
             Self::GitHub => &["x-hub-signature-256"],
+            Self::GitLab => &[],
         }
     }
 
     /// What stands before the digits.
     fn prefix(self) -> &'static [u8] {
         match self {
-            Self::Gitea | Self::Forgejo => b"",
+            Self::Gitea | Self::Forgejo | Self::GitLab => b"",
             Self::GitHub => b"sha256=",
         }
     }
@@ -58,6 +67,9 @@ impl Kind {
             Self::Gitea => &["x-gitea-delivery"],
             Self::Forgejo => &["x-forgejo-delivery", "x-gitea-delivery"],
             Self::GitHub => &["x-github-delivery"],
+            // The first is the one that is signed. The last is the same for all that one deed caused, and all that older
+            // ones send.
+            Self::GitLab => &["webhook-id", "idempotency-key", "x-gitlab-event-uuid"],
         }
     }
 
@@ -67,15 +79,35 @@ impl Kind {
             Self::Gitea => &["x-gitea-event"],
             Self::Forgejo => &["x-forgejo-event", "x-gitea-event"],
             Self::GitHub => &["x-github-event"],
+            Self::GitLab => &["x-gitlab-event"],
         }
     }
+}
+
+/// The signature a request carries.
+#[derive(Debug)]
+pub struct Claimed(Carried);
+
+#[derive(Debug)]
+enum Carried {
+    /// Of the body.
+    Digest([u8; 32]),
+    /// A GitLab's.
+    GitLab(gitlab::Claimed),
 }
 
 /// The signature a request carries, read from its headers alone.
 ///
 /// # Errors
 /// Absent, doubled or malformed.
-pub fn claimed(kind: Kind, headers: &HeaderMap) -> Result<[u8; 32], Refused> {
+pub fn claimed(kind: Kind, headers: &HeaderMap) -> Result<Claimed, Refused> {
+    Ok(Claimed(match kind {
+        Kind::GitLab => Carried::GitLab(gitlab::claimed(headers)?),
+        Kind::Gitea | Kind::Forgejo | Kind::GitHub => Carried::Digest(digest(kind, headers)?),
+    }))
+}
+
+fn digest(kind: Kind, headers: &HeaderMap) -> Result<[u8; 32], Refused> {
     let name = kind.signature_headers().iter().find(|name| headers.contains_key(**name)).ok_or(Refused::Absent)?;
     let mut values = headers.get_all(*name).iter();
     let value = values.next().ok_or(Refused::Absent)?.as_bytes();
@@ -94,12 +126,24 @@ pub fn claimed(kind: Kind, headers: &HeaderMap) -> Result<[u8; 32], Refused> {
     Ok(signature)
 }
 
+/// Whether a secret is one that something can be signed under; an empty one would let everybody in.
+pub fn is_usable(kind: Kind, secret: &SecretString) -> bool {
+    match kind {
+        Kind::GitLab => gitlab::is_usable(secret),
+        Kind::Gitea | Kind::Forgejo | Kind::GitHub => !secret.expose_secret().is_empty(),
+    }
+}
+
 /// Verifies the body under any of the secrets (more than one during a rotation). Every secret is tried whatever the
 /// others said, so that the time tells nothing.
 ///
 /// # Errors
-/// [`Refused::Wrong`].
-pub fn verify(secrets: &[SecretString], claimed: &[u8; 32], body: &[u8]) -> Result<(), Refused> {
+/// [`Refused::Wrong`]; of a GitLab also [`Refused::Stale`], and [`Refused::Absent`] when what is there is the weaker of two.
+pub fn verify(secrets: &[SecretString], claimed: &Claimed, body: &[u8], now: Timestamp) -> Result<(), Refused> {
+    let claimed = match &claimed.0 {
+        Carried::GitLab(claimed) => return gitlab::verify(secrets, claimed, body, now),
+        Carried::Digest(digest) => digest,
+    };
     let mut good = subtle::Choice::from(0);
     for secret in secrets {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else { continue };
@@ -130,7 +174,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        verify(&[secret("old"), secret("new")], &claimed(kind, &map)?, body)
+        verify(&[secret("old"), secret("new")], &claimed(kind, &map)?, body, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -186,8 +230,9 @@ mod tests {
         let mut map = HeaderMap::new();
         map.insert("x-hub-signature-256", published.parse().unwrap());
         let claimed = claimed(Kind::GitHub, &map).unwrap();
-        assert_eq!(verify(&[secret("It's a Secret to Everybody")], &claimed, b"Hello, World!"), Ok(()));
-        assert_eq!(verify(&[secret("It's a Secret to Everybody")], &claimed, b"Hello, World"), Err(Refused::Wrong));
+        let verify = |body| verify(&[secret("It's a Secret to Everybody")], &claimed, body, Timestamp::UNIX_EPOCH);
+        assert_eq!(verify(b"Hello, World!"), Ok(()));
+        assert_eq!(verify(b"Hello, World"), Err(Refused::Wrong));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod authentic;
 mod forged;
 mod github;
+mod gitlab;
+mod gitlab_tokens;
 mod kills;
 mod order;
 mod patience;
@@ -11,6 +13,8 @@ mod published;
 mod shape;
 mod store;
 mod unreadable;
+mod victims;
+mod ways;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -42,6 +46,11 @@ pub(crate) const OTHER_SECRET: &str = "the secret of berg";
 /// Of `hub`, a GitHub.
 pub(crate) const HUB_SECRET: &str = "the secret of hub";
 
+/// Of `lab`, a GitLab with a signing token: 32 bytes, as it makes them.
+pub(crate) const LAB_TOKEN: &str = "whsec_dGhlIHNpZ25pbmcgdG9rZW4gb2YgbGFiLCAzMiBieSE=";
+/// Of `attic`, a GitLab that has only the older token.
+pub(crate) const ATTIC_TOKEN: &str = "the token of attic";
+
 /// A door that is open at a loopback port.
 pub(crate) struct Door {
     pub(crate) database: Database,
@@ -49,7 +58,7 @@ pub(crate) struct Door {
     pub(crate) clock: Clock,
     /// The files of the secrets of `work`, as its configuration lists them.
     pub(crate) secrets: Arc<Mutex<Vec<PathBuf>>>,
-    /// Of `work`, `berg` and `hub`, until others are set.
+    /// Of `work`, `berg`, `hub`, `lab` and `attic`, until others are set.
     pub(crate) endpoints: Endpoints,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: JoinSet<()>,
@@ -80,6 +89,8 @@ impl Door {
             ("work".parse().unwrap(), Endpoint { kind: Kind::Gitea, secrets: read(&secrets) }),
             ("berg".parse().unwrap(), Endpoint { kind: Kind::Forgejo, secrets: read(&other) }),
             ("hub".parse().unwrap(), Endpoint { kind: Kind::GitHub, secrets: read(&hub) }),
+            ("lab".parse().unwrap(), Endpoint { kind: Kind::GitLab, secrets: always(LAB_TOKEN) }),
+            ("attic".parse().unwrap(), Endpoint { kind: Kind::GitLab, secrets: always(ATTIC_TOKEN) }),
         ]));
         let door = webhook::router(endpoints.clone(), store, clock.clone(), limits);
         let windows = windows(&database, &clock, &bell, &endpoints, folder.path());
@@ -131,6 +142,11 @@ fn secret(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, format!("{text}\n")).unwrap();
     path
+}
+
+/// The same at every delivery.
+fn always(secret: &'static str) -> Secrets {
+    Arc::new(move || Some(vec![secret.to_owned().into()]))
 }
 
 /// As the assembly reads them: every file, at every delivery.

@@ -5,13 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use bascule::clock::Clock;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::{HUB_SECRET, OTHER_SECRET, SECRET};
+use super::{HUB_SECRET, LAB_TOKEN, OTHER_SECRET, SECRET};
 
 /// One webhook call, before it is written.
 #[derive(Debug, Clone)]
@@ -44,6 +47,36 @@ impl Delivery {
             .with("x-hub-signature", &format!("sha1={}", &"0123456789abcdef".repeat(3)[..40]))
             .with("x-hub-signature-256", &signature)
             .with("user-agent", "GitHub-Hookshot/0123456")
+    }
+
+    /// As GitLab sends it to `lab`, signed now. `event` is written as GitLab writes it: `Merge Request Hook`.
+    pub(crate) fn gitlab(event: &str, id: &str, body: impl Into<Vec<u8>>) -> Self {
+        let line = "POST /webhooks/lab HTTP/1.1".to_owned();
+        let delivery = Self { line, headers: Vec::new(), body: body.into() }
+            .with("host", "bascule")
+            .with("content-type", "application/json")
+            .with("user-agent", "GitLab/18.9.0")
+            .with("x-gitlab-event", event)
+            .with("x-gitlab-instance", "https://gitlab.example.com")
+            .with("x-gitlab-webhook-uuid", "0b7aebd6-4d2f-4a7a-9d29-0d4cbb4e2c34")
+            .with("x-gitlab-event-uuid", &format!("event-{id}"))
+            .with("idempotency-key", id);
+        delivery.signed_at(LAB_TOKEN, id, Clock::system().now().as_second())
+    }
+
+    /// Signed as a GitLab that has a signing token signs.
+    pub(crate) fn signed_at(self, token: &str, id: &str, seconds: i64) -> Self {
+        let signature = format!("v1,{}", sign_standard(token, id, &seconds.to_string(), &self.body));
+        self.with("webhook-id", id)
+            .with("webhook-timestamp", &seconds.to_string())
+            .with("webhook-signature", &signature)
+    }
+
+    /// As a GitLab sends it that has the older token alone.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        let bare =
+            ["webhook-id", "webhook-timestamp", "webhook-signature"].iter().fold(self, |one, name| one.without(name));
+        bare.with("x-gitlab-token", token)
     }
 
     fn signed(kind: &str, forge: &str, secret: &str, event: &str, id: &str, body: Vec<u8>) -> Self {
@@ -107,6 +140,14 @@ impl Delivery {
         bytes.extend(b"0\r\n\r\n");
         bytes
     }
+}
+
+/// The digits of Standard Webhooks: id, time and body under what a signing token is made of.
+pub(crate) fn sign_standard(token: &str, id: &str, at: &str, body: &[u8]) -> String {
+    let key = BASE64_STANDARD.decode(token.strip_prefix("whsec_").unwrap()).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.update(&[id.as_bytes(), at.as_bytes(), body].join(&b'.'));
+    BASE64_STANDARD.encode(mac.finalize().into_bytes())
 }
 
 pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
