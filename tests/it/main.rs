@@ -23,6 +23,7 @@ mod foresee;
 mod forge;
 mod forge_contract;
 mod github;
+mod gitlab;
 mod host;
 mod local;
 mod manifest;

@@ -34,8 +34,11 @@ fn a_permission_that_is_missing_is_named_and_used_when_it_is_given() {
         let needs = match t.forge.tongue() {
             Tongue::Gitea => "write access to the repository, and a token with the scope `write:repository`",
             Tongue::GitHub => "the repository permission “Commit statuses: Read and write”",
+            Tongue::GitLab => "the role Developer or higher in the project, and a token with the scope `api`",
         };
+        let place = format!("/v4/projects/{}/", t.shop.id);
         let refused = t.refused().await.join("\n").replace(&head, "HEAD").replace(needs, "WHAT THE FORGE CALLS IT");
+        let refused = refused.replace(&place, "/repos/acme/shop/");
         insta::assert_snapshot!(refused, @"attend_pull: forge work: does not let our account do this (POST /repos/acme/shop/statuses/HEAD answered 403: as you wished); it needs WHAT THE FORGE CALLS IT");
         t.forge.recovers();
         t.run_jobs().await;

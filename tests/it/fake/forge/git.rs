@@ -27,6 +27,9 @@ pub(super) struct By<'a> {
 /// A file to write, or (`None`) to remove.
 pub(super) type File<'a> = (&'a str, Option<&'a str>);
 
+/// Of references to heads.
+const KINDS: [&str; 2] = ["pull", "merge-requests"];
+
 impl Bare {
     pub(super) fn at(root: &Path, repository: i64) -> Self {
         Self(root.join(format!("{repository}.git")))
@@ -95,16 +98,18 @@ impl Bare {
         self.git(&["merge-base", base, head]).await
     }
 
-    /// `refs/pull/N/head`, where everyone can fetch it, also when it came from a fork.
+    /// `refs/pull/N/head`, or what GitLab calls it, where everyone can fetch it, also when it came from a fork.
     pub(super) async fn show_pull(&self, from: &Self, number: i64, commit: &str) {
         if from.0 == self.0 {
-            let folder = self.0.join(format!("refs/pull/{number}"));
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(folder.join("head"), format!("{commit}\n")).unwrap();
+            for kind in KINDS {
+                let folder = self.0.join(format!("refs/{kind}/{number}"));
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join("head"), format!("{commit}\n")).unwrap();
+            }
             return;
         }
-        let spec = format!("+{commit}:refs/pull/{number}/head");
-        self.git(&["fetch", "--quiet", from.0.to_str().unwrap(), &spec]).await;
+        let [pull, merge_request] = KINDS.map(|kind| format!("+{commit}:refs/{kind}/{number}/head"));
+        self.git(&["fetch", "--quiet", from.0.to_str().unwrap(), &pull, &merge_request]).await;
     }
 
     /// Commits of `head` that `base` has not, newest first.

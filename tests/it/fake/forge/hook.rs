@@ -108,6 +108,11 @@ impl FakeForge {
         self.world.state().hook = Some(url.to_owned());
     }
 
+    /// It signs its deliveries by the time of who hears them.
+    pub(crate) fn shares(&self, clock: &bascule::clock::Clock) {
+        self.world.state().clock = Some(clock.clone());
+    }
+
     /// From now on.
     pub(crate) fn delivers(&self, delivering: Delivering) {
         self.world.state().delivering = delivering;
@@ -188,9 +193,12 @@ impl State {
 }
 
 async fn send(world: &World, delivery: &Delivery) -> Option<u16> {
-    let url = world.state().hook.clone()?;
+    let (url, at) = {
+        let state = world.state();
+        (state.hook.clone()?, state.clock.as_ref().map_or(state.now(), |clock| clock.now()))
+    };
     let mut request = world.client.post(url).header("Content-Type", "application/json").body(delivery.body.clone());
-    for (name, value) in delivery.tongue.headers(delivery) {
+    for (name, value) in delivery.tongue.headers(delivery, at) {
         request = request.header(name, value);
     }
     Some(request.send().await.ok()?.status().as_u16())

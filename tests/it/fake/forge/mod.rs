@@ -13,6 +13,7 @@
 mod git;
 mod gitea;
 mod github;
+mod gitlab;
 mod hook;
 mod people;
 mod server;
@@ -151,6 +152,11 @@ impl FakeForge {
     /// The API calls of our client so far, `GET /repos/acme/shop/pulls/1`, and forgets them.
     pub(crate) fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.world.state().calls)
+    }
+
+    /// The calls so far, as the forge's documentation has them.
+    pub(crate) fn operations(&self) -> Vec<String> {
+        self.world.state().operations.iter().cloned().collect()
     }
 
     /// How often Git talked with it, and forgets it: each fetch of commits or of files is one conversation.

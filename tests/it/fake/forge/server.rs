@@ -49,14 +49,20 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
     let path: Vec<String> = parts.uri.path().split('/').skip(1).map(decoded).collect();
     let query = parts.uri.query().unwrap_or_default();
     let tongue = world.state().tongue;
-    let rest = path.strip_prefix(tongue.api().map(str::to_owned).as_slice());
-    let place = rest.map_or_else(|| path.join("/"), |rest| format!("/{}", rest.join("/")));
-    let fault = {
+    let api: Vec<String> = tongue.api().iter().map(|part| (*part).to_owned()).collect();
+    let rest = path.strip_prefix(api.as_slice());
+    let (wrote, fault) = {
         let mut state = world.state();
+        let (method, place) = match rest {
+            Some(rest) => tongue.called(&state, parts.method.as_str(), rest),
+            None => (parts.method.to_string(), path.join("/")),
+        };
+        let wrote = format!("{method} {place}");
         if rest.is_some() {
-            state.calls.push(format!("{} {place}", parts.method));
+            state.calls.push(wrote.clone());
         }
-        state.fault.clone().filter(|(part, _)| place.contains(part.as_str()))
+        let fault = state.fault.clone().filter(|(part, _)| place.contains(part.as_str()));
+        (wrote, fault)
     };
     if let Some((_, fault)) = fault {
         let now = world.state().now();
@@ -73,7 +79,6 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         return git(&world, &call, query, body).await;
     }
     let answer = tongue.answer(&world, call).await;
-    let wrote = format!("{} {place}", parts.method);
     let (lost, now) = {
         let mut state = world.state();
         (state.lost.take_if(|(of, _)| *of == wrote), state.now())

@@ -118,6 +118,7 @@ pub(super) struct Pull {
 pub(super) struct Merged {
     pub(super) commit: String,
     pub(super) by: String,
+    pub(super) is_squash: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +153,8 @@ pub(super) struct Comment {
     pub(super) updated: Timestamp,
     /// The text of a review: told in deliveries, not in the list of comments.
     pub(super) of_review: bool,
+    /// By whom and when, last.
+    pub(super) edited: Option<(String, Timestamp)>,
 }
 
 #[derive(Clone, Debug)]
@@ -264,6 +267,8 @@ pub(crate) struct State {
     /// The call that is carried out and not answered as it should be, once.
     pub(super) lost: Option<(String, Fault)>,
     pub(super) calls: Vec<String>,
+    /// As the forge's documentation has them, where that is kept.
+    pub(super) operations: std::collections::BTreeSet<String>,
     /// Conversations with Git.
     pub(super) fetches: usize,
     /// The most entries of a page, as an administrator may lower it.
@@ -273,6 +278,8 @@ pub(crate) struct State {
     pub(super) apps: Vec<App>,
     /// `http://127.0.0.1:PORT`, for the addresses in answers.
     pub(super) url: String,
+    /// By which deliveries are signed; its own where nobody said another.
+    pub(super) clock: Option<bascule::clock::Clock>,
     now: Timestamp,
     last_id: i64,
 }
@@ -301,11 +308,13 @@ impl State {
             fault: None,
             lost: None,
             calls: Vec::new(),
+            operations: Default::default(),
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
             apps: Vec::new(),
             fetches: 0,
             url,
+            clock: None,
             now: "2026-01-05T09:00:00Z".parse().unwrap(),
             last_id: 0,
         };
@@ -377,6 +386,27 @@ impl State {
     pub(super) fn pull_mut(&mut self, repository: i64, number: i64) -> &mut Pull {
         let found = self.pulls.iter_mut().find(|pull| pull.repository == repository && pull.number == number);
         found.expect("a pull request of this forge")
+    }
+
+    /// Something was said in a pull request, now.
+    pub(super) fn touch(&mut self, repository: i64, number: i64) {
+        let (now, is_seldom) = (self.now, self.tongue.touches_seldom());
+        let pull = self.pull_mut(repository, number);
+        if !is_seldom || now.duration_since(pull.updated) > jiff::SignedDuration::from_mins(1) {
+            pull.updated = now;
+        }
+    }
+
+    /// What an issue is called where they are numbered apart: 1, 2, 3, whatever is between them.
+    pub(super) fn issue_iid(&self, issue: &Issue) -> usize {
+        let before = |one: &&Issue| one.repository.abs() == issue.repository.abs() && one.number <= issue.number;
+        self.issues.iter().filter(before).count()
+    }
+
+    /// The number that the stories know an issue by.
+    pub(super) fn issue_number(&self, repository: i64, iid: &str) -> Option<i64> {
+        let mut mine = self.issues.iter().filter(|issue| issue.repository == repository);
+        mine.find(|issue| self.issue_iid(issue).to_string() == iid).map(|issue| issue.number)
     }
 
     /// The next number of a repository, shared by issues and pull requests.

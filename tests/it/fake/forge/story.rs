@@ -287,7 +287,8 @@ impl FakeForge {
             state.repository_mut(pull.repository).branches.insert(pull.base.clone(), merged.clone());
             let ours = state.pull_mut(pr.repository, pr.number);
             ours.is_open = false;
-            ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned() });
+            let is_squash = how == Merge::Squash;
+            ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned(), is_squash });
             ours.closed = Some(now);
             ours.updated = now;
             state.turned(who, pr.repository, pr.number, Turned::Merged(merged.clone()));

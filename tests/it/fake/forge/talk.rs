@@ -74,9 +74,15 @@ impl FakeForge {
         state.comments.retain(|one| (one.repository, one.number) != (issue.repository, issue.number));
     }
 
-    /// Somebody deletes their review. As on the real one, nobody is told.
+    /// Somebody deletes their review. As on the real one, nobody is told. Where there are none, their approval is gone.
     pub(crate) fn deletes_review(&self, id: i64) {
-        self.world.state().reviews.retain(|review| review.id != id);
+        let mut state = self.world.state();
+        match state.tongue.knows_no_reviews() {
+            true => {
+                state.reviews.iter_mut().filter(|review| review.id == id).for_each(|review| review.dismissed = true)
+            }
+            false => state.reviews.retain(|review| review.id != id),
+        }
     }
 
     /// Somebody edits the text of a review. (Gitea's list of reviews shows the old one, the delivery the new one.)
@@ -196,6 +202,35 @@ impl FakeForge {
     pub(crate) fn statuses_if_pull(&self, pr: &Pr) -> BTreeMap<String, (String, String)> {
         let is_pull = self.world.state().pull(pr.repository, pr.number).is_some();
         if is_pull { self.statuses(pr) } else { BTreeMap::new() }
+    }
+
+    /// Whether an issue may have the number of a pull request.
+    pub(crate) fn numbers_issues_apart(&self) -> bool {
+        self.world.state().tongue.numbers_issues_apart()
+    }
+
+    /// The pull request or issue that the server knows by this number.
+    pub(crate) fn place_of(&self, repository: i64, ours: i64) -> Pr {
+        let state = self.world.state();
+        let number = match ours < 0 && state.tongue.numbers_issues_apart() {
+            true => state.issue_number(repository, &ours.abs().to_string()).unwrap_or(ours),
+            false => ours,
+        };
+        Pr { repository, number }
+    }
+
+    /// How the server knows a pull request or issue, and how people write it.
+    pub(crate) fn known_as(&self, place: &Pr) -> (i64, String) {
+        let state = self.world.state();
+        let is_it = |issue: &&Issue| (issue.repository, issue.number) == (place.repository, place.number);
+        match (state.tongue.numbers_issues_apart(), state.issues.iter().find(is_it)) {
+            (true, Some(issue)) => {
+                let iid = i64::try_from(state.issue_iid(issue)).unwrap();
+                (-iid, format!("#{iid}"))
+            }
+            (true, None) => (place.number, format!("!{}", place.number)),
+            (false, _) => (place.number, format!("#{}", place.number)),
+        }
     }
 
     /// The number the next pull request or issue will have.

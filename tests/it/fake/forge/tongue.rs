@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
+use base64::Engine as _;
 
 use super::hook::{Delivery, Happened, Told};
 use super::server::Call;
 use super::state::State;
-use super::{World, gitea, github};
+use super::{SECRET, World, gitea, github, gitlab};
 
 /// The API a forge speaks, and the deliveries it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Tongue {
     Gitea,
     /// GitHub Enterprise: its API is below `/api/v3` of its own address.
     GitHub,
+    /// GitLab.
+    GitLab,
 }
 
 impl Tongue {
@@ -23,6 +26,7 @@ impl Tongue {
         match self {
             Self::Gitea => "gitea",
             Self::GitHub => "github",
+            Self::GitLab => "gitlab",
         }
     }
 
@@ -31,6 +35,7 @@ impl Tongue {
         match self {
             Self::Gitea => "Gitea",
             Self::GitHub => "GitHub",
+            Self::GitLab => "GitLab",
         }
     }
 
@@ -38,18 +43,41 @@ impl Tongue {
     pub(super) fn largest_page(self) -> usize {
         match self {
             Self::Gitea => 50,
-            Self::GitHub => 100,
+            Self::GitHub | Self::GitLab => 100,
+        }
+    }
+
+    /// The secret of its deliveries, as the server is told it.
+    pub(crate) fn secret(self) -> String {
+        match self {
+            Self::Gitea | Self::GitHub => SECRET.to_owned(),
+            Self::GitLab => format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(SECRET)),
         }
     }
 
     /// Whether the newest verdict of a person dismisses the ones before. (GitHub keeps all, and counts the newest.)
     pub(super) fn replaces_verdicts(self) -> bool {
-        self == Self::Gitea
+        self != Self::GitHub
     }
 
     /// Whether the text of a review is a comment, and edited as one.
     pub(super) fn keeps_reviews_as_comments(self) -> bool {
-        self == Self::Gitea
+        self != Self::GitHub
+    }
+
+    /// Whether it is a comment like any other, which a verdict has none of.
+    pub(super) fn knows_no_reviews(self) -> bool {
+        self == Self::GitLab
+    }
+
+    /// Whether issues are numbered apart from pull requests.
+    pub(super) fn numbers_issues_apart(self) -> bool {
+        self == Self::GitLab
+    }
+
+    /// Whether what is said moves a pull request's time once a minute at most.
+    pub(super) fn touches_seldom(self) -> bool {
+        self == Self::GitLab
     }
 
     /// Whether a dismissal can be taken back.
@@ -65,16 +93,25 @@ impl Tongue {
     /// The committer of what its buttons make, where that is nobody's own name.
     pub(super) fn merges_as(self) -> Option<&'static str> {
         match self {
-            Self::Gitea => None,
+            Self::Gitea | Self::GitLab => None,
             Self::GitHub => Some("web-flow"),
         }
     }
 
     /// What comes before a call of its API.
-    pub(super) fn api(self) -> [&'static str; 2] {
+    pub(super) fn api(self) -> &'static [&'static str] {
         match self {
-            Self::Gitea => ["api", "v1"],
-            Self::GitHub => ["api", "v3"],
+            Self::Gitea => &["api", "v1"],
+            Self::GitHub => &["api", "v3"],
+            Self::GitLab => &["api"],
+        }
+    }
+
+    /// A call as the stories name it: `POST`, and `/repos/acme/shop/issues`.
+    pub(super) fn called(self, state: &State, method: &str, path: &[String]) -> (String, String) {
+        match self {
+            Self::Gitea | Self::GitHub => (method.to_owned(), format!("/{}", path.join("/"))),
+            Self::GitLab => gitlab::called(state, method, path),
         }
     }
 
@@ -83,6 +120,7 @@ impl Tongue {
         match self {
             Self::Gitea => gitea::answer(world, call).await,
             Self::GitHub => github::answer(world, call).await,
+            Self::GitLab => gitlab::answer(world, call).await,
         }
     }
 
@@ -91,6 +129,7 @@ impl Tongue {
         match self {
             Self::Gitea => gitea::refusal(status, why),
             Self::GitHub => github::refusal(status, why),
+            Self::GitLab => gitlab::refusal(status, why),
         }
     }
 
@@ -99,6 +138,7 @@ impl Tongue {
         let mut response = match self {
             Self::Gitea => gitea::refusal(StatusCode::TOO_MANY_REQUESTS, "slow down"),
             Self::GitHub => github::too_many(),
+            Self::GitLab => gitlab::refusal(StatusCode::TOO_MANY_REQUESTS, "Retry later"),
         };
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         response
@@ -109,14 +149,16 @@ impl Tongue {
         match self {
             Self::Gitea => gitea::told(state, happened),
             Self::GitHub => github::told(state, happened),
+            Self::GitLab => gitlab::told(state, happened),
         }
     }
 
-    /// The headers of a delivery.
-    pub(super) fn headers(self, delivery: &Delivery) -> Vec<(String, String)> {
+    /// The headers of a delivery that is sent at this time.
+    pub(super) fn headers(self, delivery: &Delivery, at: jiff::Timestamp) -> Vec<(String, String)> {
         match self {
             Self::Gitea => gitea::headers(delivery),
             Self::GitHub => github::headers(delivery),
+            Self::GitLab => gitlab::headers(delivery, at),
         }
     }
 }

@@ -13,10 +13,11 @@ impl State {
         self.user(author);
         let (id, now) = (self.id(), self.tick());
         let (author, body) = (author.to_owned(), body.to_owned());
-        let comment = Comment { id, repository, number, author, body, created: now, updated: now, of_review: false };
+        let (created, updated, of_review, edited) = (now, now, false, None);
+        let comment = Comment { id, repository, number, author, body, created, updated, of_review, edited };
         self.comments.push(comment.clone());
         if self.pull(repository, number).is_some() {
-            self.pull_mut(repository, number).updated = now;
+            self.touch(repository, number);
         }
         let on_issue = |issue: &&mut Issue| issue.repository == repository && issue.number == number;
         self.issues.iter_mut().filter(on_issue).for_each(|issue| issue.updated = now);
@@ -30,6 +31,7 @@ impl State {
         let found = self.comments.iter_mut().find(|comment| comment.id == id).expect("a comment of this forge");
         let before = std::mem::replace(&mut found.body, body.to_owned());
         found.updated = now;
+        found.edited = Some((by.to_owned(), now));
         let comment = found.clone();
         self.tell_comment(CommentChange::Edited(before), by, &comment);
     }
@@ -55,7 +57,8 @@ impl State {
                 review.updated = now;
             }
         }
-        let text = |of_review| Comment {
+        let knows_no_reviews = self.tongue.knows_no_reviews();
+        let said = Comment {
             id: comment,
             repository,
             number,
@@ -63,9 +66,15 @@ impl State {
             body: body.to_owned(),
             created: now,
             updated: now,
-            of_review,
+            of_review: !knows_no_reviews,
+            edited: None,
         };
-        self.comments.push(text(true));
+        if !knows_no_reviews {
+            self.comments.push(said);
+        } else if !body.is_empty() {
+            self.tell_comment(CommentChange::Created, who, &said);
+            self.comments.push(said);
+        }
         let review = Review {
             id,
             comment,
@@ -80,7 +89,7 @@ impl State {
             updated: now,
         };
         self.reviews.push(review.clone());
-        self.pull_mut(repository, number).updated = now;
+        self.touch(repository, number);
         self.tell(&Happened::Review { how: ReviewChange::Submitted, by: who, review: &review });
         id
     }
@@ -111,7 +120,7 @@ impl State {
         review.updated = now;
         let review = review.clone();
         if dismissed {
-            self.pull_mut(review.repository, review.number).updated = now;
+            self.touch(review.repository, review.number);
             self.turned(by, review.repository, review.number, Turned::Dismissed(id, review.says));
             self.tell(&Happened::Review { how: ReviewChange::Dismissed, by, review: &review });
         } else {
