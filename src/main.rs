@@ -34,6 +34,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Init(init) => tell(local::init::init(&init.dir, config::FILE_NAME)),
         Command::Check(check) => checked(&check),
         Command::Diff(diff) => show_diff(&diff),
+        Command::Connect(connect) => connected(&connect),
         Command::Serve(serve) => served(&serve),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
@@ -141,6 +142,26 @@ fn checked(asked: &cli::check::Check) -> ExitCode {
 
 fn check_server(file: &Path) -> Result<String, Vec<Located>> {
     Ok(config::load(Some(file), &Environ::of_process())?.summary())
+}
+
+fn connected(asked: &cli::connect::Connect) -> ExitCode {
+    use app::connect::Writing;
+    let writing = match (asked.dry_run, asked.renew_secrets) {
+        (true, _) => Writing::Nothing,
+        (false, true) => Writing::EverySecret,
+        (false, false) => Writing::WhatIsNotInOrder,
+    };
+    let loaded = match app::load(asked.config.as_deref(), &Environ::of_process()) {
+        Ok(loaded) => loaded,
+        Err(complaints) => {
+            print::complain(&complaints);
+            return ExitCode::from(2);
+        }
+    };
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => tell(runtime.block_on(app::connect::connect(&loaded, &asked.forge, writing))),
+        Err(error) => could_not(error.into()),
+    }
 }
 
 /// Runs an asynchronous command that needs the server's file.

@@ -124,10 +124,10 @@ async fn one_repository(forge: &Forge, name: &str, ours: &str) -> Report {
             good(format!("{what}: its webhook is there"))
         }
         Ok(hooks) if hooks.iter().any(|hook| hook.url == ours) => {
-            bad(format!("{what}: its webhook to {ours} is switched off: switch it on"))
+            bad(format!("{what}: its webhook to {ours} is switched off: `bascule connect` switches it on"))
         }
         Ok(_) => bad(format!(
-            "{what}: no webhook to {ours}: add one in the repository's settings, with the secret of `webhook_secrets`; sweeps find what it would have told, later"
+            "{what}: no webhook to {ours}: `bascule connect` makes it; sweeps find what it would have told, later"
         )),
         Err(error) if error.fate == forge::Fate::Refused || error.is_gone() => could_not(format!(
             "{what}: our account may not see its webhooks: make it an administrator there, or look whether one leads to {ours}"
@@ -199,7 +199,7 @@ async fn refused(
 }
 
 /// A refusal is bad; no answer is none.
-fn forge_failed(what: &str, error: &ForgeError) -> Report {
+pub(super) fn forge_failed(what: &str, error: &ForgeError) -> Report {
     let text = format!("{what}: {}", error.what);
     if error.is_passing() { could_not(text) } else { bad(text) }
 }
@@ -212,14 +212,14 @@ fn cluster_failed(name: &ClusterName, error: &ClusterError) -> Report {
     }
 }
 
-fn good(text: impl Display) -> Report {
+pub(super) fn good(text: impl Display) -> Report {
     Report::new(Verdict::Good, format!("{text}\n"))
 }
 
-fn bad(text: impl Display) -> Report {
+pub(super) fn bad(text: impl Display) -> Report {
     Report::new(Verdict::Bad, format!("BAD  {text}\n"))
 }
 
-fn could_not(text: impl Display) -> Report {
+pub(super) fn could_not(text: impl Display) -> Report {
     Report::new(Verdict::CouldNot, format!("?    {text}\n"))
 }

@@ -8,6 +8,7 @@ mod accept;
 mod assemble;
 pub mod check;
 mod clockwork;
+pub mod connect;
 mod keys;
 pub mod listen;
 mod reload;

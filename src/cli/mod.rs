@@ -11,6 +11,7 @@ pub mod audit;
 pub mod check;
 pub mod client;
 pub mod completions;
+pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
@@ -45,6 +46,8 @@ pub enum Command {
     Check(check::Check),
     /// Show what a branch or uncommitted work would change: 0 nothing, 1 something, 2 cannot tell.
     Diff(diff::Diff),
+    /// See to the webhooks of the granted repositories, and say what our token may.
+    Connect(connect::Connect),
     /// Run the server.
     Serve(serve::Serve),
     /// Bring the database to this version.
@@ -74,7 +77,6 @@ pub enum Command {
 /// Commands of the contract that this version does not build: refused by name.
 const LATER: &[&str] = &[
     "agent",
-    "connect",
     "login",
     "wait",
     "sync",

@@ -1,6 +1,7 @@
 //! What we read from a forge, in our own words. Nothing here is taken from a delivery.
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use crate::ids::{Account, CommitId, RepositoryKey};
 
@@ -93,10 +94,47 @@ pub struct Repository {
 /// Where a forge delivers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
+    /// The forge's number of it; `None` for the one that a GitHub App has for all its repositories.
+    pub id: Option<i64>,
     /// The address.
     pub url: String,
     /// Whether it delivers now.
     pub is_active: bool,
+    /// Whether it delivers JSON, which is all we take.
+    pub is_json: bool,
+    /// The events that we act on and it is not told of, as the forge's API spells them.
+    pub unheard: Vec<&'static str>,
+}
+
+/// A webhook as it has to be.
+#[derive(Debug, Clone, Copy)]
+pub struct NewWebhook<'a> {
+    /// The address.
+    pub url: &'a str,
+    /// What its deliveries are signed with.
+    pub secret: &'a SecretString,
+}
+
+/// A right on the forge, and whether we have it and need it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// As the forge's settings page spells it.
+    pub spelt: String,
+    /// Had, needed, or both.
+    pub holding: Holding,
+}
+
+/// How a right that we have compares with what we need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    /// Needed, and not there.
+    Missing,
+    /// There, and needed for nothing.
+    TooMuch,
+    /// Needed and there.
+    AsNeeded,
+    /// Needed; the forge tells nobody whether it is there before it is used.
+    NotTold,
 }
 
 /// Whether a pull request is open.

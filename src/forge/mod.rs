@@ -16,9 +16,9 @@ use secrecy::SecretString;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
-    AccountKind, Branch, Closed, Comment, CommitPeople, CommitStatus, Issue, NewStatus, NotAName, Pull, PullPush,
-    PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Standing, StatusState, User, Verdict,
-    Webhook,
+    AccountKind, Branch, Closed, Comment, CommitPeople, CommitStatus, Holding, Issue, NewStatus, NewWebhook, NotAName,
+    Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Right, Standing,
+    StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
 pub use self::github::GitHub;
@@ -142,6 +142,26 @@ impl Forge {
     /// The webhooks of an organisation, which its repositories' deliveries take, too.
     pub async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
         asked!(self, forge => forge.organisation_webhooks(organisation).await)
+    }
+
+    /// Makes a webhook of a repository, or of our App, or brings the one numbered `instead_of` into order, its secret
+    /// included. An error may mean that it was made all the same: look before making another.
+    pub async fn put_webhook(&self, at: &RepositoryAt, instead_of: Option<i64>, wanted: NewWebhook<'_>) -> Result<()> {
+        asked!(self, forge => forge.put_webhook(at, instead_of, wanted).await)
+    }
+
+    /// What we need for a repository and what we have beside it, as far as the forge tells without anything being
+    /// written; in the order of [`Holding`].
+    pub async fn rights(&self, at: &RepositoryAt) -> Result<Vec<Right>> {
+        let mut rights = asked!(self, forge => forge.rights(at).await)?;
+        rights.sort_by(|a, b| (a.holding, &a.spelt).cmp(&(b.holding, &b.spelt)));
+        Ok(rights)
+    }
+
+    /// The repositories that are shown to our account because it works on them; `None` where that need not be known, since
+    /// one webhook is told of all (a GitHub App).
+    pub async fn repositories(&self) -> Result<Option<Vec<RepositoryName>>> {
+        asked!(self, forge => forge.repositories().await)
     }
 
     /// One branch; gone when it is deleted.

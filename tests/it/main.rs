@@ -10,6 +10,7 @@ mod clone;
 mod cluster;
 mod commands;
 mod config;
+mod connect;
 mod consent_model;
 mod containers;
 mod day;

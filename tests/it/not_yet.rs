@@ -6,7 +6,6 @@ use std::process::Command;
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
 agent
-connect work
 login https://bascule.example.com
 wait production --commit 0123456
 drift production
@@ -50,6 +49,7 @@ repositories list
 init
 check
 diff
+connect
 serve
 migrate
 audit export

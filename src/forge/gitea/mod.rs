@@ -12,6 +12,7 @@
 //! - a review begun as a draft keeps the draft's time as `submitted_at` ([`wire`]);
 //! - a status for a commit the forge does not have is answered 500, not 404.
 
+mod connect;
 mod conversation;
 mod people;
 mod permissions;

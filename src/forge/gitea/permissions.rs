@@ -10,6 +10,8 @@ pub(super) fn needed(call: &str) -> &'static str {
         "comments" | "comments_changed_since" | "comment" | "issue" | "pull_pushes" => {
             "read access to the repository, and a token with the scope `read:issue`"
         }
+        "put_webhook" => "to be an administrator of the repository, and a token with the scope `write:repository`",
+        "repositories" => "a token with the scopes `read:user` and `read:repository`",
         "permission" | "repository_teams" | "webhooks" => {
             "to be an administrator of the repository, and a token with the scope `read:repository`"
         }

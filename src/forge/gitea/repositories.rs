@@ -4,14 +4,12 @@ use jiff::Timestamp;
 
 use super::{Gitea, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName, Webhook};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.
 const MOST_BRANCHES: usize = 5_000;
-/// Nobody has more; a bound on a mistaken answer.
-const MOST_WEBHOOKS: usize = 500;
 /// Pages of activities read back at most: 2,500 pushes, comments and merges since the last look.
 const MOST_ACTIVITY_PAGES: usize = 50;
 
@@ -35,20 +33,6 @@ impl Gitea {
         let call = Call { name: "branches", path: &self.path(at, &["branches"]), query: &[] };
         let all: Vec<wire::BranchJson> = self.http.get_all(call, MOST_BRANCHES).await?;
         Ok(all.into_iter().map(|branch| Branch { name: branch.name, tip: branch.commit.id }).collect())
-    }
-
-    pub(crate) async fn webhooks(&self, at: &RepositoryAt) -> Result<Vec<Webhook>> {
-        self.webhooks_at(&self.path(at, &["hooks"])).await
-    }
-
-    pub(crate) async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
-        self.webhooks_at(&["orgs", organisation, "hooks"]).await
-    }
-
-    async fn webhooks_at(&self, path: &[&str]) -> Result<Vec<Webhook>> {
-        let call = Call { name: "webhooks", path, query: &[] };
-        let all: Vec<wire::WebhookJson> = self.http.get_all(call, MOST_WEBHOOKS).await?;
-        Ok(all.into_iter().map(|hook| Webhook { url: hook.config.url, is_active: hook.active }).collect())
     }
 
     pub(crate) async fn branch(&self, at: &RepositoryAt, name: &str) -> Result<Branch> {

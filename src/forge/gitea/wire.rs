@@ -47,8 +47,11 @@ pub(super) fn commit<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option
 /// A webhook; its secret is never in an answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct WebhookJson {
+    pub(super) id: i64,
     #[serde(default)]
     pub(super) active: bool,
+    #[serde(default)]
+    pub(super) events: Vec<String>,
     #[serde(default)]
     pub(super) config: WebhookConfig,
 }
@@ -57,6 +60,20 @@ pub(super) struct WebhookJson {
 pub(super) struct WebhookConfig {
     #[serde(default)]
     pub(super) url: String,
+    #[serde(default)]
+    pub(super) content_type: String,
+}
+
+/// What our account may do in a repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct OurPermissions {
+    pub(super) permissions: PermissionsJson,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PermissionsJson {
+    pub(super) admin: bool,
+    pub(super) push: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@
 //! The signature (RS256) is made by `aws-lc-rs`, which signs our checkpoints already: a token of three parts needs no
 //! library of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -150,6 +150,12 @@ impl App {
         let permissions = permissions::given(permissions::OWNER, &installation.permissions);
         let asked = json!({ "permissions": permissions });
         self.ask(http, &mut known, &installation, scope, asked).await
+    }
+
+    /// What we were given where `owner` installed us.
+    pub(super) async fn permissions_at(&self, http: &Http, owner: &str) -> Result<BTreeMap<String, String>> {
+        let mut known = self.known.lock().await;
+        Ok(self.installation_of(http, &mut known, owner).await?.permissions)
     }
 
     /// For what everybody may read.

@@ -33,6 +33,27 @@ pub(super) fn given(
     wanted.iter().filter_map(level).collect()
 }
 
+/// A permission as GitHub's settings pages spell it.
+pub(super) fn spelt(name: &str, level: &str) -> String {
+    let place = if name == "members" || name.starts_with("organization_") { "organization" } else { "repository" };
+    let title = match name {
+        "repository_hooks" | "organization_hooks" => "Webhooks".to_owned(),
+        "statuses" => "Commit statuses".to_owned(),
+        // Every other is its title, in small letters.
+        _ => {
+            let words = name.strip_prefix("organization_").unwrap_or(name).replace('_', " ");
+            let first = words.chars().next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(words.chars().skip(1)).collect()
+        }
+    };
+    let access = match level {
+        "read" => "Read-only",
+        "write" => "Read and write",
+        _ => "Admin",
+    };
+    format!("the {place} permission “{title}: {access}”")
+}
+
 /// By the call's name, as in the metrics.
 pub(super) fn needed(call: &str) -> &'static str {
     match call {
@@ -53,6 +74,7 @@ pub(super) fn needed(call: &str) -> &'static str {
         }
         "branches" | "branch" | "commit" | "pushes" => "the repository permission “Contents: Read-only”",
         "webhooks" => "the repository permission “Webhooks: Read-only”",
+        "put_webhook" => "the repository permission “Webhooks: Read and write”",
         "organisation_webhooks" => "the organization permission “Webhooks: Read-only”",
         "team" | "team_member" => "the organization permission “Members: Read-only”",
         // Everything else is known of what our account sees at all.

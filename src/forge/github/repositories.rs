@@ -6,14 +6,12 @@ use reqwest::Method;
 use super::app::{App, Token};
 use super::{GitHub, Way, Whom, lists, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName, Webhook};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.
 const MOST_BRANCHES: usize = 10_000;
-/// Nobody has more; a bound on a mistaken answer.
-const MOST_WEBHOOKS: usize = 500;
 /// Pages of activity read back at most: 2,500 pushes since the last look.
 const MOST_ACTIVITY_PAGES: usize = 25;
 
@@ -86,32 +84,6 @@ impl GitHub {
         let call = Call { name: "branch", path: &self.path(at, &["branches", name]), query: &[] };
         let branch: wire::BranchJson = self.get(Whom::Repository(at), call).await?;
         Ok(Branch { name: branch.name, tip: branch.commit.sha })
-    }
-
-    /// An App's deliveries come by its own webhook, from wherever it is installed.
-    pub(crate) async fn webhooks(&self, at: &RepositoryAt) -> Result<Vec<Webhook>> {
-        match &self.way {
-            Way::Token(_) => self.webhooks_at(Whom::Repository(at), &self.path(at, &["hooks"]), "webhooks").await,
-            Way::App(_) => {
-                let call = Call { name: "webhooks", path: &["app", "hook", "config"], query: &[] };
-                let config: wire::HookConfig = self.get(Whom::App, call).await?;
-                Ok(vec![Webhook { is_active: !config.url.is_empty(), url: config.url }])
-            }
-        }
-    }
-
-    pub(crate) async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
-        let path = ["orgs", organisation, "hooks"];
-        match &self.way {
-            Way::Token(_) => self.webhooks_at(Whom::Owner(organisation), &path, "organisation_webhooks").await,
-            Way::App(_) => Ok(Vec::new()),
-        }
-    }
-
-    async fn webhooks_at(&self, whom: Whom<'_>, path: &[&str], name: &'static str) -> Result<Vec<Webhook>> {
-        let call = Call { name, path, query: &[] };
-        let all: Vec<wire::WebhookJson> = self.all(whom, call, MOST_WEBHOOKS).await?;
-        Ok(all.into_iter().map(|hook| Webhook { url: hook.config.url, is_active: hook.active }).collect())
     }
 
     /// Pushes since `since`, newest first; of a very busy repository the newest 2,500 only.

@@ -40,6 +40,9 @@ pub(super) fn account(forge: &ForgeName, user: Option<User>) -> Option<Account> 
 #[derive(Debug, Deserialize)]
 pub(super) struct AppJson {
     pub(super) slug: String,
+    /// What its webhook is told of.
+    #[serde(default)]
+    pub(super) events: Vec<String>,
 }
 
 /// Our App, as one account installed it.
@@ -79,12 +82,16 @@ pub(super) struct InstallationToken {
 pub(super) struct HookConfig {
     #[serde(default)]
     pub(super) url: String,
+    #[serde(default)]
+    pub(super) content_type: String,
 }
 
 /// A webhook; its secret is never in an answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct WebhookJson {
+    pub(super) id: i64,
     pub(super) active: bool,
+    pub(super) events: Vec<String>,
     pub(super) config: HookConfig,
 }
 

@@ -14,6 +14,7 @@
 //!   needs to be told with one ([`statuses`]).
 //! - Issues and merge requests are numbered apart ([`crate::ids::Iid`]), and a comment is found by where it stands only.
 
+mod connect;
 mod conversation;
 mod graphql;
 mod lists;

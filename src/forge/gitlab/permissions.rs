@@ -8,7 +8,7 @@ pub(super) fn needed(call: &str) -> &'static str {
         "create_comment" | "edit_comment" | "react" | "create_issue" | "edit_issue" => {
             "the role Reporter or higher in the project, and a token with the scope `api`"
         }
-        "webhooks" => "the role Maintainer or higher in the project, and a token with the scope `api`",
+        "webhooks" | "put_webhook" => "the role Maintainer or higher in the project, and a token with the scope `api`",
         "organisation_webhooks" => "the role Owner in the group, and a token with the scope `api`",
         "team" | "team_member" => "to be a member of the group, and a token with the scope `api` or `read_api`",
         "ourselves" | "user" | "user_search" => "a token with the scope `api` or `read_api`",

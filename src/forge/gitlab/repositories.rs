@@ -7,14 +7,12 @@ use super::graphql::number;
 use super::lists::List;
 use super::{GitLab, parts, project, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName, Webhook};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
 use crate::forge::http::Call;
 use crate::ids::{Account, CommitId};
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.
 const MOST_BRANCHES: usize = 10_000;
-/// Nobody has more; a bound on a mistaken answer.
-const MOST_WEBHOOKS: usize = 500;
 /// Pages of events read back at most: 2,500 pushes since the last look.
 const MOST_EVENT_PAGES: usize = 25;
 /// `after` is a day, and that day is left out (docs.gitlab.com/api/events); by the clock of whichever place.
@@ -62,24 +60,6 @@ impl GitLab {
         let call = Call { name: "branch", path: &parts(&path), query: &[] };
         let branch: wire::BranchJson = self.http.get(call).await?;
         Ok(Branch { name: branch.name, tip: branch.commit.id })
-    }
-
-    pub(crate) async fn webhooks(&self, at: &RepositoryAt) -> Result<Vec<Webhook>> {
-        self.webhooks_at(project(at, &["hooks"]), "webhooks").await
-    }
-
-    /// Groups have webhooks where it is paid for; elsewhere this is an error.
-    pub(crate) async fn organisation_webhooks(&self, organisation: &str) -> Result<Vec<Webhook>> {
-        let path = ["v4", "groups", organisation, "hooks"].map(str::to_owned);
-        self.webhooks_at(path.into(), "organisation_webhooks").await
-    }
-
-    async fn webhooks_at(&self, path: Vec<String>, name: &'static str) -> Result<Vec<Webhook>> {
-        let list = List { name, path: &path, query: &[], most: MOST_WEBHOOKS };
-        let all: Vec<wire::WebhookJson> = self.all(list).await?;
-        // One that failed too often is switched off, for a while or for good (docs.gitlab.com, "auto-disabled webhooks").
-        let is_active = |hook: &wire::WebhookJson| hook.alert_status.as_deref().is_none_or(|now| now == "executable");
-        Ok(all.into_iter().map(|hook| Webhook { is_active: is_active(&hook), url: hook.url }).collect())
     }
 
     /// Pushes since `since`, newest first; of a very busy project the newest 2,500 only. A push of many branches at once

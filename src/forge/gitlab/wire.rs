@@ -51,9 +51,50 @@ impl Member {
 /// A webhook; its secret is never in an answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct WebhookJson {
+    pub(super) id: i64,
     pub(super) url: String,
     #[serde(default)]
+    pub(super) push_events: bool,
+    #[serde(default)]
+    pub(super) merge_requests_events: bool,
+    #[serde(default)]
+    pub(super) note_events: bool,
+    /// Not told by older ones, which have no signing tokens.
+    #[serde(default)]
+    pub(super) signing_token_present: bool,
+    #[serde(default)]
     pub(super) alert_status: Option<String>,
+}
+
+/// What a token says of itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenJson {
+    pub(super) scopes: Vec<String>,
+}
+
+/// What our account may do in a project.
+#[derive(Debug, Deserialize)]
+pub(super) struct OurAccess {
+    pub(super) permissions: OurPermissions,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OurPermissions {
+    project_access: Option<AccessLevel>,
+    group_access: Option<AccessLevel>,
+}
+
+impl OurPermissions {
+    /// By membership in the project or in its group: the higher counts.
+    pub(super) fn level(&self) -> i64 {
+        let level = |access: &Option<AccessLevel>| access.as_ref().map_or(0, |access| access.access_level);
+        level(&self.project_access).max(level(&self.group_access))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AccessLevel {
+    access_level: i64,
 }
 
 #[derive(Debug, Deserialize)]

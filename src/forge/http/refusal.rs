@@ -94,6 +94,9 @@ fn is_about_limits(said: &str) -> bool {
     ["rate limit", "abuse detection"].iter().any(|words| said.contains(words))
 }
 
+/// Of the forge's own words. Gitea lists every scope of a token in one of its sentences.
+const LONGEST_MESSAGE: usize = 400;
+
 /// The forge's own words, short and on one line: they may quote what a stranger wrote. GitLab says some by field, and
 /// those about tokens as OAuth does.
 fn message_of(body: &[u8]) -> Option<String> {
@@ -110,6 +113,6 @@ fn message_of(body: &[u8]) -> Option<String> {
         None => said.error?,
     };
     let inert = |c: char| if c.is_control() || c == '`' { ' ' } else { c };
-    let short: String = text.chars().map(inert).take(200).collect();
+    let short: String = text.chars().map(inert).take(LONGEST_MESSAGE).collect();
     Some(short).filter(|short| !short.trim().is_empty())
 }

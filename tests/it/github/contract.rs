@@ -2,7 +2,7 @@
 //! description's own example is understood as an answer.
 
 use bascule::clock::Clock;
-use bascule::forge::{Forge, NewStatus, Pull, Reaction, Result, SignIn, StatusState};
+use bascule::forge::{Forge, NewStatus, NewWebhook, Pull, Reaction, Result, SignIn, StatusState};
 use insta::assert_snapshot;
 use jiff::Timestamp;
 
@@ -22,6 +22,11 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     forge.branch(&at, "feature/one").await?;
     forge.webhooks(&at).await?;
     forge.organisation_webhooks("octo-org").await?;
+    let wanted = NewWebhook { url: "https://bascule.example.com/webhooks/hub", secret: &"whisper".to_owned().into() };
+    forge.put_webhook(&at, None, wanted).await?;
+    forge.put_webhook(&at, Some(12_345_678), wanted).await?;
+    forge.rights(&at).await?;
+    forge.repositories().await?;
     forge.pushes(&at, Timestamp::MIN).await?;
     forge.commit_people(&at, &commit).await?;
     let pull: Pull = forge.pull(&at, 1347).await?;
@@ -101,6 +106,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     GET repos/list-activities
     GET repos/list-branches
     GET repos/list-commit-statuses-for-ref
+    GET repos/list-for-authenticated-user
     GET repos/list-webhooks
     GET search/users
     GET teams/get-by-name
@@ -109,10 +115,12 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     GET users/get-by-username
     PATCH issues/update
     PATCH issues/update-comment
+    PATCH repos/update-webhook
     POST issues/create
     POST issues/create-comment
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
+    POST repos/create-webhook
     "#);
 }
 
@@ -148,6 +156,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     GET teams/get-by-name
     GET teams/get-membership-for-user-in-org
     GET users/get-by-username
+    PATCH apps/update-webhook-config-for-app
     PATCH issues/update
     PATCH issues/update-comment
     POST apps/create-installation-access-token

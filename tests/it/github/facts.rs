@@ -1,12 +1,12 @@
 //! What GitHub's answers are in our words: made of its published examples.
 
-use bascule::forge::{AccountKind, Pull, PullState, Standing, Verdict};
+use bascule::forge::{AccountKind, Holding, NewWebhook, Pull, PullState, Right, Standing, Verdict};
 use bascule::policy::rules::Role;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::wire::{Wire, says};
-use super::{by_token, hello};
+use super::{app, by_token, client, clock, hello};
 
 const PULLS: &str = "/repos/octocat/Hello-World/pulls";
 
@@ -303,5 +303,78 @@ async fn issues_are_those_that_are_no_pull_requests_and_statuses_the_newest_of_e
     let newest = forge.statuses(&hello(), &commit).await.unwrap();
     let told: Vec<String> = newest.iter().map(|one| format!("{} {:?}", one.context, one.state)).collect();
     assert_eq!(told, ["bascule/preview Pending", "ci Failure"]);
+    wire.check();
+}
+
+fn lines(rights: &[Right]) -> String {
+    rights.iter().map(|right| format!("{:?}: {}", right.holding, right.spelt)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn what_an_app_was_given_is_compared_with_what_it_needs() {
+    let wire = Wire::start().await;
+    let mut installed = wire.example("GET", "/app/installations")[0].clone();
+    installed["account"]["login"] = "octocat".into();
+    installed["suspended_at"] = Value::Null;
+    installed["permissions"] = json!({
+        "contents": "write", "issues": "read", "metadata": "read", "pull_requests": "write", "repository_hooks": "read",
+        "statuses": "write", "administration": "read",
+    });
+    wire.says("GET /app/installations", [says(200, json!([installed]))]);
+    let forge = client(&wire, app::key().sign_in(), &clock());
+    insta::assert_snapshot!(lines(&forge.rights(&hello()).await.unwrap()), @"
+    Missing: the organization permission “Members: Read-only”
+    Missing: the repository permission “Issues: Read and write”
+    TooMuch: the repository permission “Administration: Read-only”
+    TooMuch: the repository permission “Contents: Read and write”
+    AsNeeded: the repository permission “Commit statuses: Read and write”
+    AsNeeded: the repository permission “Contents: Read-only”
+    AsNeeded: the repository permission “Metadata: Read-only”
+    AsNeeded: the repository permission “Pull requests: Read and write”
+    AsNeeded: the repository permission “Webhooks: Read-only”
+    ");
+}
+
+#[tokio::test]
+async fn a_classic_token_tells_its_scopes_and_a_fine_grained_one_nothing() {
+    let (wire, forge, at) = by_token().await;
+    let me = wire.example("GET", "/user");
+    wire.says("GET /user", [says(200, me.clone()).with("x-oauth-scopes", "repo, admin:org, gist")]);
+    insta::assert_snapshot!(lines(&forge.rights(&at).await.unwrap()), @"
+    TooMuch: the scope `admin:org` of a classic token
+    TooMuch: the scope `gist` of a classic token
+    AsNeeded: the scope `read:org` of a classic token
+    AsNeeded: the scope `repo` of a classic token
+    ");
+    wire.says("GET /user", [says(200, me)]);
+    let told = forge.rights(&at).await.unwrap();
+    assert!(told.iter().all(|right| right.holding == Holding::NotTold), "{told:?}");
+    assert_eq!(told.len(), 7, "as in the documentation");
+}
+
+#[tokio::test]
+async fn a_webhook_is_put_in_order_where_it_is_and_an_apps_wherever_it_leads() {
+    let (wire, forge, at) = by_token().await;
+    let mut hook = wire.example("GET", "/repos/octocat/Hello-World/hooks")[0].clone();
+    (hook["events"], hook["config"]["content_type"]) = (json!(["push", "issue_comment"]), "form".into());
+    wire.says("GET /repos/octocat/Hello-World/hooks", [says(200, json!([hook]))]);
+    let found = forge.webhooks(&at).await.unwrap().remove(0);
+    assert!(found.is_active && !found.is_json);
+    assert_eq!(found.unheard, ["delete", "pull_request", "pull_request_review", "repository"]);
+    wire.take_asked();
+    let wanted = NewWebhook { url: "https://b.example/webhooks/hub", secret: &"whisper".to_owned().into() };
+    forge.put_webhook(&at, found.id, wanted).await.unwrap();
+    let asked = wire.take_asked().remove(0);
+    assert_eq!(asked.line, format!("PATCH /repos/octocat/Hello-World/hooks/{}", found.id.unwrap()));
+    let config = json!({ "url": wanted.url, "content_type": "json", "secret": "whisper", "insecure_ssl": "0" });
+    assert_eq!(asked.body["config"], config);
+
+    let forge = client(&wire, app::key().sign_in(), &clock());
+    let of_app = forge.webhooks(&at).await.unwrap().remove(0);
+    assert_eq!(of_app.id, None);
+    wire.take_asked();
+    forge.put_webhook(&at, of_app.id, wanted).await.unwrap();
+    let asked = wire.take_asked().remove(0);
+    assert_eq!((asked.line.as_str(), &asked.body), ("PATCH /app/hook/config", &config));
     wire.check();
 }

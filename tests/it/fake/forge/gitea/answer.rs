@@ -94,7 +94,12 @@ fn repository_call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
     match (call.method.as_str(), rest) {
         ("GET", []) => found(state.repository_page(at)),
         ("GET", ["hooks"]) => {
-            let hook = state.hook.iter().map(|url| json!({ "active": true, "config": { "url": url } }));
+            let events =
+                ["push", "delete", "pull_request", "pull_request_sync", "pull_request_review", "issue_comment"];
+            let hook = state.hook.iter().map(|url| {
+                let config = json!({ "url": url, "content_type": "json" });
+                json!({ "id": 1, "type": "gitea", "active": true, "events": events, "config": config })
+            });
             Page::List(hook.collect())
         }
         ("GET", ["branches"]) => {
