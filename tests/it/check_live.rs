@@ -63,7 +63,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         bascule.toml: good, 1 forge, 2 clusters, 2 grants, 0 floors, 0 groups
         database: there, of this version, and its role cannot rewrite the log
         forge work: we are bascule (1) at FORGE
-        BAD    acme/shop: no webhook to http://127.0.0.1:8080/webhooks/work: add one in the repository's settings, with the secret of `webhook_secrets`; sweeps find what it would have told, later
+        BAD    acme/shop: no webhook to http://127.0.0.1:8080/webhooks/work: `bascule connect` makes it; sweeps find what it would have told, later
         cluster dev: Kubernetes vX
         BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps
           shop: we may apply and prune

@@ -6,13 +6,14 @@ use std::process::Command;
 use bascule::webhook::signature::{Kind, claimed, verify};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::parts::{Gitea, Permission, Progress};
 
 const SECRET: &str = "of-the-deliveries-of-work";
 
 /// A door that says of each delivery whether it was signed with our secret.
-async fn door() -> (u16, mpsc::UnboundedReceiver<bool>) {
+async fn door() -> (u16, mpsc::UnboundedReceiver<bool>, JoinSet<()>) {
     let (heard, hears) = mpsc::unbounded_channel();
     let router = axum::Router::new().fallback(async move |headers: axum::http::HeaderMap, body: axum::body::Bytes| {
         let is_ours = claimed(Kind::Gitea, &headers)
@@ -21,8 +22,9 @@ async fn door() -> (u16, mpsc::UnboundedReceiver<bool>) {
     });
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (port, hears)
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (port, hears, serving)
 }
 
 fn connect(folder: &Path, arguments: &[&str], hidden: &[(&str, &str)]) -> String {
@@ -55,7 +57,7 @@ async fn rights_are_named_and_webhooks_made_put_in_order_and_left_alone() {
         let made: Value = asked.send().await.unwrap().json().await.unwrap();
         made["sha1"].as_str().unwrap().to_owned()
     };
-    let (port, mut hears) = door().await;
+    let (port, mut hears, _serving) = door().await;
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("secret", SECRET);
