@@ -26,7 +26,7 @@ pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
 pub use secret::{Secret, SecretError};
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
-pub use world::{APP_KEYS, CLUSTER_KEYS, FORGE_KEYS};
+pub use world::{APP_KEYS, APPLICATION_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
 use crate::ids::{ClusterName, ForgeName};
 use crate::policy::document::{Node, Value};
@@ -140,6 +140,17 @@ pub struct Forge {
     pub sign_in: SignIn,
     /// Certificates trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// What people sign in with.
+    pub application: Option<Application>,
+}
+
+/// `sign_in`: the OAuth application of ours on a forge, through which people say who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// As the forge calls it.
+    pub client_id: String,
+    /// What it shows to the forge.
+    pub client_secret: Secret,
 }
 
 /// As whom we come to a forge.
@@ -232,6 +243,8 @@ impl Loaded {
             all.extend(several.map(|secret| (format!("forge.{name}.webhook_secrets"), secret.clone())));
             let ca_file = forge.ca_file.clone().map(Secret::File);
             all.extend(ca_file.map(|file| (format!("forge.{name}.ca_file"), file)));
+            let application = forge.application.as_ref().map(|one| one.client_secret.clone());
+            all.extend(application.map(|secret| (format!("forge.{name}.sign_in.client_secret"), secret)));
         }
         for (name, cluster) in clusters {
             if let Some(Reach::Kubeconfig(file)) = &cluster.reach {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::reading::{Reading, path, secret, tables, url};
-use super::{Cluster, Forge, ForgeKind, Reach, Secret, SignIn};
+use super::{Application, Cluster, Forge, ForgeKind, Reach, Secret, SignIn};
 use crate::ids::{ClusterName, ForgeName};
 use crate::policy::block::{Block, Keys, list, one_of};
 use crate::policy::document::Node;
@@ -12,9 +12,11 @@ use crate::policy::located::Complaints;
 
 /// The keys of `[forge.NAME]`.
 pub const FORGE_KEYS: Keys =
-    Keys { known: &["kind", "url", "webhook_secrets", "token", "app", "ca_file"], later: &["sign_in"] };
+    Keys { known: &["kind", "url", "webhook_secrets", "token", "app", "ca_file", "sign_in"], later: &[] };
 /// The keys of a forge's `app`.
 pub const APP_KEYS: Keys = Keys { known: &["id", "private_key"], later: &[] };
+/// The keys of a forge's `sign_in`.
+pub const APPLICATION_KEYS: Keys = Keys { known: &["client_id", "client_secret"], later: &[] };
 /// Where GitHub is unless the file says otherwise.
 const GITHUB: &str = "https://github.com";
 /// The keys of `[cluster.NAME]`.
@@ -69,6 +71,7 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
     };
     let sign_in = sign_in(name, &block, kind, reading);
     let ca_file = path(&block, "ca_file", reading.complaints);
+    let application = block.get("sign_in").and_then(|node| application(node, reading));
     let mut webhook_secrets = Vec::new();
     if let Some(node) = block.get("webhook_secrets") {
         let items = list(node, "webhook_secrets", reading.complaints).unwrap_or_default();
@@ -84,6 +87,7 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
         webhook_secrets,
         sign_in: sign_in?,
         ca_file,
+        application,
     })
 }
 
@@ -144,6 +148,31 @@ fn app(node: &Node, reading: &mut Reading<'_>) -> Option<SignIn> {
     let id = block.number("id", 1, reading.complaints);
     let private_key = block.get("private_key").and_then(|node| secret(node, "private_key", reading));
     Some(SignIn::App { id: id?, private_key: private_key? })
+}
+
+fn application(node: &Node, reading: &mut Reading<'_>) -> Option<Application> {
+    let block = Block::open(node, "in `sign_in`", APPLICATION_KEYS, reading.complaints)?;
+    for (key, advice) in [
+        ("client_id", "write the id the forge gave to the OAuth application: `client_id = \"…\"`"),
+        ("client_secret", "write where its secret is: `client_secret = { env = \"NAME\" }`"),
+    ] {
+        if block.get(key).is_none() {
+            reading.complaints.add(block.at, format!("`sign_in` has no `{key}`"), advice);
+        }
+    }
+    let client_id = block.text("client_id", reading.complaints).and_then(|(text, at)| {
+        let is_id = (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if !is_id {
+            reading.complaints.add(
+                at,
+                "`client_id` is no id of an application",
+                "copy it from the forge's settings page",
+            );
+        }
+        is_id.then(|| text.to_owned())
+    });
+    let client_secret = block.get("client_secret").and_then(|node| secret(node, "client_secret", reading));
+    Some(Application { client_id: client_id?, client_secret: client_secret? })
 }
 
 /// Clusters by name; `None` where something was wrong, so that a grant can still name it.

@@ -192,6 +192,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("audit", config::AUDIT_KEYS),
         ("forge", config::FORGE_KEYS),
         ("app", config::APP_KEYS),
+        ("application", config::APPLICATION_KEYS),
         ("cluster", config::CLUSTER_KEYS),
         ("group", config::GROUP_KEYS),
         ("grant", config::GRANT_KEYS),
