@@ -3,6 +3,8 @@
 //! Addresses come from the configuration only, never from a delivery or an answer: pages are asked for by number, and
 //! a redirect (a renamed repository) is an answer like any other. Proxies of the environment are not used.
 
+mod counted;
+mod form;
 mod pause;
 mod refusal;
 
@@ -126,7 +128,24 @@ impl Http {
         manners: Manners,
         clock: Clock,
     ) -> std::result::Result<Self, SettingsError> {
-        let Settings { name, url, sign_in, ca_pem, answer_within } = settings;
+        let signature = match &settings.sign_in {
+            SignIn::Token(token) => {
+                let authorization = authorization(manners.scheme, token);
+                Some(authorization.ok_or_else(|| SettingsError::Token(settings.name.clone()))?)
+            }
+            SignIn::App { .. } => None,
+        };
+        Self::signed_by(signature, settings, api, manners, clock)
+    }
+
+    fn signed_by(
+        signature: Option<HeaderValue>,
+        settings: &Settings,
+        api: impl FnOnce(&mut Url),
+        manners: Manners,
+        clock: Clock,
+    ) -> std::result::Result<Self, SettingsError> {
+        let Settings { name, url, ca_pem, answer_within, .. } = settings;
         let site = Url::parse(url).map_err(|_| SettingsError::Url(name.clone()))?;
         let plain = matches!(site.scheme(), "http" | "https")
             && site.query().is_none()
@@ -140,10 +159,8 @@ impl Http {
         api(&mut base);
 
         let mut headers = HeaderMap::new();
-        if let SignIn::Token(token) = sign_in {
-            let authorization =
-                authorization(manners.scheme, token).ok_or_else(|| SettingsError::Token(name.clone()))?;
-            headers.insert(AUTHORIZATION, authorization);
+        if let Some(signature) = signature {
+            headers.insert(AUTHORIZATION, signature);
         }
         headers.insert(ACCEPT, HeaderValue::from_static(manners.accept));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("bascule/", env!("CARGO_PKG_VERSION"))));
@@ -278,18 +295,7 @@ impl Http {
             .map_err(|_| self.error(Fate::Retry { after: None }, None, "is closing".into()))?;
         let begun = tokio::time::Instant::now();
         let outcome = self.exchange(method, call, body, signed).await;
-        let took = begun.elapsed().as_secs_f64();
-        let told = match &outcome {
-            Ok(_) => "ok",
-            Err(ForgeError { fate: Fate::Retry { .. }, .. }) => "retry",
-            Err(ForgeError { fate: Fate::Refused, .. }) => "refused",
-            Err(ForgeError { fate: Fate::Gone, .. }) => "gone",
-            Err(ForgeError { fate: Fate::Invalid, .. }) => "invalid",
-        };
-        let forge = || self.forge.as_str().to_owned();
-        metrics::counter!("bascule_forge_calls_total", "forge" => forge(), "call" => call.name, "outcome" => told)
-            .increment(1);
-        metrics::histogram!("bascule_forge_call_seconds", "forge" => forge(), "call" => call.name).record(took);
+        self.count(call, begun, &outcome);
         outcome
     }
 

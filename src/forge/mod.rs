@@ -10,6 +10,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod http;
+mod sign_in;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -24,6 +25,7 @@ pub use self::gitea::Gitea;
 pub use self::github::GitHub;
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
+pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName, Iid};
 use crate::policy::rules::Role;

@@ -184,7 +184,7 @@ impl GitHub {
 }
 
 /// Where the API is, by where the pages are.
-fn api(url: &mut Url) {
+pub(super) fn api(url: &mut Url) {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     if host == "github.com" || host.ends_with(".ghe.com") {
         // A host made of a good one is good.
