@@ -54,6 +54,7 @@ CREATE TABLE delivery (
     state        text NOT NULL DEFAULT 'stored'
                  CONSTRAINT delivery_state CHECK (state IN ('stored', 'done', 'ignored', 'quarantined')),
     reason       text,
+    repositories jsonb NOT NULL DEFAULT '[]',    -- the forge's numbers of those it is about: who may read them may see it
     received_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT delivery_once UNIQUE (forge, delivery_id)
 );
@@ -411,4 +412,29 @@ CREATE TABLE api_token (
     revoked_at  timestamptz,
     CONSTRAINT api_token_name UNIQUE (name),
     CONSTRAINT api_token_hash UNIQUE (hash)
+);
+
+-- A person who signed in through a forge: in a browser, where a cookie says who they are, or at a command line, where a
+-- token does. Written at the sign-in, gone at its end. What it says is not here, and no token of the forge's is.
+CREATE TABLE session (
+    id          uuid PRIMARY KEY,
+    hash        bytea NOT NULL,                  -- SHA-256 of the cookie's or the token's random bytes
+    way         text NOT NULL CONSTRAINT session_way CHECK (way IN ('browser', 'command')),
+    person      jsonb NOT NULL,                  -- forge, number, login at that time
+    created_at  timestamptz NOT NULL,            -- all times by the server's clock
+    seen_at     timestamptz NOT NULL,            -- to the minute: one that is not used for long ends
+    expires_at  timestamptz NOT NULL,
+    CONSTRAINT session_hash UNIQUE (hash)
+);
+-- A sign-in that was brought to its end; until it would have ended by itself, so that it cannot be used twice.
+CREATE TABLE sign_in_used (
+    state       bytea PRIMARY KEY,               -- SHA-256
+    expires_at  timestamptz NOT NULL
+);
+-- A word for a command line that a person in a browser let act as them; gone when it is used, whatever came of that.
+CREATE TABLE login_code (
+    hash        bytea PRIMARY KEY,               -- SHA-256
+    challenge   text NOT NULL,                   -- of the command line: only who made it can use the word
+    person      jsonb NOT NULL,
+    expires_at  timestamptz NOT NULL
 );

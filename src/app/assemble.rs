@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use axum::Router;
 use sqlx::PgPool;
 
+use super::people::People;
 use crate::clock::Clock;
 use crate::cluster::{Clusters, Kubeconfig};
 use crate::config::{Environ, ForgeKind, Reach, Secret, Server, SignIn};
@@ -30,6 +31,7 @@ pub fn public_router(
     clock: &Clock,
     bell: &Bell,
     public_key: Vec<u8>,
+    people: Arc<People>,
 ) -> (Router, store::Committer) {
     let (door, committer) = store::new(pool.clone(), bell.clone());
     let door = webhook::router(endpoints.clone(), door, clock.clone(), webhook::body::Limits::default());
@@ -41,8 +43,18 @@ pub fn public_router(
         public_key,
         endpoints,
         public_url: server.http.public_url.clone(),
+        people,
     });
     (windows.merge(door), committer)
+}
+
+/// The configured forges.
+///
+/// # Errors
+/// One that cannot be set up, with what to do.
+pub fn forges(server: &Server, clock: &Clock) -> anyhow::Result<BTreeMap<crate::ids::ForgeName, Arc<ForgeAccess>>> {
+    let access = |(name, forge): (&crate::ids::ForgeName, _)| Ok((name.clone(), Arc::new(access(name, forge, clock)?)));
+    server.forges.iter().map(access).collect()
 }
 
 /// What every job is given. The database has to be of this version; `key` is the server's, and has to be the one its stored
@@ -76,10 +88,7 @@ pub async fn context(
             Err(why) => tracing::warn!(program = name, why, "environments that need it will not render"),
         }
     }
-    let mut forges = BTreeMap::new();
-    for (name, forge) in &server.forges {
-        forges.insert(name.clone(), Arc::new(access(name, forge, clock)?));
-    }
+    let forges = forges(server, clock)?;
     Ok(jobs::Context {
         pool: pool.clone(),
         bell: bell.clone(),
@@ -170,6 +179,22 @@ pub(super) fn access(
     forge: &crate::config::Forge,
     clock: &Clock,
 ) -> anyhow::Result<ForgeAccess> {
+    let client = Forge::new(kind(forge.kind), settings(name, forge)?, clock.clone())?;
+    let ourselves = std::sync::OnceLock::new();
+    Ok(ForgeAccess { forge: client, url: forge.url.clone(), ca_file: forge.ca_file.clone(), ourselves })
+}
+
+/// Which software a configured forge runs.
+pub(super) fn kind(kind: ForgeKind) -> forge::Kind {
+    match kind {
+        ForgeKind::Gitea => forge::Kind::Gitea,
+        ForgeKind::Forgejo => forge::Kind::Forgejo,
+        ForgeKind::GitHub => forge::Kind::GitHub,
+    }
+}
+
+/// How a configured forge is reached, secrets as they are now.
+pub(super) fn settings(name: &crate::ids::ForgeName, forge: &crate::config::Forge) -> anyhow::Result<forge::Settings> {
     let (key, secret) = forge.sign_in.secret();
     let secret = secret.read().with_context(|| format!("forge.{name}.{key}"))?;
     let sign_in = match &forge.sign_in {
@@ -180,21 +205,13 @@ pub(super) fn access(
         Some(file) => Some(std::fs::read(file).with_context(|| format!("forge.{name}.ca_file {}", file.display()))?),
         None => None,
     };
-    let kind = match forge.kind {
-        ForgeKind::Gitea => forge::Kind::Gitea,
-        ForgeKind::Forgejo => forge::Kind::Forgejo,
-        ForgeKind::GitHub => forge::Kind::GitHub,
-    };
-    let settings = forge::Settings {
+    Ok(forge::Settings {
         name: name.clone(),
         url: forge.url.clone(),
         sign_in,
         ca_pem,
         answer_within: forge::ANSWER_WITHIN,
-    };
-    let client = Forge::new(kind, settings, clock.clone())?;
-    let ourselves = std::sync::OnceLock::new();
-    Ok(ForgeAccess { forge: client, url: forge.url.clone(), ca_file: forge.ca_file.clone(), ourselves })
+    })
 }
 
 /// Where deliveries are taken, and under which secrets.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::{Request, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -73,8 +72,7 @@ async fn connection(
 ) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut routes = routes.clone();
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let request = request.map(Body::new);
         async move { routes.call(request).await }
     });
     let serving = http1::Builder::new()

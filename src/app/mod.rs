@@ -11,6 +11,7 @@ mod clockwork;
 pub mod connect;
 mod keys;
 pub mod listen;
+mod people;
 mod reload;
 
 use std::path::Path;
@@ -41,8 +42,9 @@ use listen::Patience;
 use reload::{Live, Reloads};
 
 pub use accept::{accept, known};
-pub use assemble::{context, endpoints, public_router};
+pub use assemble::{context, endpoints, forges, public_router};
 pub use clockwork::{checkpoints, sweep_all};
+pub use people::People;
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -140,9 +142,11 @@ async fn run(
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, "ready");
 
     let mut tasks = JoinSet::new();
+    let people = People::new(server, &context.forges, &clock)?;
     let (live, follows) = watch::channel(Live { context, sweep: server.sweep });
     let endpoints = Endpoints::from(endpoints(server));
-    let reloads = Reloads::new(loaded, environ, (pool.clone(), clock.clone()), live, endpoints.clone());
+    let reloads =
+        Reloads::new(loaded, environ, (pool.clone(), clock.clone()), live, (endpoints.clone(), people.clone()));
     tasks.spawn(reloads.run(hangup, stop.clone()));
     // One to listen on, and one each for claiming and for renewing leases: jobs that hold the others cannot delay them.
     let beside = db::pool::beside(&pool, 3);
@@ -150,7 +154,7 @@ async fn run(
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
     if server.http.role != ServerRole::Worker {
-        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, public_key);
+        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, public_key, people);
         committing.spawn(committer.run());
         tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
     }

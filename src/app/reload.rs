@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::assemble;
+use super::people::People;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::config::{self, Difference, Environ, Keys, Loaded, Server, Sweep};
@@ -62,6 +63,7 @@ pub(super) struct Reloads {
     clock: Clock,
     live: watch::Sender<Live>,
     endpoints: Endpoints,
+    people: Arc<People>,
     /// What is in force.
     server: Server,
     state: State,
@@ -76,7 +78,7 @@ impl Reloads {
         environ: &Environ,
         (pool, clock): (PgPool, Clock),
         live: watch::Sender<Live>,
-        endpoints: Endpoints,
+        (endpoints, people): (Endpoints, Arc<People>),
     ) -> Self {
         let state = state(loaded);
         Self {
@@ -86,6 +88,7 @@ impl Reloads {
             clock,
             live,
             endpoints,
+            people,
             server: loaded.server.clone(),
             judged: Found::Good(state.clone()),
             state,
@@ -141,12 +144,17 @@ impl Reloads {
             Ok(context) => context,
             Err(error) => return self.refuse(vec![json!({ "problem": format!("{error:#}") })], cause).await,
         };
+        let people = match self.people.reloaded(&loaded.server, &context.forges) {
+            Ok(people) => people,
+            Err(error) => return self.refuse(vec![json!({ "problem": format!("{error:#}") })], cause).await,
+        };
         let difference = config::difference(&self.state.keys, &state.keys);
         let all = difference.paths().chain(rotated.iter().map(String::as_str));
         let waits = all.filter(|path| config::is_read_at_start(path)).collect();
         let changed = Changed { difference: &difference, rotated: &rotated, waits };
         record_load(&self.pool, &self.clock, &loaded, &changed, cause).await?;
         self.endpoints.set(assemble::endpoints(&loaded.server));
+        self.people.set(people);
         self.live.send_replace(Live { context: Arc::new(context), sweep: loaded.server.sweep });
         // A token may have been mended. When this is not to be had, their own time comes within the hour.
         match queue::hurry_refused(&mut *self.pool.acquire().await?).await {

@@ -27,6 +27,8 @@ pub struct NewDelivery {
     pub state: DeliveryState,
     /// Why it is ignored or quarantined.
     pub reason: Option<String>,
+    /// The forge's numbers of the repositories it is about.
+    pub repositories: Vec<i64>,
 }
 
 /// What becomes of a delivery.
@@ -76,9 +78,10 @@ pub async fn store(conn: &mut PgConnection, batch: &[&NewDelivery]) -> Result<Ve
     let traces: Vec<Uuid> = batch.iter().map(|d| d.trace.0).collect();
     let states: Vec<String> = batch.iter().map(|d| d.state.as_str().to_owned()).collect();
     let reasons: Vec<Option<String>> = batch.iter().map(|d| d.reason.clone()).collect();
+    let repositories: Vec<serde_json::Value> = batch.iter().map(|d| d.repositories.clone().into()).collect();
     let new: Vec<Uuid> = sqlx::query_scalar!(
-        "INSERT INTO delivery (id, forge, delivery_id, event, body, body_hash, trace, state, reason)
-         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::uuid[], $8::text[], $9::text[])
+        "INSERT INTO delivery (id, forge, delivery_id, event, body, body_hash, trace, state, reason, repositories)
+         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[], $7::uuid[], $8::text[], $9::text[], $10::jsonb[])
          ON CONFLICT ON CONSTRAINT delivery_once DO NOTHING RETURNING id",
         &ids,
         &forges,
@@ -89,6 +92,7 @@ pub async fn store(conn: &mut PgConnection, batch: &[&NewDelivery]) -> Result<Ve
         &traces,
         &states,
         &reasons as &[Option<String>],
+        &repositories,
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -143,7 +147,17 @@ pub struct Delivery {
     pub received_at: Timestamp,
 }
 
-/// At most `limit` deliveries, newest first; `before` is the cursor; `state` one of the schema's words.
+/// Deliveries of a forge that name these repositories (the forge's numbers) and no other.
+#[derive(Debug, Clone)]
+pub struct About<'a> {
+    /// The forge.
+    pub forge: &'a ForgeName,
+    /// The forge's numbers.
+    pub repositories: &'a [i64],
+}
+
+/// At most `limit` deliveries, newest first; `before` is the cursor; `state` one of the schema's words; `about` leaves out
+/// all others, also those about no repository.
 ///
 /// # Errors
 /// The database's own.
@@ -151,14 +165,19 @@ pub async fn list(
     conn: &mut PgConnection,
     before: Option<Uuid>,
     state: Option<&str>,
+    about: Option<&About<'_>>,
     limit: i64,
 ) -> Result<Vec<Delivery>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT id, forge, delivery_id, event, state, reason, trace, received_at FROM delivery
-         WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2) ORDER BY id DESC LIMIT $3",
+         WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR state = $2)
+           AND ($4::text IS NULL OR forge = $4 AND repositories <> '[]' AND repositories <@ to_jsonb($5::bigint[]))
+         ORDER BY id DESC LIMIT $3",
         before,
         state,
-        limit
+        limit,
+        about.map(|about| about.forge.as_str()),
+        about.map(|about| about.repositories) as Option<&[i64]>,
     )
     .fetch_all(conn)
     .await?;
@@ -184,6 +203,20 @@ pub async fn list(
 pub async fn body(conn: &mut PgConnection, id: Uuid) -> Result<Option<(String, String, Vec<u8>)>, sqlx::Error> {
     let row = sqlx::query!("SELECT forge, event, body FROM delivery WHERE id = $1", id).fetch_optional(conn).await?;
     Ok(row.map(|row| (row.forge, row.event, row.body)))
+}
+
+/// The forge of a delivery and the forge's numbers of the repositories it is about.
+///
+/// # Errors
+/// The database's own.
+pub async fn about(conn: &mut PgConnection, id: Uuid) -> Result<Option<(String, Vec<i64>)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT forge, repositories AS "repositories: sqlx::types::Json<Vec<i64>>" FROM delivery WHERE id = $1"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.forge, row.repositories.0)))
 }
 
 /// One delivery, without its body.
@@ -218,9 +251,16 @@ pub async fn reread(
     id: Uuid,
     state: DeliveryState,
     reason: Option<&str>,
+    repositories: &[i64],
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE delivery SET state = $2, reason = $3 WHERE id = $1", id, state.as_str(), reason)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "UPDATE delivery SET state = $2, reason = $3, repositories = $4 WHERE id = $1",
+        id,
+        state.as_str(),
+        reason,
+        sqlx::types::Json(repositories) as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

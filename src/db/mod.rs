@@ -29,6 +29,7 @@ pub mod pushes;
 pub mod renders;
 pub mod reports;
 pub mod repositories;
+pub mod sessions;
 pub mod tokens;
 
 pub use error::{DbError, Fate, is_away, retrying};

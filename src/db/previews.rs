@@ -141,6 +141,8 @@ pub struct WhichPreviews<'a> {
     pub number: Option<i64>,
     /// Below this number.
     pub before: Option<i64>,
+    /// Only of these repositories (our numbers).
+    pub readable: Option<&'a [i64]>,
 }
 
 /// At most `limit` previews, newest first.
@@ -153,11 +155,13 @@ pub async fn list(conn: &mut PgConnection, which: &WhichPreviews<'_>, limit: i64
          FROM preview p JOIN repository r ON r.id = p.repository_id
          WHERE ($1::text IS NULL OR r.full_name = $1 OR r.forge || '/' || r.full_name = $1)
            AND ($2::bigint IS NULL OR p.pull_number = $2) AND ($3::bigint IS NULL OR p.id < $3)
+           AND ($5::bigint[] IS NULL OR r.id = ANY($5))
          ORDER BY p.id DESC LIMIT $4",
         which.repository,
         which.number,
         which.before,
-        limit
+        limit,
+        which.readable
     )
     .fetch_all(conn)
     .await?;

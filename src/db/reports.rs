@@ -60,6 +60,8 @@ pub struct WhichEnvironments<'a> {
     pub repository: Option<&'a str>,
     /// Only smaller numbers: the cursor.
     pub before: Option<i64>,
+    /// Only of these repositories (our numbers).
+    pub readable: Option<&'a [i64]>,
 }
 
 /// At most `limit` environments, newest first.
@@ -84,12 +86,14 @@ pub async fn environments(
              AND ($2::text IS NULL OR e.name = $2)
              AND ($3::text IS NULL OR r.full_name = $3 OR r.forge || '/' || r.full_name = $3)
              AND ($4::bigint IS NULL OR e.id < $4)
+             AND ($6::bigint[] IS NULL OR r.id = ANY($6))
            ORDER BY e.id DESC LIMIT $5"#,
         which.id,
         which.name,
         which.repository,
         which.before,
-        limit
+        limit,
+        which.readable
     )
     .fetch_all(conn)
     .await?;
@@ -123,6 +127,14 @@ pub async fn environments(
             }
         })
         .collect())
+}
+
+/// Our number of the repository an environment (ours, too) is of.
+///
+/// # Errors
+/// The database's own.
+pub async fn repository_of(conn: &mut PgConnection, environment: i64) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT repository_id FROM environment WHERE id = $1", environment).fetch_optional(conn).await
 }
 
 /// Why nothing is synced for an environment whose repository is not ours to follow: reason, detail and what lifts it.
@@ -227,6 +239,8 @@ pub struct WhichDeployments<'a> {
     pub before: Option<Uuid>,
     /// Which of them.
     pub only: Only,
+    /// Only of these repositories (our numbers).
+    pub readable: Option<&'a [i64]>,
 }
 
 /// Which of the deployments.
@@ -292,6 +306,7 @@ pub async fn deployments(
                       OR asked.rules > 0
                          AND NOT EXISTS (SELECT FROM approval_use u
                                          WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL)))
+             AND ($9::bigint[] IS NULL OR r.id = ANY($9))
            ORDER BY d.id DESC LIMIT $8"#,
         which.environment_id,
         which.environment,
@@ -300,7 +315,8 @@ pub async fn deployments(
         which.to.map(|at| at.to_sqlx()) as _,
         which.before,
         which.only.word(),
-        limit
+        limit,
+        which.readable
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -48,6 +48,8 @@ pub struct Job {
     pub key: String,
     /// Which workers it waits for.
     pub lane: Lane,
+    /// Whose work it is: a repository, as `forge/number`.
+    pub share: String,
     /// Where it is.
     pub state: State,
     /// Ids.
@@ -71,6 +73,7 @@ struct Row {
     kind: String,
     key: String,
     lane: String,
+    share: String,
     state: String,
     payload: Value,
     trace: uuid::Uuid,
@@ -89,6 +92,7 @@ impl From<Row> for Job {
             key: row.key,
             // The constraints job_lane and job_state allow nothing else.
             lane: Lane::ALL.into_iter().find(|lane| lane.as_str() == row.lane).unwrap_or(Lane::Default),
+            share: row.share,
             state: State::parse(&row.state).unwrap_or(State::Failed),
             payload: row.payload,
             trace: TraceId(row.trace),
@@ -111,14 +115,30 @@ pub async fn list(
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Job>, sqlx::Error> {
+    list_of(connection, None, state, before, limit).await
+}
+
+/// The same, of these shares only.
+///
+/// # Errors
+/// The statement's.
+pub async fn list_of(
+    connection: &mut PgConnection,
+    shares: Option<&[String]>,
+    state: Option<State>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Job>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, kind, key, lane, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
+        r#"SELECT id, kind, key, lane, share, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
                 payload, trace, attempt, run_at, created_at, error, holder FROM job
-         WHERE ($1::text IS NULL OR $1 = CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END) AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"#,
+         WHERE ($1::text IS NULL OR $1 = CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END) AND ($2::bigint IS NULL OR id < $2)
+             AND ($4::text[] IS NULL OR share = ANY($4)) ORDER BY id DESC LIMIT $3"#,
         state.map(State::as_str),
         before,
-        limit
+        limit,
+        shares
     )
     .fetch_all(connection)
     .await?;
@@ -132,7 +152,7 @@ pub async fn list(
 pub async fn show(connection: &mut PgConnection, id: i64) -> Result<Option<Job>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, kind, key, lane, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
+        r#"SELECT id, kind, key, lane, share, CASE WHEN refused AND state = 'pending' THEN 'refused' ELSE state END AS "state!",
                   payload, trace, attempt, run_at, created_at, error, holder FROM job
            WHERE id = $1"#,
         id

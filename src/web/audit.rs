@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit, moment, text};
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Audit};
+use super::who::{Allowed, Audit};
 use super::{Of, State};
 use crate::audit;
 use crate::audit::checkpoint::{Checkpoint, Checkpoints};

@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::asked::{Asked, Named, Page, limit};
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Operate, Read};
+use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
 use crate::db::deliveries::{self, DeliveryState};
 use crate::db::{comment_edits, ourselves, pushes, repositories};
+use crate::ids::{ForgeName, RepositoryKey};
 use crate::{queue, webhook};
 
 /// A delivery as it is listed.
@@ -68,7 +69,7 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/api/v1/deliveries", tag = "deliveries", params(Which),
     responses((status = 200, body = Page<Delivery>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn list(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Page<Delivery>>, Problem> {
@@ -77,8 +78,10 @@ pub(super) async fn list(
     if which.state.as_deref().is_some_and(|state| !known.contains(&state)) {
         return Err(Problem::bad("`state` is done, ignored or quarantined"));
     }
+    let sight = who.sees(&state, None).await?;
     let mut connection = state.pool.acquire().await?;
-    let items = deliveries::list(&mut connection, which.before, which.state.as_deref(), limit).await?;
+    let about = sight.about();
+    let items = deliveries::list(&mut connection, which.before, which.state.as_deref(), about.as_ref(), limit).await?;
     Ok(Json(Page::of(items, limit, |one: &Delivery| one.id.to_string())))
 }
 
@@ -92,14 +95,28 @@ pub(super) struct Whole {
     body: String,
 }
 
-/// One delivery with its body, which holds what people wrote: scope `operate`.
+/// Whether somebody may have to do with a delivery: who may write to all it is about.
+async fn permitted(who: &Allowed<Operate>, state: &State, id: Uuid) -> Result<(), Problem> {
+    let absent = || Problem::absent("delivery");
+    let about = deliveries::about(&mut *state.pool.acquire().await?, id).await?;
+    let (forge, repositories) = about.ok_or_else(absent)?;
+    // One of a forge whose name is none any more is nobody's but a machine's.
+    let keys = match forge.parse::<ForgeName>() {
+        Ok(forge) => repositories.into_iter().map(|id| RepositoryKey { forge: forge.clone(), id }).collect(),
+        Err(_) => Vec::new(),
+    };
+    who.may_write(state, keys, "delivery").await
+}
+
+/// One delivery with its body, which holds what people wrote: scope `operate`, or write access.
 #[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "deliveries", params(("id" = Uuid, Path, description = "Our id")),
     responses((status = 200, body = Whole), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn show(
-    _: Allowed<Operate>,
+    who: Allowed<Operate>,
     Of(state): Of<State>,
     Named(id): Named<Uuid>,
 ) -> Result<Json<Whole>, Problem> {
+    permitted(&who, &state, id).await?;
     let mut connection = state.pool.acquire().await?;
     let absent = || Problem::absent("delivery");
     let delivery = deliveries::get(&mut connection, id).await?.ok_or_else(absent)?.into();
@@ -130,6 +147,7 @@ pub(super) async fn replay(
     Of(state): Of<State>,
     Named(id): Named<Uuid>,
 ) -> Result<Json<Replayed>, Problem> {
+    permitted(&who, &state, id).await?;
     let mut tx = state.pool.begin().await?;
     let (forge, event, body) = deliveries::body(&mut tx, id).await?.ok_or_else(|| Problem::absent("delivery"))?;
     let forge =
@@ -142,7 +160,10 @@ pub(super) async fn replay(
     {
         told = webhook::Told::nothing(DeliveryState::Ignored, Some(webhook::OUR_OWN.to_owned()));
     }
-    deliveries::reread(&mut tx, id, told.state, told.reason.as_deref()).await?;
+    let about: Vec<i64> = told.repositories.iter().map(|repository| repository.id).collect();
+    // What it was about once it is about still, when it is our own comment.
+    let about = if about.is_empty() { deliveries::about(&mut tx, id).await?.unwrap_or_default().1 } else { about };
+    deliveries::reread(&mut tx, id, told.state, told.reason.as_deref(), &about).await?;
     if let Some(push) = &told.push {
         pushes::record(&mut tx, push).await?;
     }

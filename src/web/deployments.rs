@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Page, limit, moment, text};
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Audit, Read};
+use super::who::{Allowed, Audit, Read, Sight};
 use super::{Of, State};
 use crate::audit;
 use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
@@ -169,7 +169,7 @@ pub(super) struct Which {
 }
 
 impl Which {
-    async fn read(&self, state: &State, only: Only) -> Result<Page<Deployment>, Problem> {
+    async fn read(&self, state: &State, only: Only, sight: Option<&Sight>) -> Result<Page<Deployment>, Problem> {
         let limit = limit(self.limit)?;
         let which = WhichDeployments {
             environment_id: None,
@@ -179,6 +179,7 @@ impl Which {
             to: moment("to", self.to.as_deref())?,
             before: self.before,
             only,
+            readable: sight.and_then(Sight::ours),
         };
         let mut connection = state.pool.acquire().await?;
         let items = reports::deployments(&mut connection, &which, limit).await?;
@@ -197,7 +198,7 @@ impl Which {
         name: &str,
         only: Only,
     ) -> Result<Json<Page<Deployment>>, Problem> {
-        let page = self.read(state, only).await?;
+        let page = self.read(state, only, None).await?;
         let detail = json!({ "report": name, "environment": self.environment, "repository": self.repository,
             "from": self.from, "to": self.to, "current": self.current, "before": self.before });
         let mut tx = state.pool.begin().await?;
@@ -211,11 +212,12 @@ impl Which {
 #[utoipa::path(get, path = "/api/v1/deployments", tag = "deployments", params(Which),
     responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn list(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Page<Deployment>>, Problem> {
-    Ok(Json(which.read(&state, which.only()).await?))
+    let sight = who.sees(&state, which.repository.as_deref()).await?;
+    Ok(Json(which.read(&state, which.only(), Some(&sight)).await?))
 }
 
 /// Who approved what, and was it exactly that? An entry of the log.

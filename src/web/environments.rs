@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{Asked, Named, Page, limit};
 use super::deployments::Deployment;
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Read};
+use super::who::{Allowed, Read};
 use super::{Of, State};
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
 
@@ -100,16 +100,18 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/api/v1/environments", tag = "environments", params(Which),
     responses((status = 200, body = Page<Environment>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn list(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Page<Environment>>, Problem> {
     let limit = limit(which.limit)?;
+    let sight = who.sees(&state, which.repository.as_deref()).await?;
     let asked = WhichEnvironments {
         id: None,
         name: super::asked::text(which.name.as_deref())?,
         repository: super::asked::text(which.repository.as_deref())?,
         before: which.before,
+        readable: sight.ours(),
     };
     let mut connection = state.pool.acquire().await?;
     let items = reports::environments(&mut connection, &asked, limit).await?;
@@ -132,17 +134,16 @@ pub(super) struct WhichOfOne {
     params(("id" = i64, Path, description = "The environment's number"), WhichOfOne),
     responses((status = 200, body = Page<Deployment>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn deployments(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Named(id): Named<i64>,
     Asked(which): Asked<WhichOfOne>,
 ) -> Result<Json<Page<Deployment>>, Problem> {
     let limit = limit(which.limit)?;
+    let absent = || Problem::absent("environment");
+    let repository = reports::repository_of(&mut *state.pool.acquire().await?, id).await?;
+    who.may_read(&state, repository.ok_or_else(absent)?, "environment").await?;
     let mut connection = state.pool.acquire().await?;
-    let environment = WhichEnvironments { id: Some(id), ..WhichEnvironments::default() };
-    if reports::environments(&mut connection, &environment, 1).await?.is_empty() {
-        return Err(Problem::absent("environment"));
-    }
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
     let items = reports::deployments(&mut connection, &asked, limit).await?;
     let items = items.into_iter().map(Deployment::from).collect();

@@ -15,13 +15,16 @@ h2{border-bottom:1px solid #d0d7de;margin-top:2.5rem}pre{background:#f6f8fa;padd
 code{font-family:ui-monospace,monospace;font-size:.9em}.plus{background:#dafbe1;display:block}.minus{background:#ffebe9;display:block}\
 .same{display:block}.quiet{color:#57606a}table{border-collapse:collapse}td,th{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top}";
 
-/// What a browser may do with an answer of ours: apply our style, nothing else.
-pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
+/// The style's digest, by which a browser knows it.
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
+
+/// What a browser may do with an answer of ours: apply our style, send its forms to `forms`, nothing else.
+pub(super) fn policy(forms: &str) -> String {
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action {forms}; frame-ancestors 'none'",
+        *STYLE_HASH
     )
-});
+}
 
 /// A page being written.
 pub(super) struct Html(String);

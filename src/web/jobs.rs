@@ -7,8 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Operate, Read};
+use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
+use crate::ids::RepositoryKey;
 use crate::{audit, queue};
 
 /// A job.
@@ -76,7 +77,7 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Which),
     responses((status = 200, body = Page<Job>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn list(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Page<Job>>, Problem> {
@@ -87,9 +88,16 @@ pub(super) async fn list(
             queue::State::parse(word).ok_or_else(|| Problem::bad("`state` is pending, running, refused or failed"))?,
         ),
     };
+    let shares = who.sees(&state, None).await?.shares();
     let mut connection = state.pool.acquire().await?;
-    let items = queue::list(&mut connection, wanted, which.before, limit).await?;
+    let items = queue::list_of(&mut connection, shares.as_deref(), wanted, which.before, limit).await?;
     Ok(Json(Page::of(items, limit, |job: &Job| job.id.to_string())))
+}
+
+/// The repository whose work a job is.
+fn whose(share: &str) -> Option<RepositoryKey> {
+    let (forge, id) = share.split_once('/')?;
+    Some(RepositoryKey { forge: forge.parse().ok()?, id: id.parse().ok()? })
 }
 
 /// Gives a job that failed, or waits for a later time, a new beginning.
@@ -100,8 +108,9 @@ pub(super) async fn retry(
     Of(state): Of<State>,
     Named(id): Named<i64>,
 ) -> Result<Json<Job>, Problem> {
+    let job = queue::show(&mut *state.pool.acquire().await?, id).await?.ok_or_else(|| Problem::absent("job"))?;
+    who.may_write(&state, whose(&job.share).into_iter().collect(), "job").await?;
     let mut tx = state.pool.begin().await?;
-    let job = queue::show(&mut tx, id).await?.ok_or_else(|| Problem::absent("job"))?;
     if !queue::retry(&mut tx, id).await? {
         return Err(Problem::conflict("only a job that failed for good, or waits for a later time, can be retried"));
     }

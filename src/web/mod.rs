@@ -1,12 +1,14 @@
 //! Windows: the API, the page of a preview, and, on a listener of their own, metrics and health.
 //!
 //! ```text
-//!   /api/v1/…       machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
-//!   /previews/{id}  token, or somebody on this machine where it is only reached from there ─▶ HTML that runs nothing
+//!   /sign-in …      a person, through their forge ─▶ session
+//!   /login          a person lets a command line act as them ─▶ session
+//!   /api/v1/…       person, or machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
+//!   /previews/{id}  person, or token ─▶ HTML that runs nothing
 //!   /metrics /healthz /readyz   on `admin_listen`
 //! ```
 //!
-//! Deliberately absent: an act that consents, a cookie, a script, and an answer to anybody we do not know.
+//! Deliberately absent: an act that consents, a script, and an answer to anybody we do not know.
 
 mod admin;
 mod asked;
@@ -16,19 +18,26 @@ mod deployments;
 mod environments;
 mod html;
 mod jobs;
+mod login;
+mod origin;
+pub mod people;
 mod preview_page;
 mod previews;
 mod problem;
+pub mod session;
+mod sign_in;
 pub mod token;
+mod who;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use sqlx::PgPool;
 use tower_http::timeout::TimeoutLayer;
@@ -41,7 +50,7 @@ use crate::clock::Clock;
 use crate::queue::Bell;
 use crate::webhook::Endpoints;
 use problem::Problem;
-use token::{Allowed, Any};
+use who::{Allowed, Any};
 
 /// How long an answer may take to begin: above the database's own bound of a statement.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -67,13 +76,14 @@ pub struct State {
     pub endpoints: Endpoints,
     /// How people reach us, without a slash at its end.
     pub public_url: String,
+    /// What the forges say of people.
+    pub people: Arc<dyn people::Forges>,
 }
 
 /// The state of a request.
 use axum::extract::State as Of;
 
-/// The API and the pages, for the public listener. It has to be served with
-/// `into_make_service_with_connect_info::<SocketAddr>()`: without a peer's address nobody is on this machine.
+/// The API and the pages, for the public listener.
 pub fn router(state: State) -> Router {
     let (api, mut document) = OpenApiRouter::new()
         .routes(routes!(audit::list))
@@ -92,15 +102,23 @@ pub fn router(state: State) -> Router {
         .routes(routes!(jobs::retry))
         .routes(routes!(previews::list))
         .routes(routes!(previews::show))
+        .routes(routes!(login::show, login::begin, login::end))
         .split_for_parts();
     document.info.title = "Bascule".to_owned();
     document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     document.info.description = Some(
-        "Every request carries a machine token: `Authorization: Bearer bsc_…`. A token never approves.".to_owned(),
+        "Every request carries a token, `Authorization: Bearer …`: a machine's, which has scopes and never approves, or a \
+         person's (`bascule login`), who sees what they may read on their forge. What somebody may not read is not there."
+            .to_owned(),
     );
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
         .route("/previews/{id}", get(preview_page::page))
+        .route("/sign-in", get(sign_in::show))
+        .route("/sign-in/{forge}", get(sign_in::begin))
+        .route("/sign-in/{forge}/callback", get(sign_in::end))
+        .route("/sign-out", post(sign_in::out))
+        .route("/login", get(login::ask).post(login::allow))
         .fallback(async |uri: Uri| match LATER.iter().find(|later| is_below(uri.path(), later)) {
             Some(later) => Problem::later(later),
             None => Problem::absent("page"),
@@ -142,20 +160,22 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// What every answer says to browsers: nothing here is a script, a frame, or kept by a cache.
+/// What every answer says to browsers: nothing here is a script, a frame, or kept by a cache, and where somebody was is
+/// told to nobody else. (Not `no-referrer`: with that, a browser does not say where our own forms come from either.)
 async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    // A page with a form says itself where that may lead.
+    if let Ok(policy) = HeaderValue::from_str(&html::policy("'none'")) {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
+    }
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, html::POLICY.as_str()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }

@@ -1,16 +1,12 @@
 //! `/previews/{id}`: a preview, whole, as the page a comment links to when it had to leave something out.
 
-use std::net::{IpAddr, SocketAddr};
-
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::asked::Named;
 use super::html::Html;
 use super::problem::Problem;
-use super::token;
+use super::who::Reader;
 use super::{Of, State};
 use crate::db::previews;
 use crate::manifest::{Body, Hunk, Verb};
@@ -18,57 +14,15 @@ use crate::preview::{
     Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
 };
 
-/// Somebody who may look at pages.
-pub(super) struct Reader;
-
-impl FromRequestParts<State> for Reader {
-    type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Response> {
-        if is_here(parts, &state.public_url) {
-            return Ok(Self);
-        }
-        token::reader(state, &parts.headers).await.map(|()| Self).map_err(|problem| {
-            let mut response = problem.into_response();
-            if response.status() == StatusCode::UNAUTHORIZED {
-                // A browser asks for a password; any name will do.
-                let ask =
-                    HeaderValue::from_static("Basic realm=\"bascule: a token as the password\", charset=\"UTF-8\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
-            }
-            response
-        })
-    }
-}
-
-/// Whether a request comes from this machine. Only where the public address is this machine's own, too: behind a proxy
-/// beside us, everybody would seem to come from here.
-fn is_here(parts: &Parts, public_url: &str) -> bool {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_canonical());
-    let is_forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]
-        .iter()
-        .any(|name| parts.headers.contains_key(*name));
-    // Another name that leads here is how a page of somebody else's would reach us through a browser.
-    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
-    peer.is_some_and(|ip| ip.is_loopback())
-        && !is_forwarded
-        && named.is_some_and(is_local)
-        && is_local(authority.split('/').next().unwrap_or_default())
-}
-
-/// Whether `host[:port]` is this machine.
-fn is_local(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// The page of a preview.
-pub(super) async fn page(_: Reader, Of(state): Of<State>, Named(id): Named<i64>) -> Result<Response, Problem> {
-    let mut connection = state.pool.acquire().await?;
-    let (_, stored) = previews::page(&mut connection, id).await?.ok_or_else(|| Problem::absent("preview"))?;
+pub(super) async fn page(
+    Reader(who): Reader,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+) -> Result<Response, Problem> {
+    let found = previews::page(&mut *state.pool.acquire().await?, id).await?;
+    let (repository, stored) = found.ok_or_else(|| Problem::absent("preview"))?;
+    who.may_read(&state, repository, "preview").await?;
     let page: Page = serde_json::from_value(stored).map_err(|error| {
         tracing::error!(preview = id, error = &error as &dyn std::error::Error, "a stored preview cannot be read");
         Problem::unavailable("this preview was stored by another version and cannot be shown")
@@ -339,26 +293,5 @@ mod tests {
         assert!(!hostile.contains("<script") && !hostile.contains("<img"));
         assert!(!hostile.contains('\u{202e}') && !hostile.contains('\u{200b}'));
         assert!(hostile.contains("&lt;script&gt;"), "shown as what it is");
-    }
-
-    #[test]
-    fn only_somebody_on_this_machine_is_here() {
-        let asked = |peer: &str, host: &str, header: Option<&str>| {
-            let mut request = axum::http::Request::builder().uri("/previews/1").header("host", host);
-            if let Some(name) = header {
-                request = request.header(name, "203.0.113.7");
-            }
-            let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            parts.extensions.insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
-            parts
-        };
-        let here = |peer, host, header| is_here(&asked(peer, host, header), "http://127.0.0.1:8080");
-        assert!(here("127.0.0.1:9", "127.0.0.1:8080", None));
-        assert!(here("[::1]:9", "localhost:8080", None));
-        assert!(!here("10.0.0.1:9", "127.0.0.1:8080", None), "from elsewhere");
-        assert!(!here("127.0.0.1:9", "attacker.example", None), "a name that was made to lead here");
-        assert!(!here("127.0.0.1:9", "127.0.0.1:8080", Some("x-forwarded-for")), "through a proxy");
-        let public = is_here(&asked("127.0.0.1:9", "127.0.0.1:8080", None), "https://bascule.example.com");
-        assert!(!public, "a proxy beside us that says nothing");
     }
 }

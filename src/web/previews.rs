@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit, text};
 use super::problem::{Problem, ProblemBody};
-use super::token::{Allowed, Read};
+use super::who::{Allowed, Read};
 use super::{Of, State};
 use crate::db::previews::{self, Listed, WhichPreviews};
 
@@ -63,13 +63,18 @@ pub(super) struct Which {
 #[utoipa::path(get, path = "/api/v1/previews", tag = "previews", params(Which),
     responses((status = 200, body = Page<PreviewLine>), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn list(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Page<PreviewLine>>, Problem> {
     let limit = limit(which.limit)?;
-    let asked =
-        WhichPreviews { repository: text(which.repository.as_deref())?, number: which.number, before: which.before };
+    let sight = who.sees(&state, which.repository.as_deref()).await?;
+    let asked = WhichPreviews {
+        repository: text(which.repository.as_deref())?,
+        number: which.number,
+        before: which.before,
+        readable: sight.ours(),
+    };
     let mut connection = state.pool.acquire().await?;
     let items = previews::list(&mut connection, &asked, limit).await?;
     Ok(Json(Page::of(items, limit, |one: &PreviewLine| one.id.to_string())))
@@ -88,11 +93,12 @@ pub(super) struct Preview {
 #[utoipa::path(get, path = "/api/v1/previews/{id}", tag = "previews", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Preview), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn show(
-    _: Allowed<Read>,
+    who: Allowed<Read>,
     Of(state): Of<State>,
     Named(id): Named<i64>,
 ) -> Result<Json<Preview>, Problem> {
-    let mut connection = state.pool.acquire().await?;
-    let (_, page) = previews::page(&mut connection, id).await?.ok_or_else(|| Problem::absent("preview"))?;
+    let found = previews::page(&mut *state.pool.acquire().await?, id).await?;
+    let (repository, page) = found.ok_or_else(|| Problem::absent("preview"))?;
+    who.may_read(&state, repository, "preview").await?;
     Ok(Json(Preview { id, page }))
 }

@@ -35,6 +35,11 @@ impl Problem {
         Self { status: StatusCode::UNAUTHORIZED, detail: detail.into() }
     }
 
+    /// Whether it is for want of a token.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// A good token without the scope.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, detail: detail.into() }

@@ -1,12 +1,9 @@
-//! Machine tokens: who a request is, and what it may do. There is no scope that approves: consent comes from a person on
+//! Machine tokens: what they are called, what they may do, and their end. There is no scope that approves: consent comes from a person on
 //! a forge, and nothing here can write one.
 
 use aws_lc_rs::rand;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -20,7 +17,7 @@ use crate::db::tokens::{self, NewToken, Token};
 use crate::ids::TraceId;
 
 /// Every token begins so: scanners of leaked secrets know it by that.
-const PREFIX: &str = "bsc_";
+pub(super) const PREFIX: &str = "bsc_";
 /// Random bytes of a token.
 const BYTES: usize = 32;
 /// The longest a token lives.
@@ -160,93 +157,8 @@ fn hash(said: &str) -> [u8; 32] {
     Sha256::digest(said.as_bytes()).into()
 }
 
-/// What a route asks of a token, as a type: a route that takes an [`Allowed`] cannot be reached without it.
-pub(super) trait Right {
-    /// The scope; `None`: any token.
-    const SCOPE: Option<Scope>;
-}
-
-/// Any token.
-pub(super) struct Any;
-/// Scope `read`.
-pub(super) struct Read;
-/// Scope `operate`.
-pub(super) struct Operate;
-/// Scope `audit`.
-pub(super) struct Audit;
-
-impl Right for Any {
-    const SCOPE: Option<Scope> = None;
-}
-impl Right for Read {
-    const SCOPE: Option<Scope> = Some(Scope::Read);
-}
-impl Right for Operate {
-    const SCOPE: Option<Scope> = Some(Scope::Operate);
-}
-impl Right for Audit {
-    const SCOPE: Option<Scope> = Some(Scope::Audit);
-}
-
-/// A request with a token that has the scope.
-pub(super) struct Allowed<R> {
-    /// Its name.
-    pub(super) token: String,
-    /// The request's own, in log lines, entries and the jobs it causes.
-    pub(super) trace: TraceId,
-    right: std::marker::PhantomData<R>,
-}
-
-impl<R> Allowed<R> {
-    /// What the log calls it.
-    pub(super) fn actor(&self) -> String {
-        format!("token {}", self.token)
-    }
-
-    /// An entry of what it does.
-    pub(super) fn entry(&self, action: &'static str, subject: String, detail: serde_json::Value) -> NewEntry {
-        NewEntry { actor: self.actor(), action, subject, detail, cause: "api".to_owned(), trace: self.trace }
-    }
-}
-
-impl<R: Right> FromRequestParts<State> for Allowed<R> {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        // Only what a script sets itself: a browser sends Basic credentials along with requests of other sites.
-        let said = bearer(&parts.headers).ok_or_else(|| {
-            Problem::unauthorized("send `Authorization: Bearer …` with a token of `bascule token create`")
-        })?;
-        let token = good(state, said).await?;
-        may(&token, R::SCOPE)?;
-        Ok(Self { token: token.name, trace: TraceId(state.clock.new_id()), right: std::marker::PhantomData })
-    }
-}
-
-/// The token a page's request carries: as the API's, or as the password of a browser's prompt. Pages only show.
-pub(super) async fn reader(state: &State, headers: &HeaderMap) -> Result<(), Problem> {
-    let of_prompt = || {
-        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let pair = STANDARD.decode(after_scheme(value, "basic")?).ok()?;
-        let pair = String::from_utf8(pair).ok()?;
-        pair.split_once(':').map(|(_, password)| password.to_owned())
-    };
-    let said = bearer(headers).map(str::to_owned).or_else(of_prompt);
-    let said = said.ok_or_else(|| Problem::unauthorized("this page needs a token: give it as the password"))?;
-    may(&good(state, &said).await?, Some(Scope::Read))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next()?.to_str().ok()?;
-    values.next().is_none().then(|| after_scheme(value, "bearer")).flatten()
-}
-
-fn after_scheme<'v>(value: &'v str, scheme: &str) -> Option<&'v str> {
-    let (given, rest) = value.split_once(' ')?;
-    given.eq_ignore_ascii_case(scheme).then(|| rest.trim())
-}
-
-async fn good(state: &State, said: &str) -> Result<Token, Problem> {
+/// The token of these words, as long as it is good.
+pub(super) async fn good(state: &State, said: &str) -> Result<Token, Problem> {
     let none = || Problem::unauthorized("the token is unknown, expired or revoked");
     // What cannot be a token costs no question of the database.
     let digits = said.strip_prefix(PREFIX).ok_or_else(none)?;
@@ -262,7 +174,8 @@ fn is_good(token: &Token, now: Timestamp) -> bool {
     token.revoked_at.is_none() && token.expires_at > now
 }
 
-fn may(token: &Token, scope: Option<Scope>) -> Result<(), Problem> {
+/// Whether a token has a scope; `None`: any will do.
+pub(super) fn may(token: &Token, scope: Option<Scope>) -> Result<(), Problem> {
     match scope {
         Some(scope) if !token.scopes.iter().any(|own| own == scope.as_str()) => {
             Err(Problem::forbidden(format!("the token does not have the scope `{}`", scope.as_str())))

@@ -224,6 +224,7 @@ fn read(door: &Door, (forge, kind): (&ForgeName, Kind), delivery_id: String, eve
         trace,
         state: told.state,
         reason: told.reason,
+        repositories: told.repositories.iter().map(|repository| repository.id).collect(),
     };
     let Told { repositories, push, edited, by, jobs, .. } = told;
     Intake { delivery, repositories, push, edited, by, jobs }

@@ -177,7 +177,8 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
         let delivery = &intake.delivery;
         match intake.by {
             Some(by) if ourselves::is(&mut tx, &delivery.forge, by).await? => {
-                deliveries::reread(&mut tx, delivery.id, DeliveryState::Ignored, Some(OUR_OWN)).await?;
+                let about = &delivery.repositories;
+                deliveries::reread(&mut tx, delivery.id, DeliveryState::Ignored, Some(OUR_OWN), about).await?;
             }
             Some(_) | None => news.push(intake),
         }

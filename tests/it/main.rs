@@ -32,6 +32,7 @@ mod not_yet;
 mod pages;
 #[path = "../parts/mod.rs"]
 mod parts;
+mod people;
 mod plane;
 mod policy;
 mod proof;

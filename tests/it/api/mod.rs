@@ -14,10 +14,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bascule::app::People;
 use bascule::audit::checkpoint::{Checkpoints, Signer};
 use bascule::audit::signing::Signing;
 use bascule::audit::{self, NewEntry};
 use bascule::clock::Clock;
+use bascule::config::{self, Environ};
 use bascule::ids::TraceId;
 use bascule::queue::Bell;
 use bascule::web;
@@ -82,6 +84,7 @@ impl Api {
             checkpoints: folder.clone(),
             public_key: public_key.clone(),
             public_url: public_url.to_owned(),
+            people: nobody(&clock),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
@@ -156,6 +159,12 @@ impl Api {
         let rows = audit::read::after(&mut connection, 0, 1_000).await.unwrap();
         rows.into_iter().map(|row| row.action).collect()
     }
+}
+
+/// The people of a server without forges.
+pub(crate) fn nobody(clock: &Clock) -> Arc<People> {
+    let server = config::load(None, &Environ::default()).unwrap().server;
+    People::new(&server, &BTreeMap::new(), clock).unwrap()
 }
 
 pub(crate) async fn append(connection: &mut PgConnection, count: usize) {

@@ -12,13 +12,15 @@ async fn a_preview_is_a_page_that_runs_nothing_and_is_shown_to_whom_it_may() {
         "outcome": { "kind": "untouched" }, "notes": [hostile] });
     let api = Api::new().await;
     let id = store_preview(&api, page.clone()).await;
-    let shown = api.get(&format!("/previews/{id}"), "").await;
+    assert_eq!(api.get(&format!("/previews/{id}"), "").await.status, 401, "from this machine, too");
+    let here = api.token("here", &[Scope::Read]).await;
+    let shown = api.get(&format!("/previews/{id}"), &here).await;
     assert_eq!((shown.status, shown.kind.as_str()), (200, "text/html; charset=utf-8"), "{}", shown.text);
     assert!(!shown.text.contains("<script") && shown.text.contains("&lt;script&gt;"));
     let policy = shown.headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(!policy.contains("unsafe"));
-    assert_eq!(api.get("/previews/999", "").await.status, 404);
+    assert_eq!(api.get("/previews/999", &here).await.status, 404);
 
     let public = Api::at("https://bascule.example.com").await;
     let id = store_preview(&public, page).await;

@@ -167,5 +167,6 @@ fn windows(database: &Database, clock: &Clock, bell: &Bell, endpoints: &Endpoint
         public_key: signer.public_key(),
         endpoints: endpoints.clone(),
         public_url: "http://127.0.0.1:8080".to_owned(),
+        people: crate::api::nobody(clock),
     })
 }

@@ -91,6 +91,7 @@ impl Town {
             &clock,
             &bell,
             vec![1; 32],
+            app::People::new(&loaded.server, &context.forges, &clock).unwrap(),
         );
         let mut committing = JoinSet::new();
         committing.spawn(committer.run());

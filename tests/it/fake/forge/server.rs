@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::git::Bare;
 use super::state::{Fault, State};
 use super::tongue::Tongue;
-use super::{World, github};
+use super::{World, github, oauth};
 
 /// One API call, as the tongues want it.
 pub(super) struct Call {
@@ -75,6 +75,9 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
         headers: parts.headers,
         body: if rest.is_some() { serde_json::from_slice(&body).unwrap_or(Value::Null) } else { Value::Null },
     };
+    if let Some(answered) = oauth::answer(&world, &call, rest.is_some(), &body) {
+        return answered;
+    }
     if rest.is_none() {
         return git(&world, &call, query, body).await;
     }

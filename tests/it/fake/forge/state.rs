@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::github::App;
 use super::hook::{Delivering, Delivery, Told};
+use super::oauth::OAuth;
 use super::tongue::Tongue;
 
 /// How the API fails.
@@ -276,6 +277,7 @@ pub(crate) struct State {
     /// Calls our account has left in this hour, where they are counted.
     pub(super) calls_left: u32,
     pub(super) apps: Vec<App>,
+    pub(super) oauth: OAuth,
     /// `http://127.0.0.1:PORT`, for the addresses in answers.
     pub(super) url: String,
     /// By which deliveries are signed; its own where nobody said another.
@@ -312,6 +314,7 @@ impl State {
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
             apps: Vec::new(),
+            oauth: OAuth::default(),
             fetches: 0,
             url,
             clock: None,
