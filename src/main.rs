@@ -37,6 +37,8 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Connect(connect) => connected(&connect),
         Command::Serve(serve) => served(&serve),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
+        Command::Login(login) => logged_in(&login),
+        Command::Logout(logout) => logged_out(&logout),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
@@ -227,6 +229,26 @@ fn ask(question: impl AsyncFnOnce(&Client) -> Result<Said, ClientError>) -> Exit
     }
 }
 
+fn logged_in(login: &cli::login::Login) -> ExitCode {
+    finished(login.run(&Environ::of_process()))
+}
+
+fn logged_out(logout: &cli::login::Logout) -> ExitCode {
+    finished(logout.run(&Environ::of_process()))
+}
+
+/// Runs what signs in or out, and says what came of it.
+fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(ClientError::from).and_then(|runtime| runtime.block_on(act)) {
+        Ok(said) => {
+            print::say(&said.text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => could_not(error.into()),
+    }
+}
+
 fn could_not(error: anyhow::Error) -> ExitCode {
     print::complain(&format!("bascule: {error:#}"));
     ExitCode::from(2)
@@ -311,16 +333,19 @@ fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
                 web::token::create(&pool, &clock, &name, &scopes, expires).await? + "\n"
             }
             Act::List { output } => {
-                let tokens = web::token::list(&pool).await?;
-                let rows: Vec<_> = tokens
-                    .into_iter()
-                    .map(|token| {
-                        serde_json::json!({ "name": token.name, "scopes": token.scopes, "created": token.created_at,
-                            "expires": token.expires_at, "revoked": token.revoked_at })
-                    })
-                    .collect();
+                let tokens = web::token::list(&pool).await?.into_iter().map(|token| {
+                    serde_json::json!({ "name": token.name, "person": null, "scopes": token.scopes,
+                        "created": token.created_at, "expires": token.expires_at, "revoked": token.revoked_at })
+                });
+                let people = web::session::of_command_lines(&pool).await?.into_iter().map(|session| {
+                    let person = session.person;
+                    serde_json::json!({ "name": session.id, "person": format!("{}/{}", person.forge, person.login),
+                        "scopes": [], "created": session.created_at, "expires": session.expires_at, "revoked": null })
+                });
+                let rows: Vec<_> = tokens.chain(people).collect();
                 let columns = [
                     ("NAME", "/name"),
+                    ("PERSON", "/person"),
                     ("SCOPES", "/scopes"),
                     ("CREATED", "/created"),
                     ("EXPIRES", "/expires"),
@@ -329,7 +354,13 @@ fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
                 cli::table::show(output, &columns, &rows).text
             }
             Act::Revoke { name } => {
-                web::token::revoke(&pool, &clock, &name).await?;
+                let is_person = match name.parse() {
+                    Ok(id) => web::session::revoke(&pool, &clock, id).await?,
+                    Err(_) => false,
+                };
+                if !is_person {
+                    web::token::revoke(&pool, &clock, &name).await?;
+                }
                 format!("token {name} is revoked\n")
             }
         })

@@ -1,4 +1,4 @@
-//! The client of a server's API: `BASCULE_SERVER`, and a machine token in `BASCULE_TOKEN`.
+//! The client of a server's API: the server and token of `bascule login`, or `BASCULE_SERVER` and `BASCULE_TOKEN`.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
+use super::kept::Kept;
 use crate::config::Environ;
 
 /// How long an answer may take: a whole verification of a long log fits.
@@ -21,8 +22,10 @@ const HERE: &str = "http://127.0.0.1:8080";
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No token.
-    #[error("no token: set BASCULE_TOKEN to one that `bascule token create` made on the server's host")]
-    NoToken,
+    #[error(
+        "no token for {0}: sign in with `bascule login`, or set BASCULE_TOKEN to one that `bascule token create` made on the server's host"
+    )]
+    NoToken(String),
     /// A token that cannot be sent.
     #[error("BASCULE_TOKEN holds no token: it has characters that none has")]
     BadToken,
@@ -54,9 +57,24 @@ pub enum ClientError {
     /// What was asked about is not to be had.
     #[error("{0}")]
     Absent(String),
+    /// What `bascule login` keeps is not as it left it.
+    #[error("{0}")]
+    Kept(String),
     /// Our own output.
     #[error("the output cannot be written")]
     Output(#[from] std::io::Error),
+}
+
+/// Which server: the one that is named, else `BASCULE_SERVER`, else the one of the last `bascule login`, else one here.
+pub(super) fn server(environ: &Environ, kept: &Kept, named: Option<&str>) -> Result<String, ClientError> {
+    let said = named.or_else(|| environ.get("BASCULE_SERVER")).or_else(|| kept.last()).unwrap_or(HERE);
+    let server = said.trim_end_matches('/').to_owned();
+    let url: reqwest::Url = server.parse().map_err(|_| ClientError::BadServer)?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !is_plain {
+        return Err(ClientError::BadServer);
+    }
+    Ok(server)
 }
 
 /// Parameters of a query: those without a value are not sent.
@@ -67,7 +85,7 @@ pub type Query<'q> = &'q [(&'q str, Option<String>)];
 pub struct Client {
     http: reqwest::Client,
     server: String,
-    token: HeaderValue,
+    token: Option<HeaderValue>,
 }
 
 impl Client {
@@ -76,15 +94,24 @@ impl Client {
     /// # Errors
     /// No token, or an address that is none.
     pub fn new(environ: &Environ) -> Result<Self, ClientError> {
-        let server = environ.get("BASCULE_SERVER").unwrap_or(HERE).trim_end_matches('/').to_owned();
-        let url: reqwest::Url = server.parse().map_err(|_| ClientError::BadServer)?;
-        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
-            return Err(ClientError::BadServer);
+        if let Some(token) = environ.get("BASCULE_TOKEN") {
+            return Self::of(server(environ, &Kept::nothing(), None)?, Some(token));
         }
-        let token = environ.get("BASCULE_TOKEN").ok_or(ClientError::NoToken)?;
-        let mut token =
-            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| ClientError::BadToken)?;
-        token.set_sensitive(true);
+        let kept = Kept::read(environ)?;
+        let server = server(environ, &kept, None)?;
+        // A token goes to the server it is of, and to no other.
+        let token = kept.token(&server).ok_or_else(|| ClientError::NoToken(server.clone()))?;
+        Self::of(server.clone(), Some(token))
+    }
+
+    /// A client of this server; without a token for the one call that gets one.
+    ///
+    /// # Errors
+    /// A token that cannot be sent.
+    pub(super) fn of(server: String, token: Option<&str>) -> Result<Self, ClientError> {
+        let signed = |token: &str| HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let mut token = token.map(signed).transpose().map_err(|_| ClientError::BadToken)?;
+        token.iter_mut().for_each(|token| token.set_sensitive(true));
         #[expect(clippy::disallowed_methods, reason = "the command line's client: bounded in time, without redirects")]
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -100,7 +127,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn get(&self, path: &str, query: Query<'_>) -> Result<Value, ClientError> {
-        self.whole(self.send(Method::GET, path, query, Some(ANSWER)).await?).await
+        self.whole(self.send(Method::GET, path, query, None, Some(ANSWER)).await?).await
     }
 
     /// Acts.
@@ -108,7 +135,23 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn post(&self, path: &str) -> Result<Value, ClientError> {
-        self.whole(self.send(Method::POST, path, &[], Some(ANSWER)).await?).await
+        self.whole(self.send(Method::POST, path, &[], None, Some(ANSWER)).await?).await
+    }
+
+    /// Acts, with something to say.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn post_with(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.whole(self.send(Method::POST, path, &[], Some(body), Some(ANSWER)).await?).await
+    }
+
+    /// Ends something.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        self.whole(self.send(Method::DELETE, path, &[], None, Some(ANSWER)).await?).await
     }
 
     /// Reads pages until there are `most` items.
@@ -142,7 +185,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`]; an answer that broke off is one, and so is one of other lines.
     pub async fn copy(&self, path: &str, to: &mut impl std::io::Write) -> Result<(), ClientError> {
-        let mut response = self.send(Method::GET, path, &[], None).await?;
+        let mut response = self.send(Method::GET, path, &[], None, None).await?;
         let mut rest = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|source| self.unreachable(source))? {
             rest.extend_from_slice(&piece);
@@ -165,6 +208,7 @@ impl Client {
         method: Method,
         path: &str,
         query: Query<'_>,
+        body: Option<&Value>,
         within: Option<Duration>,
     ) -> Result<Response, ClientError> {
         let given: Vec<(&str, &str)> =
@@ -173,7 +217,13 @@ impl Client {
         if let Some(within) = within {
             request = request.timeout(within);
         }
-        let response = request.header(AUTHORIZATION, self.token.clone()).send().await;
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token.clone());
+        }
+        let response = request.send().await;
         let response = response.map_err(|source| self.unreachable(source))?;
         let status = response.status();
         if status.is_success() {

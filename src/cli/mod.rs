@@ -17,7 +17,9 @@ mod deployments;
 pub mod diff;
 pub mod init;
 pub mod jobs;
+pub mod kept;
 pub mod listed;
+pub mod login;
 pub mod pager;
 pub mod preview;
 pub mod print;
@@ -52,6 +54,10 @@ pub enum Command {
     Serve(serve::Serve),
     /// Bring the database to this version.
     Migrate(serve::Migrate),
+    /// Sign in to a server through your forge.
+    Login(login::Login),
+    /// Sign out, here and there.
+    Logout(login::Logout),
     /// What runs where, and what holds it back.
     Status(status::Status),
     /// An environment's deployments, newest first.
@@ -77,7 +83,6 @@ pub enum Command {
 /// Commands of the contract that this version does not build: refused by name.
 const LATER: &[&str] = &[
     "agent",
-    "login",
     "wait",
     "sync",
     "drift",

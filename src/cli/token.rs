@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::table::Output;
 
-/// Machine tokens; they can never approve.
+/// Machine tokens, which can never approve; and those of people who signed in with `bascule login`.
 #[derive(Debug, clap::Args)]
 pub struct Token {
     /// The server's file; without it, `bascule.toml` here or in /etc/bascule.
@@ -40,7 +40,7 @@ pub enum Act {
     },
     /// Ends one now.
     Revoke {
-        /// Its name.
+        /// Its name; of a person's, the id that `list` shows.
         name: String,
     },
 }

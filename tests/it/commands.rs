@@ -329,7 +329,7 @@ async fn a_command_that_gets_no_answer_says_why_and_ends_with_2() {
     }
     insta::assert_snapshot!(said, @r"
     $ bascule status
-    bascule: no token: set BASCULE_TOKEN to one that `bascule token create` made on the server's host
+    bascule: no token for HERE: sign in with `bascule login`, or set BASCULE_TOKEN to one that `bascule token create` made on the server's host
     $ bascule status
     bascule: BASCULE_TOKEN holds no token: it has characters that none has
     $ bascule status

@@ -6,7 +6,6 @@ use std::process::Command;
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
 agent
-login https://bascule.example.com
 wait production --commit 0123456
 drift production
 sync production --reason x
@@ -50,6 +49,8 @@ init
 check
 diff
 connect
+login
+logout
 serve
 migrate
 audit export

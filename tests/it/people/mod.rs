@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browser;
+mod command_line;
 mod ends;
 mod gitea;
 mod sight;
