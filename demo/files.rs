@@ -128,6 +128,8 @@ pub(crate) struct Places<'a> {
     pub(crate) data: &'a Path,
     pub(crate) gitea: &'a str,
     pub(crate) kubeconfig: &'a Path,
+    /// What people sign in with, as Gitea calls it.
+    pub(crate) application: &'a str,
     pub(crate) listen: u16,
     pub(crate) admin: u16,
     pub(crate) repository: &'a str,
@@ -137,7 +139,7 @@ pub(crate) struct Places<'a> {
 
 /// `bascule.toml`.
 pub(crate) fn server(places: &Places<'_>) -> String {
-    let Places { data, gitea, kubeconfig, listen, admin, repository, author, approver } = places;
+    let Places { data, gitea, kubeconfig, application, listen, admin, repository, author, approver } = places;
     let (data, kubeconfig) = (data.display(), kubeconfig.display());
     format!(
         r#"version = 1
@@ -157,6 +159,7 @@ kind = "gitea"
 url = "{gitea}"
 webhook_secrets = [{{ env = "DEMO_WEBHOOK_SECRET" }}]
 token = {{ env = "DEMO_TOKEN" }}
+sign_in = {{ client_id = "{application}", client_secret = {{ env = "DEMO_OAUTH" }} }}
 [cluster.demo]
 kubeconfig = {{ file = "{kubeconfig}" }}
 [group.release]

@@ -14,7 +14,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it and waits until it takes connections.
-    pub(crate) async fn start(config: &Path, folder: &Path, port: u16, secrets: [(&str, &str); 2]) -> Result<Self> {
+    pub(crate) async fn start(config: &Path, folder: &Path, port: u16, secrets: [(&str, &str); 3]) -> Result<Self> {
         let log = folder.join("bascule.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(program()?);

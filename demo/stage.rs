@@ -50,10 +50,12 @@ impl Stage<'_> {
         let [listen, admin] = ports()?;
         let config = folder.path().join(CONFIG);
         let data = folder.path().join(DATA);
+        let (application, oauth) = application(&gitea, &bot, listen).await?;
         let places = Places {
             data: &data,
             gitea: &gitea.url(),
             kubeconfig: cluster.kubeconfig(),
+            application: &application,
             listen,
             admin,
             repository: &options.repository,
@@ -63,7 +65,8 @@ impl Stage<'_> {
         std::fs::write(&config, files::server(&places))?;
         let secret = "demo-webhook-secret-0123456789abcdef";
         println!("  starting Bascule with its embedded PostgreSQL");
-        let secrets = [("DEMO_WEBHOOK_SECRET", secret), ("DEMO_TOKEN", bot.token.as_str())];
+        let secrets =
+            [("DEMO_WEBHOOK_SECRET", secret), ("DEMO_TOKEN", bot.token.as_str()), ("DEMO_OAUTH", oauth.as_str())];
         let server = Server::start(&config, folder.path(), listen, secrets).await?;
         let hook =
             gitea.add_hook(&options.repository, &format!("http://127.0.0.1:{listen}/webhooks/work"), secret).await?;
@@ -93,6 +96,15 @@ fn ports() -> Result<[u16; 2]> {
     let listeners = [std::net::TcpListener::bind("127.0.0.1:0")?, std::net::TcpListener::bind("127.0.0.1:0")?];
     let port = |listener: &std::net::TcpListener| Ok::<_, std::io::Error>(listener.local_addr()?.port());
     Ok([port(&listeners[0])?, port(&listeners[1])?])
+}
+
+/// Registers what people sign in to the server with: its id and its secret.
+async fn application(gitea: &Gitea, bot: &User, listen: u16) -> Result<(String, String)> {
+    let application = serde_json::json!({ "name": "Bascule", "confidential_client": true,
+        "redirect_uris": [format!("http://127.0.0.1:{listen}/sign-in/work/callback")] });
+    let made = gitea.api_of(bot)?.post("/user/applications/oauth2", application).await?;
+    let said = |key: &str| made[key].as_str().map(str::to_owned).context("Gitea made no application");
+    Ok((said("client_id")?, said("client_secret")?))
 }
 
 async fn people(options: &Options, gitea: &Gitea) -> Result<(User, User, User)> {

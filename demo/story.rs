@@ -32,7 +32,7 @@ pub(crate) async fn tell(options: &Options, stay: bool) -> Result<()> {
             stage.author_user.login,
             stage.author_user.password
         );
-        println!("  previews    http://127.0.0.1:{}/previews/1", stage.listen);
+        println!("  previews    http://127.0.0.1:{}/previews/1   (sign in as the same)", stage.listen);
         println!("  kubeconfig  {}", stage.cluster.kubeconfig().display());
         tokio::signal::ctrl_c().await?;
     }

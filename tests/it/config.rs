@@ -175,8 +175,12 @@ token = { file = "gone" }
 
 #[test]
 fn the_configuration_of_the_documentation_is_one() {
-    let text = include_str!("../../docs/github.md");
-    let block = text.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
-    let server = parse(block).server;
+    let first = |text: &str| {
+        let block = text.split("```").find_map(|block| block.strip_prefix("toml\n").map(str::to_owned)).unwrap();
+        parse(&block).server
+    };
+    let server = first(include_str!("../../docs/github.md"));
     assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+    let server = first(include_str!("../../docs/sign-in.md"));
+    assert!(server.forges.values().all(|forge| forge.application.is_some()));
 }
