@@ -190,6 +190,7 @@ pub(super) fn kind(kind: ForgeKind) -> forge::Kind {
         ForgeKind::Gitea => forge::Kind::Gitea,
         ForgeKind::Forgejo => forge::Kind::Forgejo,
         ForgeKind::GitHub => forge::Kind::GitHub,
+        ForgeKind::GitLab => forge::Kind::GitLab,
     }
 }
 
@@ -221,6 +222,7 @@ pub fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
             ForgeKind::Gitea => Kind::Gitea,
             ForgeKind::Forgejo => Kind::Forgejo,
             ForgeKind::GitHub => Kind::GitHub,
+            ForgeKind::GitLab => Kind::GitLab,
         };
         let secrets: Vec<Secret> = forge.webhook_secrets.clone();
         let read = move || secrets.iter().map(|secret| secret.read().ok()).collect::<Option<Vec<_>>>();

@@ -179,8 +179,10 @@ fn the_configuration_of_the_documentation_is_one() {
         let block = text.split("```").find_map(|block| block.strip_prefix("toml\n").map(str::to_owned)).unwrap();
         parse(&block).server
     };
-    let server = first(include_str!("../../docs/github.md"));
-    assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+    for text in [include_str!("../../docs/github.md"), include_str!("../../docs/gitlab.md")] {
+        let server = first(text);
+        assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+    }
     let server = first(include_str!("../../docs/sign-in.md"));
     assert!(server.forges.values().all(|forge| forge.application.is_some()));
 }
