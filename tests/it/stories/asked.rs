@@ -21,7 +21,8 @@ impl Town {
     fn the_platform_asks(&mut self, floor: &str) {
         let text = std::fs::read_to_string(self.file()).unwrap() + floor;
         std::fs::write(self.file(), text).unwrap();
-        let loaded = config::load(Some(&self.file()), &town::environ(&self.database.server_url())).unwrap();
+        let loaded =
+            config::load(Some(&self.file()), &town::environ(&self.database.server_url(), self.forge.tongue())).unwrap();
         let context = Arc::get_mut(&mut self.context).expect("no job runs");
         context.platform = Arc::new(loaded.server.platform);
     }

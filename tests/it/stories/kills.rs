@@ -43,7 +43,7 @@ pub(crate) fn child(arguments: &[String]) {
 }
 
 async fn works(file: &Path, database: &str, deaths: Vec<String>) {
-    let environ = environ(database);
+    let environ = environ(database, Tongue::Gitea);
     let loaded = config::load(Some(file), &environ).unwrap();
     let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
     let pool = PgPool::connect(database).await.unwrap();

@@ -33,7 +33,7 @@ const ROWS: [(&str, &str); 7] = [
          FROM approval JOIN environment ON environment.id = environment_id
          LEFT JOIN approval_void ON approval_void.approval_id = approval.id
          LEFT JOIN approval_use ON approval_use.approval_id = approval.id
-         ORDER BY name, pull_number, given_at, person->>'login'",
+         ORDER BY name, given_at, person->>'login'",
     ),
     (
         "hold",
@@ -64,19 +64,36 @@ impl Town {
             let rows = sqlx::query(sqlx::AssertSqlSafe(as_json)).fetch_all(&self.database.owner).await.unwrap();
             for row in rows {
                 let row: Value = PgRow::get(&row, "row");
-                writeln!(text, "{table} {row}").unwrap();
+                writeln!(text, "{table} {}", self.as_elsewhere(&row.to_string())).unwrap();
             }
         }
         for number in 1..self.forge.numbers(&self.shop) {
             let pr = Pr { repository: self.shop.id, number };
-            writeln!(text, "\n#{number} {}\n{}", self.statuses_text(&pr), self.forge.comment(&pr)).unwrap();
+            let comment = self.as_elsewhere(&self.forge.comment(&pr));
+            writeln!(text, "\n#{number} {}\n{comment}", self.statuses_text(&pr)).unwrap();
         }
         numbered(&self.readable(&text))
     }
 
+    /// Numbers of pull requests and issues, where they are counted apart, as the stories number them.
+    fn as_elsewhere(&self, text: &str) -> String {
+        if !self.forge.numbers_issues_apart() {
+            return text.to_owned();
+        }
+        let known = |ours: &str| self.forge.place_of(self.shop.id, ours.parse().unwrap()).number;
+        let issue = Regex::new(r#"("shown_in":|"pull_number":|"pulls":\[)(-\d+)"#).unwrap();
+        let text = issue.replace_all(text, |found: &Captures<'_>| format!("{}{}", &found[1], known(&found[2])));
+        let named = Regex::new(r"(^|[^`\w])([#!])(\d+)").unwrap();
+        let place = |found: &Captures<'_>| match &found[2] {
+            "#" => format!("{}#{}", &found[1], known(&format!("-{}", &found[3]))),
+            _ => format!("{}#{}", &found[1], &found[3]),
+        };
+        named.replace_all(&text, place).into_owned()
+    }
+
     /// Our comment on a pull request or issue, without what differs from one telling to the next.
     pub(super) fn comment(&self, pr: &Pr) -> String {
-        let text = self.forge.comment(pr);
+        let text = self.as_elsewhere(&self.forge.comment(pr));
         let hex = Regex::new("[0-9a-f]{7,64}").unwrap();
         hex.replace_all(&self.readable(&text), "…").into_owned()
     }
@@ -126,11 +143,12 @@ impl Town {
     pub(super) async fn audit_of(&self, pr: &Pr) -> String {
         let of = "SELECT action FROM audit_entry
                   WHERE NOT opens AND action NOT LIKE 'status.%' AND action NOT LIKE 'reaction.%'
-                    AND (subject LIKE '%#' || $1 OR detail->>'number' = $1 AND action LIKE 'approval%'
+                    AND (subject LIKE '%' || $2 OR detail->>'number' = $1 AND action LIKE 'approval%'
                      OR (detail->'pulls')::jsonb @> $1::jsonb
                      OR detail->>'approval' IN (SELECT id::text FROM approval WHERE pull_number = $1::bigint))
                   ORDER BY seq";
-        let query = sqlx::query_scalar(of).bind(pr.number.to_string());
+        let (number, place) = self.forge.known_as(pr);
+        let query = sqlx::query_scalar(of).bind(number.to_string()).bind(place);
         let actions: Vec<String> = query.fetch_all(&self.database.owner).await.unwrap();
         let mut seen: Vec<String> = Vec::new();
         for action in actions {

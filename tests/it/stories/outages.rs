@@ -122,7 +122,9 @@ fn one_thing_that_is_said_not_to_be_there_is_asked_for_again() {
     for part in ["/commits/", "/pulls/"] {
         check(async |t| {
             merged_and_heard(t).await;
-            t.forge.breaks_at(part, Fault::Status(404));
+            // Whose a commit is, only GraphQL tells there.
+            let is_graphql = t.forge.tongue() == Tongue::GitLab && part == "/commits/";
+            t.forge.breaks_at(if is_graphql { "/graphql" } else { part }, Fault::Status(404));
             t.tries(3).await;
             assert!(!t.take_troubles().is_empty(), "{part}: not passed over in silence");
             t.forge.recovers();

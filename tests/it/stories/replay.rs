@@ -257,6 +257,8 @@ fn one_trace_goes_from_a_delivery_to_what_it_led_to() {
         }
         // Each forge has its own word for a review.
         let traces = traces.join("\n").replace("pull_request_approved:", "pull_request_review:");
+        let traces = traces.replace("Merge Request Hook: approval", "pull_request_review: approval");
+        let traces = traces.replace("Merge Request Hook:", "pull_request:");
         insta::assert_snapshot!(traces, @"
         pull_request: a preview, preview.post, preview.posted, status.post, status.posted, status.post, status.posted
         pull_request_review: approval.recorded, preview.post, preview.posted, status.post, status.posted

@@ -1,7 +1,7 @@
 //! On which forges each story is told: `docs/stories.md` is this table, and the test below keeps it so.
 //!
-//! Every story is told on Gitea, with deliveries and with sweeps alone. On GitHub those of [`OFTEN`] are told with
-//! deliveries each time the tests run; all of them, both ways, by `make test-all`.
+//! Every story is told on Gitea, with deliveries and with sweeps alone. On GitHub those of the files [`OFTEN`], and on
+//! GitLab [`OFTEN_ON_GITLAB`], are told with deliveries each time the tests run; all of them, both ways, by `make test-all`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,14 +12,32 @@ use bascule::config::Environ;
 use super::town::Told;
 use crate::fake::forge::Tongue;
 
-/// Set to anything: every story on every forge, both ways.
+/// Set to anything: every story on every forge, both ways. To a forge's kind, `gitlab`: those of that forge, and Gitea's
+/// with deliveries to compare them with.
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
 const OFTEN: [&str; 8] = ["branches", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories"];
 
+/// Stories in which GitLab shows itself to be another: approvals without a review, numbers counted apart, reactions that
+/// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
+const OFTEN_ON_GITLAB: [&str; 12] = [
+    "consent::a_push_that_leaves_the_change_keeps_the_approval",
+    "consent::a_command_with_the_digest_counts",
+    "consent::asking_for_changes_takes_ones_approval_back",
+    "consent::a_dismissed_review_does_not_count",
+    "consent::an_edited_comment_does_not_count",
+    "consent::whoever_pushed_to_the_head_does_not_count",
+    "consent::whoever_left_the_team_before_the_merge_does_not_count",
+    "held::what_nobody_approved_is_held_also_when_it_arrives_with_an_approved_merge",
+    "outages::an_issue_whose_making_was_not_answered_is_found_and_no_second_one_is_made",
+    "pulls::merged_by_fast_forward_it_is_deployed",
+    "pulls::merged_by_squash_it_is_deployed",
+    "refusals::a_permission_that_is_missing_is_named_and_used_when_it_is_given",
+];
+
 /// Stories that are not told on a forge, or not by sweeps alone, and why.
-const NOT_ON: [(Tongue, &str, Option<Told>, &str); 4] = [
+const NOT_ON: &[(Tongue, &str, Option<Told>, &str)] = &[
     (
         Tongue::GitHub,
         "consent::a_deleted_comment_does_not_count",
@@ -33,20 +51,46 @@ const NOT_ON: [(Tongue, &str, Option<Told>, &str); 4] = [
         None,
         NOT_UNDONE,
     ),
+    (Tongue::GitHub, "gate::a_push_that_nothing_tells_of_asks_for_one_approval_more", None, HIDES_NOTHING),
     (
-        Tongue::GitHub,
-        "gate::a_push_that_nothing_tells_of_asks_for_one_approval_more",
-        None,
-        "nobody can hide there what they pushed",
+        Tongue::GitLab,
+        "consent::a_deleted_comment_does_not_count",
+        Some(Told::ByDeliveries),
+        "GitLab tells nobody that a comment was deleted: the gate finds it, and a sweep, which puts our comment right",
     ),
+    (Tongue::GitLab, "consent::a_dismissed_review_counts_no_more_when_the_dismissal_is_undone", None, APPROVED_ANEW),
+    (
+        Tongue::GitLab,
+        "consent::a_review_of_what_was_not_shown_yet_does_not_count_when_a_dismissal_of_it_is_undone",
+        None,
+        APPROVED_ANEW,
+    ),
+    (Tongue::GitLab, "gate::a_push_that_nothing_tells_of_asks_for_one_approval_more", None, HIDES_NOTHING),
 ];
 const NOT_UNDONE: &str = "GitHub does not undo a dismissal";
+const APPROVED_ANEW: &str = "an approval that is gone on GitLab does not come back: there is a new one";
+const HIDES_NOTHING: &str = "nobody can hide there what they pushed";
 
-/// Stories that end in other words on each forge, and why. Elsewhere the rows of all forges are the same.
-const OTHERWISE: [(&str, &str); 1] = [(
-    "consent::asking_for_changes_takes_ones_approval_back",
-    "Gitea dismisses the review before, GitHub keeps both, so that the reason is another",
-)];
+/// Stories that end in other words on some forges, and why. Elsewhere the rows of all forges are the same.
+const OTHERWISE: [(&str, &[Tongue], &str); 4] = [
+    (
+        "consent::asking_for_changes_takes_ones_approval_back",
+        &[Tongue::GitHub],
+        "Gitea and GitLab take the approval before it back, GitHub keeps both, so that the reason is another",
+    ),
+    (
+        "consent::a_review_that_was_deleted_is_not_claimed_any_more",
+        &[Tongue::GitLab],
+        "what the system wrote of an approval stays, and says that it was taken back",
+    ),
+    ("repositories::a_repository_that_is_made_anew_is_refused_until_an_operator_accepts_it", &[Tongue::GitLab], APART),
+    (
+        "repositories::a_repository_that_is_renamed_to_a_name_of_another_does_not_get_its_grant",
+        &[Tongue::GitLab],
+        APART,
+    ),
+];
+const APART: &str = "issues of two projects have the same numbers there, and only one project is counted here";
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
 const OF_NO_FORGE: [(&str, &str); 3] = [
@@ -60,16 +104,23 @@ const OF_NO_FORGE_ONE: [(&str, &str); 1] =
 
 /// How to tell the story of this name (`consent::…`): on which forge, and how it is heard there.
 pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
-    let everything = Environ::of_process().get(EVERYTHING).is_some();
+    let asked = Environ::of_process().get(EVERYTHING).map(str::to_owned);
+    let everything = asked.is_some();
     let mut all = vec![(Tongue::Gitea, Told::ByDeliveries), (Tongue::Gitea, Told::BySweeps)];
     let file = story.split("::").next().unwrap();
     if of_no_forge(file, story).is_none() {
         if everything || OFTEN.contains(&file) {
             all.push((Tongue::GitHub, Told::ByDeliveries));
         }
-        if everything {
-            all.push((Tongue::GitHub, Told::BySweeps));
+        if everything || OFTEN_ON_GITLAB.contains(&story) {
+            all.push((Tongue::GitLab, Told::ByDeliveries));
         }
+        if everything {
+            all.extend([(Tongue::GitHub, Told::BySweeps), (Tongue::GitLab, Told::BySweeps)]);
+        }
+    }
+    if let Some(kind) = asked.filter(|kind| all.iter().any(|(on, _)| on.kind() == *kind)) {
+        all.retain(|(on, told)| on.kind() == kind || (*on, *told) == (Tongue::Gitea, Told::ByDeliveries));
     }
     all.retain(|(on, told)| {
         !NOT_ON.iter().any(|(not, name, how, _)| (*not, *name) == (*on, story) && how.is_none_or(|how| how == *told))
@@ -77,9 +128,11 @@ pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
     all
 }
 
-/// Whether two forges are to end in the same rows.
-pub(super) fn ends_alike(story: &str) -> bool {
-    OTHERWISE.iter().all(|(name, _)| *name != story)
+/// Whether a story is to end in the same rows on two forges, or two ways of hearing it on one.
+pub(super) fn ends_alike(story: &str, [one, other]: [Tongue; 2]) -> bool {
+    let is_other =
+        |(name, on, _): &(&str, &[Tongue], &str)| *name == story && (on.contains(&one) || on.contains(&other));
+    one == other || !OTHERWISE.iter().any(is_other)
 }
 
 fn of_no_forge(file: &str, story: &str) -> Option<&'static str> {
@@ -123,10 +176,11 @@ fn table() -> String {
 
 Made by `tests/it/stories/table.rs`, which fails when this is not what the tests do. *always*: each time the tests run;
 *in full*: by `make test-all`. On Gitea and Forgejo every story is told with deliveries and again with sweeps alone. On GitHub
-*always* means with deliveries, and `make test-all` does both. A file is in `tests/it/stories/`.
+and GitLab *always* means with deliveries, and `make test-all` does both. A number is of how many stories of a file. A file is in
+`tests/it/stories/`.
 
-| file | its stories | Gitea, Forgejo | GitHub |
-|---|---|---|---|
+| file | its stories | Gitea, Forgejo | GitHub | GitLab |
+|---|---|---|---|---|
 "
     .to_owned();
     for File { name, about, .. } in files() {
@@ -135,18 +189,24 @@ Made by `tests/it/stories/table.rs`, which fails when this is not what the tests
             None if OFTEN.contains(&name.as_str()) => "always".to_owned(),
             None => "in full".to_owned(),
         };
-        writeln!(text, "| `{name}` | {about} | always | {on_github} |").unwrap();
+        let often = OFTEN_ON_GITLAB.iter().filter(|story| story.split("::").next() == Some(&name)).count();
+        let on_gitlab = match (of_no_forge(&name, ""), often) {
+            (Some(_), _) | (None, 0) => on_github.replace("always", "in full"),
+            (None, often) => format!("{often} always, others in full"),
+        };
+        writeln!(text, "| `{name}` | {about} | always | {on_github} | {on_gitlab} |").unwrap();
     }
     text +=
         "\nStories that are not told where others of their file are:\n\n| story | not on | because |\n|---|---|---|\n";
     let ones = OF_NO_FORGE_ONE.iter().map(|(story, why)| (Tongue::GitHub, *story, None, *why));
-    for (tongue, story, how, why) in NOT_ON.into_iter().chain(ones) {
+    for (tongue, story, how, why) in NOT_ON.iter().copied().chain(ones) {
         let how = how.map_or("", |told| if told == Told::BySweeps { ", by sweeps" } else { ", by deliveries" });
         writeln!(text, "| {} | {}{how} | {why} |", shown(story), tongue.name()).unwrap();
     }
-    text += "\nStories that end in other words on each forge:\n\n| story | because |\n|---|---|\n";
-    for (story, why) in OTHERWISE {
-        writeln!(text, "| {} | {why} |", shown(story)).unwrap();
+    text += "\nStories that end in other words on a forge:\n\n| story | on | because |\n|---|---|---|\n";
+    for (story, on, why) in OTHERWISE {
+        let on: Vec<&str> = on.iter().map(|tongue| tongue.name()).collect();
+        writeln!(text, "| {} | {} | {why} |", shown(story), on.join(", ")).unwrap();
     }
     text
 }
@@ -174,7 +234,8 @@ fn what_the_table_names_is_there() {
         all.iter().flat_map(|file| file.stories.iter().map(|story| format!("{}::{story}", file.name))).collect();
     let names: BTreeSet<&str> = all.iter().map(|file| file.name.as_str()).collect();
     let named = NOT_ON.iter().map(|(_, story, ..)| story).chain(OF_NO_FORGE_ONE.iter().map(|(story, _)| story));
-    for story in named.chain(OTHERWISE.iter().map(|(story, _)| story)) {
+    let named = named.chain(&OFTEN_ON_GITLAB);
+    for story in named.chain(OTHERWISE.iter().map(|(story, ..)| story)) {
         assert!(known.contains(*story), "{story}");
     }
     for file in OFTEN.iter().chain(OF_NO_FORGE.iter().map(|(file, _)| file)) {

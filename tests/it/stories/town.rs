@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::door::Door;
-use crate::fake::forge::{FakeForge, Pr, Right, SECRET, Shop, TOKEN, Tongue};
+use crate::fake::forge::{FakeForge, Pr, Right, Shop, TOKEN, Tongue};
 use crate::parts::{ControlPlane, program};
 use crate::support::database::Database;
 
@@ -79,9 +79,10 @@ impl Town {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bascule.toml");
         std::fs::write(&file, configuration(&forge, plane.kubeconfig(), namespace)).unwrap();
-        let environ = environ(&database.server_url());
+        let environ = environ(&database.server_url(), tongue);
         let loaded = config::load(Some(&file), &environ).unwrap();
         let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
+        forge.shares(&clock);
         let (bell, pool) = (Bell::new("a server"), database.pool.clone());
         let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
         let (routes, committer) = app::public_router(
@@ -167,7 +168,7 @@ impl Town {
     pub(super) async fn held_issues(&self) -> Vec<Pr> {
         let waiting = "SELECT shown_in FROM hold WHERE shown_in IS NOT NULL ORDER BY environment_id";
         let numbers: Vec<i64> = sqlx::query_scalar(waiting).fetch_all(&self.database.owner).await.unwrap();
-        numbers.into_iter().map(|number| Pr { repository: self.shop.id, number }).collect()
+        numbers.into_iter().map(|number| self.forge.place_of(self.shop.id, number)).collect()
     }
 
     /// What happened is heard, and every job runs, until none is left. By sweeps: until a sweep finds nothing more.
@@ -302,11 +303,12 @@ impl Town {
     }
 }
 
-pub(super) fn environ(database_url: &str) -> Environ {
+pub(super) fn environ(database_url: &str, tongue: Tongue) -> Environ {
     let tools = program("kustomize").unwrap();
     let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
     let path = format!("{}:{path}", Path::new(&tools).parent().unwrap().display());
-    let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+    let secret = tongue.secret();
+    let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", &secret), ("TOKEN", TOKEN)];
     Environ::from_iter(BTreeMap::from(all).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
