@@ -289,6 +289,7 @@ CREATE TABLE hold (
     change_digest   bytea,
     shown_in        bigint,                      -- pull request or issue number
     place_seen      bytea,                       -- of the place it is shown in, as the sweep saw it last: a hash
+    awaits          jsonb NOT NULL DEFAULT '[]', -- commits whose checks it waits for, and how they stood: db::holds::AwaitedAt
     since           timestamptz NOT NULL DEFAULT now()
 );
 

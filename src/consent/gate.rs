@@ -1,13 +1,14 @@
-//! Rules 11 and 13: where a sync may go now.
+//! Rules 11 and 13: where a sync may go now, and what it waits for first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::change::HashedSet;
+use super::checks::Awaited;
 use super::walk::{Covered, Walk};
 use crate::ids::{EnvironmentName, ObjectHash, SetKey};
-use crate::policy::rules::{After, Environment};
+use crate::policy::rules::{After, Environment, SyncMode};
 
 /// How old facts may be when a sync starts (rule 13).
 pub const FRESH: SignedDuration = SignedDuration::from_secs(30);
@@ -87,6 +88,41 @@ pub fn waits_for<'c>(
     Some(open.map(|after| &after.environment).collect())
 }
 
+/// Whose checks have to be read before it is known where a sync goes: of the covered commits whose `after` is met those that
+/// name some, newest first, each with the names; `None` after the one that needs none. `runs` is what was let through
+/// already: a commit that brings nothing else is not asked about.
+pub fn to_ask<'w>(
+    walk: &'w Walk,
+    entries: &'w BTreeMap<ObjectHash, Environment>,
+    runs: Option<&HashedSet>,
+    mut before: impl FnMut(&EnvironmentName, &Covered) -> Before,
+) -> Vec<(&'w Covered, &'w BTreeSet<String>)> {
+    let mut asked = Vec::new();
+    for covered in walk.covered.iter().rev() {
+        let Some(open) = waits_for(covered, entries, &mut before) else { continue };
+        if !open.is_empty() {
+            continue;
+        }
+        match checks_of(covered, entries, runs) {
+            Some(wanted) => asked.push((covered, wanted)),
+            // It goes there at the latest.
+            None => break,
+        }
+    }
+    asked
+}
+
+/// The checks a covered commit has to have, by its own rules.
+fn checks_of<'c>(
+    covered: &Covered,
+    entries: &'c BTreeMap<ObjectHash, Environment>,
+    runs: Option<&HashedSet>,
+) -> Option<&'c BTreeSet<String>> {
+    let rules = covered.set.entry().and_then(|entry| entries.get(entry))?;
+    let never = rules.sync.mode == SyncMode::None || runs == Some(&covered.set);
+    Some(&rules.consent.checks).filter(|checks| !checks.is_empty() && !never)
+}
+
 /// Where a sync goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination<'w> {
@@ -95,23 +131,38 @@ pub enum Destination<'w> {
     /// To this commit: the newest one that is covered and waits for nothing.
     To(&'w Covered),
     /// Everything covered still waits; this is the newest, and for what.
-    Waits(&'w Covered, Vec<EnvironmentName>),
+    Waits(&'w Covered, WaitsFor),
 }
 
-/// Rule 11: the newest covered commit whose `after` is met.
+/// What a covered commit waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Other environments; none when its rules cannot be read.
+    After(Vec<EnvironmentName>),
+    /// Its own checks.
+    Checks(Awaited),
+}
+
+/// Rule 11: the newest covered commit whose `after` is met and whose checks are green. `checks` says what of those that
+/// [`to_ask`] names is not green; what it was not asked about needs none.
 pub fn destination<'w>(
     walk: &'w Walk,
     entries: &BTreeMap<ObjectHash, Environment>,
     mut before: impl FnMut(&EnvironmentName, &Covered) -> Before,
+    checks: impl Fn(&Covered) -> Option<Awaited>,
 ) -> Destination<'w> {
     let mut newest_waits = None;
     for covered in walk.covered.iter().rev() {
-        match waits_for(covered, entries, &mut before) {
-            Some(open) if open.is_empty() => return Destination::To(covered),
-            Some(open) => newest_waits = newest_waits.or(Some((covered, open.into_iter().cloned().collect()))),
+        let waits = match waits_for(covered, entries, &mut before) {
+            Some(open) if open.is_empty() => match checks(covered) {
+                None => return Destination::To(covered),
+                Some(awaited) => WaitsFor::Checks(awaited),
+            },
+            Some(open) => WaitsFor::After(open.into_iter().cloned().collect()),
             // Its rules cannot be read here, so what it waits for is not known.
-            None => newest_waits = newest_waits.or(Some((covered, Vec::new()))),
-        }
+            None => WaitsFor::After(Vec::new()),
+        };
+        newest_waits = newest_waits.or(Some((covered, waits)));
     }
-    newest_waits.map_or(Destination::Nowhere, |(covered, open)| Destination::Waits(covered, open))
+    newest_waits.map_or(Destination::Nowhere, |(covered, waits)| Destination::Waits(covered, waits))
 }

@@ -21,6 +21,7 @@ pub mod branch;
 #[cfg(test)]
 mod cast;
 pub mod change;
+pub mod checks;
 pub mod contributors;
 mod encode;
 pub mod explain;
@@ -38,9 +39,10 @@ pub use approval::{Approval, ApprovalKey, Given, Place, Recorded, Shown, ShownAs
 pub use bind::{WhyNot, bind, line_to_type};
 pub use branch::{Court, Hold, Made, Merged, Offer, Position, Step};
 pub use change::{Altered, Change, HashedSet};
+pub use checks::{Awaited, Check, Light, Reported, awaited};
 pub use contributors::{Brings, Contributed, Contributors, Push, Written};
 pub use explain::explain;
-pub use gate::{Before, Destination, Reading, Stale, destination};
+pub use gate::{Before, Destination, Reading, Stale, WaitsFor, destination, to_ask};
 pub use judge::{Case, Discount, NotCounted, Passage, RuleVerdict, Verdict, judge};
 pub use people::{Answer, Identities, Kind, People, Person, Right, Standing};
 pub use pushes::{Brought, FoundAt, Own, Told, brought, every_push, gaps};

@@ -269,10 +269,13 @@ fn a_sync_goes_to_the_newest_covered_commit_that_waits_for_nothing_on_facts_that
             healthy.hashes.insert(crate::ids::SetKey::Entry, ObjectHash([77; 32]));
             Before { at_commit: Some(covered.set.clone()), healthy: Some(healthy) }
         };
-        match destination(&walked, &court.entries, before) {
+        match destination(&walked, &court.entries, before, |_| None) {
             Destination::Nowhere => "nowhere".to_owned(),
             Destination::To(covered) => covered.commit.as_str()[..1].to_owned(),
-            Destination::Waits(covered, names) => format!("{} waits for {}", &covered.commit.as_str()[..1], names[0]),
+            Destination::Waits(covered, WaitsFor::After(names)) => {
+                format!("{} waits for {}", &covered.commit.as_str()[..1], names[0])
+            }
+            Destination::Waits(_, WaitsFor::Checks(_)) => "waits for checks nobody asks for".to_owned(),
         }
     };
     assert_eq!((went(&sets[1]), went(&sets[2])), ("1".into(), "2".into()), "healthy with the objects it has there");

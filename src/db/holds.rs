@@ -1,8 +1,13 @@
 //! Holds: which environment is not synced further, why, and the change it waits for.
 
-use sqlx::PgConnection;
+use std::collections::BTreeSet;
 
-use crate::ids::{ChangeDigest, CommitId, SetDigest};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::consent::Awaited;
+use crate::ids::{ChangeDigest, CommitId, RepositoryKey, SetDigest};
 use crate::sync::{HoldReason, Relief};
 
 /// A hold, as stored and as shown.
@@ -20,6 +25,19 @@ pub struct Hold {
     pub change: Option<HeldChange>,
     /// The pull request or issue it is shown in.
     pub shown_in: Option<i64>,
+    /// Commits whose checks are waited for.
+    pub awaits: Vec<AwaitedAt>,
+}
+
+/// A commit whose checks are waited for, and how they stood when they were read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedAt {
+    /// Which commit.
+    pub commit: CommitId,
+    /// All that have to be green.
+    pub checks: BTreeSet<String>,
+    /// What was not.
+    pub awaited: Awaited,
 }
 
 impl Hold {
@@ -51,11 +69,11 @@ pub struct HeldChange {
 pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error> {
     let change = hold.change.as_ref();
     sqlx::query!(
-        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
-             change_digest = excluded.change_digest, shown_in = excluded.shown_in,
+             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits,
              place_seen = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_seen END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
@@ -68,10 +86,31 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
         change.map(|c| c.to_set.as_bytes() as &[u8]),
         change.map(|c| c.digest.as_bytes() as &[u8]),
         hold.shown_in,
+        Json(&hold.awaits) as _,
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The environments of a repository that wait for checks.
+///
+/// # Errors
+/// The database's own.
+pub async fn waiting_for_checks(
+    conn: &mut PgConnection,
+    repository: &RepositoryKey,
+) -> Result<Vec<(i64, Vec<AwaitedAt>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT h.environment_id, h.awaits AS "awaits: Json<Vec<AwaitedAt>>"
+           FROM hold h JOIN environment e ON e.id = h.environment_id JOIN repository r ON r.id = e.repository_id
+           WHERE r.forge = $1 AND r.forge_id = $2 AND h.awaits <> '[]' ORDER BY e.name"#,
+        repository.forge.as_str(),
+        repository.id
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.environment_id, row.awaits.0)).collect())
 }
 
 /// Lifts a hold. Gives its reason; `None` when there was none.
@@ -160,8 +199,9 @@ pub async fn place_changed(
 /// The database's own.
 pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hold>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in
-         FROM hold WHERE environment_id = $1",
+        r#"SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in,
+                  awaits AS "awaits: Json<Vec<AwaitedAt>>"
+           FROM hold WHERE environment_id = $1"#,
         environment
     )
     .fetch_optional(conn)
@@ -185,5 +225,6 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
         lifts: row.lifts,
         change,
         shown_in: row.shown_in,
+        awaits: row.awaits.0,
     }))
 }

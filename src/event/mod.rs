@@ -84,6 +84,9 @@ pub enum Event {
         /// Who; `None` when the forge names nobody.
         pusher: Option<Account>,
     },
+    /// What a CI reports of a commit has come to an end, good or bad. It is no fact about the repository: it comes with every
+    /// step of every check, and would spoil each judgement that was made just before it. The gate reads checks itself.
+    ChecksChanged,
     /// The repository was created, renamed, transferred or deleted, or its settings changed.
     RepositoryChanged,
     /// The forge tries the webhook.

@@ -369,6 +369,26 @@ pub struct CommitStatus {
     pub state: StatusState,
     /// Which account set it.
     pub creator: Option<Account>,
+    /// Where it leads, as whoever set it says.
+    pub url: Option<String>,
+}
+
+/// What is reported of a commit under a name: a status, or on GitHub also the newest check of one app. Anybody who may
+/// write can report under any name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitCheck {
+    /// `ci/test`.
+    pub name: String,
+    /// What. Skipped is [`StatusState::Success`], as branch protection takes it.
+    pub state: StatusState,
+    /// Where it leads, as whoever reported it says.
+    pub url: Option<String>,
+}
+
+impl From<CommitStatus> for CommitCheck {
+    fn from(status: CommitStatus) -> Self {
+        Self { name: status.context, state: status.state, url: status.url }
+    }
 }
 
 /// A status of ours to set. Anyone with write access can set the same: branch protection should not rest on it alone.

@@ -12,12 +12,14 @@ mod gitlab;
 mod http;
 mod sign_in;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
-    AccountKind, Branch, Closed, Comment, CommitPeople, CommitStatus, Holding, Issue, NewStatus, NewWebhook, NotAName,
+    AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewStatus, NewWebhook, NotAName,
     Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Right, Standing,
     StatusState, User, Verdict, Webhook,
 };
@@ -278,6 +280,16 @@ impl Forge {
     /// The newest status of each context on a commit.
     pub async fn statuses(&self, at: &RepositoryAt, commit: &CommitId) -> Result<Vec<CommitStatus>> {
         asked!(self, forge => forge.statuses(at, commit).await)
+    }
+
+    /// What is reported of a commit under these names, by whomever; several of one name are each told.
+    pub async fn checks(
+        &self,
+        at: &RepositoryAt,
+        commit: &CommitId,
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<CommitCheck>> {
+        asked!(self, forge => forge.checks(at, commit, names).await)
     }
 
     /// The right an account has on a repository now; `None` is none, or no such account.

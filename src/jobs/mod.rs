@@ -5,6 +5,7 @@
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
 //! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
@@ -28,6 +29,7 @@ mod files;
 mod follow;
 mod held;
 mod live;
+mod look_at_checks;
 mod open;
 mod people;
 mod place;
@@ -53,7 +55,7 @@ use serde::de::DeserializeOwned;
 pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
-pub use route::{asked_sync, attend_pull, follow_branch, route, sweep_repository, sync_environment};
+pub use route::{asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment};
 pub use step::{Observer, Step, Write};
 
 use crate::audit;
@@ -70,6 +72,7 @@ pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         "sync_environment" => return boxed(sync(context, job, lease)).await,
         "attend_pull" => boxed(attend::run(context, job, lease)),
         "follow_branch" => boxed(follow::run(context, job)),
+        "look_at_checks" => boxed(look_at_checks::run(context, job)),
         "sweep_repository" => boxed(sweep::run(context, job)),
         other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };

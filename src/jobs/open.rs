@@ -214,11 +214,13 @@ impl Scene<'_> {
             None => None,
         };
         let rules = rows::rules(touched.old.as_ref().filter(|_| old.is_some()).map(|(block, _)| block), block);
+        let checks = block.consent.checks.iter().cloned().collect();
         let deployment = match block.sync.mode {
             SyncMode::Auto => {
-                Deployment::AfterMerge { after: block.after.iter().map(|after| after.environment.clone()).collect() }
+                let after = block.after.iter().map(|after| after.environment.clone()).collect();
+                Deployment::AfterMerge { after, checks }
             }
-            SyncMode::Manual => Deployment::OnCommand,
+            SyncMode::Manual => Deployment::OnCommand { checks },
             SyncMode::None => Deployment::Never,
         };
         drop(conn);

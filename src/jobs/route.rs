@@ -18,6 +18,7 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
         | Event::CommentEdited { number, .. } => vec![attend_pull(repository, *number, trace)],
         Event::LookAsked { numbers } => numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect(),
         Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
+        Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
         Event::Ping | Event::Ignored { .. } => Vec::new(),
     }
@@ -46,6 +47,12 @@ pub fn asked_sync(repository: &RepositoryKey, environment: i64, trace: TraceId) 
     let mut job = sync_environment(repository, environment, trace);
     job.payload = json!({ "environment": environment, "asked": true });
     job
+}
+
+/// Looks at the checks that environments of a repository wait for.
+pub fn look_at_checks(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id });
+    job("look_at_checks", share(repository), Lane::Default, repository, payload, trace)
 }
 
 /// Compares our memory of a repository with the forge.

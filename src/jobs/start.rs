@@ -4,13 +4,15 @@
 
 mod gate;
 mod holding;
+mod lights;
 
 use super::branch::{self, Walked};
 use super::contents::{Contents, FileAt};
 use super::repository::{Opened, Repository};
 use super::{Context, JobError, repository, sync_environment};
-use crate::consent::{Covered, Destination, destination};
+use crate::consent::{Covered, Destination, WaitsFor, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
+use crate::db::holds::Hold;
 use crate::db::{deployments, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
@@ -82,7 +84,9 @@ async fn judge(
     let before = |name: &_, covered: &Covered| {
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
-    let destination = destination(&walked.walk, &walked.court.entries, before);
+    let lights = super::boxed(lights::lights(repository, &walked, before)).await;
+    let destination =
+        destination(&walked.walk, &walked.court.entries, before, |covered: &Covered| lights.awaited(covered));
     // Merged pull requests that go where it goes are told why it does not yet.
     let merged = match &destination {
         Destination::To(covered) | Destination::Waits(covered, _) => {
@@ -113,7 +117,11 @@ async fn judge(
             return super::boxed(gate::begin(context, job, repository, &walked, covered)).await;
         }
         Destination::To(covered) => by_hand(&walked, covered),
-        Destination::Waits(_, names) => {
+        Destination::Waits(covered, WaitsFor::Checks(awaited)) => {
+            let name = &walked.environment.name;
+            Some((awaited.sentence(name, &covered.commit), awaited.lifts(name)))
+        }
+        Destination::Waits(_, WaitsFor::After(names)) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let detail =
                 format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
@@ -124,7 +132,7 @@ async fn judge(
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
     match (&walked.walk.held, waits) {
         (Some(held), waits) => {
-            holding::hold(context, job, lease, repository, &walked, (held, waits), &merged).await?;
+            holding::hold(context, job, lease, repository, &walked, (held, waits, lights.awaits()), &merged).await?;
             // Whoever gave what is missing here may only not have been asked about: it is judged again when they can be.
             if let Some(why) = &walked.court.people.away {
                 return Err(JobError::Away(why.clone()));
@@ -132,9 +140,13 @@ async fn judge(
         }
         (None, Some((detail, lifts))) => {
             let hold = holding::beside(&walked, HoldReason::Waiting, detail, &lifts);
+            let hold = Hold { awaits: lights.awaits(), ..hold };
             holding::store(context, job, repository, &walked, hold, &merged).await?;
         }
         (None, None) => holding::lift(context, job, repository, &walked).await?,
+    }
+    if let Some(away) = lights.away {
+        return Err(away);
     }
     if is_asked(job) {
         return super::boxed(gate::again(context, job, repository, &walked)).await;

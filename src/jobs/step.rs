@@ -96,7 +96,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 4] = [
+    pub const OF: [(&'static str, &'static [Self]); 5] = [
         (
             "attend_pull",
             steps!(
@@ -114,6 +114,7 @@ impl Step {
                 [HoldStored, HoldLifted, PositionAdvanced, SyncStarted, Recorded]
             ),
         ),
+        ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
     ];
 

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::repository::{self, Opened, Repository};
 use super::step::Step;
-use super::{Context, JobError, attend_pull, follow_branch};
+use super::{Context, JobError, attend_pull, follow_branch, look_at_checks};
 use crate::db::pulls::{self, PullState};
 use crate::db::{self, comment_edits, environments, holds, repositories, swept};
 use crate::forge::{Branch, Comment, Pull};
@@ -95,6 +95,10 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     jobs.extend(comments_that_changed(&mut tx, &key, ourselves, &comments, job).await?);
     if let Some(read_to) = read_to {
         repositories::comments_read(&mut tx, repository.row.id, read_to).await?;
+    }
+    if !holds::waiting_for_checks(&mut tx, &key).await?.is_empty() {
+        // It is asked for beside this: whether anything is news is found there.
+        queue::enqueue(&mut tx, &look_at_checks(&key, job.trace)).await?;
     }
     jobs.extend(branches_that_moved(&mut tx, &repository, branches, job).await?);
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));

@@ -36,7 +36,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
     ],
 };
 /// The keys of `consent`.
-pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "on_push", "binds"], later: &["checks", "reverts"] };
+pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_push", "binds"], later: &["reverts"] };
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `helm`.
@@ -54,6 +54,12 @@ const DEFAULT_TIMEOUT_SECONDS: u64 = 5 * 60;
 const LONGEST_TIMEOUT_SECONDS: u64 = 86_400;
 /// Helm's own limit: the release's name goes into object names with a suffix.
 const LONGEST_RELEASE: usize = 53;
+/// Checks that one environment waits for: on GitHub each is a call of its own, for every look at the commit.
+const MOST_CHECKS: usize = 20;
+/// What the forges take as a status' name.
+const LONGEST_CHECK: usize = 255;
+/// How the names of our own statuses begin.
+const OUR_STATUSES: &str = "bascule/";
 
 /// Reads an environment; `None` when something was wrong, which `complaints` then names.
 pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &mut Complaints) -> Option<Environment> {
@@ -94,6 +100,12 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     {
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `after`", key.name);
         complaints.add(at, problem, "remove `after`: what is never synced waits for nothing");
+    }
+    if let (Some(node), SyncMode::None) = (block.get("consent"), sync.mode)
+        && consent.as_ref().is_some_and(|consent| !consent.checks.is_empty())
+    {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `checks`", key.name);
+        complaints.add(&node.at, problem, "write `checks: []`: what is never synced waits for nothing");
     }
     if complaints.len() > before {
         return None;
@@ -201,8 +213,11 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
     }
     let block = Block::open(node, "in `consent`", CONSENT_KEYS, complaints)?;
     let mut consent = Consent::one_writer();
-    if let Some(node) = block.get("approvals") {
-        consent.approvals = approval_rules(node, "of `consent`", complaints)?;
+    match block.get("approvals") {
+        None => {}
+        // Nobody is asked, and other keys beside it are.
+        Some(Node { value: Value::Text(text), .. }) if text == "none" => consent.approvals = Vec::new(),
+        Some(node) => consent.approvals = approval_rules(node, "of `consent`", complaints)?,
     }
     if let Some(node) = block.get("by") {
         let sources = [("review", ApprovalSource::Review), ("command", ApprovalSource::Command)];
@@ -217,6 +232,7 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         }
         consent.by = by;
     }
+    consent.checks = checks(&block, complaints);
     if let Some(written) = block.text("on_push", complaints) {
         consent.on_push = one_of(written, "on_push", &[("keep", OnPush::Keep), ("void", OnPush::Void)], complaints)?;
     }
@@ -224,6 +240,31 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         consent.binds = one_of(written, "binds", &[("change", Binds::Change), ("set", Binds::Set)], complaints)?;
     }
     Some(consent)
+}
+
+/// Names of commit statuses and checks. None at all is fine: it takes back what `defaults` say.
+fn checks(block: &Block<'_>, complaints: &mut Complaints) -> BTreeSet<String> {
+    let mut checks = BTreeSet::new();
+    for (written, at) in block.texts("checks", complaints).unwrap_or_default() {
+        let fits = (1..=LONGEST_CHECK).contains(&written.len()) && written.trim() == written;
+        if written.to_ascii_lowercase().starts_with(OUR_STATUSES) {
+            let advice = "name the checks of a CI; that somebody consented is asked by `approvals`";
+            complaints.add(
+                at,
+                format!("`{written}` is a status of Bascule's own, which would wait for itself"),
+                advice,
+            );
+        } else if !fits || written.chars().any(char::is_control) {
+            let advice = "write it as the forge shows it beside the commit: `ci/test`";
+            complaints.add(at, format!("`{}` cannot be a check", written.escape_debug()), advice);
+        } else if !checks.insert(written.to_owned()) {
+            complaints.add(at, format!("`{written}` is in `checks` twice"), "remove one");
+        } else if checks.len() == MOST_CHECKS + 1 {
+            let advice = "let the CI report one status that says whether all are well, and name that";
+            complaints.add(at, format!("`checks` has more than {MOST_CHECKS} names"), advice);
+        }
+    }
+    checks
 }
 
 fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {

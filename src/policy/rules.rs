@@ -110,6 +110,10 @@ pub struct Consent {
     pub on_push: OnPush,
     /// What is bound.
     pub binds: Binds,
+    /// Commit statuses and checks that must be green on the commit that is synced. They are asked of nobody: they delay a
+    /// sync to what was consented to, and consent to nothing.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub checks: BTreeSet<String>,
 }
 
 impl Consent {
@@ -126,6 +130,7 @@ impl Consent {
             by: BTreeSet::from([ApprovalSource::Review, ApprovalSource::Command]),
             on_push: OnPush::Keep,
             binds: Binds::Change,
+            checks: BTreeSet::new(),
         }
     }
 
@@ -295,7 +300,7 @@ mod tests {
     /// Environments are stored and read back; the entry's hash depends on the very text.
     #[test]
     fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}}],"by":["review"],"on_push":"void","binds":"set"},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]}}"#;
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]}}"#;
         let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
         for text in [all, few] {
             let read: Environment = serde_json::from_str(text).unwrap();

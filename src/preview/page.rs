@@ -210,9 +210,16 @@ pub enum Deployment {
         /// Environments it waits for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         after: Vec<EnvironmentName>,
+        /// Checks it waits for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<String>,
     },
     /// After the merge, when somebody says so.
-    OnCommand,
+    OnCommand {
+        /// Checks it waits for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<String>,
+    },
     /// Previews and consent only.
     Never,
     /// A local look deploys nothing.

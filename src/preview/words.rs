@@ -69,12 +69,12 @@ fn people<'a>(logins: impl ExactSizeIterator<Item = &'a str>) -> String {
 pub(super) fn deployment_cell(deployment: &Deployment) -> String {
     match deployment {
         Deployment::Nothing => "nothing to do".to_owned(),
-        Deployment::AfterMerge { after } if after.is_empty() => "after merge".to_owned(),
-        Deployment::AfterMerge { after } => {
+        Deployment::AfterMerge { after, checks } => {
             let names: Vec<String> = after.iter().map(|name| cell(name.as_str())).collect();
-            format!("after merge, after {}", names.join(", "))
+            let names = if names.is_empty() { String::new() } else { format!(", after {}", names.join(", ")) };
+            format!("after merge{names}{}", green(checks))
         }
-        Deployment::OnCommand => "after merge, by `/bascule sync`".to_owned(),
+        Deployment::OnCommand { checks } => format!("after merge, by `/bascule sync`{}", green(checks)),
         Deployment::Never => "never: preview and consent only".to_owned(),
         Deployment::Local => "—".to_owned(),
         Deployment::Queued => "merged, queued".to_owned(),
@@ -82,6 +82,16 @@ pub(super) fn deployment_cell(deployment: &Deployment) -> String {
         Deployment::Healthy { number } => format!("`#{number}` healthy"),
         Deployment::Failed { number, .. } => format!("`#{number}` **failed**, see below"),
         Deployment::Held { reason, .. } => format!("**held**: {}", cell(&clip(reason, NAME))),
+    }
+}
+
+/// `, after `ci/test` is green`; nothing when no check is waited for.
+fn green(checks: &[String]) -> String {
+    let names: Vec<String> = checks.iter().map(|name| cell(&clip(name, NAME))).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => format!(", after {only} is green"),
+        several => format!(", after {} are green", several.join(", ")),
     }
 }
 
@@ -113,7 +123,7 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         }
         Deployment::Nothing
         | Deployment::AfterMerge { .. }
-        | Deployment::OnCommand
+        | Deployment::OnCommand { .. }
         | Deployment::Never
         | Deployment::Local
         | Deployment::Queued

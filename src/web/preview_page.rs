@@ -175,12 +175,12 @@ fn consent(consent: &Consent) -> String {
 fn deployment(deployment: &Deployment) -> String {
     match deployment {
         Deployment::Nothing => "none: nothing changes".to_owned(),
-        Deployment::AfterMerge { after } if after.is_empty() => "after the merge".to_owned(),
-        Deployment::AfterMerge { after } => {
+        Deployment::AfterMerge { after, checks } if after.is_empty() => format!("after the merge{}", green(checks)),
+        Deployment::AfterMerge { after, checks } => {
             let names: Vec<&str> = after.iter().map(crate::ids::EnvironmentName::as_str).collect();
-            format!("after the merge, and after {}", names.join(", "))
+            format!("after the merge, and after {}{}", names.join(", "), green(checks))
         }
-        Deployment::OnCommand => "after the merge, when somebody says so".to_owned(),
+        Deployment::OnCommand { checks } => format!("after the merge, when somebody says so{}", green(checks)),
         Deployment::Never => "never: previews and consent only".to_owned(),
         Deployment::Local => "none: a local look".to_owned(),
         Deployment::Queued => "its turn comes".to_owned(),
@@ -191,6 +191,15 @@ fn deployment(deployment: &Deployment) -> String {
             format!("number {number} failed{at}: {why}")
         }
         Deployment::Held { reason, detail, lifts } => format!("held ({reason}): {detail}; lifted by {lifts}"),
+    }
+}
+
+/// `, after ci/test is green`; nothing when no check is waited for.
+fn green(checks: &[String]) -> String {
+    match checks {
+        [] => String::new(),
+        [only] => format!(", after {only} is green"),
+        several => format!(", after {} are green", several.join(", ")),
     }
 }
 

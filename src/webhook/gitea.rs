@@ -21,6 +21,8 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
             about(body.repository, Event::ReviewChanged { number })
         }
         "issue_comment" => payload::comment(parse(body)?),
+        // Gitea 1.23 and newer; before 1.23.2 without the header that says what it is, and then found by sweeps.
+        "status" => payload::status(parse(body)?),
         "repository" => about(parse::<RepositoryBody>(body)?.repository, Event::RepositoryChanged),
         "ping" => plain(body, Event::Ping),
         "create" => plain(body, Event::Ignored { why: "the push that created it is told too" }),

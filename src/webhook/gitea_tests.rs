@@ -37,12 +37,31 @@ fn told(delivered: &Delivered) -> String {
         Event::Pushed { branch, before, after, pusher } => {
             format!("{} moved {branch} from {} to {}", who(pusher), at(before), at(after))
         }
+        Event::ChecksChanged => "a check changed".to_owned(),
         Event::RepositoryChanged => "the repository changed".to_owned(),
         Event::Ping => "a ping".to_owned(),
         Event::Ignored { why } => format!("ignored: {why}"),
     };
     let repository = delivered.repositories.first().map_or("-".to_owned(), |r| format!("{} ({})", r.full_name, r.id));
     format!("{repository}: {what}")
+}
+
+/// As Gitea 1.26 writes it (`modules/structs/hook.go`, `CommitStatusPayload`).
+#[test]
+fn a_status_of_somebody_elses_that_is_over_is_news() {
+    let read = |state: &str, context: &str| {
+        let body = serde_json::json!({
+            "commit": { "id": "1".repeat(40) }, "context": context, "created_at": "2026-01-05T09:00:00Z",
+            "description": "", "id": 7, "repository": { "id": 1, "full_name": "acme/shop" },
+            "sender": { "id": 2, "login": "ci" }, "sha": "1".repeat(40), "state": state, "target_url": "",
+            "updated_at": null,
+        });
+        told(&super::read(&work(), "status", body.to_string().as_bytes()).unwrap())
+    };
+    assert_eq!(read("success", "ci/test"), "acme/shop (1): a check changed");
+    assert_eq!(read("failure", "ci/test"), "acme/shop (1): a check changed");
+    assert_eq!(read("pending", "ci/test"), "-: ignored: a check that is not over");
+    assert_eq!(read("success", "bascule/consent"), "-: ignored: a status of our own");
 }
 
 #[test]

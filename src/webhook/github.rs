@@ -26,8 +26,10 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
         "issue_comment" => payload::comment(parse(body)?),
         "check_run" | "check_suite" => match parse::<ActionBody>(body)?.action.as_str() {
             "rerequested" => rerequested(parse(body)?),
+            "completed" => about(parse::<RepositoryBody>(body)?.repository, Event::ChecksChanged),
             _ => ignored(body, "nothing of it is shown or judged"),
         },
+        "status" => payload::status(parse(body)?),
         "repository" => match parse::<ActionBody>(body)?.action.as_str() {
             "created" | "edited" | "renamed" | "transferred" | "deleted" | "archived" | "unarchived" | "publicized"
             | "privatized" => about(parse::<RepositoryBody>(body)?.repository, Event::RepositoryChanged),

@@ -279,6 +279,7 @@ impl Told {
             | Event::PullChanged { head_push: None, .. }
             | Event::ReviewChanged { .. }
             | Event::LookAsked { .. }
+            | Event::ChecksChanged
             | Event::RepositoryChanged
             | Event::Ping
             | Event::Ignored { .. } => {}
@@ -302,6 +303,7 @@ pub fn tell((forge, kind): (&ForgeName, Kind), event: &str, body: &[u8], trace: 
     let key = |named: NamedRepository| RepositoryKey { forge: forge.clone(), id: named.id };
     let repositories: Vec<RepositoryKey> = repositories.into_iter().map(key).collect();
     let jobs = repositories.iter().flat_map(|repository| jobs::route(repository, &event, trace)).collect();
+    let repositories = if event == Event::ChecksChanged { Vec::new() } else { repositories };
     let mut told = Told { repositories, jobs, ..Told::nothing(state, reason) };
     told.keep(event);
     told

@@ -77,6 +77,22 @@ pub(super) fn comment(body: CommentBody) -> Result<Delivered, Unreadable> {
     about(body.repository, event)
 }
 
+/// The state of a commit, as a CI reports it: all forges tell it alike. What is only begun makes nothing green or red.
+pub(super) fn status(body: StatusBody) -> Result<Delivered, Unreadable> {
+    let event = match (body.state.as_str(), body.context.starts_with(OUR_STATUSES)) {
+        (_, true) => Event::Ignored { why: "a status of our own" },
+        ("pending", false) => Event::Ignored { why: "a check that is not over" },
+        (_, false) => Event::ChecksChanged,
+    };
+    match event {
+        Event::ChecksChanged => about(body.repository, event),
+        _ => Ok(Delivered { repositories: Vec::new(), event }),
+    }
+}
+
+/// How the names of our own statuses begin.
+const OUR_STATUSES: &str = "bascule/";
+
 /// A branch that is there no more.
 pub(super) fn deleted(body: DeleteBody, pusher: Option<Account>) -> Result<Delivered, Unreadable> {
     let event = match body.ref_type.as_str() {
@@ -182,6 +198,14 @@ pub(super) struct Id {
 #[derive(Deserialize)]
 pub(super) struct RepositoryBody {
     pub(super) repository: Object<RepositoryName>,
+}
+
+/// A commit status.
+#[derive(Deserialize)]
+pub(super) struct StatusBody {
+    state: String,
+    context: String,
+    repository: Object<RepositoryName>,
 }
 
 /// A branch or tag that is there no more.

@@ -1,11 +1,13 @@
 //! What is said: comments, issues, reactions and statuses.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Gitea, wire};
 use crate::forge::error::Result;
-use crate::forge::facts::{Comment, CommitStatus, Issue, NewStatus, Reaction, RepositoryAt, StatusState};
+use crate::forge::facts::{Comment, CommitCheck, CommitStatus, Issue, NewStatus, Reaction, RepositoryAt, StatusState};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
@@ -136,5 +138,23 @@ impl Gitea {
         all.sort_by(|a, b| a.context.cmp(&b.context).then(b.id.cmp(&a.id)));
         all.dedup_by(|later, kept| later.context == kept.context);
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+    /// Everything that is reported there is a status. The address of the forge's own Actions is a path of its pages.
+    pub(crate) async fn checks(
+        &self,
+        at: &RepositoryAt,
+        commit: &CommitId,
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<CommitCheck>> {
+        let all = self.statuses(at, commit).await?.into_iter().filter(|status| names.contains(&status.context));
+        Ok(all
+            .map(|mut status| {
+                let page = status.url.as_deref().and_then(|url| url.strip_prefix('/'));
+                if let Some(page) = page {
+                    status.url = Some(self.http.site(&page.split('/').collect::<Vec<_>>()));
+                }
+                status.into()
+            })
+            .collect())
     }
 }

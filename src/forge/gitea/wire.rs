@@ -281,17 +281,20 @@ pub(super) struct StatusJson {
     #[serde(alias = "state")]
     status: String,
     creator: Option<User>,
+    #[serde(default)]
+    target_url: String,
 }
 
 impl StatusJson {
     pub(super) fn into_fact(self, forge: &ForgeName) -> CommitStatus {
         let state = match self.status.as_str() {
-            "success" => StatusState::Success,
+            "success" | "skipped" => StatusState::Success,
             "pending" => StatusState::Pending,
             "failure" | "warning" => StatusState::Failure,
             _ => StatusState::Error,
         };
-        CommitStatus { context: self.context, state, creator: account(forge, self.creator) }
+        let url = Some(self.target_url).filter(|url| !url.is_empty());
+        CommitStatus { context: self.context, state, creator: account(forge, self.creator), url }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What is said: comments, issues, reactions and statuses.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{GitHub, Whom, wire};
+use super::{GitHub, Whom, lists, wire};
 use crate::forge::error::Result;
-use crate::forge::facts::{Comment, CommitStatus, Issue, NewStatus, Reaction, RepositoryAt, StatusState};
+use crate::forge::facts::{Comment, CommitCheck, CommitStatus, Issue, NewStatus, Reaction, RepositoryAt, StatusState};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
@@ -17,6 +19,8 @@ const MOST_CHANGED: usize = 10_000;
 const MOST_ISSUES: usize = 1_000;
 /// Statuses ever set on one commit: GitHub takes a thousand of one context.
 const MOST_STATUSES: usize = 5_000;
+/// Checks of one name on a commit, one for each app that has one: a page of them.
+const MOST_CHECKS: usize = 100;
 
 impl GitHub {
     /// All comments of a pull request or issue, oldest first; the texts of reviews are not among them.
@@ -143,5 +147,29 @@ impl GitHub {
         all.sort_by(|a, b| a.context.cmp(&b.context).then(b.id.cmp(&a.id)));
         all.dedup_by(|later, kept| later.context == kept.context);
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+    /// Statuses, and of each app the newest check of each name: an earlier one was run again.
+    pub(crate) async fn checks(
+        &self,
+        at: &RepositoryAt,
+        commit: &CommitId,
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<CommitCheck>> {
+        let all = self.statuses(at, commit).await?.into_iter().filter(|status| names.contains(&status.context));
+        let mut found: Vec<CommitCheck> = all.map(CommitCheck::from).collect();
+        let path = self.path(at, &["commits", commit.as_str(), "check-runs"]);
+        for name in names {
+            let query = [("check_name", name.as_str()), ("filter", "latest"), ("per_page", lists::PAGE)];
+            let call = Call { name: "check_runs", path: &path, query: &query };
+            let mut runs: wire::CheckRuns = self.get(Whom::Repository(at), call).await?;
+            if runs.check_runs.len() >= MOST_CHECKS {
+                return Err(self.unusable(format!("has {MOST_CHECKS} checks of one name on a commit, or more")));
+            }
+            runs.check_runs.retain(|run| run.name == *name);
+            runs.check_runs.sort_by_key(|run| (run.app(), std::cmp::Reverse(run.id)));
+            runs.check_runs.dedup_by_key(|run| run.app());
+            found.extend(runs.check_runs.into_iter().map(wire::CheckRunJson::into_fact));
+        }
+        Ok(found)
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 pub(super) use self::pulls::{EventJson, PullJson, ReviewJson, TimelineJson};
-use crate::forge::facts::{Comment, CommitStatus, Issue, Push, Repository, RepositoryAt, StatusState};
+use crate::forge::facts::{Comment, CommitCheck, CommitStatus, Issue, Push, Repository, RepositoryAt, StatusState};
 use crate::ids::{Account, CommitId, ForgeName, RepositoryKey};
 
 /// An account.
@@ -243,6 +243,8 @@ pub(super) struct StatusJson {
     state: String,
     #[serde(default)]
     creator: Option<User>,
+    #[serde(default)]
+    target_url: Option<String>,
 }
 
 impl StatusJson {
@@ -253,7 +255,47 @@ impl StatusJson {
             "failure" => StatusState::Failure,
             _ => StatusState::Error,
         };
-        CommitStatus { context: self.context, state, creator: account(forge, self.creator) }
+        let creator = account(forge, self.creator);
+        CommitStatus { context: self.context, state, creator, url: self.target_url }
+    }
+}
+
+/// The envelope of a list of check runs.
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckRuns {
+    pub(super) check_runs: Vec<CheckRunJson>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckRunJson {
+    /// Rises.
+    pub(super) id: i64,
+    pub(super) name: String,
+    status: String,
+    conclusion: Option<String>,
+    html_url: Option<String>,
+    app: Option<AppId>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AppId {
+    id: i64,
+}
+
+impl CheckRunJson {
+    /// Whose: each app has its own checks of a name.
+    pub(super) fn app(&self) -> Option<i64> {
+        self.app.as_ref().map(|app| app.id)
+    }
+
+    /// Good is what branch protection lets pass; a conclusion that is not known to us is not.
+    pub(super) fn into_fact(self) -> CommitCheck {
+        let state = match (self.status.as_str(), self.conclusion.as_deref()) {
+            ("completed", Some("success" | "neutral" | "skipped")) => StatusState::Success,
+            ("completed", _) => StatusState::Failure,
+            _ => StatusState::Pending,
+        };
+        CommitCheck { name: self.name, state, url: self.html_url }
     }
 }
 

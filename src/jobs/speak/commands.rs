@@ -19,7 +19,7 @@ use crate::ids::{Account, EnvironmentName};
 use crate::policy::rules::{Role, Voters};
 use crate::preview::{Answer, Answered, Consent, Deployment, Page};
 use crate::queue::{Claimed, NewJob};
-use crate::sync::Relief;
+use crate::sync::{HoldReason, Relief};
 
 /// Commands that were not answered yet. Who asks for a sync, and could not be asked about, is answered when they can be.
 pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
@@ -79,10 +79,27 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Consent::NotNeeded => format!("{} needs no approval", row.name),
                     Consent::Closed { why } => format!("{} is closed: {why}", row.name),
                 };
-                if let Deployment::Held { reason, lifts, .. } = &row.deployment {
-                    format!("{consent}; held ({reason}), lifted by: {lifts}")
-                } else {
-                    consent
+                match &row.deployment {
+                    // What consent is missing was just said.
+                    Deployment::Held { reason, detail, lifts } if *reason == HoldReason::Waiting.as_str() => {
+                        format!("{consent}; held ({reason}): {detail}; lifted by: {lifts}")
+                    }
+                    Deployment::Held { reason, lifts, .. } => {
+                        format!("{consent}; held ({reason}), lifted by: {lifts}")
+                    }
+                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks } if !checks.is_empty() => {
+                        let are = if checks.len() == 1 { "is" } else { "are" };
+                        format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
+                    }
+                    Deployment::Nothing
+                    | Deployment::AfterMerge { .. }
+                    | Deployment::OnCommand { .. }
+                    | Deployment::Never
+                    | Deployment::Local
+                    | Deployment::Queued
+                    | Deployment::Running { .. }
+                    | Deployment::Healthy { .. }
+                    | Deployment::Failed { .. } => consent,
                 }
             });
             Some(Answered::Explain { sentences: sentences.collect() })

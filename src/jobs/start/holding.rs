@@ -9,12 +9,12 @@ use super::super::branch::{self, Walked};
 use super::super::repository::Repository;
 use super::super::step::Step;
 use super::super::writer::Writer;
-use super::super::{ClusterAway, Context, JobError, attend_pull};
+use super::super::{ClusterAway, Context, JobError, attend_pull, route::look_at_checks};
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
 use crate::db::environments::Environment;
-use crate::db::holds::{self, HeldChange, Hold};
+use crate::db::holds::{self, AwaitedAt, HeldChange, Hold};
 use crate::db::{deployments, previews};
 use crate::ids::CommitId;
 use crate::preview::{held_issue, is_held_issue};
@@ -29,7 +29,7 @@ pub(super) async fn hold(
     lease: &Lease,
     repository: &Repository<'_>,
     walked: &Walked,
-    (held, waits): (&Held, Option<(String, String)>),
+    (held, waits, awaits): (&Held, Option<(String, String)>, Vec<AwaitedAt>),
     merged: &[i64],
 ) -> Result<(), JobError> {
     let environment = &walked.environment;
@@ -65,6 +65,7 @@ pub(super) async fn hold(
         lifts,
         change: Some(change),
         shown_in,
+        awaits,
     };
     store(context, job, repository, walked, hold, merged).await
 }
@@ -163,6 +164,7 @@ fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &
         lifts: lifts.to_owned(),
         change: None,
         shown_in: None,
+        awaits: Vec::new(),
     }
 }
 
@@ -199,6 +201,10 @@ pub(super) async fn store(
         let told: BTreeSet<i64> = shown.chain(merged.iter().copied()).collect();
         for number in told {
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, number, job.trace)).await?;
+        }
+        if !hold.awaits.is_empty() {
+            // What was reported since they were read was told before anybody waited for it.
+            queue::enqueue(&mut tx, &look_at_checks(&repository.row.key, job.trace)).await?;
         }
     }
     let is_news = before.is_none_or(|before| before.reason != hold.reason || before.change != hold.change);

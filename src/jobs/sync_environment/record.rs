@@ -61,6 +61,7 @@ impl Subject {
             lifts: reason.lifted_by(&self.name, None, 0),
             change: None,
             shown_in: None,
+            awaits: Vec::new(),
         }
     }
 }

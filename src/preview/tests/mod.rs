@@ -139,13 +139,13 @@ fn two_environments() -> Page {
             "staging",
             change(vec![web("shop-staging")]),
             Consent::NotNeeded,
-            Deployment::AfterMerge { after: Vec::new() },
+            Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() },
         ),
         row(
             "production",
             change(vec![web("shop"), legacy]),
             asked,
-            Deployment::AfterMerge { after: vec!["staging".parse().unwrap()] },
+            Deployment::AfterMerge { after: vec!["staging".parse().unwrap()], checks: vec!["ci/test".to_owned()] },
         ),
     ];
     for row in &mut rows {

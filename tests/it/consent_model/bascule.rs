@@ -132,7 +132,9 @@ impl Bascule<'_> {
         if self.is(Mutant::AfterIsNotAwaited) {
             return walk.covered.last();
         }
-        match destination(walk, &court.entries, |_, covered| before(covered)) {
+        // No rules of this world name checks. They are no consent: they delay a sync to a covered commit as `after` does, and
+        // the walk, whose verdicts this model is about, never hears of them.
+        match destination(walk, &court.entries, |_, covered| before(covered), |_| None) {
             Destination::Nowhere => None,
             Destination::To(covered) => Some(covered),
             Destination::Waits(..) => {

@@ -222,9 +222,10 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     let empty = payload(json!({ "action": "rerequested", "check_run": { "pull_requests": [listed(7, 5)] } }));
     for (id, (event, payload)) in [
         ("workflow_job", payload(json!({ "action": "completed" }))),
-        ("status", payload(json!({ "state": "success" }))),
+        ("status", payload(json!({ "state": "pending", "context": "ci/test" }))),
+        ("status", payload(json!({ "state": "success", "context": "bascule/preview" }))),
         ("check_run", payload(json!({ "action": "created", "check_run": {} }))),
-        ("check_suite", payload(json!({ "action": "completed", "check_suite": {} }))),
+        ("check_suite", payload(json!({ "action": "requested", "check_suite": {} }))),
         ("check_run", empty),
         ("merge_group", payload(json!({ "action": "checks_requested", "merge_group": {} }))),
         ("create", payload(json!({ "ref": "topic", "ref_type": "branch" }))),
@@ -258,6 +259,19 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     ");
     assert_eq!(door.jobs().await, [""; 0]);
     let before = door.count("SELECT fact_version FROM repository").await;
+    // A check that is over is looked at, where somebody waits for it, and spoils no judgement either.
+    for (id, (event, payload)) in [
+        ("status", payload(json!({ "state": "failure", "context": "ci/test" }))),
+        ("check_run", payload(json!({ "action": "completed", "check_run": {} }))),
+        ("check_suite", payload(json!({ "action": "completed", "check_suite": {} }))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(door.send(&delivery(event, &format!("check-{id}"), &payload)).await.status, 202, "{event}");
+    }
+    assert_eq!(door.count("SELECT count(*) FROM job WHERE kind = 'look_at_checks'").await, 1);
+    assert_eq!(door.count("SELECT fact_version FROM repository").await, before);
     assert_eq!(door.send(&delivery("pull_request", "a", &told()[0].1)).await.status, 202);
     assert!(door.count("SELECT fact_version FROM repository").await > before, "and this one does");
     assert_eq!(before, 0);

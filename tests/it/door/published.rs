@@ -59,6 +59,7 @@ fn word(event: &Event) -> String {
         Event::CommentEdited { .. } => "comment edited".to_owned(),
         Event::Pushed { after: Some(_), .. } => "branch pushed".to_owned(),
         Event::Pushed { after: None, .. } => "branch deleted".to_owned(),
+        Event::ChecksChanged => "checks changed".to_owned(),
         Event::RepositoryChanged => "repository changed".to_owned(),
         Event::Ping => "ping".to_owned(),
         Event::Ignored { why } => format!("ignored: {why}"),
@@ -112,26 +113,27 @@ async fn every_published_example_is_taken_and_none_is_set_aside() {
     assert!(aside.is_empty(), "{aside:?}");
     let caused = "SELECT kind || ': ' || count(*) FROM job GROUP BY kind ORDER BY 1";
     let caused: Vec<String> = sqlx::query_scalar(caused).fetch_all(&door.database.owner).await.unwrap();
-    assert_snapshot!(caused.join("\n"), @r"
+    assert_snapshot!(caused.join("\n"), @"
     attend_pull: 4
     follow_branch: 1
+    look_at_checks: 2
     sweep_repository: 7
     ");
 }
 
 #[test]
 fn every_published_example_is_what_it_says_it_is() {
-    assert_snapshot!(table(&examples("api.github.com")), @r"
-      3 check_run.completed: ignored: nothing of it is shown or judged
+    assert_snapshot!(table(&examples("api.github.com")), @"
+      3 check_run.completed: checks changed
       3 check_run.created: ignored: nothing of it is shown or judged
       1 check_run.requested_action: ignored: nothing of it is shown or judged
       2 check_run.rerequested: ignored: it names no pull request of this repository
-      4 check_suite.completed: ignored: nothing of it is shown or judged
+      4 check_suite.completed: checks changed
       3 check_suite.requested: ignored: nothing of it is shown or judged
       2 check_suite.rerequested: look asked
       5 create: ignored: the push that created it is told too
       4 delete: ignored: not a branch
-    224 ignored: not an event we act on
+    220 ignored: not an event we act on
       2 installation.created: repository changed
       2 installation.deleted: repository changed
       1 installation.new_permissions_accepted: repository changed
@@ -168,17 +170,18 @@ fn every_published_example_is_what_it_says_it_is() {
       3 repository.publicized: repository changed
       1 repository.renamed: repository changed
       3 repository.transferred: repository changed
+      4 status: checks changed
     ");
     let older: Vec<_> = EXAMPLES[1..].iter().flat_map(|(edition, _)| examples(edition)).collect();
-    assert_snapshot!(table(&older), @r"
-      2 check_run.completed: ignored: nothing of it is shown or judged
+    assert_snapshot!(table(&older), @"
+      2 check_run.completed: checks changed
       7 check_run.created: ignored: nothing of it is shown or judged
-      7 check_suite.completed: ignored: nothing of it is shown or judged
+      7 check_suite.completed: checks changed
       2 check_suite.requested: ignored: nothing of it is shown or judged
       2 check_suite.rerequested: look asked
       7 create: ignored: the push that created it is told too
       7 delete: ignored: not a branch
-    283 ignored: not an event we act on
+    276 ignored: not an event we act on
       2 installation.created: repository changed
       7 installation.deleted: ignored: it names no repository
       7 installation_repositories.added: repository changed
@@ -199,6 +202,7 @@ fn every_published_example_is_what_it_says_it_is() {
       2 repository.deleted: repository changed
       2 repository.privatized: repository changed
       7 repository.publicized: repository changed
+      7 status: checks changed
     ");
 }
 
@@ -285,9 +289,11 @@ fn whatever_a_payload_may_leave_out_is_not_missed() {
     }
     let told: Vec<String> =
         tables.iter().map(|(table, editions)| format!("{}\n{table}", editions.join(", "))).collect();
-    assert_snapshot!(told.join("\n\n"), @r"
+    assert_snapshot!(told.join("\n\n"), @"
     api.github.com, ghec, ghes-3.14, ghes-3.15, ghes-3.16, ghes-3.17, ghes-3.18, ghes-3.19
+      1 check_run.completed: checks changed
       1 check_run.rerequested: look asked
+      1 check_suite.completed: checks changed
       1 check_suite.rerequested: look asked
       1 installation_repositories.added: repository changed
       1 installation_repositories.removed: repository changed

@@ -135,7 +135,10 @@ impl Town {
         forge.reopens("dev", &pr).await;
         let comment = forge.comments("lee", &pr, "fine").await;
         forge.edits_comment("kim", comment, "not fine").await;
-        forge.sets_status("ci", &pr, "ci/test", "success");
+        let head = forge.head(&pr);
+        forge.sets_status("ci", (shop.id, &head), "ci/test", "success").await;
+        forge.runs_check("actions", (shop.id, &head), "test", Some("success")).await;
+        forge.runs_check("circle", (shop.id, &head), "test", None).await;
         #[expect(clippy::disallowed_methods, reason = "calls the fake as a stranger would")]
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mut town = Self { forge, shop, pr, comment, issue: 0, app, client };
@@ -190,6 +193,7 @@ async fn every_answer_is_as_the_description_says() {
         ("GET R/commits/{ref}", of(&format!("/commits/{head}")), None),
         ("GET R/commits/{ref}/status", of(&format!("/commits/{head}/status")), None),
         ("GET R/commits/{ref}/statuses", of(&format!("/commits/{head}/statuses")), None),
+        ("GET R/commits/{ref}/check-runs", of(&format!("/commits/{head}/check-runs")), None),
         ("POST R/statuses/{sha}", of(&format!("/statuses/{head}")), Some(status)),
         ("GET R/collaborators/{username}/permission", of("/collaborators/lee/permission"), None),
         ("GET R/pulls", of("/pulls?state=all"), None),

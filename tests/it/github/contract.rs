@@ -59,6 +59,7 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
             .await?;
     }
     forge.statuses(&at, &commit).await?;
+    forge.checks(&at, &commit, &["mighty_readme".to_owned()].into()).await?;
     forge.permission(&at, "octocat").await?;
     forge.is_team_member("github/Justice-League", "octocat").await?;
     forge.user("octocat").await?;
@@ -87,6 +88,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     let wire = Wire::start().await;
     assert_snapshot!(asked_of(&wire, SignIn::Token(TOKEN.to_owned().into())).await, @r#"
     GET (by number)
+    GET checks/list-for-ref
     GET issues/get
     GET issues/get-comment
     GET issues/list-comments
@@ -130,10 +132,11 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     app::installs(&wire, &["octocat", "github", "octo-org"]);
     let all = asked_of(&wire, app::key().sign_in()).await;
     assert!(!all.contains("(by number)"), "{all}");
-    assert_snapshot!(all, @r#"
+    assert_snapshot!(all, @"
     GET apps/get-authenticated
     GET apps/get-webhook-config-for-app
     GET apps/list-installations
+    GET checks/list-for-ref
     GET issues/get
     GET issues/get-comment
     GET issues/list-comments
@@ -164,5 +167,5 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     POST issues/create-comment
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
-    "#);
+    ");
 }

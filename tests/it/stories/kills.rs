@@ -130,8 +130,8 @@ impl Town {
 
 /// A story in which every job meets every step of it.
 async fn life(t: &mut Town) {
-    // A first set: held in an issue, approved there, deployed, and the issue closed.
-    t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+    // A first set: held in an issue, approved there, deployed when the CI is through with it, and the issue closed.
+    t.runs_checked().await;
     // A pull request.
     let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
     t.run_jobs().await;
@@ -140,8 +140,11 @@ async fn life(t: &mut Town) {
     t.run_jobs().await;
     t.forge.merges("dev", &pr, Merge::Squash).await;
     t.run_jobs().await;
+    t.ci_says("ci/test", "success").await;
+    t.run_jobs().await;
     // A direct push: held in an issue, and approved there; the gate is the first to hear of it.
     t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "3"))]).await;
+    t.ci_says("ci/test", "success").await;
     t.run_jobs().await;
     let held = t.held_issues().await.remove(0);
     t.forge.delivers(Delivering::Lost);

@@ -13,6 +13,7 @@
 
 mod asked;
 mod branches;
+mod checks;
 mod claims;
 mod clusters;
 mod consent;

@@ -15,7 +15,7 @@ impl Town {
     }
 
     /// Every job that is due runs, and those it causes.
-    async fn works(&mut self) {
+    pub(super) async fn works(&mut self) {
         self.hears().await;
         while let Some(job) = self.claim().await {
             self.run(&job, &CancellationToken::new()).await;

@@ -17,7 +17,8 @@ use crate::fake::forge::Tongue;
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
-const OFTEN: [&str; 8] = ["branches", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories"];
+const OFTEN: [&str; 9] =
+    ["branches", "checks", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories"];
 
 /// Stories in which GitLab shows itself to be another: approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.

@@ -184,7 +184,8 @@ impl Town {
         for _ in 0..8 {
             app::sweep_all(&self.context).await.unwrap();
             let ran = self.drain().await;
-            if ran.iter().all(|kind| kind == "sweep_repository") {
+            // Checks that are waited for are looked at each time; when nothing is news, nothing else follows.
+            if ran.iter().all(|kind| ["sweep_repository", "look_at_checks"].contains(&kind.as_str())) {
                 return;
             }
         }

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::state::{Activity, Comment, Moved, Review, State};
+use super::state::{Activity, CheckRun, Comment, Moved, Review, State, Status};
 use super::tongue::Tongue;
 use super::{FakeForge, SECRET, World};
 
@@ -45,6 +45,8 @@ pub(super) enum Happened<'a> {
     Comment { how: CommentChange, by: &'a str, comment: &'a Comment },
     Pushed(Pushed<'a>),
     Repository { how: RepositoryChange, by: &'a str, repository: i64 },
+    Status { by: &'a str, status: &'a Status },
+    Check { by: &'a str, run: &'a CheckRun },
 }
 
 /// A branch is elsewhere. `None` is "it was not there" or "it is gone".

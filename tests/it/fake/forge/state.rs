@@ -186,6 +186,19 @@ pub(super) struct Status {
     pub(super) at: Timestamp,
 }
 
+/// A check of an app, as GitHub has them beside statuses.
+#[derive(Clone, Debug)]
+pub(super) struct CheckRun {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) commit: String,
+    pub(super) app: String,
+    pub(super) name: String,
+    /// `None`: it runs.
+    pub(super) conclusion: Option<String>,
+    pub(super) at: Timestamp,
+}
+
 /// How a branch came to be at another commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
@@ -254,6 +267,7 @@ pub(crate) struct State {
     pub(super) comments: Vec<Comment>,
     pub(super) reviews: Vec<Review>,
     pub(super) statuses: Vec<Status>,
+    pub(super) check_runs: Vec<CheckRun>,
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
@@ -299,6 +313,7 @@ impl State {
             comments: Vec::new(),
             reviews: Vec::new(),
             statuses: Vec::new(),
+            check_runs: Vec::new(),
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::FakeForge;
-use super::hook::CommentChange;
-use super::state::{Issue, Says};
+use super::hook::{CommentChange, Happened};
+use super::state::{CheckRun, Issue, Says, Status};
 use super::story::{Pr, Shop};
 
 impl FakeForge {
@@ -133,22 +133,49 @@ impl FakeForge {
     }
 
     /// A status as a CI sets it.
-    pub(crate) fn sets_status(&self, who: &str, pr: &Pr, context: &str, state_word: &str) {
-        let head = self.head(pr);
-        let mut state = self.world.state();
-        state.user(who);
-        let (id, at) = (state.id(), state.tick());
-        state.statuses.push(super::state::Status {
-            id,
-            repository: pr.repository,
-            commit: head,
-            context: context.to_owned(),
-            state: state_word.to_owned(),
-            description: String::new(),
-            target_url: String::new(),
-            creator: who.to_owned(),
-            at,
-        });
+    pub(crate) async fn sets_status(&self, who: &str, on: (i64, &str), context: &str, state_word: &str) {
+        let (repository, commit) = on;
+        {
+            let mut state = self.world.state();
+            state.user(who);
+            let (id, at) = (state.id(), state.tick());
+            let status = Status {
+                id,
+                repository,
+                commit: commit.to_owned(),
+                context: context.to_owned(),
+                state: state_word.to_owned(),
+                description: String::new(),
+                target_url: format!("https://ci.example.com/{context}"),
+                creator: who.to_owned(),
+                at,
+            };
+            state.tell(&Happened::Status { by: who, status: &status });
+            state.statuses.push(status);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// A check as an app reports it on GitHub; a conclusion it has come to, or none yet.
+    pub(crate) async fn runs_check(&self, app: &str, on: (i64, &str), name: &str, conclusion: Option<&str>) {
+        let (repository, commit) = on;
+        {
+            let mut state = self.world.state();
+            state.user(app);
+            let (id, at) = (state.id(), state.tick());
+            let run = CheckRun {
+                id,
+                repository,
+                commit: commit.to_owned(),
+                app: app.to_owned(),
+                name: name.to_owned(),
+                conclusion: conclusion.map(str::to_owned),
+                at,
+            };
+            state.tell(&Happened::Check { by: app, run: &run });
+            state.check_runs.push(run);
+        }
+        self.world.tell_all().await;
     }
 
     // ── what we said ───────────────────────────────────────────────────────────────────────────────────────────────

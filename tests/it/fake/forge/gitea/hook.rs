@@ -46,6 +46,24 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             });
             vec![(event, kind, body)]
         }
+        Happened::Status { by, status } => {
+            let body = json!({
+                "commit": { "id": status.commit },
+                "context": status.context,
+                "created_at": status.at,
+                "description": status.description,
+                "id": status.id,
+                "repository": state.repository_page(state.repository(status.repository)),
+                "sender": state.user_page(by),
+                "sha": status.commit,
+                "state": status.state,
+                "target_url": status.target_url,
+                "updated_at": null,
+            });
+            vec![("status", "status", body)]
+        }
+        // There are none.
+        Happened::Check { .. } => Vec::new(),
         Happened::Review { .. } | Happened::Repository { .. } => Vec::new(),
         Happened::Comment { ref how, by, comment } => {
             let action = match how {

@@ -67,6 +67,24 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             };
             vec![("issue_comment", "", from(state, comment.repository, by, body))]
         }
+        Happened::Status { by, status } => {
+            let mut page = state.gh_status(status);
+            let fields = page.as_object_mut().unwrap();
+            fields.retain(|name, _| {
+                ["id", "context", "description", "state", "target_url", "created_at", "updated_at", "avatar_url"]
+                    .contains(&name.as_str())
+            });
+            page["sha"] = status.commit.clone().into();
+            page["name"] = state.repository(status.repository).name.clone().into();
+            page["commit"] = state.gh_commit(status.repository, &status.commit);
+            page["branches"] = json!([]);
+            vec![("status", "", from(state, status.repository, by, page))]
+        }
+        Happened::Check { by, run } => {
+            let action = if run.conclusion.is_some() { "completed" } else { "created" };
+            let body = json!({ "action": action, "check_run": state.gh_check_run(run) });
+            vec![("check_run", "", from(state, run.repository, by, body))]
+        }
         Happened::Pushed(ref pushed) => self::pushed(state, pushed),
         Happened::Repository { ref how, by, repository } => {
             let body = match how {

@@ -49,6 +49,18 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             vec![("Note Hook", "", note(state, comment, by, action))]
         }
         Happened::Pushed(ref pushed) => vec![("Push Hook", "", self::pushed(state, pushed))],
+        // A status is a job of a pipeline, and told with it.
+        Happened::Status { status, .. } => {
+            let word = if status.state == "failure" { "failed" } else { &status.state };
+            let body = json!({
+                "object_kind": "pipeline",
+                "object_attributes": { "id": status.id, "sha": status.commit, "status": word, "source": "external" },
+                "project": state.gl_project(state.repository(status.repository)),
+            });
+            vec![("Pipeline Hook", "", body)]
+        }
+        // There are none.
+        Happened::Check { .. } => Vec::new(),
         Happened::Repository { ref how, repository, .. } => {
             let page = state.gl_project(state.repository(repository));
             let path = page["path_with_namespace"].as_str().unwrap();

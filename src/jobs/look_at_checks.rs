@@ -1,0 +1,79 @@
+//! The checks that environments wait for are looked at again: after a delivery that tells of one, after a sweep, and once
+//! after each new wait, since what was reported in between was told to nobody. What differs from what was seen is judged by
+//! the gate, which reads it for itself.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::repository::{self, Opened, Repository};
+use super::step::Step;
+use super::{Context, JobError, sync_environment};
+use crate::consent::{Awaited, Light, Reported, awaited};
+use crate::db::holds;
+use crate::forge::{self, CommitCheck, StatusState};
+use crate::ids::{CommitId, ForgeName, RepositoryKey};
+use crate::queue::{self, Claimed, Lane};
+
+/// The payload.
+#[derive(Debug, Deserialize)]
+struct Ids {
+    forge: ForgeName,
+    repository: i64,
+}
+
+/// Runs the job. Where nothing waits, which is nearly everywhere, it asks the forge nothing.
+///
+/// # Errors
+/// [`JobError`].
+pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
+    let ids: Ids = super::ids(job)?;
+    let key = RepositoryKey { forge: ids.forge, id: ids.repository };
+    let mut conn = context.pool.acquire().await?;
+    let waiting = holds::waiting_for_checks(&mut conn, &key).await?;
+    drop(conn);
+    if waiting.is_empty() {
+        return super::finish(context, job).await;
+    }
+    let repository = match repository::open(context, &key, job).await? {
+        Opened::Granted(repository) => repository,
+        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
+    };
+    let mut jobs = Vec::new();
+    for (environment, all) in waiting {
+        for one in all {
+            let now = read(&repository, &one.commit, &one.checks).await;
+            if now.unwrap_or_else(|error| Some(Awaited::Unread(error.to_string()))) != Some(one.awaited) {
+                jobs.push(sync_environment(&key, environment, job.trace));
+                break;
+            }
+        }
+    }
+    let mut tx = context.pool.begin().await?;
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    repository.met(Step::Recorded);
+    context.bell.ring(Lane::Sync);
+    Ok(())
+}
+
+/// What of the wanted checks is not green on a commit now; `None` when all is.
+pub(super) async fn read(
+    repository: &Repository<'_>,
+    commit: &CommitId,
+    wanted: &BTreeSet<String>,
+) -> forge::Result<Option<Awaited>> {
+    let found = repository.forge().checks(&repository.at, commit, wanted).await?;
+    let reported: Vec<Reported> = found.into_iter().map(reported).collect();
+    Ok(awaited(wanted, &reported))
+}
+
+fn reported(check: CommitCheck) -> Reported {
+    let light = match check.state {
+        StatusState::Success => Light::Green,
+        StatusState::Pending => Light::Pending,
+        StatusState::Failure | StatusState::Error => Light::Red,
+    };
+    Reported { name: check.name, light, link: check.url }
+}
