@@ -276,6 +276,15 @@ CREATE TABLE command_done (
     CONSTRAINT command_once PRIMARY KEY (repository_id, comment_id)
 );
 
+-- Commits that an environment's position is at or went past, for thirty days; whoever waits for one asks (`bascule wait`).
+-- Written with the position, and gone with time.
+CREATE TABLE passed_commit (
+    environment_id  bigint NOT NULL REFERENCES environment,
+    commit_sha      text NOT NULL,
+    at              timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT passed_commit_once PRIMARY KEY (environment_id, commit_sha)
+);
+
 CREATE TABLE hold (
     environment_id  bigint PRIMARY KEY REFERENCES environment,
     reason          text NOT NULL CONSTRAINT hold_reason CHECK (reason IN

@@ -41,6 +41,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Logout(logout) => logged_out(&logout),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
+        Command::Wait(wait) => waited(&wait),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
         Command::Audit(cli::audit::Audit { act: cli::audit::Act::Verify(verify) }) if verify.offline.is_some() => {
@@ -245,6 +246,19 @@ fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
             print::say(&said.text);
             ExitCode::SUCCESS
         }
+        Err(error) => could_not(error.into()),
+    }
+}
+
+/// Waits for a deployment: 0 healthy, 1 failed or held, 2 no answer, 3 too long.
+fn waited(wait: &cli::wait::Wait) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.map_err(ClientError::from).and_then(|runtime| {
+        let client = Client::new(&Environ::of_process())?;
+        runtime.block_on(wait.wait(&client))
+    });
+    match ended {
+        Ok(end) => ExitCode::from(end.code()),
         Err(error) => could_not(error.into()),
     }
 }

@@ -29,6 +29,7 @@ pub mod serve;
 pub mod status;
 pub mod table;
 pub mod token;
+pub mod wait;
 
 /// Preview, consent, sync, proof: a server between pull requests and deployments.
 #[derive(Debug, Parser)]
@@ -60,6 +61,8 @@ pub enum Command {
     Logout(login::Logout),
     /// What runs where, and what holds it back.
     Status(status::Status),
+    /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed or held, 2 could not, 3 too long.
+    Wait(wait::Wait),
     /// An environment's deployments, newest first.
     History(status::History),
     /// Previews, whole.
@@ -83,7 +86,6 @@ pub enum Command {
 /// Commands of the contract that this version does not build: refused by name.
 const LATER: &[&str] = &[
     "agent",
-    "wait",
     "sync",
     "drift",
     "heal",

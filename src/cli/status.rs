@@ -165,15 +165,7 @@ impl History {
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         let (repository, name) = named(&self.environment);
         let found = client.pages("environments", &[("repository", repository), ("name", Some(name))], 20).await?;
-        let id = match found.as_slice() {
-            [] => return Err(absent(&self.environment)),
-            [one] => &one["id"],
-            several => {
-                let names: Vec<String> =
-                    several.iter().map(|one| format!("{}:{}", text(&one["repository"]), text(&one["name"]))).collect();
-                return Err(ClientError::Absent(format!("which one? {}", names.join(", "))));
-            }
-        };
+        let id = &the_one(found, &self.environment)?["id"];
         let items = client.pages(&format!("environments/{id}/deployments"), &[], self.limit).await?;
         Ok(match self.output {
             Output::Json => table::show(self.output, BEFORE, &items),
@@ -182,6 +174,20 @@ impl History {
                 table::show(self.output, BEFORE, &rows)
             }
         })
+    }
+}
+
+/// Of the environments that were found by what was asked for, the one that was meant.
+pub(super) fn the_one(mut found: Vec<Value>, asked: &str) -> Result<Value, ClientError> {
+    match (found.pop(), found.as_slice()) {
+        (None, _) => Err(absent(asked)),
+        (Some(one), []) => Ok(one),
+        (Some(last), others) => {
+            let all = others.iter().chain([&last]);
+            let names: Vec<String> =
+                all.map(|one| format!("{}:{}", text(&one["repository"]), text(&one["name"]))).collect();
+            Err(ClientError::Absent(format!("which one? {}", names.join(", "))))
+        }
     }
 }
 

@@ -257,6 +257,27 @@ pub async fn advance(conn: &mut PgConnection, id: i64, to: &CommitId) -> Result<
     Ok(())
 }
 
+/// Remembers the commits an environment's position went past, for thirty days: nothing but Git knows which are older than
+/// where it is, and whoever waits for one of them asks us.
+///
+/// # Errors
+/// The database's own.
+pub async fn went_past(conn: &mut PgConnection, id: i64, commits: &[CommitId]) -> Result<(), sqlx::Error> {
+    let commits: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    sqlx::query!(
+        "INSERT INTO passed_commit (environment_id, commit_sha) SELECT $1, commit_sha FROM unnest($2::text[]) AS commit_sha
+         ON CONFLICT ON CONSTRAINT passed_commit_once DO UPDATE SET at = now()",
+        id,
+        &commits
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("DELETE FROM passed_commit WHERE environment_id = $1 AND at < now() - interval '30 days'", id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Says that the environment was seen healthy with this content.
 ///
 /// # Errors

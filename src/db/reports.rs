@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::ids::{Account, ChangeDigest, SetDigest, TraceId};
+use crate::ids::{Account, ChangeDigest, CommitId, SetDigest, TraceId};
 
 /// One environment: where it is, and what holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct EnvironmentNow {
     pub held_detail: Option<String>,
     /// The one command that lifts it.
     pub held_lifts: Option<String>,
+    /// Whether its position is at the commit that was asked about, or went past it.
+    pub passed: bool,
 }
 
 /// Which environments; an empty field is not asked about.
@@ -62,6 +64,8 @@ pub struct WhichEnvironments<'a> {
     pub before: Option<i64>,
     /// Only of these repositories (our numbers).
     pub readable: Option<&'a [i64]>,
+    /// A commit to say of each whether it went past it.
+    pub commit: Option<&'a CommitId>,
 }
 
 /// At most `limit` environments, newest first.
@@ -77,7 +81,8 @@ pub async fn environments(
         r#"SELECT e.id, r.forge, r.full_name, r.state AS repository_state, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
                   e.position_commit, e.position_at, e.healthy_commit,
                   d.number AS "number?", d.state AS "deployment_state?",
-                  h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?"
+                  h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?",
+                  EXISTS (SELECT FROM passed_commit p WHERE p.environment_id = e.id AND p.commit_sha = $7) AS "passed!"
            FROM environment e JOIN repository r ON r.id = e.repository_id
            LEFT JOIN hold h ON h.environment_id = e.id
            LEFT JOIN LATERAL (SELECT number, state FROM deployment WHERE environment_id = e.id
@@ -93,7 +98,8 @@ pub async fn environments(
         which.repository,
         which.before,
         limit,
-        which.readable
+        which.readable,
+        which.commit.map(CommitId::as_str)
     )
     .fetch_all(conn)
     .await?;
@@ -124,6 +130,7 @@ pub async fn environments(
                 held,
                 held_detail,
                 held_lifts,
+                passed: row.passed,
             }
         })
         .collect())

@@ -37,6 +37,8 @@ pub(super) struct Walked {
     pub(super) places: BTreeMap<i64, Attended>,
     /// What other environments have at each covered commit, for `after`.
     pub(super) befores: BTreeMap<(EnvironmentName, CommitId), Before>,
+    /// The commits that were walked, oldest first.
+    pub(super) line: Vec<CommitId>,
     /// The branch's tip.
     pub(super) tip: CommitId,
     /// The default branch's, which has the rules.
@@ -102,6 +104,7 @@ pub(super) async fn walked(
         reading,
         places,
         befores,
+        line: line.commits,
         tip,
         default_tip,
         shown_in,

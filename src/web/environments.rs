@@ -10,6 +10,7 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
 use super::{Of, State};
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
+use crate::ids::CommitId;
 
 /// An environment as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,6 +43,10 @@ pub(super) struct Environment {
     deployment_state: Option<String>,
     /// What holds it back.
     hold: Option<Hold>,
+    /// Of the commit that was asked about: whether a sync to it, or to a newer one of the same branch, was started (or none
+    /// was needed). Known for thirty days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed: Option<bool>,
 }
 
 /// What holds an environment back.
@@ -77,6 +82,7 @@ impl From<EnvironmentNow> for Environment {
             deployment: now.deployment,
             deployment_state: now.deployment_state,
             hold,
+            passed: None,
         }
     }
 }
@@ -94,6 +100,8 @@ pub(super) struct Which {
     name: Option<String>,
     /// `owner/name` or `forge/owner/name`.
     repository: Option<String>,
+    /// A whole commit id, to be told of each whether it is there: the field `passed`.
+    commit: Option<String>,
 }
 
 /// Environments, newest first.
@@ -106,15 +114,27 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Environment>>, Problem> {
     let limit = limit(which.limit)?;
     let sight = who.sees(&state, which.repository.as_deref()).await?;
+    let commit: Option<CommitId> = which
+        .commit
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| Problem::bad("`commit` is no whole commit id"))?;
     let asked = WhichEnvironments {
         id: None,
         name: super::asked::text(which.name.as_deref())?,
         repository: super::asked::text(which.repository.as_deref())?,
         before: which.before,
         readable: sight.ours(),
+        commit: commit.as_ref(),
     };
     let mut connection = state.pool.acquire().await?;
     let items = reports::environments(&mut connection, &asked, limit).await?;
+    let shown = |now: EnvironmentNow| {
+        let passed = commit.as_ref().map(|_| now.passed);
+        Environment { passed, ..Environment::from(now) }
+    };
+    let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
 }
 

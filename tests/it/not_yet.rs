@@ -6,7 +6,6 @@ use std::process::Command;
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
 agent
-wait production --commit 0123456
 drift production
 sync production --reason x
 heal production
@@ -32,6 +31,7 @@ audit report delivery
 const BUILT: (&str, &str) = (
     "
 status
+wait
 history
 preview show
 audit list

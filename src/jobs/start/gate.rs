@@ -17,6 +17,7 @@ use crate::consent::{Change, Covered, Ground, State, Why};
 use crate::db::environments::{self, At};
 use crate::db::holds;
 use crate::db::{approvals, deployments, repositories, sets};
+use crate::ids::CommitId;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
 use crate::sync::Relief;
@@ -60,6 +61,7 @@ pub(super) async fn begin(
         .collect();
 
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
+    environments::went_past(&mut tx, environment.id, up_to(&walked.line, &covered.commit)).await?;
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
     if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
@@ -105,6 +107,15 @@ pub(super) async fn begin(
     let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
     start(tx, context, job, repository, walked, &new, more).await
 }
+
+/// The newest commits of a line up to one of them.
+fn up_to<'l>(line: &'l [CommitId], commit: &CommitId) -> &'l [CommitId] {
+    let end = line.iter().position(|one| one == commit).map_or(line.len(), |at| at + 1);
+    line.get(end.saturating_sub(PASSED)..end).unwrap_or_default()
+}
+
+/// Commits that are remembered of one move of a position: who waits, waits for a new one.
+const PASSED: usize = 500;
 
 /// What is newer than the commit it goes to is looked at again afterwards: it may have to be held and shown.
 async fn go_on(

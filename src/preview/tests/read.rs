@@ -7,53 +7,53 @@ use super::*;
 fn a_pull_request_of_two_environments() {
     let shown = comment(&two_environments(), Some(LINK), 65_536);
     assert_eq!(shown.shows.len(), 2);
-    insta::assert_snapshot!(shown.text, @"
-    <!-- bascule:preview -->
-    **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
+    insta::assert_snapshot!(shown.text, @r"
+        <!-- bascule:preview -->
+        **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
 
-    | environment | + | ~ | − | consent | deployment |
-    |---|--:|--:|--:|---|---|
-    | `staging` | 0 | 1 | 0 | none needed | after merge |
-    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `staging` | 0 | 1 | 0 | none needed | after merge |
+        | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
 
-    ⚠ `production` removes **Service `shop/legacy`**
+        ⚠ `production` removes **Service `shop/legacy`**
 
-    production needs 1 more of: `@ann`, `@bob` (group sre) beside `@lee`; `@kim`'s does not count: contributor: opened the pull request
+        production needs 1 more of: `@ann`, `@bob` (group sre) beside `@lee`; `@kim`'s does not count: contributor: opened the pull request
 
-    To consent to exactly this:
+        To consent to exactly this:
 
-    - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
+        - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
 
-    No consent is needed for `staging` `b1:9f9f9f9f9f9f`
+        No consent is needed for `staging` `b1:9f9f9f9f9f9f`
 
-    <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
+        <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
 
-    **Deployment `shop-staging/web`** changed, +1 −1 · `deploy/web.yaml`
+        **Deployment `shop-staging/web`** changed, +1 −1 · `deploy/web.yaml`
 
-    ```diff
-    @@ spec.template.spec.containers[web] @@
-           - name: web
-    -        image: shop/web:1.26
-    +        image: shop/web:1.27
-    ```
+        ```diff
+        @@ spec.template.spec.containers[web] @@
+               - name: web
+        -        image: shop/web:1.26
+        +        image: shop/web:1.27
+        ```
 
-    </details>
+        </details>
 
-    <details><summary><b>production</b>: <code>Deployment shop/web, Service shop/legacy</code></summary>
+        <details><summary><b>production</b>: <code>Deployment shop/web, Service shop/legacy</code></summary>
 
-    **Deployment `shop/web`** changed, +1 −1 · `deploy/web.yaml`
+        **Deployment `shop/web`** changed, +1 −1 · `deploy/web.yaml`
 
-    ```diff
-    @@ spec.template.spec.containers[web] @@
-           - name: web
-    -        image: shop/web:1.26
-    +        image: shop/web:1.27
-    ```
+        ```diff
+        @@ spec.template.spec.containers[web] @@
+               - name: web
+        -        image: shop/web:1.26
+        +        image: shop/web:1.27
+        ```
 
-    </details>
+        </details>
 
-    rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
-    ");
+        rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
+        ");
 }
 
 #[test]

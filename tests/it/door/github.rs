@@ -245,17 +245,18 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
         .into_iter()
         .map(|(id, state, reason)| format!("{id} {state}: {}", reason.unwrap()))
         .collect();
-    assert_snapshot!(reasons.join("\n"), @r"
+    assert_snapshot!(reasons.join("\n"), @"
     0 ignored: not an event we act on
-    1 ignored: not an event we act on
-    2 ignored: nothing of it is shown or judged
+    1 ignored: a check that is not over
+    10 ignored: not an event we act on
+    2 ignored: a status of our own
     3 ignored: nothing of it is shown or judged
-    4 ignored: it names no pull request of this repository
-    5 ignored: what a merge queue would merge is not judged before it is merged
-    6 ignored: the push that created it is told too
-    7 ignored: it names no repository
-    8 ignored: so many repositories are not looked at at once; sweeps look at those that are granted
-    9 ignored: not an event we act on
+    4 ignored: nothing of it is shown or judged
+    5 ignored: it names no pull request of this repository
+    6 ignored: what a merge queue would merge is not judged before it is merged
+    7 ignored: the push that created it is told too
+    8 ignored: it names no repository
+    9 ignored: so many repositories are not looked at at once; sweeps look at those that are granted
     ");
     assert_eq!(door.jobs().await, [""; 0]);
     let before = door.count("SELECT fact_version FROM repository").await;

@@ -411,6 +411,9 @@ async fn deliveries_have_what_the_published_ones_have() {
     pull_request reopened: number pull_request
     issue_comment created: comment issue
     issue_comment edited: changes comment issue
+    status: avatar_url branches commit context created_at description id name sha state target_url updated_at
+    check_run completed: check_run
+    check_run created: check_run
     pull_request_review edited: changes pull_request review
     delete: pusher_type ref ref_type
     repository renamed: changes
