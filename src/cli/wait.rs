@@ -165,8 +165,8 @@ fn stands(environment: &Value, commit: &CommitId) -> Stands {
     match (is_behind, state) {
         (false, "healthy") => Stands::Healthy,
         (false, "failed" | "conflict") => {
-            let why = if detail.is_empty() { format!("deployment #{number} ended {state}") } else { detail };
-            Stands::Stopped { why: format!("deployment #{number}: {why}"), lifts }
+            let why = if detail.is_empty() { state.to_owned() } else { detail };
+            Stands::Stopped { why: format!("deployment #{number} failed: {why}"), lifts }
         }
         (false, _) if reason == "cluster-away" => Stands::Waits(detail),
         (false, _) => Stands::Waits(format!("deployment #{number} runs")),
@@ -242,8 +242,8 @@ mod tests {
         true healthy uncovered: Healthy
         true running : Waits("deployment #4 runs")
         true running cluster-away: Waits("what is missing")
-        true failed failed: Stopped { why: "deployment #4: what is missing", lifts: "what to type" }
-        true conflict : Stopped { why: "deployment #4: deployment #4 ended conflict", lifts: "" }
+        true failed failed: Stopped { why: "deployment #4 failed: what is missing", lifts: "what to type" }
+        true conflict : Stopped { why: "deployment #4 failed: conflict", lifts: "" }
         false healthy : Waits("no sync to bbbbbbb was started yet")
         false running : Waits("deployment #4 of an older commit runs")
         false failed failed: Waits("no sync to bbbbbbb was started yet")

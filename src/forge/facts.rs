@@ -379,7 +379,8 @@ pub struct CommitStatus {
 pub struct CommitCheck {
     /// `ci/test`.
     pub name: String,
-    /// What. Skipped is [`StatusState::Success`], as branch protection takes it.
+    /// What. Skipped is [`StatusState::Success`] where branch protection takes it so: not on GitLab, where a job is skipped
+    /// when one before it failed.
     pub state: StatusState,
     /// Where it leads, as whoever reported it says.
     pub url: Option<String>,

@@ -19,9 +19,9 @@ use secrecy::SecretString;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
-    AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewStatus, NewWebhook, NotAName,
-    Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review, Right, Standing,
-    StatusState, User, Verdict, Webhook,
+    AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewStatus,
+    NewWebhook, NotAName, Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review,
+    Right, Standing, StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
 pub use self::github::GitHub;

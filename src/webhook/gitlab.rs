@@ -19,6 +19,7 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
         "merge_request" => pull(forge, parse(body)?),
         // One that not everybody may read is told apart by its name alone; where it counts is for the jobs to say.
         "note" | "confidential_note" => note(parse(body)?),
+        "pipeline" => pipeline(parse(body)?),
         "system" | "project" => of_instance(forge, body),
         "tag_push" => ignored(body, "not a push to a branch"),
         _ => ignored(body, "not an event we act on"),
@@ -84,6 +85,16 @@ fn note(body: NoteBody) -> Result<Delivered, Unreadable> {
     about(body.project.0.id, body.project.0.path_with_namespace, event)
 }
 
+/// Jobs and statuses are told with their pipeline. What is only begun makes nothing green or red.
+fn pipeline(body: PipelineBody) -> Result<Delivered, Unreadable> {
+    match body.object_attributes.0.status.as_str() {
+        "success" | "failed" | "canceled" | "skipped" => {
+            about(body.project.0.id, body.project.0.path_with_namespace, Event::ChecksChanged)
+        }
+        _ => Ok(nothing("a pipeline that is not over")),
+    }
+}
+
 /// Of the whole instance; a group's webhook tells alike which projects it gains and loses.
 fn of_instance(forge: &ForgeName, body: &[u8]) -> Result<Delivered, Unreadable> {
     let KindBody { object_kind, event_name } = parse(body)?;
@@ -142,6 +153,17 @@ struct Path {
 struct Project {
     id: i64,
     path_with_namespace: String,
+}
+
+#[derive(Deserialize)]
+struct PipelineBody {
+    project: Object<Project>,
+    object_attributes: Object<Pipeline>,
+}
+
+#[derive(Deserialize)]
+struct Pipeline {
+    status: String,
 }
 
 #[derive(Deserialize)]

@@ -255,6 +255,35 @@ async fn what_people_read() {
 }
 
 #[tokio::test]
+async fn a_pipeline_learns_what_became_of_its_commit() {
+    let (api, token) = server_that_remembers("x").await;
+    let server = api.url();
+    let owner = &api.database.owner;
+    let wait = async |commit: &str, more: &str| {
+        run(&format!("wait production --commit {}{more}", commit.repeat(40)), &server, &token).await
+    };
+    let there = wait("c", "").await;
+    assert_eq!((there.code, there.out.as_str()), (0, "production is healthy at ccccccc or newer\n"), "{}", there.err);
+    let held = wait("b", "").await;
+    assert_eq!(held.code, 1, "{}", held.err);
+    assert_eq!(held.out, "production: it is held (uncovered): nobody approved x\n  lifted by /bascule approve x\n");
+    let json = wait("b", " --output json").await.json();
+    assert_eq!((json["result"].as_str(), json["lifts"].as_str()), (Some("stopped"), Some("/bascule approve x")));
+    sqlx::query("UPDATE hold SET reason = 'waiting'").execute(owner).await.unwrap();
+    let late = wait("b", " --timeout 1s").await;
+    assert_eq!((late.code, late.err.lines().count()), (3, 1), "{}", late.err);
+    assert!(late.out.starts_with("production is not there yet: it is held (waiting)"), "{}", late.out);
+    // A newer one took it along.
+    let passed = "INSERT INTO passed_commit (environment_id, commit_sha) SELECT id, repeat('b', 40) FROM environment";
+    sqlx::query(passed).execute(owner).await.unwrap();
+    assert_eq!(wait("b", "").await.code, 0);
+    sqlx::query("UPDATE deployment SET state = 'failed' WHERE number = 3").execute(owner).await.unwrap();
+    assert_eq!(wait("b", "").await.code, 1);
+    assert_eq!(run("wait production --commit abc", &server, &token).await.code, 2, "not a whole id");
+    assert_eq!(run(&format!("wait nosuch --commit {}", "b".repeat(40)), &server, &token).await.code, 2);
+}
+
+#[tokio::test]
 async fn what_was_set_aside_is_tried_again_once() {
     let (api, token) = server_that_remembers("because").await;
     let job = run("jobs list --state failed --output json", &api.url(), &token).await.json()[0]["id"].clone();

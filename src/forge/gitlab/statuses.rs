@@ -1,11 +1,13 @@
 //! Commit statuses, which GitLab keeps as jobs of pipelines.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::lists::List;
 use super::{GitLab, parts, project, wire};
 use crate::forge::error::{ForgeError, Result};
-use crate::forge::facts::{CommitStatus, NewStatus, RepositoryAt, StatusState};
+use crate::forge::facts::{CommitCheck, CommitStatus, NewStatus, RepositoryAt, StatusState};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
@@ -76,6 +78,17 @@ impl GitLab {
         all.sort_by(|a, b| a.name.cmp(&b.name).then(b.id.cmp(&a.id)));
         all.dedup_by(|later, kept| later.name == kept.name);
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
+    }
+
+    /// The same of these names: a job of a pipeline is a status there. One that was skipped did not succeed.
+    pub(crate) async fn checks(
+        &self,
+        at: &RepositoryAt,
+        commit: &CommitId,
+        names: &BTreeSet<String>,
+    ) -> Result<Vec<CommitCheck>> {
+        let all = self.statuses(at, commit).await?.into_iter().filter(|status| names.contains(&status.context));
+        Ok(all.map(CommitCheck::from).collect())
     }
 }
 

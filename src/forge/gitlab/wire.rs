@@ -248,6 +248,8 @@ pub(super) struct StatusJson {
     status: String,
     #[serde(default)]
     author: Option<User>,
+    #[serde(default)]
+    target_url: Option<String>,
 }
 
 impl StatusJson {
@@ -259,6 +261,6 @@ impl StatusJson {
             "canceled" | "skipped" => StatusState::Error,
             _ => StatusState::Pending,
         };
-        CommitStatus { context: self.name, state, creator: account(forge, self.author) }
+        CommitStatus { context: self.name, state, creator: account(forge, self.author), url: self.target_url }
     }
 }

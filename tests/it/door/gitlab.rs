@@ -295,7 +295,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
         ("Confidential Issue Hook", with(json!({ "object_attributes": { "iid": 7, "action": "open" } }))),
         ("Note Hook", note("create", "Commit", json!({ "commit": { "id": HEAD } }))),
         ("Note Hook", note("create", "Snippet", json!({ "snippet": { "id": 53 } }))),
-        ("Pipeline Hook", with(json!({ "object_attributes": { "id": 31, "status": "success" } }))),
+        ("Pipeline Hook", with(json!({ "object_attributes": { "id": 31, "status": "running" } }))),
         ("Job Hook", with(json!({ "build_id": 1977, "build_status": "created" }))),
         ("Deployment Hook", with(json!({ "status": "success" }))),
         ("Emoji Hook", with(json!({ "object_attributes": { "name": "eyes", "awardable_type": "Note" } }))),
@@ -328,7 +328,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     02 confidential_issue ignored: not an event we act on
     03 note ignored: said where nobody consents
     04 note ignored: said where nobody consents
-    05 pipeline ignored: not an event we act on
+    05 pipeline ignored: a pipeline that is not over
     06 job ignored: not an event we act on
     07 deployment ignored: not an event we act on
     08 emoji ignored: not an event we act on

@@ -324,6 +324,7 @@ async fn what_an_app_was_given_is_compared_with_what_it_needs() {
     let forge = client(&wire, app::key().sign_in(), &clock());
     insta::assert_snapshot!(lines(&forge.rights(&hello()).await.unwrap()), @"
     Missing: the organization permission “Members: Read-only”
+    Missing: the repository permission “Checks: Read-only”
     Missing: the repository permission “Issues: Read and write”
     TooMuch: the repository permission “Administration: Read-only”
     TooMuch: the repository permission “Contents: Read and write”
@@ -349,7 +350,7 @@ async fn a_classic_token_tells_its_scopes_and_a_fine_grained_one_nothing() {
     wire.says("GET /user", [says(200, me)]);
     let told = forge.rights(&at).await.unwrap();
     assert!(told.iter().all(|right| right.holding == Holding::NotTold), "{told:?}");
-    assert_eq!(told.len(), 7, "as in the documentation");
+    assert_eq!(told.len(), 8, "as in the documentation");
 }
 
 #[tokio::test]
