@@ -8,6 +8,7 @@ use bascule::render::{Limits, Programs, Renderer};
 use insta::assert_snapshot;
 
 use super::*;
+use crate::fake::forge::Pr;
 use crate::support::script;
 
 const CHART: &[(&str, &str)] = &[
@@ -48,7 +49,7 @@ fn a_pull_request_that_is_too_large_for_us_says_so() {
 
         A push or `/bascule preview` tries again, and so does whoever runs Bascule with `bascule jobs retry`.
         ");
-        assert_snapshot!(t.statuses(&pr), @"
+        assert_snapshot!(errors(t, &pr), @"
         consent: error, there is no preview to consent to
         preview: error, what git would have to store is larger than 134217728 bytes
         ");
@@ -89,7 +90,7 @@ fn a_server_without_helm_says_so_where_a_chart_waits_for_it() {
 
         A push or `/bascule preview` tries again, and so does whoever runs Bascule with `bascule jobs retry`.
         ");
-        assert_snapshot!(t.statuses(&pr), @"
+        assert_snapshot!(errors(t, &pr), @"
         consent: error, there is no preview to consent to
         preview: error, helm 3.14 or newer is needed, and is not on PATH
         ");
@@ -102,4 +103,10 @@ fn a_server_without_helm_says_so_where_a_chart_waits_for_it() {
         preview: success, 1 object in 1 environment would change
         ");
     });
+}
+
+/// Our statuses, where GitLab has one word for what is wrong and what could not be found out.
+fn errors(t: &Town, pr: &Pr) -> String {
+    let word = if t.forge.tongue() == Tongue::GitLab { ": failure," } else { ": error," };
+    t.statuses(pr).replace(word, ": error,")
 }

@@ -66,6 +66,12 @@ const NOT_ON: &[(Tongue, &str, Option<Told>, &str)] = &[
         None,
         APPROVED_ANEW,
     ),
+    (
+        Tongue::GitLab,
+        "long_lists::more_closed_pull_requests_than_are_read_at_once_delay_a_judgement_and_do_not_end_it",
+        Some(Told::BySweeps),
+        "all of them change within a minute in it, and a sweep looks for comments in whatever did",
+    ),
     (Tongue::GitLab, "gate::a_push_that_nothing_tells_of_asks_for_one_approval_more", None, HIDES_NOTHING),
 ];
 const NOT_UNDONE: &str = "GitHub does not undo a dismissal";
