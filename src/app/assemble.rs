@@ -184,6 +184,7 @@ pub(super) fn access(
         ForgeKind::Gitea => forge::Kind::Gitea,
         ForgeKind::Forgejo => forge::Kind::Forgejo,
         ForgeKind::GitHub => forge::Kind::GitHub,
+        ForgeKind::GitLab => forge::Kind::GitLab,
     };
     let settings = forge::Settings {
         name: name.clone(),
@@ -204,6 +205,7 @@ pub fn endpoints(server: &Server) -> BTreeMap<crate::ids::ForgeName, Endpoint> {
             ForgeKind::Gitea => Kind::Gitea,
             ForgeKind::Forgejo => Kind::Forgejo,
             ForgeKind::GitHub => Kind::GitHub,
+            ForgeKind::GitLab => Kind::GitLab,
         };
         let secrets: Vec<Secret> = forge.webhook_secrets.clone();
         let read = move || secrets.iter().map(|secret| secret.read().ok()).collect::<Option<Vec<_>>>();

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
+use super::ForgeKind;
 use super::reading::tables;
 use crate::ids::{ClusterName, ForgeName, WordError};
 use crate::policy::approvals::{approval_rules, groups_named, owners};
@@ -100,7 +102,14 @@ fn group(
     let block = Block::open(node, &format!("in `[group.{name}]`"), GROUP_KEYS, complaints)?;
     let mut group = Group::default();
     for (team, at) in block.texts("teams", complaints).unwrap_or_default() {
-        if on_forge(team, 3, "`forge/organisation/team`", at, forges, complaints) {
+        // There a group is the team, and may be within others.
+        let is_gitlab = kind_of(team, forges) == Some(ForgeKind::GitLab);
+        let (segments, shape) = if is_gitlab {
+            (2..=22, "`forge/group` or `forge/group/subgroup`")
+        } else {
+            (3..=3, "`forge/organisation/team`")
+        };
+        if on_forge(team, segments, shape, at, forges, complaints) {
             group.teams.insert(team.to_owned());
         }
     }
@@ -109,7 +118,7 @@ fn group(
         let mut own = BTreeSet::new();
         for item in crate::policy::block::list(written, &person.name, complaints).unwrap_or_default() {
             let Some((account, at)) = crate::policy::block::text(item, &person.name, complaints) else { continue };
-            if !on_forge(account, 2, "`forge/login`", at, forges, complaints) {
+            if !on_forge(account, 2..=2, "`forge/login`", at, forges, complaints) {
                 continue;
             }
             // Logins differ by more than case on no forge.
@@ -128,17 +137,25 @@ fn group(
     Some(group)
 }
 
+/// What the forge is that a name begins with, where that is known.
+fn kind_of(written: &str, forges: &Forges) -> Option<ForgeKind> {
+    let forge = written.split('/').next().unwrap_or_default().parse::<ForgeName>().ok()?;
+    forges.get(&forge)?.as_ref().map(|forge| forge.kind)
+}
+
 /// Whether `written` has so many segments and begins with a forge that is there.
 fn on_forge(
     written: &str,
-    segments: usize,
+    segments: RangeInclusive<usize>,
     shape: &str,
     at: &Place,
     forges: &Forges,
     complaints: &mut Complaints,
 ) -> bool {
     let parts: Vec<&str> = written.split('/').collect();
-    if parts.len() != segments || parts.iter().any(|part| part.is_empty() || part.contains(char::is_whitespace)) {
+    if !segments.contains(&parts.len())
+        || parts.iter().any(|part| part.is_empty() || part.contains(char::is_whitespace))
+    {
         complaints.add(at, format!("`{written}` names nothing on a forge"), format!("write it as {shape}"));
         return false;
     }
@@ -230,8 +247,16 @@ fn cluster_names(
 fn good_repository(glob: &str, at: &Place, forges: &Forges, complaints: &mut Complaints) -> bool {
     let segments: Vec<&str> = glob.split('/').collect();
     let bad_segment = |s: &&str| s.is_empty() || s.contains(char::is_whitespace) || (s.contains("**") && *s != "**");
-    if segments.iter().any(bad_segment) || (segments.len() < 3 && !segments.contains(&"**")) {
-        let advice = "write `forge/owner/name`, with `*` within a segment and `**` across";
+    // Groups within groups are GitLab's; of what is not known, no more is asked than that it could be.
+    let is_flat = kind_of(glob, forges).is_some_and(|kind| kind != ForgeKind::GitLab);
+    let fits = if is_flat { segments.len() == 3 } else { segments.len() >= 3 };
+    if segments.iter().any(bad_segment) || (!fits && !segments.contains(&"**")) {
+        let advice = match kind_of(glob, forges) {
+            Some(ForgeKind::GitLab) => "write `forge/group/name`, with `*` within a segment and `**` across",
+            Some(ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::GitHub) | None => {
+                "write `forge/owner/name`, with `*` within a segment and `**` across"
+            }
+        };
         complaints.add(at, format!("`{glob}` matches no repository"), advice);
         return false;
     }

@@ -175,6 +175,8 @@ pub enum ForgeKind {
     Forgejo,
     /// github.com, or GitHub Enterprise.
     GitHub,
+    /// gitlab.com, or a GitLab of one's own.
+    GitLab,
 }
 
 /// `[cluster.NAME]`.

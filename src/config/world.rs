@@ -15,8 +15,6 @@ pub const FORGE_KEYS: Keys =
     Keys { known: &["kind", "url", "webhook_secrets", "token", "app", "ca_file"], later: &["sign_in"] };
 /// The keys of a forge's `app`.
 pub const APP_KEYS: Keys = Keys { known: &["id", "private_key"], later: &[] };
-/// Where GitHub is unless the file says otherwise.
-const GITHUB: &str = "https://github.com";
 /// The keys of `[cluster.NAME]`.
 pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig", "in_cluster"], later: &["agent"] };
 
@@ -43,12 +41,15 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
     let block = Block::open(node, &format!("in `[forge.{name}]`"), FORGE_KEYS, reading.complaints)?;
     let kind = kind(&block, reading.complaints);
     let is_github = kind == Some(ForgeKind::GitHub);
+    let public = kind.and_then(public);
     let mut needed = vec![
-        ("kind", "write `kind = \"gitea\"`, `\"forgejo\"` or `\"github\"`"),
+        ("kind", "write `kind = \"gitea\"`, `\"forgejo\"`, `\"github\"` or `\"gitlab\"`"),
         ("webhook_secrets", "write `webhook_secrets = [{ env = \"NAME\" }]`: nothing is accepted that is not signed"),
     ];
-    if !is_github {
+    if public.is_none() {
         needed.push(("url", "write where it is: `url = \"https://git.example.com\"`"));
+    }
+    if !is_github {
         needed.push(("token", "write where the token of our account is: `token = { env = \"NAME\" }`"));
     }
     for (key, advice) in needed {
@@ -57,14 +58,14 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
         }
     }
     let url = match block.get("url") {
-        None => is_github.then(|| GITHUB.to_owned()),
-        Some(node) => url(&block, "url", reading.complaints).filter(|url| {
-            let is_api = is_github && is_api(url);
-            if is_api {
-                let advice = "write the address of its pages: `url = \"https://github.com\"`, or leave it out";
-                reading.complaints.add(&node.at, "`url` is the address of GitHub's API", advice);
+        None => public.map(|(site, _)| site.to_owned()),
+        Some(node) => url(&block, "url", reading.complaints).filter(|url| match public {
+            Some((site, whose)) if is_api(url) => {
+                let advice = format!("write the address of its pages: `url = \"{site}\"`, or leave it out");
+                reading.complaints.add(&node.at, format!("`url` is the address of {whose} API"), advice);
+                false
             }
-            !is_api
+            Some(_) | None => true,
         }),
     };
     let sign_in = sign_in(name, &block, kind, reading);
@@ -89,19 +90,29 @@ fn forge(name: &ForgeName, node: &Node, reading: &mut Reading<'_>) -> Option<For
 
 fn kind(block: &Block<'_>, complaints: &mut Complaints) -> Option<ForgeKind> {
     let written = block.text("kind", complaints)?;
-    if written.0 == "gitlab" {
-        let advice = "this version speaks with `github`, `gitea` and `forgejo`";
-        complaints.add(written.1, format!("kind `{}` is not in this version", written.0), advice);
-        return None;
-    }
-    let kinds = [("github", ForgeKind::GitHub), ("gitea", ForgeKind::Gitea), ("forgejo", ForgeKind::Forgejo)];
+    let kinds = [
+        ("github", ForgeKind::GitHub),
+        ("gitlab", ForgeKind::GitLab),
+        ("gitea", ForgeKind::Gitea),
+        ("forgejo", ForgeKind::Forgejo),
+    ];
     one_of(written, "kind", &kinds, complaints)
 }
 
-/// Whether an address is one that GitHub's API is at.
+/// Where a forge is unless the file says otherwise, and whose that is.
+fn public(kind: ForgeKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        ForgeKind::GitHub => Some(("https://github.com", "GitHub's")),
+        ForgeKind::GitLab => Some(("https://gitlab.com", "GitLab's")),
+        ForgeKind::Gitea | ForgeKind::Forgejo => None,
+    }
+}
+
+/// Whether an address is one that the API of GitHub or GitLab is at.
 fn is_api(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    host.starts_with("api.github.com") || url.trim_end_matches('/').ends_with("/api/v3")
+    let path = url.trim_end_matches('/');
+    host.starts_with("api.github.com") || ["/api", "/api/v3", "/api/v4"].iter().any(|end| path.ends_with(end))
 }
 
 /// A token, or on GitHub an App: one of the two.

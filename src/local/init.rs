@@ -41,6 +41,7 @@ struct Planned {
 
 /// Where the repository comes from.
 struct Remote {
+    kind: &'static str,
     url: String,
     repository: String,
 }
@@ -243,6 +244,8 @@ fn written(text: &str) -> String {
 }
 
 fn server_file(planned: &[Planned], remote: Option<&Remote>, called: &str) -> String {
+    let kind = remote.map_or("gitea", |remote| remote.kind);
+    let gap = " ".repeat(31 - kind.len());
     let url = remote.map_or("https://git.example.com", |remote| remote.url.as_str());
     let repository = remote.map_or_else(|| format!("owner/{called}"), |remote| remote.repository.clone());
     let unique = |of: fn(&Planned) -> &str| -> String {
@@ -254,7 +257,7 @@ fn server_file(planned: &[Planned], remote: Option<&Remote>, called: &str) -> St
         "# The server's file, to be read with the reference beside it. Written by `bascule init`.\n\
          version = 1\n\n\
          [forge.work]                            # its webhooks arrive at /webhooks/work\n\
-         kind = \"gitea\"                          # gitea | forgejo\n\
+         kind = {kind:?}{gap}# gitea | forgejo | github | gitlab\n\
          url = {url:?}\n\
          webhook_secrets = [{{ env = \"WORK_WEBHOOK_SECRET\" }}]\n\
          token = {{ env = \"WORK_TOKEN\" }}\n"
@@ -279,7 +282,7 @@ fn server_file(planned: &[Planned], remote: Option<&Remote>, called: &str) -> St
     text
 }
 
-/// The forge and name of the remote `origin`; none when there is no such remote, or on a forge of another kind.
+/// The forge and name of the remote `origin`; none when there is no such remote, or on a forge we do not speak with.
 fn remote(root: &Path) -> Option<Remote> {
     let config = fs::read_to_string(git_folder(root)?.join("config")).ok()?;
     let mut lines = config.lines().map(str::trim);
@@ -314,12 +317,18 @@ fn read_remote(url: &str) -> Option<Remote> {
     let repository = path.trim_matches('/').trim_end_matches(".git");
     let good =
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
-    let other_kind = ["github.com", "gitlab.com", "bitbucket.org"].contains(&host);
-    if other_kind || !good(host) || !good(repository) || repository.split('/').count() != 2 {
+    let segments = repository.split('/').count();
+    // Only GitLab has groups within groups; what else a forge is, its name may say.
+    let kind = match host {
+        "github.com" => "github",
+        _ if host.starts_with("gitlab.") || segments > 2 => "gitlab",
+        _ => "gitea",
+    };
+    if host == "bitbucket.org" || !good(host) || !good(repository) || segments < 2 {
         return None;
     }
     let scheme = if scheme == "http" { "http" } else { "https" };
-    Some(Remote { url: format!("{scheme}://{host}"), repository: repository.to_owned() })
+    Some(Remote { kind, url: format!("{scheme}://{host}"), repository: repository.to_owned() })
 }
 
 #[cfg(test)]
@@ -338,7 +347,18 @@ mod tests {
             assert_eq!(read(url).as_deref(), Some("https://git.example.com acme/shop"), "{url}");
         }
         assert_eq!(read("http://127.0.0.1:3000/a/b").as_deref(), Some("http://127.0.0.1:3000 a/b"));
-        for other in ["https://github.com/acme/shop", "/srv/git/shop.git", "../shop", "https://x/shop", "git@h:\"/x"] {
+        let kind = |url: &str| read_remote(url).map(|remote| format!("{} {}", remote.kind, remote.repository));
+        for (url, read) in [
+            ("https://github.com/acme/shop", "github acme/shop"),
+            ("git@gitlab.com:acme/platform/shop.git", "gitlab acme/platform/shop"),
+            ("https://gitlab.example.com/acme/shop", "gitlab acme/shop"),
+            ("https://git.example.com/acme/platform/shop", "gitlab acme/platform/shop"),
+            ("https://git.example.com/acme/shop", "gitea acme/shop"),
+        ] {
+            assert_eq!(kind(url).as_deref(), Some(read), "{url}");
+        }
+        for other in ["https://bitbucket.org/acme/shop", "/srv/git/shop.git", "../shop", "https://x/shop", "git@h:\"/x"]
+        {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -175,8 +175,9 @@ token = { file = "gone" }
 
 #[test]
 fn the_configuration_of_the_documentation_is_one() {
-    let text = include_str!("../../docs/github.md");
-    let block = text.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
-    let server = parse(block).server;
-    assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+    for text in [include_str!("../../docs/github.md"), include_str!("../../docs/gitlab.md")] {
+        let block = text.split("```").find_map(|block| block.strip_prefix("toml\n")).unwrap();
+        let server = parse(block).server;
+        assert_eq!((server.forges.len(), server.platform.grants.len()), (1, 1));
+    }
 }
