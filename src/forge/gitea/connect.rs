@@ -17,8 +17,9 @@ const MOST_WEBHOOKS: usize = 500;
 /// More than these are granted by name.
 const MOST_REPOSITORIES: usize = 10_000;
 
-/// What a webhook is made with. `pull_request` stands for all that begins so.
-const ASKED_FOR: [&str; 5] = ["push", "delete", "pull_request", "issue_comment", "repository"];
+/// What a webhook is made with. `pull_request` stands for all that begins so; `status`, which `consent.checks` needs, is
+/// passed over by versions that do not have it.
+const ASKED_FOR: [&str; 6] = ["push", "delete", "pull_request", "issue_comment", "repository", "status"];
 /// What it then is told of, as the API lists it, and we act on; by any of these names, which changed with the versions.
 const HEARD: [&[&str]; 8] = [
     &["push"],

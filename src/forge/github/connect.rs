@@ -18,6 +18,8 @@ const MOST_REPOSITORIES: usize = 10_000;
 
 /// The events we act on.
 const HEARD: [&str; 6] = ["push", "delete", "pull_request", "pull_request_review", "issue_comment", "repository"];
+/// Those that only environments with `consent.checks` need: asked for, and not insisted on.
+const OF_CHECKS: [&str; 2] = ["status", "check_run"];
 
 impl GitHub {
     /// An App's deliveries come by its own webhook, from wherever it is installed.
@@ -70,7 +72,8 @@ impl GitHub {
         let mut path = self.path(at, &["hooks"]);
         path.extend(number.as_deref());
         let method = if number.is_some() { Method::PATCH } else { Method::POST };
-        let hook = json!({ "active": true, "events": HEARD, "config": config });
+        let events = [&HEARD[..], &OF_CHECKS].concat();
+        let hook = json!({ "active": true, "events": events, "config": config });
         self.send(method, Whom::Repository(at), Call { name, path: &path, query: &[] }, Some(&hook)).await.map(drop)
     }
 

@@ -47,7 +47,9 @@ impl GitLab {
         let secret = wanted.secret.expose_secret();
         let key = if secret.starts_with(SIGNING) { "signing_token" } else { "token" };
         let hook = json!({
-            "url": wanted.url, "push_events": true, "merge_requests_events": true, "note_events": true, key: secret,
+            "url": wanted.url, "push_events": true, "merge_requests_events": true, "note_events": true,
+            // Which `consent.checks` needs; not insisted on.
+            "pipeline_events": true, key: secret,
         });
         let number = instead_of.map(|number| number.to_string());
         let mut path = project(at, &["hooks"]);

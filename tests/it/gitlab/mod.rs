@@ -1,6 +1,7 @@
 //! GitLab's client: what it makes of answers, which fate each failure has, and that it makes no call that is not
 //! documented. The fake refuses what its table of GitLab's documentation does not have, here and in every story.
 
+mod connect;
 mod contract;
 mod facts;
 mod fates;
