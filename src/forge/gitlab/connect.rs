@@ -48,6 +48,7 @@ impl GitLab {
         let key = if secret.starts_with(SIGNING) { "signing_token" } else { "token" };
         let hook = json!({
             "url": wanted.url, "push_events": true, "merge_requests_events": true, "note_events": true,
+            "confidential_note_events": true,
             // Which `consent.checks` needs; not insisted on.
             "pipeline_events": true, key: secret,
         });
