@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::http::{Method, Uri};
-use bascule::forge::{Forge, NewWebhook, RepositoryAt, Right};
+use bascule::forge::{Forge, NewWebhook, RepositoryAt, RepositoryName, Right};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -41,7 +41,7 @@ impl Desk {
 }
 
 fn shop() -> RepositoryAt {
-    RepositoryAt { id: 7, name: "acme/web/shop".parse().unwrap() }
+    RepositoryAt { id: 7, name: RepositoryName::in_groups("acme/web/shop").unwrap() }
 }
 
 fn hook(signing_token_present: bool) -> Value {
