@@ -23,13 +23,23 @@ async fn until<T>(database: &Database, query: &'static str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + Duration::from_secs(240);
     loop {
         if let Some(found) = sqlx::query_scalar::<_, T>(query).fetch_optional(&database.owner).await.unwrap() {
             return found;
         }
-        assert!(Instant::now() < deadline, "it does not come to: {query}");
+        if Instant::now() > deadline {
+            panic!("it does not come to: {query}\n{}", instead(database).await);
+        }
     }
+}
+
+/// What there is where something else was awaited.
+async fn instead(database: &Database) -> String {
+    let all = "SELECT 'deployment ' || number || ' ' || state || coalesce(' ' || outcome::text, '') FROM deployment
+               UNION ALL SELECT 'hold ' || reason || ' ' || detail FROM hold
+               UNION ALL SELECT 'job ' || kind || ' ' || key || ' ' || state || coalesce(' ' || error, '') FROM job";
+    sqlx::query_scalar::<_, String>(all).fetch_all(&database.owner).await.unwrap().join("\n")
 }
 
 async fn count(database: &Database, query: &'static str) -> f64 {
