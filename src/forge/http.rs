@@ -288,15 +288,17 @@ impl Http {
         signed: Option<&HeaderValue>,
     ) -> Result<(HeaderMap, Vec<u8>)> {
         self.respect_pause(call)?;
-        let _seat = self
-            .seats
-            .acquire()
-            .await
-            .map_err(|_| self.error(Fate::Retry { after: None }, None, "is closing".into()))?;
+        let _seat = self.seat().await?;
         let begun = tokio::time::Instant::now();
         let outcome = self.exchange(method, call, body, signed).await;
         self.count(call, begun, &outcome);
         outcome
+    }
+
+    /// A place among the calls that run at once.
+    async fn seat(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        let closing = |_| self.error(Fate::Retry { after: None }, None, "is closing".into());
+        self.seats.acquire().await.map_err(closing)
     }
 
     async fn exchange<B: Serialize>(
@@ -326,8 +328,7 @@ impl Http {
         let (status, headers) = (answer.status(), answer.headers().clone());
         self.note_limit(&headers);
         let body = self.read_bounded(answer, &asked).await?;
-        let is_json =
-            headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/json"));
+        let is_json = is_json(&headers);
         if status.is_success() && (is_json || body.is_empty()) {
             self.goes_well();
             return Ok((headers, body));
@@ -368,6 +369,11 @@ impl Http {
             metrics::gauge!("bascule_forge_limit_remaining", "forge" => self.forge.as_str().to_owned()).set(left);
         }
     }
+}
+
+/// Whether an answer says that it is JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/json"))
 }
 
 /// Goes on into an address.

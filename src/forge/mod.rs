@@ -10,6 +10,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod http;
+mod name;
 mod sign_in;
 
 use std::collections::BTreeSet;
@@ -20,13 +21,14 @@ use secrecy::SecretString;
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
     AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewStatus,
-    NewWebhook, NotAName, Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, RepositoryName, Review,
-    Right, Standing, StatusState, User, Verdict, Webhook,
+    NewWebhook, Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, Review, Right, Standing,
+    StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
 pub use self::github::GitHub;
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
+pub use self::name::{NotAName, RepositoryName};
 pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName, Iid};

@@ -139,6 +139,7 @@ impl Gitea {
         all.dedup_by(|later, kept| later.context == kept.context);
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
+
     /// Everything that is reported there is a status. The address of the forge's own Actions is a path of its pages.
     pub(crate) async fn checks(
         &self,

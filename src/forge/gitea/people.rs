@@ -10,8 +10,9 @@
 
 use super::{Gitea, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{AccountKind, RepositoryAt, Standing, User, is_segment};
+use crate::forge::facts::{AccountKind, RepositoryAt, Standing, User};
 use crate::forge::http::Call;
+use crate::forge::name::is_segment;
 use crate::ids::Account;
 use crate::policy::rules::Role;
 

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::{Gitea, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt};
 use crate::forge::http::Call;
+use crate::forge::name::RepositoryName;
 use crate::ids::CommitId;
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.

@@ -148,6 +148,7 @@ impl GitHub {
         all.dedup_by(|later, kept| later.context == kept.context);
         Ok(all.into_iter().map(|json| json.into_fact(&self.http.forge)).collect())
     }
+
     /// Statuses, and of each app the newest check of each name: an earlier one was run again.
     pub(crate) async fn checks(
         &self,

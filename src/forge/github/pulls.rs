@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::{GitHub, Whom, wire};
 use crate::forge::CLOSED_PAGES;
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Closed, Pull, PullPush, Push, RepositoryAt, RepositoryName, Review, Verdict};
+use crate::forge::facts::{Closed, Pull, PullPush, Push, RepositoryAt, Review, Verdict};
 use crate::forge::http::Call;
+use crate::forge::name::RepositoryName;
 use crate::ids::CommitId;
 
 /// Open pull requests of one repository.

@@ -6,8 +6,9 @@ use reqwest::Method;
 use super::app::{App, Token};
 use super::{GitHub, Way, Whom, lists, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt};
 use crate::forge::http::Call;
+use crate::forge::name::RepositoryName;
 use crate::ids::CommitId;
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.

@@ -6,8 +6,9 @@ use serde_json::json;
 use super::lists::List;
 use super::{GitLab, parts, project, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Holding, NewWebhook, RepositoryAt, RepositoryName, Right, Webhook};
+use crate::forge::facts::{Holding, NewWebhook, RepositoryAt, Right, Webhook};
 use crate::forge::http::Call;
+use crate::forge::name::RepositoryName;
 
 /// Nobody has more; a bound on a mistaken answer.
 const MOST_WEBHOOKS: usize = 500;

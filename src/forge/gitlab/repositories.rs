@@ -7,8 +7,9 @@ use super::graphql::number;
 use super::lists::List;
 use super::{GitLab, parts, project, wire};
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt, RepositoryName};
+use crate::forge::facts::{Branch, CommitPeople, Push, Repository, RepositoryAt};
 use crate::forge::http::Call;
+use crate::forge::name::RepositoryName;
 use crate::ids::{Account, CommitId};
 
 /// More branches than this are not listed by anyone's sweep; the repository needs tidying first.

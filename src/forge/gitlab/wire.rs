@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 pub(super) use self::pulls::{Approvals, Numbered, PullAt, PullJson, Reviewer};
-use crate::forge::facts::{Comment, CommitStatus, Issue, Push, Repository, RepositoryAt, RepositoryName, StatusState};
+use crate::forge::facts::{Comment, CommitStatus, Issue, Push, Repository, RepositoryAt, StatusState};
+use crate::forge::name::RepositoryName;
 use crate::ids::{Account, CommitId, ForgeName, Iid, RepositoryKey};
 
 /// An account.

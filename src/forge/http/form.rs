@@ -4,9 +4,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
-use super::{Call, Http, Manners, Settings, SettingsError, extend};
+use super::{Call, Http, Manners, Settings, SettingsError, extend, is_json};
 use crate::clock::Clock;
-use crate::forge::error::{Fate, Result};
+use crate::forge::error::Result;
 
 /// How OAuth wants it.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -28,11 +28,7 @@ impl Http {
         call: Call<'_>,
         fields: &[(&str, &str)],
     ) -> Result<T> {
-        let _seat = self
-            .seats
-            .acquire()
-            .await
-            .map_err(|_| self.error(Fate::Retry { after: None }, None, "is closing".into()))?;
+        let _seat = self.seat().await?;
         let begun = tokio::time::Instant::now();
         let outcome = self.exchanged(&call, fields).await;
         self.count(&call, begun, &outcome);
@@ -48,8 +44,7 @@ impl Http {
         let answer = request.send().await.map_err(|e| self.no_answer(&asked, e))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = self.read_bounded(answer, &asked).await?;
-        let is_json =
-            headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/json"));
+        let is_json = is_json(&headers);
         if status.is_success() && is_json {
             return Ok(body);
         }
