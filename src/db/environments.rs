@@ -293,3 +293,11 @@ pub async fn set_healthy(conn: &mut PgConnection, id: i64, at: &At) -> Result<()
     .await?;
     Ok(())
 }
+
+/// Our number of the repository an environment (ours, too) is of.
+///
+/// # Errors
+/// The database's own.
+pub async fn repository_of(conn: &mut PgConnection, environment: i64) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT repository_id FROM environment WHERE id = $1", environment).fetch_optional(conn).await
+}

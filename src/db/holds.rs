@@ -228,3 +228,12 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
         awaits: row.awaits.0,
     }))
 }
+
+/// How many environments are held, for each reason there is.
+///
+/// # Errors
+/// The database's own.
+pub async fn counted(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
+}

@@ -136,14 +136,6 @@ pub async fn environments(
         .collect())
 }
 
-/// Our number of the repository an environment (ours, too) is of.
-///
-/// # Errors
-/// The database's own.
-pub async fn repository_of(conn: &mut PgConnection, environment: i64) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!("SELECT repository_id FROM environment WHERE id = $1", environment).fetch_optional(conn).await
-}
-
 /// Why nothing is synced for an environment whose repository is not ours to follow: reason, detail and what lifts it.
 fn without_repository(state: &str, forge: &str, name: &str) -> Option<(String, String, String)> {
     let (detail, lifts) = match state {
@@ -392,13 +384,4 @@ async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<
 
 fn no_digest() -> sqlx::Error {
     sqlx::Error::Decode("a stored digest is not 32 bytes".into())
-}
-
-/// How many environments are held, for each reason there is.
-///
-/// # Errors
-/// The database's own.
-pub async fn held(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
 }

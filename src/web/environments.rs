@@ -9,6 +9,7 @@ use super::deployments::Deployment;
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
 use super::{Of, State};
+use crate::db::environments;
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
 use crate::ids::CommitId;
 
@@ -161,7 +162,7 @@ pub(super) async fn deployments(
 ) -> Result<Json<Page<Deployment>>, Problem> {
     let limit = limit(which.limit)?;
     let absent = || Problem::absent("environment");
-    let repository = reports::repository_of(&mut *state.pool.acquire().await?, id).await?;
+    let repository = environments::repository_of(&mut *state.pool.acquire().await?, id).await?;
     who.may_read(&state, repository.ok_or_else(absent)?, "environment").await?;
     let mut connection = state.pool.acquire().await?;
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
