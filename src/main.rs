@@ -154,17 +154,22 @@ fn connected(asked: &cli::connect::Connect) -> ExitCode {
         (false, true) => Writing::EverySecret,
         (false, false) => Writing::WhatIsNotInOrder,
     };
-    let loaded = match app::load(asked.config.as_deref(), &Environ::of_process()) {
+    let loaded = match load(asked.config.as_deref(), &Environ::of_process()) {
         Ok(loaded) => loaded,
-        Err(complaints) => {
-            print::complain(&complaints);
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => tell(runtime.block_on(app::connect::connect(&loaded, &asked.forge, writing))),
         Err(error) => could_not(error.into()),
     }
+}
+
+/// The server's file; or what to exit with, every complaint already said.
+fn load(file: Option<&Path>, environ: &Environ) -> Result<config::Loaded, ExitCode> {
+    app::load(file, environ).map_err(|complaints| {
+        print::complain(&complaints);
+        ExitCode::from(2)
+    })
 }
 
 /// Runs an asynchronous command that needs the server's file.
@@ -173,12 +178,9 @@ where
     F: Future<Output = anyhow::Result<String>>,
 {
     let environ = Environ::of_process();
-    let loaded = match app::load(file, &environ) {
+    let loaded = match load(file, &environ) {
         Ok(loaded) => loaded,
-        Err(complaints) => {
-            print::complain(&complaints);
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -214,14 +216,19 @@ fn migrated(file: Option<&Path>) -> ExitCode {
     })
 }
 
+/// Asks a server.
+fn asked<T>(question: impl AsyncFnOnce(&Client) -> Result<T, ClientError>) -> Result<T, ClientError> {
+    finish(async { question(&Client::new(&Environ::of_process())?).await })
+}
+
+/// Runs what speaks with a server to its end.
+fn finish<T>(act: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClientError::from)?.block_on(act)
+}
+
 /// Asks a server, and says what it answered: 0 good, 1 bad, 2 no answer.
 fn ask(question: impl AsyncFnOnce(&Client) -> Result<Said, ClientError>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answered = runtime.map_err(ClientError::from).and_then(|runtime| {
-        let client = Client::new(&Environ::of_process())?;
-        runtime.block_on(question(&client))
-    });
-    match answered {
+    match asked(question) {
         Ok(said) => {
             print::say(&said.text);
             ExitCode::from(u8::from(!said.is_good))
@@ -240,8 +247,7 @@ fn logged_out(logout: &cli::login::Logout) -> ExitCode {
 
 /// Runs what signs in or out, and says what came of it.
 fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(ClientError::from).and_then(|runtime| runtime.block_on(act)) {
+    match finish(act) {
         Ok(said) => {
             print::say(&said.text);
             ExitCode::SUCCESS
@@ -252,12 +258,7 @@ fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
 
 /// Waits for a deployment: 0 healthy, 1 failed or held, 2 no answer, 3 too long.
 fn waited(wait: &cli::wait::Wait) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.map_err(ClientError::from).and_then(|runtime| {
-        let client = Client::new(&Environ::of_process())?;
-        runtime.block_on(wait.wait(&client))
-    });
-    match ended {
+    match asked(async |client| wait.wait(client).await) {
         Ok(end) => ExitCode::from(end.code()),
         Err(error) => could_not(error.into()),
     }

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::cluster::{ClusterError, Clusters, Identity};
 use crate::config::{DatabaseUrl, Environ, Loaded, Server};
 use crate::db::embedded::EmbeddedError;
-use crate::forge::{self, Forge, ForgeError, RepositoryAt};
+use crate::forge::{self, Forge, ForgeError, Repository, RepositoryAt};
 use crate::ids::{ClusterName, ForgeName};
 use crate::local::report::{Report, Verdict};
 use crate::render::{Limits, Programs, Renderer};
@@ -109,15 +109,9 @@ async fn one_forge(server: &Server, name: &ForgeName, forge: &crate::config::For
 
 async fn one_repository(forge: &Forge, name: &str, ours: &str) -> Report {
     let what = format!("  {name}");
-    let Ok(parsed) = forge.repository_name(name) else {
-        return bad(format!("{what}: no repository can have this name"));
-    };
-    let found = match forge.repository_by_name(&parsed).await {
+    let found = match find(forge, name).await {
         Ok(found) => found,
-        Err(error) if error.is_gone() => {
-            return bad(format!("{what}: not there, or our account does not see it: correct the grant, or let it in"));
-        }
-        Err(error) => return forge_failed(&what, &error),
+        Err(report) => return report,
     };
     match webhooks(forge, &found.at).await {
         Ok(hooks) if hooks.iter().any(|hook| hook.url == ours && hook.is_active) => {
@@ -134,6 +128,17 @@ async fn one_repository(forge: &Forge, name: &str, ours: &str) -> Report {
         )),
         Err(error) => forge_failed(&what, &error),
     }
+}
+
+/// The repository that has this name now; or what is to say when there is none for us.
+pub(super) async fn find(forge: &Forge, name: &str) -> Result<Repository, Report> {
+    let Ok(parsed) = forge.repository_name(name) else {
+        return Err(bad(format!("  {name}: no repository can have this name")));
+    };
+    forge.repository_by_name(&parsed).await.map_err(|error| match error.is_gone() {
+        true => bad(format!("  {name}: not there, or our account does not see it: correct the grant, or let it in")),
+        false => forge_failed(&format!("  {name}"), &error),
+    })
 }
 
 /// Those of the repository, and those of its organisation, as far as they are shown to us.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use secrecy::SecretString;
 
 use super::assemble;
-use super::check::{bad, could_not, forge_failed, good};
+use super::check::{bad, could_not, find, forge_failed, good};
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::forge::{self, Forge, Holding, NewWebhook, Repository, Right, Webhook};
@@ -97,17 +97,9 @@ async fn repositories(forge: &Forge, name: &ForgeName, patterns: &BTreeSet<&str>
     }
     let mut found = Vec::new();
     for name in names {
-        let Ok(parsed) = forge.repository_name(&name) else {
-            report = report.and(bad(format!("  {name}: no repository can have this name")));
-            continue;
-        };
-        match forge.repository_by_name(&parsed).await {
+        match find(forge, &name).await {
             Ok(repository) => found.push(repository),
-            Err(error) if error.is_gone() => {
-                let what = "not there, or our account does not see it: correct the grant, or let it in";
-                report = report.and(bad(format!("  {name}: {what}")));
-            }
-            Err(error) => report = report.and(forge_failed(&format!("  {name}"), &error)),
+            Err(told) => report = report.and(told),
         }
     }
     if found.is_empty() && report.verdict == Verdict::Good {
