@@ -3,13 +3,18 @@
 
 use serde::Deserialize;
 
-use super::held;
-use super::repository::{self, Opened, Repository};
-use super::speak::{self, Spoken};
+use super::context::Context;
+use super::error::JobError;
+use super::gather::pull;
+use super::gather::repository::{self, Opened, Repository};
+use super::route;
+use super::show::held;
+use super::show::open;
+use super::show::speak::{self, Spoken};
+use super::show::writer::Writer;
 use super::step::Step;
-use super::writer::Writer;
-use super::{Context, JobError, open, route};
-use crate::db::pulls::{self, PullFacts, PullState};
+use super::work;
+use crate::db::pulls::{self, PullState};
 use crate::ids::{ForgeName, RepositoryKey};
 use crate::preview::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState};
 use crate::queue::{self, Claimed, Lane, Lease};
@@ -27,15 +32,15 @@ struct Ids {
 /// # Errors
 /// [`JobError`].
 pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Result<(), JobError> {
-    let ids: Ids = super::ids(job)?;
+    let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
     let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
         Opened::Recreated(repository) => {
-            super::boxed(refuse(&repository, ids.number, lease)).await?;
-            return super::finish(context, job).await;
+            work::boxed(refuse(&repository, ids.number, lease)).await?;
+            return work::finish(context, job).await;
         }
-        Opened::Silent | Opened::Gone => return super::finish(context, job).await,
+        Opened::Silent | Opened::Gone => return work::finish(context, job).await,
     };
     let pull = match repository.forge().pull(&repository.at, ids.number).await {
         Ok(pull) => pull,
@@ -44,21 +49,21 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
             if let Some(known) = known(&repository, ids.number).await? {
                 return forget(&repository, &known, job).await;
             }
-            let spoken = super::boxed(held::in_issue(&repository, ids.number, job, lease)).await?;
+            let spoken = work::boxed(held::in_issue(&repository, ids.number, job, lease)).await?;
             return record(&repository, job, None, spoken).await;
         }
         Err(error) => return Err(error.into()),
     };
-    let facts = facts_of(&pull);
+    let facts = pull::facts_of(&pull);
     let mut conn = context.pool.acquire().await?;
     let row = pulls::upsert(&mut conn, repository.row.id, &facts).await?;
     drop(conn);
     repository.met(Step::PullKnown);
-    let done = super::boxed(look(&repository, &row, &pull, job, lease)).await;
+    let done = work::boxed(look(&repository, &row, &pull, job, lease)).await;
     if let Err(error) = &done
         && let Some(why) = error.said(job)
         && row.facts.state == PullState::Open
-        && let Err(unsaid) = super::boxed(speak::say_failed(&repository, &row, &why, lease)).await
+        && let Err(unsaid) = work::boxed(speak::say_failed(&repository, &row, &why, lease)).await
     {
         tracing::warn!(repository = repository.granted_name(), number = ids.number, %unsaid, "cannot say why there is no preview");
     }
@@ -73,11 +78,11 @@ async fn look(
     lease: &Lease,
 ) -> Result<(), JobError> {
     let spoken = match row.facts.state {
-        PullState::Open => super::boxed(open::attend(repository, row, pull, job, lease)).await?,
-        PullState::Merged => super::boxed(held::in_merged(repository, row, job, lease)).await?,
+        PullState::Open => work::boxed(open::attend(repository, row, pull, job, lease)).await?,
+        PullState::Merged => work::boxed(held::in_merged(repository, row, job, lease)).await?,
         PullState::Closed => None,
     };
-    super::boxed(record(repository, job, Some(row), spoken)).await
+    work::boxed(record(repository, job, Some(row), spoken)).await
 }
 
 async fn known(repository: &Repository<'_>, number: i64) -> Result<Option<pulls::Pull>, JobError> {
@@ -171,7 +176,7 @@ async fn refuse(repository: &Repository<'_>, number: i64, lease: &Lease) -> Resu
         Err(error) => return Err(error.into()),
     };
     let mut conn = repository.context.pool.acquire().await?;
-    let row = pulls::upsert(&mut conn, repository.row.id, &facts_of(&pull)).await?;
+    let row = pulls::upsert(&mut conn, repository.row.id, &pull::facts_of(&pull)).await?;
     drop(conn);
     let why = "this repository took another's name; a Bascule operator has to accept it";
     let line = |context| StatusLine::new(context, StatusState::Failure, why);
@@ -181,58 +186,4 @@ async fn refuse(repository: &Repository<'_>, number: i64, lease: &Lease) -> Resu
     let mut conn = repository.context.pool.acquire().await?;
     pulls::set_written(&mut conn, row.id, None, &hashes).await?;
     Ok(())
-}
-
-/// What we store of a pull request.
-pub(super) fn facts_of(pull: &crate::forge::Pull) -> PullFacts {
-    let (state, merge_commit, merged_by) = match &pull.state {
-        crate::forge::PullState::Open => (PullState::Open, None, None),
-        crate::forge::PullState::Closed => (PullState::Closed, None, None),
-        crate::forge::PullState::Merged { commit, by, .. } => (PullState::Merged, commit.clone(), by.clone()),
-    };
-    PullFacts {
-        number: pull.number,
-        title: pull.title.clone(),
-        author: pull.author.clone(),
-        state,
-        base_branch: pull.base_branch.clone(),
-        base_sha: pull.base.clone(),
-        head_sha: pull.head.clone(),
-        head_branch: pull.head_branch.clone(),
-        head_owner: pull.head_owner.clone(),
-        from_fork: pull.from_fork,
-        merge_base: pull.merge_base.clone(),
-        touched_at: pull.updated_at,
-        merge_commit,
-        merged_by,
-    }
-}
-
-/// What is stored of a pull request, as the forge told it.
-pub(super) fn pull_of(facts: &PullFacts) -> crate::forge::Pull {
-    crate::forge::Pull {
-        number: facts.number,
-        title: facts.title.clone(),
-        author: facts.author.clone(),
-        state: match facts.state {
-            PullState::Open => crate::forge::PullState::Open,
-            PullState::Closed => crate::forge::PullState::Closed,
-            PullState::Merged => crate::forge::PullState::Merged {
-                commit: facts.merge_commit.clone(),
-                by: facts.merged_by.clone(),
-                at: None,
-            },
-        },
-        base_branch: facts.base_branch.clone(),
-        base: facts.base_sha.clone(),
-        head_branch: facts.head_branch.clone(),
-        head: facts.head_sha.clone(),
-        merge_base: facts.merge_base.clone(),
-        head_repository: None,
-        head_owner: facts.head_owner.clone(),
-        from_fork: facts.from_fork,
-        updated_at: facts.touched_at,
-        // Nobody asks for them once it is merged.
-        comments: 0,
-    }
 }

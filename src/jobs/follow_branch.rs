@@ -3,10 +3,14 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::contents::{Contents, FileAt};
-use super::repository::{self, Opened, Repository};
+use super::context::Context;
+use super::error::JobError;
+use super::gather::contents::{Contents, FileAt};
+use super::gather::repository::{self, Opened, Repository};
+use super::route::attend_pull;
+use super::start;
 use super::step::Step;
-use super::{Context, JobError, attend_pull, start};
+use super::work;
 use crate::audit::{self, NewEntry};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::pulls::{self, PullState};
@@ -26,11 +30,11 @@ struct Ids {
 /// # Errors
 /// [`JobError`].
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
-    let ids: Ids = super::ids(job)?;
+    let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
     let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
+        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return work::finish(context, job).await,
     };
     let is_default = ids.branch == repository.row.default_branch;
     let named = if is_default { Some(names(&repository).await?) } else { None };
@@ -89,7 +93,7 @@ fn entry(repository: &Repository<'_>, environment: &Environment, action: &'stati
         action,
         subject: format!("{} {}", repository.granted_name(), environment.name),
         detail: json!({ "target": environment.target, "branch": environment.branch }),
-        cause: super::cause(job),
+        cause: work::cause(job),
         trace: job.trace,
     }
 }

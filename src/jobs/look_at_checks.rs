@@ -2,17 +2,18 @@
 //! after each new wait, since what was reported in between was told to nobody. What differs from what was seen is judged by
 //! the gate, which reads it for itself.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 
-use super::repository::{self, Opened, Repository};
+use super::context::Context;
+use super::error::JobError;
+use super::gather::checks;
+use super::gather::repository::{self, Opened};
+use super::route::sync_environment;
 use super::step::Step;
-use super::{Context, JobError, sync_environment};
-use crate::consent::{Awaited, Light, Reported, awaited};
+use super::work;
+use crate::consent::Awaited;
 use crate::db::holds;
-use crate::forge::{self, CommitCheck, StatusState};
-use crate::ids::{CommitId, ForgeName, RepositoryKey};
+use crate::ids::{ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane};
 
 /// The payload.
@@ -27,22 +28,22 @@ struct Ids {
 /// # Errors
 /// [`JobError`].
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
-    let ids: Ids = super::ids(job)?;
+    let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
     let mut conn = context.pool.acquire().await?;
     let waiting = holds::waiting_for_checks(&mut conn, &key).await?;
     drop(conn);
     if waiting.is_empty() {
-        return super::finish(context, job).await;
+        return work::finish(context, job).await;
     }
     let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return super::finish(context, job).await,
+        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return work::finish(context, job).await,
     };
     let mut jobs = Vec::new();
     for (environment, all) in waiting {
         for one in all {
-            let now = read(&repository, &one.commit, &one.checks).await;
+            let now = checks::read(&repository, &one.commit, &one.checks).await;
             if now.unwrap_or_else(|error| Some(Awaited::Unread(error.to_string()))) != Some(one.awaited) {
                 jobs.push(sync_environment(&key, environment, job.trace));
                 break;
@@ -56,24 +57,4 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     repository.met(Step::Recorded);
     context.bell.ring(Lane::Sync);
     Ok(())
-}
-
-/// What of the wanted checks is not green on a commit now; `None` when all is.
-pub(super) async fn read(
-    repository: &Repository<'_>,
-    commit: &CommitId,
-    wanted: &BTreeSet<String>,
-) -> forge::Result<Option<Awaited>> {
-    let found = repository.forge().checks(&repository.at, commit, wanted).await?;
-    let reported: Vec<Reported> = found.into_iter().map(reported).collect();
-    Ok(awaited(wanted, &reported))
-}
-
-fn reported(check: CommitCheck) -> Reported {
-    let light = match check.state {
-        StatusState::Success => Light::Green,
-        StatusState::Pending => Light::Pending,
-        StatusState::Failure | StatusState::Error => Light::Red,
-    };
-    Reported { name: check.name, light, link: check.url }
 }

@@ -6,10 +6,14 @@ mod gate;
 mod holding;
 mod lights;
 
-use super::branch::{self, Walked};
-use super::contents::{Contents, FileAt};
-use super::repository::{Opened, Repository};
-use super::{Context, JobError, repository, sync_environment};
+use super::context::Context;
+use super::error::JobError;
+use super::gather::branch::{self, Walked};
+use super::gather::contents::{Contents, FileAt};
+use super::gather::repository;
+use super::gather::repository::{Opened, Repository};
+use super::route::sync_environment;
+use super::work;
 use crate::consent::{Covered, Destination, WaitsFor, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::holds::Hold;
@@ -57,9 +61,9 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
     if environment.state != EnvironmentState::Active {
         return Ok(Started::Nothing);
     }
-    match super::boxed(judge(context, job, lease, &repository, environment.clone())).await {
+    match work::boxed(judge(context, job, lease, &repository, environment.clone())).await {
         Err(JobError::ClusterAway(away)) => {
-            super::boxed(holding::away(context, job, &repository, &environment, &away)).await?;
+            work::boxed(holding::away(context, job, &repository, &environment, &away)).await?;
             // It is tried again until the cluster is back.
             Err(JobError::ClusterAway(away))
         }
@@ -75,16 +79,15 @@ async fn judge(
     repository: &Repository<'_>,
     environment: Environment,
 ) -> Result<Started, JobError> {
-    let cause = super::cause(job);
+    let cause = work::cause(job);
     let contents = Contents::new(repository);
-    let Some(walked) = super::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await?
-    else {
+    let Some(walked) = work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await? else {
         return Ok(Started::Nothing);
     };
     let before = |name: &_, covered: &Covered| {
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
-    let lights = super::boxed(lights::lights(repository, &walked, before)).await;
+    let lights = work::boxed(lights::lights(repository, &walked, before)).await;
     let destination =
         destination(&walked.walk, &walked.court.entries, before, |covered: &Covered| lights.awaited(covered));
     // Merged pull requests that go where it goes are told why it does not yet.
@@ -114,7 +117,7 @@ async fn judge(
                 holding::store(context, job, repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
-            return super::boxed(gate::begin(context, job, repository, &walked, covered)).await;
+            return work::boxed(gate::begin(context, job, repository, &walked, covered)).await;
         }
         Destination::To(covered) => by_hand(&walked, covered),
         Destination::Waits(covered, WaitsFor::Checks(awaited)) => {
@@ -149,7 +152,7 @@ async fn judge(
         return Err(away);
     }
     if is_asked(job) {
-        return super::boxed(gate::again(context, job, repository, &walked)).await;
+        return work::boxed(gate::again(context, job, repository, &walked)).await;
     }
     Ok(Started::Nothing)
 }

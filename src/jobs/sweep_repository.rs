@@ -9,9 +9,13 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::repository::{self, Opened, Repository};
+use super::context::Context;
+use super::error::JobError;
+use super::gather::pull;
+use super::gather::repository::{self, Opened, Repository};
+use super::route::{attend_pull, follow_branch, look_at_checks};
 use super::step::Step;
-use super::{Context, JobError, attend_pull, follow_branch, look_at_checks};
+use super::work;
 use crate::db::pulls::{self, PullState};
 use crate::db::{self, comment_edits, environments, holds, repositories, swept};
 use crate::forge::{Branch, Comment, Pull};
@@ -34,12 +38,12 @@ struct Ids {
 /// # Errors
 /// [`JobError`].
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
-    let ids: Ids = super::ids(job)?;
+    let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
     let repository = match repository::open(context, &key, job).await? {
         Opened::Granted(repository) => repository,
-        Opened::Recreated(repository) => return super::boxed(refused(&repository, job)).await,
-        Opened::Silent | Opened::Gone => return super::finish(context, job).await,
+        Opened::Recreated(repository) => return work::boxed(refused(&repository, job)).await,
+        Opened::Silent | Opened::Gone => return work::finish(context, job).await,
     };
     // Gather.
     let (forge, at) = (repository.forge(), &repository.at);
@@ -147,7 +151,7 @@ async fn pulls_that_moved(
         if known.and_then(|one| one.fact_hash.as_deref()) == Some(&seen[..]) {
             continue;
         }
-        let row = pulls::upsert(conn, repository.row.id, &super::attend::facts_of(pull)).await?;
+        let row = pulls::upsert(conn, repository.row.id, &pull::facts_of(pull)).await?;
         pulls::set_fact_hash(conn, row.id, &seen).await?;
         jobs.push(attend_pull(key, pull.number, job.trace));
     }

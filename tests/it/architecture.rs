@@ -94,7 +94,7 @@ fn what_writes_on_a_forge_is_called_in_one_place() {
     let by_hand = "put_webhook";
     for file in files.iter().filter(|file| !file.starts_with(src.join("forge"))) {
         let found: Vec<_> = writes.iter().filter(|name| calls(&read(file), name)).collect();
-        match (file.ends_with("jobs/writer.rs"), file.ends_with("app/connect.rs")) {
+        match (file.ends_with("jobs/show/writer.rs"), file.ends_with("app/connect.rs")) {
             (true, _) => assert_eq!(found.len(), expected.len() - 1, "{found:?}"),
             (_, true) => assert_eq!(found, [by_hand]),
             _ => assert!(found.is_empty(), "{}: {found:?}", file.display()),

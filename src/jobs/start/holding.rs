@@ -5,11 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::super::branch::{self, Walked};
-use super::super::repository::Repository;
-use super::super::step::Step;
-use super::super::writer::Writer;
-use super::super::{ClusterAway, Context, JobError, attend_pull, route::look_at_checks};
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
@@ -17,6 +12,14 @@ use crate::db::environments::Environment;
 use crate::db::holds::{self, AwaitedAt, HeldChange, Hold};
 use crate::db::{deployments, previews};
 use crate::ids::CommitId;
+use crate::jobs::context::Context;
+use crate::jobs::error::{ClusterAway, JobError};
+use crate::jobs::gather::branch::{self, Walked};
+use crate::jobs::gather::repository::Repository;
+use crate::jobs::route::{attend_pull, look_at_checks};
+use crate::jobs::show::writer::Writer;
+use crate::jobs::step::Step;
+use crate::jobs::work;
 use crate::preview::{held_issue, is_held_issue};
 use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{HoldReason, Relief};
@@ -294,7 +297,7 @@ pub(super) fn entry(
         action,
         subject: format!("{} {}", repository.granted_name(), environment.name),
         detail,
-        cause: super::super::cause(job),
+        cause: work::cause(job),
         trace: job.trace,
     }
 }

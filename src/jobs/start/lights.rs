@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::super::JobError;
-use super::super::branch::Walked;
-use super::super::look_at_checks;
-use super::super::repository::Repository;
 use crate::consent::{Awaited, Before, Covered, to_ask};
 use crate::db::holds::AwaitedAt;
 use crate::ids::{CommitId, EnvironmentName};
+use crate::jobs::error::JobError;
+use crate::jobs::gather::branch::Walked;
+use crate::jobs::gather::checks;
+use crate::jobs::gather::repository::Repository;
 
 /// Commits whose checks are read in one judgement: facts are good for 30 s. Where so many in a row are not green, an older
 /// one waits until a newer one is.
@@ -50,7 +50,7 @@ pub(super) async fn lights(
         let awaited = if number >= MOST_COMMITS {
             Some(Awaited::NotAsked)
         } else {
-            match look_at_checks::read(repository, &covered.commit, wanted).await {
+            match checks::read(repository, &covered.commit, wanted).await {
                 Ok(awaited) => awaited,
                 Err(error) => {
                     let why = error.to_string();

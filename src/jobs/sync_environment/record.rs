@@ -9,7 +9,7 @@ use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
-use crate::jobs::{attend_pull, sync_environment};
+use crate::jobs::route::{attend_pull, sync_environment};
 use crate::queue::{enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 

@@ -1,0 +1,119 @@
+//! Who and what judges an environment: rules, floors, the grant's owners, neighbours, and who everybody is as of now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+
+use super::branch::block_at;
+use super::contents::Contents;
+use super::people;
+use super::repository::Repository;
+use crate::consent::{self, Before, Court, People, Walk};
+use crate::db::{environments, sets};
+use crate::ids::{CommitId, EnvironmentName, ObjectHash};
+use crate::jobs::error::JobError;
+use crate::policy::rules::{Environment, Voters};
+
+/// Everything that judges an environment. `heard` are the people of every place that has a say.
+pub(in crate::jobs) async fn court<'p>(
+    repository: &Repository<'_>,
+    environment: &environments::Environment,
+    entries: BTreeMap<ObjectHash, Environment>,
+    heard: impl IntoIterator<Item = &'p People>,
+) -> Result<Court, JobError> {
+    let platform = &repository.platform;
+    let target = &environment.target;
+    let mut conn = repository.context.pool.acquire().await?;
+    let neighbours = neighbours(&mut conn, environment).await?;
+    drop(conn);
+    let floors = platform.floors_under(&target.cluster);
+    let grants = platform.grants_reaching(&repository.granted_name(), target);
+    let mut people = People::new(repository.row.key.forge.clone(), platform.groups.clone(), Vec::new());
+    for heard in heard {
+        people.away = people.away.or_else(|| heard.away.clone());
+        for (account, standing) in &heard.standings {
+            match people.standings.get_mut(account) {
+                // Each place asked for the memberships of its own rules.
+                Some(known) => known.teams.extend(standing.teams.clone()),
+                None => drop(people.standings.insert(account.clone(), standing.clone())),
+            }
+        }
+    }
+    let voters: Vec<Voters> = entries.values().flat_map(|own| self::voters(repository, own, &neighbours)).collect();
+    people::complete(repository, &mut people, &voters).await;
+    Ok(Court {
+        repository: repository.row.key.clone(),
+        environment: environment.name.clone(),
+        target: target.clone(),
+        entries,
+        neighbours,
+        floors: floors.into_iter().map(|(name, floor)| (name.to_owned(), floor.clone())).collect(),
+        grant_owners: grants.into_iter().find_map(|granted| granted.grant.owners.clone()),
+        people,
+    })
+}
+
+/// The rules in force for environments of its name or namespace, which judge its first set.
+pub(in crate::jobs) async fn neighbours(
+    conn: &mut PgConnection,
+    environment: &environments::Environment,
+) -> Result<Vec<Environment>, JobError> {
+    let mut neighbours = Vec::new();
+    for digest in environments::neighbours(conn, environment).await? {
+        let set = sets::load_hashed(conn, &digest).await?;
+        let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
+        neighbours.extend(sets::entries(conn, &entry).await?.into_values());
+    }
+    Ok(neighbours)
+}
+
+/// Everybody whom some rule may ask for consent to a change of an environment.
+pub(in crate::jobs) fn voters(
+    repository: &Repository<'_>,
+    own: &Environment,
+    neighbours: &[Environment],
+) -> Vec<Voters> {
+    let platform = &repository.platform;
+    let floors: Vec<_> = platform.floors_under(&own.target.cluster).into_iter().map(|(_, floor)| floor).collect();
+    let grants = platform.grants_reaching(&repository.granted_name(), &own.target);
+    let owners: Vec<_> = grants.into_iter().filter_map(|granted| granted.grant.owners.as_ref()).collect();
+    consent::voters(own, neighbours, &floors, &owners)
+}
+
+/// What the environments a covered commit waits for have there, and with what they were last healthy.
+pub(in crate::jobs) async fn befores(
+    repository: &Repository<'_>,
+    contents: &Contents<'_>,
+    environment: &environments::Environment,
+    court: &Court,
+    walk: &Walk,
+    default_tip: &CommitId,
+) -> Result<BTreeMap<(EnvironmentName, CommitId), Before>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    drop(conn);
+    let mut befores = BTreeMap::new();
+    for covered in &walk.covered {
+        let rules = covered.set.entry().and_then(|entry| court.entries.get(entry));
+        let wanted: BTreeSet<&EnvironmentName> =
+            rules.into_iter().flat_map(|rules| &rules.after).map(|after| &after.environment).collect();
+        for name in wanted {
+            let same = |one: &&environments::Environment| one.name == *name && one.branch == environment.branch;
+            let Some(other) = all.iter().find(same) else { continue };
+            let at_commit = match block_at(repository, contents, other, &covered.commit, default_tip).await? {
+                Some(block) => {
+                    let set = contents.set_at(&block, &contents.tree(&covered.commit).await?).await?;
+                    set.content().map(|content| content.hashed.clone())
+                }
+                None => None,
+            };
+            let mut conn = repository.context.pool.acquire().await?;
+            let healthy = match &other.healthy {
+                Some(at) => Some(sets::load_hashed(&mut conn, &at.set).await?),
+                None => None,
+            };
+            befores.insert((name.clone(), covered.commit.clone()), Before { at_commit, healthy });
+        }
+    }
+    Ok(befores)
+}

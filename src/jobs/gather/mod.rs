@@ -1,0 +1,28 @@
+//! What several jobs gather alike, from the database, Git, the forge and the cluster.
+//!
+//! | file | finds out |
+//! |---|---|
+//! | `repository` | whether a repository is one of ours, under which grants, by which account: everything else begins with it |
+//! | `tips`, `size` | where branches are now; how much lies between two commits |
+//! | `pull` | what is stored of a pull request |
+//! | `contents` | what environments render to at a commit |
+//! | `touched`, `claims` | which environments a pull request changes; which of its objects are somebody else's |
+//! | `live` | what a cluster has of a first set |
+//! | `checks` | what statuses and checks say of a commit |
+//! | `people`, `whose`, `place` | who is who, who made what, who said what |
+//! | `court`, `branch` | who judges an environment; the walk of consent over its branch |
+
+pub(super) mod branch;
+pub(super) mod checks;
+pub(super) mod claims;
+pub(super) mod contents;
+pub(super) mod court;
+pub(super) mod live;
+pub(super) mod people;
+pub(super) mod place;
+pub(super) mod pull;
+pub(super) mod repository;
+pub(super) mod size;
+pub(super) mod tips;
+pub(super) mod touched;
+pub(super) mod whose;

@@ -1,0 +1,377 @@
+//! After the merge: what became of a pull request's environments, and the changes that are held, shown where people can
+//! consent to them: in their pull request, else in an issue of ours.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::speak::{self, Seen, Spoken};
+use super::writer::Writer;
+use super::{open, rows};
+use crate::consent::{Held, Place, Shown, ShownAs, Size};
+use crate::db::deployments::{self, Deployment as Stored};
+use crate::db::holds::{self, Hold};
+use crate::db::{environments, previews, pulls, sets};
+use crate::ids::CommitId;
+use crate::jobs::error::JobError;
+use crate::jobs::gather::branch::{self, Walked};
+use crate::jobs::gather::contents::Contents;
+use crate::jobs::gather::live::{self, Looked, Origin, Whose};
+use crate::jobs::gather::place;
+use crate::jobs::gather::repository::Repository;
+use crate::jobs::route::sync_environment;
+use crate::jobs::work;
+use crate::manifest::Room;
+use crate::policy::rules::SyncMode;
+use crate::preview::{Consent, Deployment, EnvironmentRow, Page, RowChange, Subject};
+use crate::queue::{self, Claimed, Lane, Lease};
+use crate::sync::HoldReason;
+
+/// An issue of ours. `None`: nothing of ours is shown in it.
+pub(in crate::jobs) async fn in_issue(
+    repository: &Repository<'_>,
+    number: i64,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let held = holds::shown_in(&mut conn, repository.row.id, number).await?;
+    let remembered = place::remember(&mut conn, repository.row.id, number).await?;
+    drop(conn);
+    if held.is_empty() && remembered.previews.is_empty() {
+        return Ok(None);
+    }
+    match repository.forge().issue(&repository.at, number).await {
+        Ok(_) => {}
+        Err(error) if error.is_gone() => return deleted(repository, number, job).await,
+        Err(error) => return Err(error.into()),
+    }
+    let walked = match held.first() {
+        Some(id) => match walk(repository, *id, job).await {
+            Err(JobError::ClusterAway(away)) => {
+                // As it was shown last: people go on consenting to it, and it is shown anew when the cluster is back.
+                let Some(mut spoken) = settled(repository, number, &remembered, job, lease).await? else {
+                    return Err(JobError::ClusterAway(away));
+                };
+                spoken.away = Some(away.why);
+                return Ok(Some(spoken));
+            }
+            walked => walked?,
+        },
+        None => None,
+    };
+    let Some(walked) = walked else {
+        return settled(repository, number, &remembered, job, lease).await;
+    };
+    let Some((one, hold)) = held_here(repository, &walked).await? else {
+        return settled(repository, number, &remembered, job, lease).await;
+    };
+    let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
+    let mut seen = Vec::new();
+    let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
+    let place = Place { number, base_branch: walked.environment.branch.clone() };
+    let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
+    spoken.away = away.or(spoken.away);
+    Ok(Some(spoken))
+}
+
+/// Somebody deleted the issue. What was shown in it goes on being held, and is shown in another when its gate is judged.
+async fn deleted(repository: &Repository<'_>, number: i64, job: &Claimed) -> Result<Option<Spoken>, JobError> {
+    let mut tx = repository.context.pool.begin().await?;
+    let environments = holds::place_is_gone(&mut tx, repository.row.id, number).await?;
+    let key = &repository.row.key;
+    let jobs: Vec<_> = environments.into_iter().map(|one| sync_environment(key, one, job.trace)).collect();
+    queue::enqueue_all(&mut tx, &jobs).await?;
+    tx.commit().await?;
+    tracing::warn!(repository = repository.granted_name(), number, "an issue in which a change is held was deleted");
+    repository.context.bell.ring(Lane::Sync);
+    Ok(None)
+}
+
+/// What was held is not any more: the issue says what became of it, and is closed.
+async fn settled(
+    repository: &Repository<'_>,
+    number: i64,
+    remembered: &place::Remembered,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let Some(newest) = remembered.previews.last() else { return Ok(None) };
+    let Ok(mut page) = serde_json::from_value::<Page>(newest.page.clone()) else { return Ok(None) };
+    let mut conn = repository.context.pool.acquire().await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    let mut over = true;
+    let mut branch = repository.row.default_branch.clone();
+    for row in &mut page.environments {
+        let Some(environment) = all.iter().find(|one| one.name == row.name && one.target == row.target) else {
+            continue;
+        };
+        branch.clone_from(&environment.branch);
+        let newest = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
+        let of_this = newest.filter(|newest| Some(newest.new.change) == row.digest().copied());
+        let hold = holds::get(&mut conn, environment.id).await?;
+        row.deployment = match (&of_this, &hold) {
+            (Some(newest), hold) => deployed(newest, hold.as_ref()),
+            // Consented to, and not there yet: what is typed next is typed here.
+            (None, Some(hold)) if hold.shown_in == Some(number) => held_by(hold),
+            (None, Some(_) | None) => Deployment::Nothing,
+        };
+        row.consent = consented(row, of_this.as_ref(), remembered);
+        over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
+    }
+    drop(conn);
+    let head = newest.head.clone();
+    let place = Place { number, base_branch: branch };
+    let seen = remembered.shown.iter().filter(|one| one.shown.preview == newest.id);
+    let seen = seen.cloned().map(Seen::changed).collect();
+    let spoken = speak_of(repository, place, None, page, seen, (&head, &head), job, lease).await?;
+    if over {
+        let issue = repository.forge().issue(&repository.at, number).await?;
+        if issue.is_open && issue.author.as_ref() == Some(repository.ourselves().await?) {
+            Writer::new(repository, lease).end_issue(&issue).await??;
+        }
+    }
+    Ok(Some(spoken))
+}
+
+/// A merged pull request: its last preview, with what became of each environment.
+pub(in crate::jobs) async fn in_merged(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Option<Spoken>, JobError> {
+    let number = row.facts.number;
+    let mut conn = repository.context.pool.acquire().await?;
+    let held = holds::shown_in(&mut conn, repository.row.id, number).await?;
+    let remembered = place::remember(&mut conn, repository.row.id, number).await?;
+    let all = environments::of_repository(&mut conn, repository.row.id).await?;
+    let carried = deployments::of_pull(&mut conn, repository.row.id, number).await?;
+    let mut holds_of: BTreeMap<i64, Hold> = BTreeMap::new();
+    for environment in &all {
+        if let Some(hold) = holds::get(&mut conn, environment.id).await? {
+            holds_of.insert(environment.id, hold);
+        }
+    }
+    drop(conn);
+    let newest = remembered.previews.last();
+    let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
+    let mut seen: Vec<Seen> = match newest {
+        Some(newest) => newest
+            .looks
+            .keys()
+            .map(|name| {
+                let shown = remembered
+                    .shown
+                    .iter()
+                    .find(|one| one.shown.preview == newest.id && one.shown.environment == *name);
+                shown.cloned().map_or_else(|| Seen::unchanged(name.clone()), Seen::changed)
+            })
+            .collect(),
+        None => Vec::new(),
+    };
+    let into = row.facts.base_branch.clone();
+    let subject = Subject::Pull { head: row.facts.head_sha.clone(), into };
+    let mut page = stored.unwrap_or_else(|| open::empty(subject));
+    if page.environments.is_empty() && held.is_empty() {
+        return Ok(None);
+    }
+    for shown in &mut page.environments {
+        let Some(environment) = all.iter().find(|one| one.name == shown.name && one.target == shown.target) else {
+            continue;
+        };
+        let newest =
+            carried.iter().filter(|one| one.new.environment == environment.id).max_by_key(|one| one.new.number);
+        shown.deployment = match (holds_of.get(&environment.id), newest) {
+            (Some(hold), None) => held_by(hold),
+            (hold, Some(deployment)) => deployed(deployment, hold),
+            (None, None) if is_behind(repository, environment, row).await? => Deployment::Nothing,
+            (None, None) => Deployment::Queued,
+        };
+        shown.consent =
+            consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
+    }
+    let mut away = None;
+    for id in held {
+        let walked = match walk(repository, id, job).await {
+            Err(JobError::ClusterAway(unseen)) => {
+                // Its row stays as it was shown last, with what it is held for now.
+                away = away.or(Some(unseen.why));
+                continue;
+            }
+            walked => walked?,
+        };
+        if let Some(walked) = walked
+            && let Some((one, hold)) = held_here(repository, &walked).await?
+        {
+            let name = walked.environment.name.clone();
+            page.environments.retain(|row| row.name != name);
+            seen.retain(|seen| seen.name() != &name);
+            away = away.or(add(repository, &walked, (one, &hold), &mut page, &mut seen).await?);
+        }
+    }
+    let place = Place { number, base_branch: row.facts.base_branch.clone() };
+    let commits = (&row.facts.head_sha, &row.facts.base_sha);
+    let mut spoken = speak_of(repository, place, Some(row), page, seen, commits, job, lease).await?;
+    spoken.away = away.or(spoken.away);
+    Ok(Some(spoken))
+}
+
+/// Whether an environment stands at the merge, or further on: nothing of the merge is left to deploy there.
+async fn is_behind(
+    repository: &Repository<'_>,
+    environment: &environments::Environment,
+    row: &pulls::Pull,
+) -> Result<bool, JobError> {
+    let (Some(position), Some(merge)) = (&environment.position, &row.facts.merge_commit) else { return Ok(false) };
+    if environment.branch != row.facts.base_branch || position.commit == *merge {
+        return Ok(environment.branch == row.facts.base_branch);
+    }
+    let mirror = &repository.mirror;
+    let is_there = mirror.has_commit(merge).await? && mirror.has_commit(&position.commit).await?;
+    Ok(is_there && mirror.is_ancestor(merge, &position.commit).await?)
+}
+
+async fn walk(repository: &Repository<'_>, environment: i64, job: &Claimed) -> Result<Option<Walked>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(None) };
+    drop(conn);
+    let cause = work::cause(job);
+    let contents = Contents::new(repository);
+    work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await
+}
+
+/// What an environment is held for, judged now, while it is the change that has its place here. One that comes after it
+/// gets a place of its own when the gate is judged: here it would be shown to people whose consent could not count.
+async fn held_here<'w>(repository: &Repository<'_>, walked: &'w Walked) -> Result<Option<(&'w Held, Hold)>, JobError> {
+    let Some(held) = &walked.walk.held else { return Ok(None) };
+    let mut conn = repository.context.pool.acquire().await?;
+    let stored = holds::get(&mut conn, walked.environment.id).await?;
+    let is_here = |hold: &Hold| hold.change.as_ref().is_some_and(|change| change.digest == held.digest);
+    Ok(stored.filter(is_here).map(|hold| (held, hold)))
+}
+
+/// Adds the row of a held change. Says which cluster was away, when a first set was to be looked at there.
+async fn add(
+    repository: &Repository<'_>,
+    walked: &Walked,
+    (held, hold): (&Held, &Hold),
+    page: &mut Page,
+    seen: &mut Vec<Seen>,
+) -> Result<Option<String>, JobError> {
+    let environment = &walked.environment;
+    let seal = &repository.context.seal;
+    let mut conn = repository.context.pool.acquire().await?;
+    let new = sets::load(&mut conn, &held.new_set, seal).await?;
+    let old = match &held.old_set {
+        Some(digest) => Some(sets::load(&mut conn, digest, seal).await?),
+        None => None,
+    };
+    drop(conn);
+    let block = walked.court.entries.get(&new.entry);
+    let mode = block.map_or(SyncMode::None, |block| block.sync.mode);
+    let looked = match held.old_set {
+        Some(_) => Looked::default(),
+        None => {
+            let whose = Whose { environment: environment.id, name: &environment.name, mode };
+            live::look(repository, &whose, &new, Origin::Branch).await?
+        }
+    };
+    let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
+    let row = EnvironmentRow {
+        name: environment.name.clone(),
+        stage: block.and_then(|block| block.stage.clone()),
+        target: environment.target.clone(),
+        change: RowChange::Change {
+            digest: Some(held.digest),
+            rules: block.map(|block| rows::rules(before, block)).unwrap_or_default(),
+            objects: rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live),
+        },
+        consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
+        deployment: held_by(hold),
+        rendering: None,
+        left_out: new.left_out,
+        unasked: looked.unasked,
+    };
+    page.environments.push(row);
+    let shown = Shown {
+        environment: environment.name.clone(),
+        shown_as: ShownAs::Held,
+        preview: 0,
+        head: held.to.clone(),
+        old_set: held.old_set,
+        new_set: held.new_set,
+        change: held.digest,
+        deletions: held.verdict.deletions,
+        from: None,
+    };
+    let change = held.change.clone();
+    let size = Size { objects: change.objects(), ..Size::default() };
+    let files = std::collections::BTreeSet::new();
+    seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
+    Ok(looked.away.or_else(|| walked.court.people.away.clone()))
+}
+
+/// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.
+/// One that is sent again used none itself, so those before it are asked as well.
+fn consented<'a>(
+    row: &EnvironmentRow,
+    deployments: impl IntoIterator<Item = &'a Stored>,
+    remembered: &place::Remembered,
+) -> Consent {
+    let used: Vec<Uuid> = deployments.into_iter().flat_map(|one| one.new.approvals.iter().copied()).collect();
+    match &row.consent {
+        Consent::Asked { wanted, not_counted, .. } if !used.is_empty() => {
+            let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));
+            let mut counted: Vec<String> = given.map(|one| one.recorded.approval.person.login.clone()).collect();
+            counted.sort_unstable();
+            let not_counted = not_counted.iter().filter(|one| !counted.contains(&one.login)).cloned().collect();
+            Consent::Asked { wanted: *wanted, given: *wanted, counted, not_counted, missing: String::new() }
+        }
+        asked => asked.clone(),
+    }
+}
+
+fn held_by(hold: &Hold) -> Deployment {
+    Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
+}
+
+/// What became of a deployment; of one that waits for its cluster that it does, of one that failed also what sends it
+/// again, while that is what it waits for.
+fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
+    let number = deployment.new.number;
+    let Some(ended) = &deployment.ended else {
+        let away = hold.filter(|hold| hold.reason == HoldReason::ClusterAway.as_str());
+        return away.map_or(Deployment::Running { number }, held_by);
+    };
+    let Some(reason) = ended.outcome.hold() else { return Deployment::Healthy { number } };
+    let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
+    let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
+    Deployment::Failed { number, object: None, why }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a place, what is said there, and the job that says it")]
+async fn speak_of(
+    repository: &Repository<'_>,
+    place: Place,
+    row: Option<&pulls::Pull>,
+    mut page: Page,
+    seen: Vec<Seen>,
+    (head, base): (&CommitId, &CommitId),
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let cause = work::cause(job);
+    let number = place.number;
+    let heard = place::attend(repository, place, row.is_some(), head, &cause, job.trace).await?;
+    page.answers = speak::answers(repository, &heard, &page).await?;
+    let said = speak::Said {
+        number,
+        head,
+        base,
+        comment: row.and_then(|row| row.comment_id),
+        comment_hash: row.and_then(|row| row.comment_hash.as_deref()),
+        statuses: row.map(|row| row.status_hash.as_deref()),
+    };
+    speak::say(repository, said, &heard, page, seen, job, lease).await
+}

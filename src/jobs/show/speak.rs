@@ -1,0 +1,291 @@
+//! What we say in a place: the one comment, found or made, edited only when its text changes; both statuses; answers to
+//! commands. What was shown is stored around the write, so that it is known when people could have read it.
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+
+mod commands;
+mod failed;
+
+use super::writer::Writer;
+use crate::db::previews::{self, Looks, NewPreview, Showing, ShownChange};
+use crate::db::{approvals, pulls};
+use crate::forge::{Comment, NewStatus, StatusState};
+use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
+use crate::jobs::error::JobError;
+use crate::jobs::gather::place::Attended;
+use crate::jobs::gather::repository::Repository;
+use crate::jobs::route;
+use crate::jobs::step::Step;
+use crate::preview::{self, Page, StatusLine};
+use crate::queue::{Claimed, Lease, NewJob};
+
+pub(in crate::jobs) use commands::answers;
+pub(in crate::jobs) use failed::say_failed;
+
+/// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
+const COMMENT_LIMIT: usize = 60_000;
+/// Answers kept in a comment.
+const ANSWERS: usize = 5;
+
+/// An environment that was looked at.
+#[derive(Debug, Clone)]
+pub(in crate::jobs) struct Seen {
+    name: EnvironmentName,
+    change: Option<ShownChange>,
+}
+
+impl Seen {
+    /// It stays as it is.
+    pub(in crate::jobs) fn unchanged(name: EnvironmentName) -> Self {
+        Self { name, change: None }
+    }
+
+    /// It would change.
+    pub(in crate::jobs) fn changed(change: ShownChange) -> Self {
+        Self { name: change.shown.environment.clone(), change: Some(change) }
+    }
+
+    /// Which environment.
+    pub(in crate::jobs) fn name(&self) -> &EnvironmentName {
+        &self.name
+    }
+
+    fn look(&self) -> Option<ChangeDigest> {
+        self.change.as_ref().map(|change| change.shown.change)
+    }
+}
+
+/// Where we speak, and what was said last.
+#[derive(Debug)]
+pub(in crate::jobs) struct Said<'a> {
+    pub(in crate::jobs) number: i64,
+    pub(in crate::jobs) head: &'a CommitId,
+    pub(in crate::jobs) base: &'a CommitId,
+    pub(in crate::jobs) comment: Option<i64>,
+    pub(in crate::jobs) comment_hash: Option<&'a [u8]>,
+    /// `None`: an issue, which has no statuses.
+    pub(in crate::jobs) statuses: Option<Option<&'a [u8]>>,
+}
+
+/// What was said, to be recorded with the end of the job.
+#[derive(Debug, Default)]
+pub(in crate::jobs) struct Spoken {
+    preview: Option<(Showing, Timestamp)>,
+    comment: Option<(i64, [u8; 32])>,
+    statuses: Option<Vec<u8>>,
+    answered: Vec<(i64, String)>,
+    acts: commands::Acts,
+    /// A cluster, or the forge's answer about somebody, that was away, so that less was said than there is to say: the job is tried again.
+    pub(in crate::jobs) away: Option<String>,
+}
+
+impl Spoken {
+    /// The jobs to enqueue when it ends.
+    pub(in crate::jobs) fn jobs(&self) -> &[NewJob] {
+        &self.acts.jobs
+    }
+}
+
+/// Says it.
+pub(in crate::jobs) async fn say(
+    repository: &Repository<'_>,
+    said: Said<'_>,
+    heard: &Attended,
+    page: Page,
+    seen: Vec<Seen>,
+    job: &Claimed,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let writer = Writer::new(repository, lease);
+    let (showing, text) = store(repository, &said, heard, &page, &seen, job).await?;
+    let preview = showing.preview;
+    repository.met(Step::PreviewStored);
+    let hash: [u8; 32] = Sha256::digest(&text).into();
+    // Whoever could not be asked about now is asked about again.
+    let mut spoken = Spoken { away: heard.people.away.clone(), ..Spoken::default() };
+
+    let ours = ours(repository, &said, heard).await?;
+    let unchanged = ours.as_ref().is_some_and(|comment| comment.body.trim() == text.trim());
+    let comment = match ours {
+        Some(comment) if unchanged => comment,
+        ours => writer.comment(said.number, ours.map(|ours| ours.id), &text, Some(&showing)).await??,
+    };
+    spoken.preview = Some((showing, comment.updated_at));
+    spoken.comment = Some((comment.id, hash));
+    if let Some(before) = said.statuses {
+        spoken.statuses = Some(statuses(writer, &said, before, &page, Some(preview)).await?);
+    }
+    let is_new = heard.remembered.previews.last().is_none_or(|newest| newest.id != preview);
+    let stands = |one: &approvals::Stored| one.recorded.state == crate::consent::State::Stands;
+    if is_new && heard.remembered.approvals.iter().any(stands) {
+        // What is shown from now on voids what was given for what was shown before; another look finds it, whether or
+        // not the forge tells us of our own comment.
+        spoken.acts.jobs.push(route::attend_pull(&repository.row.key, said.number, job.trace));
+    }
+    let asked = commands::new_commands(repository, heard).await?;
+    for one in &asked {
+        commands::react(writer, said.number, one).await?;
+        spoken.answered.push((one.id, format!("{:?}", one.command).chars().take(200).collect()));
+        spoken.acts.extend(commands::acts(repository, heard, one, job).await?);
+    }
+    Ok(spoken)
+}
+
+/// Only the statuses: a pull request that touches nothing of ours gets no comment, unless it had one.
+pub(in crate::jobs) async fn quietly(
+    repository: &Repository<'_>,
+    row: &pulls::Pull,
+    page: Page,
+    lease: &Lease,
+) -> Result<Spoken, JobError> {
+    let said = Said {
+        number: row.facts.number,
+        head: &row.facts.head_sha,
+        base: &row.facts.base_sha,
+        comment: row.comment_id,
+        comment_hash: row.comment_hash.as_deref(),
+        statuses: Some(row.status_hash.as_deref()),
+    };
+    let writer = Writer::new(repository, lease);
+    let mut spoken = Spoken::default();
+    if let Some(id) = row.comment_id {
+        let text = preview::comment(&page, None, COMMENT_LIMIT).text;
+        let hash: [u8; 32] = Sha256::digest(&text).into();
+        if said.comment_hash != Some(&hash[..]) {
+            match writer.comment(said.number, Some(id), &text, None).await? {
+                Ok(_) => spoken.comment = Some((id, hash)),
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    spoken.statuses = Some(statuses(writer, &said, row.status_hash.as_deref(), &page, None).await?);
+    Ok(spoken)
+}
+
+/// Stores the preview before it is posted: a new one when something else is shown, else the same with its page moved on.
+async fn store(
+    repository: &Repository<'_>,
+    said: &Said<'_>,
+    heard: &Attended,
+    page: &Page,
+    seen: &[Seen],
+    job: &Claimed,
+) -> Result<(Showing, String), JobError> {
+    let looks: Looks = seen.iter().map(|one| (one.name.clone(), one.look())).collect();
+    let stored = serde_json::to_value(page).map_err(|error| JobError::Final(error.to_string()))?;
+    let mut tx = repository.context.pool.begin().await?;
+    let newest = heard.remembered.previews.last();
+    let same = newest.filter(|newest| newest.head == *said.head && newest.looks == looks);
+    let (id, is_new) = match same {
+        Some(same) => {
+            previews::set_page(&mut tx, same.id, &stored).await?;
+            (same.id, false)
+        }
+        None => {
+            let new = NewPreview {
+                repository: repository.row.id,
+                number: said.number,
+                head: said.head,
+                base: said.base,
+                merge_tree: None,
+                page: &stored,
+                looks: &looks,
+                trace: job.trace,
+            };
+            (previews::insert(&mut tx, &new).await?, true)
+        }
+    };
+    let link = repository.page_of(id);
+    let comment = preview::comment(page, Some(&link), COMMENT_LIMIT);
+    // What leaves the comment for want of room is not shown, and nothing can be bound to it until there is room.
+    let shown = seen.iter().filter_map(|one| one.change.as_ref());
+    let shown: Vec<&ShownChange> = shown.filter(|change| comment.shows.contains(&change.shown.environment)).collect();
+    let known = |change: &ShownChange| {
+        let same = |one: &&ShownChange| one.shown.preview == id && one.environment == change.environment;
+        heard.remembered.shown.iter().any(|one| same(&one))
+    };
+    for change in shown.iter().filter(|change| is_new || !known(change)) {
+        let mut change = (*change).clone();
+        change.shown.preview = id;
+        previews::about_to_show(&mut tx, &change).await?;
+    }
+    let environments = shown.iter().map(|change| change.environment).collect();
+    tx.commit().await?;
+    Ok((Showing { preview: id, environments }, comment.text))
+}
+
+/// Our comment: by the stored id, else by our own marker and account, so that there is one after a crash too.
+async fn ours(repository: &Repository<'_>, said: &Said<'_>, heard: &Attended) -> Result<Option<Comment>, JobError> {
+    let ourselves = repository.ourselves().await?;
+    let mut comments = heard.said.comments.iter().filter(|comment| comment.author.as_ref() == Some(ourselves));
+    let by_id = comments.clone().find(|comment| Some(comment.id) == said.comment);
+    Ok(by_id.or_else(|| comments.find(|comment| preview::is_marked(&comment.body))).cloned())
+}
+
+async fn statuses(
+    writer: Writer<'_>,
+    said: &Said<'_>,
+    before: Option<&[u8]>,
+    page: &Page,
+    preview: Option<i64>,
+) -> Result<Vec<u8>, JobError> {
+    let lines = [preview::preview_status(page), preview::consent_status(page)];
+    set_statuses(writer, (said.number, said.head), before, lines, preview).await
+}
+
+/// Sets those of both statuses that say something else than `before`; gives what is to be `before` the next time.
+pub(in crate::jobs) async fn set_statuses(
+    writer: Writer<'_>,
+    (number, head): (i64, &CommitId),
+    before: Option<&[u8]>,
+    lines: [StatusLine; 2],
+    preview: Option<i64>,
+) -> Result<Vec<u8>, JobError> {
+    let before: Vec<&[u8]> = before.unwrap_or_default().chunks(HASH).collect();
+    let url = preview.map(|preview| writer.page_of(preview));
+    let mut hashes = Vec::new();
+    for (at, line) in lines.into_iter().enumerate() {
+        let hash: [u8; HASH] = Sha256::digest(format!("{head} {line:?}")).into();
+        hashes.extend(hash);
+        if before.get(at) == Some(&&hash[..]) {
+            continue;
+        }
+        let state = match line.state {
+            preview::StatusState::Pending => StatusState::Pending,
+            preview::StatusState::Success => StatusState::Success,
+            preview::StatusState::Failure => StatusState::Failure,
+            preview::StatusState::Error => StatusState::Error,
+        };
+        let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
+        writer.status(number, head, &status).await??;
+    }
+    Ok(hashes)
+}
+
+/// Bytes of one status' hash among those of both.
+const HASH: usize = 32;
+
+/// Records what was said, in the transaction that ends the job.
+pub(in crate::jobs) async fn record(
+    conn: &mut PgConnection,
+    repository: &Repository<'_>,
+    row: Option<&pulls::Pull>,
+    spoken: &Spoken,
+) -> Result<(), JobError> {
+    if let Some((showing, at)) = &spoken.preview {
+        previews::now_shown(conn, showing, *at).await?;
+    }
+    if let Some(row) = row {
+        let comment = spoken.comment.as_ref().map(|(id, hash)| (*id, &hash[..]));
+        let statuses = spoken.statuses.as_deref().or(row.status_hash.as_deref());
+        pulls::set_written(conn, row.id, comment, statuses.unwrap_or_default()).await?;
+    }
+    spoken.acts.record(conn).await?;
+    for (comment, answer) in &spoken.answered {
+        approvals::command_done(conn, repository.row.id, *comment, answer).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Every write on a forge, and nothing else writes there: the lease is checked, the intent is committed, the forge is
+//! asked, and what came of it is committed.
+//!
+//! A worker that dies in between leaves an open intent, which the next run of the same job closes as unknown. It then
+//! looks before it writes again: a comment and an issue are found by our marker and account, a status and a reaction are
+//! the same when they are given twice.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sqlx::{Postgres, Transaction};
+
+use crate::audit::{self, NewEntry};
+use crate::db::ourselves;
+use crate::db::previews::{self, Showing};
+use crate::forge::{self, Comment, Issue, NewStatus, Reaction};
+use crate::ids::CommitId;
+use crate::jobs::error::JobError;
+use crate::jobs::gather::repository::Repository;
+use crate::jobs::step::{Step, Write};
+use crate::jobs::work;
+use crate::queue::{self, Lease, Permit};
+
+/// The lease must outlast one write to the forge, whose own limit is 10 s.
+const LIMIT: Duration = Duration::from_secs(11);
+
+/// A job's right to write on the forge of its repository.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::jobs) struct Writer<'a> {
+    repository: &'a Repository<'a>,
+    lease: &'a Lease,
+}
+
+/// A write whose intent is in the log.
+struct Begun {
+    write: Write,
+    subject: String,
+    detail: Value,
+    intent: i64,
+    /// Spent by the write that follows.
+    _permit: Permit,
+}
+
+type Answer<T> = Result<forge::Result<T>, JobError>;
+
+impl<'a> Writer<'a> {
+    pub(in crate::jobs) fn new(repository: &'a Repository<'a>, lease: &'a Lease) -> Self {
+        Self { repository, lease }
+    }
+
+    /// Our one comment: this text instead of what `ours` says, else a new one. `showing`: what is shown in it from then on.
+    pub(in crate::jobs) async fn comment(
+        &self,
+        number: i64,
+        ours: Option<i64>,
+        text: &str,
+        showing: Option<&Showing>,
+    ) -> Answer<Comment> {
+        let (forge, at) = (self.repository.forge(), &self.repository.at);
+        let write = if ours.is_some() { Write::Edit } else { Write::Comment };
+        let detail = json!({ "preview": showing.map(|showing| showing.preview), "comment": ours });
+        let begun = self.begin(write, self.repository.place(number), detail).await?;
+        let written = match ours {
+            Some(ours) => forge.edit_comment(at, number, ours, text).await,
+            None => forge.create_comment(at, number, text).await,
+        };
+        let came = |comment: &Comment| json!({ "comment": comment.id, "at": comment.updated_at });
+        let shown = showing.zip(written.as_ref().ok().map(|comment| comment.updated_at));
+        self.end(begun, &written, came, written.as_ref().ok(), shown).await?;
+        if written.is_ok() {
+            metrics::counter!("bascule_comments_written_total").increment(1);
+        }
+        Ok(written)
+    }
+
+    pub(in crate::jobs) async fn status(&self, number: i64, head: &CommitId, status: &NewStatus) -> Answer<()> {
+        let state = format!("{:?}", status.state).to_lowercase();
+        // Not what it says: that may quote a pull request, and the log is for ever.
+        let detail = json!({ "commit": head, "context": status.context, "state": state });
+        let begun = self.begin(Write::Status, self.repository.place(number), detail).await?;
+        let written = self.repository.forge().set_status(&self.repository.at, head, status).await;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
+        Ok(written)
+    }
+
+    pub(in crate::jobs) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
+        let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
+        let begun = self.begin(Write::Reaction, self.repository.place(number), detail).await?;
+        let written = self.repository.forge().react(&self.repository.at, number, comment, reaction).await;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
+        Ok(written)
+    }
+
+    /// An issue of ours. Whoever calls this has looked whether there is one.
+    pub(in crate::jobs) async fn issue(&self, environment: &str, title: &str, body: &str) -> Answer<Issue> {
+        let subject = format!("{} {environment}", self.repository.granted_name());
+        let begun = self.begin(Write::Issue, subject, json!({ "title": title })).await?;
+        let written = self.repository.forge().create_issue(&self.repository.at, title, body).await;
+        self.end(begun, &written, |issue: &Issue| json!({ "number": issue.number }), None, None).await?;
+        Ok(written)
+    }
+
+    /// Closes an issue of ours.
+    pub(in crate::jobs) async fn end_issue(&self, issue: &Issue) -> Answer<Issue> {
+        let closed = Issue { is_open: false, ..issue.clone() };
+        let begun = self.begin(Write::IssueEnd, self.repository.place(issue.number), json!({})).await?;
+        let written = self.repository.forge().edit_issue(&self.repository.at, &closed).await;
+        self.end(begun, &written, |_| json!({}), None, None).await?;
+        Ok(written)
+    }
+
+    /// Where a preview is whole.
+    pub(in crate::jobs) fn page_of(&self, preview: i64) -> String {
+        self.repository.page_of(preview)
+    }
+
+    /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
+    async fn begin(&self, write: Write, subject: String, detail: Value) -> Result<Begun, JobError> {
+        let _early = self.lease.check(LIMIT)?;
+        let [action, ..] = write.actions();
+        let mut tx = self.ours().await?;
+        let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;
+        tx.commit().await?;
+        self.repository.met(Step::Intended(write));
+        Ok(Begun { write, subject, detail, intent, _permit: self.lease.check(LIMIT)? })
+    }
+
+    async fn end<T>(
+        &self,
+        begun: Begun,
+        written: &forge::Result<T>,
+        came: impl FnOnce(&T) -> Value,
+        said: Option<&Comment>,
+        shown: Option<(&Showing, Timestamp)>,
+    ) -> Result<(), JobError> {
+        self.repository.met(Step::Written(begun.write));
+        let [_, done, failed] = begun.write.actions();
+        let (action, more) = match written {
+            Ok(written) => (done, came(written)),
+            Err(error) => (failed, json!({ "error": error.to_string() })),
+        };
+        let mut detail = begun.detail;
+        if let (Some(detail), Value::Object(more)) = (detail.as_object_mut(), more) {
+            detail.extend(more);
+        }
+        let mut tx = self.ours().await?;
+        if let Some(comment) = said {
+            ourselves::said(&mut tx, &self.repository.row.key, comment.id, &comment.body).await?;
+        }
+        if let Some((showing, at)) = shown {
+            previews::now_shown(&mut tx, showing, at).await?;
+        }
+        audit::outcome(&mut tx, begun.intent, &self.entry(action, &begun.subject, detail)).await?;
+        tx.commit().await?;
+        self.repository.met(Step::Told(begun.write));
+        Ok(())
+    }
+
+    /// A transaction in which the job is surely ours: whoever takes it over closes what we began, and we add nothing.
+    async fn ours(&self) -> Result<Transaction<'static, Postgres>, JobError> {
+        let mut tx = self.repository.context.pool.begin().await?;
+        queue::confirm(&mut tx, self.repository.job).await?;
+        Ok(tx)
+    }
+
+    fn entry(&self, action: &'static str, subject: &str, detail: Value) -> NewEntry {
+        let job = self.repository.job;
+        NewEntry {
+            actor: "bascule".to_owned(),
+            action,
+            subject: subject.to_owned(),
+            detail,
+            cause: work::cause(job),
+            trace: job.trace,
+        }
+    }
+}
