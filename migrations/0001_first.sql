@@ -412,6 +412,17 @@ END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
+-- The database was put back from a backup: a server found that the log is not the one whose head was signed last, or an
+-- operator said so. While one is not confirmed nothing is pruned. Never removed.
+CREATE TABLE restore (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    entries       bigint NOT NULL,               -- of the log, when it was found
+    signed        bigint,                        -- of the head that the log does not have; null: an operator said so
+    noticed_at    timestamptz NOT NULL DEFAULT now(),
+    confirmed_at  timestamptz
+);
+CREATE UNIQUE INDEX restore_one_open ON restore ((confirmed_at IS NULL)) WHERE confirmed_at IS NULL;
+
 CREATE TABLE api_token (
     id          uuid PRIMARY KEY,
     name        text NOT NULL,

@@ -37,6 +37,10 @@ REVOKE UPDATE, DELETE ON approval, approval_void, approval_use, shown_change, pu
     environment_entry FROM bascule_app;
 GRANT UPDATE (shown_at) ON shown_change TO bascule_app;
 
+-- That a database was put back stays said; that it was looked at is its own column.
+REVOKE UPDATE, DELETE ON restore FROM bascule_app;
+GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
+
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;
 GRANT UPDATE (revoked_at) ON api_token TO bascule_app;

@@ -51,6 +51,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Deliveries(deliveries) => ask(async |client| deliveries.act.ask(client).await),
         Command::Jobs(jobs) => ask(async |client| jobs.act.ask(client).await),
         Command::Repositories(repositories) => of_repositories(repositories),
+        Command::Restored(restored) => of_restored(restored),
         Command::Token(token) => of_tokens(token),
         Command::Schema(schema) => {
             print::say(match schema.of {
@@ -325,6 +326,26 @@ fn of_repositories(cli::repositories::Repositories { config, act }: cli::reposit
                 cli::table::show(output, &columns, &rows).text
             }
             Act::Accept { name, id } => app::accept(&pool, &Clock::system(), &name, id).await?,
+        })
+    })
+}
+
+fn of_restored(cli::restored::Restored { config, act }: cli::restored::Restored) -> ExitCode {
+    use cli::restored::Act;
+    with_config(config.as_deref(), |loaded, _| async move {
+        let (pool, clock) = (app::attach(&loaded.server).await?, Clock::system());
+        Ok(match act {
+            Act::Show { output } => {
+                let rows: Vec<_> = app::restored(&pool)
+                    .await?
+                    .map(|one| serde_json::json!({ "noticed": one.noticed_at, "entries": one.entries, "signed": one.signed }))
+                    .into_iter()
+                    .collect();
+                let columns = [("NOTICED", "/noticed"), ("ENTRIES", "/entries"), ("SIGNED", "/signed")];
+                cli::table::show(output, &columns, &rows).text
+            }
+            Act::Declare { reason } => app::declare(&pool, &clock, &reason).await?,
+            Act::Confirm { reason } => app::confirm(&loaded.server, &pool, &clock, &reason).await?,
         })
     })
 }

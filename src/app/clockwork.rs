@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Live;
+use super::restored;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
@@ -109,17 +110,22 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
 }
 
 /// Signs the head of the log every minute or thousand entries, and once more at the end.
-pub async fn checkpoints(mut signing: Signing, clock: Clock, stop: CancellationToken) {
+pub async fn checkpoints(mut signing: Signing, pool: PgPool, clock: Clock, stop: CancellationToken) {
     loop {
         let stopping = stop.is_cancelled();
         let looked = if stopping { signing.sign(clock.now()).await } else { signing.look(clock.now()).await };
         match looked {
             Ok(Looked::NotDue | Looked::Quiet | Looked::Signed(_)) => {}
-            Ok(Looked::Refused(refusal)) => tracing::error!(
-                %refusal,
-                "the head of the audit log is NOT signed: somebody changed the log, or put an older database in its place; \
-                 if it was restored from a backup, keep the folder of signed heads as evidence, and start with an empty one"
-            ),
+            Ok(Looked::Refused(refusal)) => {
+                tracing::error!(
+                    %refusal,
+                    "the head of the audit log is NOT signed: somebody changed the log, or put an older database in its place; \
+                     if it was restored from a backup, `bascule restored confirm` puts the heads of what was lost aside"
+                );
+                if let Err(error) = restored::notice(&pool, &clock, &refusal).await {
+                    tracing::error!(error = queue::worker::chain(&error), "that cannot be stored, and pruning goes on");
+                }
+            }
             Err(error) => tracing::error!(error = queue::worker::chain(&error), "cannot sign the head of the log"),
         }
         if stopping {

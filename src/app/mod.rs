@@ -13,6 +13,7 @@ mod keys;
 pub mod listen;
 mod people;
 mod reload;
+mod restored;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use accept::{accept, known};
 pub use assemble::{context, endpoints, forges, public_router};
 pub use clockwork::{checkpoints, sweep_all};
 pub use people::People;
+pub use restored::{confirm, declare, restored};
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -126,6 +128,9 @@ async fn run(
     let public_key = signer.public_key();
     let checkpoints = Checkpoints::open(&server.audit.checkpoints, &signer)?;
     let signing = Signing::open(pool.clone(), signer, checkpoints)?;
+    if let Some(refusal) = signing.lost().await? {
+        restored::notice(&pool, &clock, &refusal).await?;
+    }
     let recorded = telemetry::record()?;
     let holder = format!("{}-{}", std::process::id(), clock.new_id().simple());
     let bell = Bell::new(&holder);
@@ -170,7 +175,7 @@ async fn run(
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
         tasks.spawn(clockwork::sweeps(follows, stop.clone()));
         tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));
-        tasks.spawn(clockwork::checkpoints(signing, clock.clone(), stop.clone()));
+        tasks.spawn(clockwork::checkpoints(signing, pool.clone(), clock.clone(), stop.clone()));
     }
     bell.ring(Lane::Default);
 

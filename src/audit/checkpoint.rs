@@ -205,6 +205,24 @@ impl Checkpoints {
         Ok(all.into_iter().filter(|one| one.is_signed_by(public_key)).max_by_key(|one| (one.size, one.at)))
     }
 
+    /// Moves the heads into a file beside, named by the entries of the newest; where they are then. None when there are none.
+    ///
+    /// # Errors
+    /// The file's.
+    pub(super) fn set_aside(&self, signed: i64) -> Result<Option<PathBuf>, CheckpointError> {
+        let path = self.folder.join(FILE);
+        let free = |turn: &usize| {
+            let turn = if *turn == 0 { String::new() } else { format!("-{turn}") };
+            self.folder.join(format!("checkpoints-lost-{signed}{turn}.jsonl"))
+        };
+        let Some(aside) = (0..).map(|turn| free(&turn)).find(|aside| !aside.exists()) else { return Ok(None) };
+        match std::fs::rename(&path, &aside) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(CheckpointError::File { what: "move", path, source }),
+        }
+    }
+
     /// All checkpoints and the public key in a folder.
     ///
     /// # Errors

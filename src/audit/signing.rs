@@ -79,6 +79,35 @@ impl Signing {
         Ok(Self { pool, signer, checkpoints, newest, tried: None, refused: false })
     }
 
+    /// Whether the log is without the newest signed head: somebody changed it, or put an older database in its place. It
+    /// looks at that one entry; what lies between heads is followed when the next one is signed.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    pub async fn lost(&self) -> Result<Option<Refusal>, SigningError> {
+        let Some(newest) = &self.newest else { return Ok(None) };
+        let (size, _) = read::head(&self.pool).await?;
+        let signed = newest.size;
+        if size < signed {
+            return Ok(Some(Refusal::Shrunk { size, signed }));
+        }
+        let entry = read::show(&mut *self.pool.acquire().await?, signed).await?;
+        let has_it = signed == 0 || entry.is_some_and(|entry| entry.hash == newest.hash);
+        Ok((!has_it).then_some(Refusal::Broken { signed, found: Finding::Rewritten { signed } }))
+    }
+
+    /// Puts the heads aside when the log is without the newest of them, so that new ones are signed; the file they are in
+    /// now. They stay the evidence of what was lost.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    pub async fn set_aside_if_lost(&self) -> Result<Option<std::path::PathBuf>, SigningError> {
+        match self.lost().await? {
+            Some(_) => Ok(self.checkpoints.set_aside(self.signed())?),
+            None => Ok(None),
+        }
+    }
+
     /// Signs the head if it is time to.
     ///
     /// # Errors
@@ -101,6 +130,10 @@ impl Signing {
     /// [`SigningError`].
     pub async fn sign(&mut self, now: Timestamp) -> Result<Looked, SigningError> {
         self.tried = Some(now);
+        if self.refused {
+            // Somebody may have looked at it, and put the heads of another log aside.
+            self.newest = self.checkpoints.newest(&self.signer.public_key())?;
+        }
         let (size, hash) = read::head(&self.pool).await?;
         if self.newest.as_ref().map_or(size == 0, |newest| (newest.size, &newest.hash) == (size, &hash)) {
             return Ok(Looked::Quiet);

@@ -24,6 +24,7 @@ pub mod pager;
 pub mod preview;
 pub mod print;
 pub mod repositories;
+pub mod restored;
 pub mod schema;
 pub mod serve;
 pub mod status;
@@ -75,6 +76,8 @@ pub enum Command {
     Jobs(jobs::Jobs),
     /// Whose a granted name is, on the server's host.
     Repositories(repositories::Repositories),
+    /// A database that was put back from a backup, on the server's host.
+    Restored(restored::Restored),
     /// Machine tokens, on the server's host.
     Token(token::Token),
     /// Print the JSON Schema of one of the files, for editors.

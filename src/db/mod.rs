@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod error;
 pub mod migrate;
 pub mod pool;
+pub mod restored;
 pub mod roles;
 pub mod seal;
 pub mod sets;

@@ -235,6 +235,9 @@ pub enum Deployment {
     Healthy {
         /// The deployment's number.
         number: i64,
+        /// What left and stays, and why; empty when nothing does.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        kept: String,
     },
     /// Synced, and not well.
     Failed {

@@ -79,7 +79,8 @@ pub(super) fn deployment_cell(deployment: &Deployment) -> String {
         Deployment::Local => "—".to_owned(),
         Deployment::Queued => "merged, queued".to_owned(),
         Deployment::Running { number } => format!("`#{number}` running"),
-        Deployment::Healthy { number } => format!("`#{number}` healthy"),
+        Deployment::Healthy { number, kept } if kept.is_empty() => format!("`#{number}` healthy"),
+        Deployment::Healthy { number, .. } => format!("`#{number}` healthy, see below"),
         Deployment::Failed { number, .. } => format!("`#{number}` **failed**, see below"),
         Deployment::Held { reason, .. } => format!("**held**: {}", cell(&clip(reason, NAME))),
     }
@@ -117,6 +118,9 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
             let at = at.as_ref().map(|key| format!(" at {}", object(key))).unwrap_or_default();
             said.push(format!("{}: deployment `#{number}` failed{at}: {}", name(row), prose(&clip(why, 2_000))));
         }
+        Deployment::Healthy { kept, .. } => {
+            said.extend((!kept.is_empty()).then(|| format!("{}: {}", name(row), prose(&clip(kept, 2_000)))));
+        }
         Deployment::Held { detail, lifts, .. } => {
             let lifts = if lifts.is_empty() { String::new() } else { format!(" It is lifted by {}", code(lifts)) };
             said.push(format!("{} is held: {}.{lifts}", name(row), prose(detail.trim_end_matches('.'))));
@@ -127,8 +131,7 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         | Deployment::Never
         | Deployment::Local
         | Deployment::Queued
-        | Deployment::Running { .. }
-        | Deployment::Healthy { .. } => {}
+        | Deployment::Running { .. } => {}
     }
     let found = counted(found(row).map(|(_, live)| live));
     if !found.is_empty() {

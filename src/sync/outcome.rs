@@ -125,6 +125,16 @@ impl Outcome {
         }
     }
 
+    /// What left the set and stays, and why: the first of it and how many more. `None`: nothing does.
+    pub fn stays(&self) -> Option<String> {
+        let Kept { object, why } = self.kept.first()?;
+        let more = match self.kept.len() {
+            1 => String::new(),
+            count => format!(", and {} more", count - 1),
+        };
+        Some(format!("{object} stays: {why}{more}"))
+    }
+
     /// One sentence: the first thing that went wrong and how many more, or what was done.
     pub fn sentence(&self) -> String {
         if let Some(why) = &self.broken {

@@ -146,6 +146,8 @@ pub enum PruneRule {
     WithProof,
     /// `sync.prune: false`.
     Off,
+    /// The database was put back from a backup, and nobody has looked at that yet.
+    Restored,
 }
 
 /// What a sync does.
@@ -209,6 +211,11 @@ pub fn plan(
         .map(|record| {
             let verdict = match (rule, desired.is_empty()) {
                 (PruneRule::Off, _) => Prune::Keep("pruning is off for this environment".to_owned()),
+                (PruneRule::Restored, _) => Prune::Keep(
+                    "the server's database was put back from a backup: nothing is deleted until an operator types \
+                     `bascule restored confirm`"
+                        .to_owned(),
+                ),
                 (PruneRule::WithProof, true) => Prune::Keep("an empty set deletes nothing".to_owned()),
                 (PruneRule::WithProof, false) => prune(owner, record, look(&record.key)),
             };

@@ -123,10 +123,11 @@ fn nothing_is_deleted_without_proof() {
 }
 
 #[test]
-fn an_empty_set_and_an_environment_without_pruning_delete_nothing() {
+fn an_empty_set_an_environment_without_pruning_and_a_restored_database_delete_nothing() {
     let rows = BTreeMap::from([(key("", "ConfigMap", "a"), recorded("a", 1))]);
     let live = BTreeMap::from([(key("", "ConfigMap", "a"), Live::Seen(seen("a")))]);
-    for (desired, rule) in [(vec![], PruneRule::WithProof), (vec![wanted("b", 1)], PruneRule::Off)] {
+    let other = || vec![wanted("b", 1)];
+    for (desired, rule) in [(vec![], PruneRule::WithProof), (other(), PruneRule::Off), (other(), PruneRule::Restored)] {
         let plan = plan(OWNER, &desired, &rows, &live, rule);
         assert!(matches!(plan.prunes[..], [(_, _, Prune::Keep(_))]), "{plan:?}");
     }

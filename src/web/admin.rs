@@ -8,7 +8,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use crate::db::{Schema, holds};
+use crate::db::{Schema, holds, restored};
 use crate::queue;
 
 /// Every reason of `hold_reason`: one that no environment has any more is shown as 0.
@@ -57,6 +57,8 @@ async fn metrics(Of(admin): Of<Admin>) -> Response {
 async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     queue::depths(&mut connection).await?.iter().for_each(queue::Depth::tell);
+    let is_restored = restored::open(&mut connection).await?.is_some();
+    metrics::gauge!("bascule_restore_unconfirmed").set(f64::from(u8::from(is_restored)));
     let held = holds::counted(&mut connection).await?;
     for reason in REASONS {
         let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);

@@ -185,7 +185,8 @@ fn deployment(deployment: &Deployment) -> String {
         Deployment::Local => "none: a local look".to_owned(),
         Deployment::Queued => "its turn comes".to_owned(),
         Deployment::Running { number } => format!("number {number} runs"),
-        Deployment::Healthy { number } => format!("number {number} is healthy"),
+        Deployment::Healthy { number, kept } if kept.is_empty() => format!("number {number} is healthy"),
+        Deployment::Healthy { number, kept } => format!("number {number} is healthy; {kept}"),
         Deployment::Failed { number, object, why } => {
             let at = object.as_ref().map(|object| format!(" at {object}")).unwrap_or_default();
             format!("number {number} failed{at}: {why}")

@@ -43,6 +43,7 @@ deliveries show
 jobs list
 token list
 repositories list
+restored show
 ",
     "
 init
@@ -59,6 +60,8 @@ jobs retry
 token create
 token revoke
 repositories accept
+restored declare
+restored confirm
 schema
 completions
 ",

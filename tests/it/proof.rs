@@ -235,7 +235,7 @@ async fn a_server_that_runs_signs_by_itself_every_minute_or_thousand_entries() {
     let signing = Signing::open(api.database.pool.clone(), signer, checkpoints).unwrap();
     let stop = CancellationToken::new();
     let mut running = tokio::task::JoinSet::new();
-    running.spawn(app::checkpoints(signing, api.clock.clone(), stop.clone()));
+    running.spawn(app::checkpoints(signing, api.database.pool.clone(), api.clock.clone(), stop.clone()));
     let signed = async |sizes: &[i64]| {
         let heads = || Checkpoints::read(&folder).unwrap().0.iter().map(|head| head.size).collect::<Vec<_>>();
         while heads() != sizes {
@@ -269,7 +269,7 @@ async fn a_server_that_ends_signs_once_more() {
     api.append(1).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    app::checkpoints(signing, api.clock.clone(), stop).await;
+    app::checkpoints(signing, api.database.pool.clone(), api.clock.clone(), stop).await;
     let (heads, _) = Checkpoints::read(&api.folder.join("other")).unwrap();
     assert_eq!(heads.iter().map(|head| head.size).collect::<Vec<_>>(), [1]);
 }

@@ -344,7 +344,9 @@ fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
         let away = hold.filter(|hold| hold.reason == HoldReason::ClusterAway.as_str());
         return away.map_or(Deployment::Running { number }, held_by);
     };
-    let Some(reason) = ended.outcome.hold() else { return Deployment::Healthy { number } };
+    let Some(reason) = ended.outcome.hold() else {
+        return Deployment::Healthy { number, kept: ended.outcome.stays().unwrap_or_default() };
+    };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
     let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
     Deployment::Failed { number, object: None, why }

@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
 use crate::db::repositories::{self, Repository};
-use crate::db::{inventory, sets};
+use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
@@ -84,6 +84,7 @@ impl Run<'_> {
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
         let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
+        let is_restored = restored::open(&mut conn).await?.is_some();
         drop(conn);
 
         let defined = set.objects.values().filter_map(Object::defines).collect();
@@ -99,7 +100,11 @@ impl Run<'_> {
             environment: environment.name.clone(),
         };
         let owner = owner.to_string();
-        let prune = if rules.prune { PruneRule::WithProof } else { PruneRule::Off };
+        let prune = match (rules.prune, is_restored) {
+            (false, _) => PruneRule::Off,
+            (true, true) => PruneRule::Restored,
+            (true, false) => PruneRule::WithProof,
+        };
         let plan = plan(&owner, &desired, &recorded, &look.live, prune);
         Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
     }

@@ -59,7 +59,7 @@ fn a_pull_request_of_two_environments() {
 #[test]
 fn what_became_of_it_is_in_the_same_comment() {
     let mut page = two_environments();
-    page.environments[0].deployment = Deployment::Healthy { number: 41 };
+    page.environments[0].deployment = Deployment::Healthy { number: 41, kept: String::new() };
     page.environments[1].deployment = Deployment::Failed {
         number: 12,
         object: Some(key("web")),

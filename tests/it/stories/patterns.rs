@@ -77,6 +77,8 @@ fn what_leaves_the_set_of_an_environment_that_does_not_prune_stays_where_it_is()
         t.forge.merges("dev", &pr, Merge::Squash).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["old=1", "web=1"]);
-        insta::assert_snapshot!(t.row(&pr), @"| `production` | 0 | 0 | 1 | given: `lee` | `#2` healthy |");
+        insta::assert_snapshot!(t.row(&pr), @"| `production` | 0 | 0 | 1 | given: `lee` | `#2` healthy, see below |");
+        let comment = t.comment(&pr);
+        assert!(comment.contains("stays: pruning is off for this environment"), "{comment}");
     });
 }

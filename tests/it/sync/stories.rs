@@ -1,3 +1,4 @@
+use bascule::db::restored;
 use bascule::sync::HoldReason;
 use insta::assert_snapshot;
 use reqwest::Method;
@@ -65,6 +66,25 @@ fn what_exists_with_equal_values_is_adopted_and_a_conflict_is_named_and_held() {
             place.syncs(&(settings("equal", "1") + &settings("other", "1") + &settings("new", "1"))).await;
         assert_eq!(outcome.sentence(), "1 created, 2 unchanged");
         assert_eq!(place.state().await, ("healthy".to_owned(), None));
+    });
+}
+
+#[test]
+fn after_a_restore_nothing_is_deleted_until_an_operator_confirms_it() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "sync-restored").await;
+        place.syncs(&(settings("leaves", "1") + &settings("stays", "1"))).await;
+        let mut conn = place.database.pool.acquire().await.unwrap();
+        assert!(restored::notice(&mut conn, 3, Some(5)).await.unwrap());
+        assert!(!restored::notice(&mut conn, 4, Some(5)).await.unwrap(), "once");
+        let (outcome, writes) = place.syncs(&settings("stays", "2")).await;
+        assert_eq!((writes, place.settings().await), (1, vec!["leaves".to_owned(), "stays".to_owned()]));
+        assert_snapshot!(outcome.stays().unwrap(), @"ConfigMap sync-restored/leaves stays: the server's database was put back from a backup: nothing is deleted until an operator types `bascule restored confirm`");
+        assert_eq!(place.state().await, ("healthy".to_owned(), None));
+        assert!(restored::confirm(&mut conn).await.unwrap());
+        let (outcome, _) = place.syncs(&settings("stays", "2")).await;
+        assert_eq!((outcome.sentence().as_str(), outcome.stays()), ("1 deleted, 1 unchanged", None));
+        assert_eq!(place.settings().await, ["stays"]);
     });
 }
 
