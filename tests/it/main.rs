@@ -15,6 +15,7 @@ mod consent_model;
 mod containers;
 mod day;
 mod deploy;
+mod documents;
 mod door;
 mod embedded;
 mod ends;

@@ -132,6 +132,15 @@ impl Gitea {
         hook["id"].as_u64().context("the new hook has no id")
     }
 
+    /// A shell script that is `gitea` for whoever types it on this host.
+    pub(crate) fn command(&self) -> Result<String> {
+        let (folder, program) = (self.folder.path().display(), tools::program("gitea")?);
+        Ok(format!(
+            "GITEA_WORK_DIR={folder} GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT=true exec {} --config {folder}/app.ini \"$@\"",
+            program.display()
+        ))
+    }
+
     /// Ends it as a crash would.
     pub(crate) async fn stop(&self) -> Result<()> {
         match self.server.lock().await.take() {

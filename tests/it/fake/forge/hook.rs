@@ -38,6 +38,13 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// The headers it has when it is sent at this time.
+    pub(crate) fn headers_at(&self, at: jiff::Timestamp) -> Vec<(String, String)> {
+        self.tongue.headers(self, at)
+    }
+}
+
 /// What happened, before anyone tells it.
 pub(super) enum Happened<'a> {
     Pull { how: PullChange, by: &'a str, repository: i64, number: i64 },

@@ -26,6 +26,10 @@ const LONGEST: i64 = 600;
 /// How long a token is good for.
 const TERM: SignedDuration = SignedDuration::from_hours(1);
 
+/// What was ticked on its page.
+const EVENTS: [&str; 8] =
+    ["check_run", "delete", "issue_comment", "pull_request", "pull_request_review", "push", "repository", "status"];
+
 /// An app, installed in one organisation.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
@@ -214,10 +218,13 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, path: &[&str
             "created_at": LONG_AGO,
             "updated_at": LONG_AGO,
             "permissions": app.permissions,
-            "events": ["push"],
+            "events": EVENTS,
             "installations_count": 1,
         })),
-        ("GET", ["app", "hook", "config"]) => {
+        ("GET" | "PATCH", ["app", "hook", "config"]) => {
+            if let Some(url) = call.body["url"].as_str() {
+                state.hook = Some(url.to_owned());
+            }
             let url = state.hook.clone().unwrap_or_default();
             found(json!({ "content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url }))
         }

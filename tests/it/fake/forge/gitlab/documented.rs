@@ -57,6 +57,7 @@ const PULL: &[&str] = &[
 pub(super) const CALLS: &[Documented] = &[
     of("POST graphql", "graphql/reference", &["query", "variables"], &[]),
     of("GET user", "users#retrieve-the-current-user", &[], USER),
+    of("GET personal_access_tokens/self", "personal_access_tokens#self-inform", &[], &["scopes"]),
     of("GET users", "users#list-users", &["username", "search", "active", "blocked", "humans"], USER),
     of("GET users/{}", "users#retrieve-a-user", &[], &["id", "username", "state", "bot"]),
     of("GET groups/{}", "groups#retrieve-a-group", &["with_projects"], &["id", "full_path"]),
@@ -65,6 +66,21 @@ pub(super) const CALLS: &[Documented] = &[
     of("GET projects/{}", "projects#retrieve-a-project", &["statistics", "license"], PROJECT),
     of("GET projects/{}/members/all/{}", "project_members", &[], &["access_level", "membership_state"]),
     of("GET projects/{}/hooks", "project_webhooks", &[], &["url", "alert_status"]),
+    of(
+        "POST projects/{}/hooks",
+        "project_webhooks#add-a-webhook-to-a-project",
+        &[
+            "url",
+            "push_events",
+            "merge_requests_events",
+            "note_events",
+            "confidential_note_events",
+            "pipeline_events",
+            "token",
+            "signing_token",
+        ],
+        &["url", "signing_token_present"],
+    ),
     of(
         "GET projects/{}/events",
         "events#list-all-visible-events-for-a-project",

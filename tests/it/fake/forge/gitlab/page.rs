@@ -56,6 +56,7 @@ impl State {
             "visibility": "private",
             "merge_method": "merge",
             "squash_option": "default_off",
+            "permissions": { "project_access": { "access_level": 40, "notification_level": 3 }, "group_access": null },
         })
     }
 
@@ -259,7 +260,7 @@ impl State {
             "id": 1, "url": to, "name": "", "description": "", "project_id": at.id, "push_events": true,
             "issues_events": false, "merge_requests_events": true, "note_events": true, "tag_push_events": false,
             "enable_ssl_verification": true, "alert_status": "executable", "disabled_until": null,
-            "created_at": LONG_AGO,
+            "signing_token_present": true, "created_at": LONG_AGO,
         })
     }
 }

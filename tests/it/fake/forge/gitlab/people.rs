@@ -11,6 +11,10 @@ pub(super) fn call(state: &State, call: &Call, path: &[&str]) -> Page {
     let people = || state.users.iter().filter(|user| !user.is_organisation);
     match (call.method.as_str(), path) {
         ("GET", ["user"]) => found(account(state, named(state, "bascule").unwrap())),
+        ("GET", ["personal_access_tokens", "self"]) => found(json!({
+            "id": 1, "name": "server", "revoked": false, "created_at": "2025-01-01T00:00:00.000Z", "scopes": ["api"],
+            "user_id": state.gl_user_id("bascule"), "active": true, "expires_at": "2027-01-01",
+        })),
         ("GET", ["users"]) => {
             let asked = |key: &str| call.query.get(key).map(|text| text.to_lowercase());
             let wants = |user: &&User| {

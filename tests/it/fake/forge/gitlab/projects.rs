@@ -39,6 +39,11 @@ pub(super) fn call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             Page::List(with.map(|pull| state.gl_pull_in_list(pull)).collect())
         }
         ("POST", ["statuses", sha]) => set_status(state, call, at, sha),
+        ("POST", ["hooks"]) => {
+            let url = call.text("url");
+            state.hook = Some(url.clone());
+            made(state.gl_hook(at, &url))
+        }
         ("GET", ["hooks"]) => Page::List(state.hook.iter().map(|url| state.gl_hook(at, url)).collect()),
         _ => NOT_FOUND,
     }
