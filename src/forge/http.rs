@@ -4,7 +4,9 @@
 //! a redirect (a renamed repository) is an answer like any other. Proxies of the environment are not used.
 
 mod counted;
+mod exchange;
 mod form;
+mod kept;
 mod pause;
 mod refusal;
 
@@ -17,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::kept::Kept;
 use self::pause::Paused;
 use super::error::{Fate, ForgeError, Result};
 use crate::clock::Clock;
@@ -94,6 +97,7 @@ pub(super) struct Http {
     manners: Manners,
     seats: tokio::sync::Semaphore,
     paused: Mutex<Paused>,
+    kept: Mutex<Kept>,
 }
 
 /// How one kind of forge wants to be spoken to.
@@ -117,6 +121,17 @@ pub(super) struct Call<'a> {
     pub(super) name: &'static str,
     pub(super) path: &'a [&'a str],
     pub(super) query: &'a [(&'a str, &'a str)],
+}
+
+/// As whom a call is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum As<'a> {
+    /// The account of the configured token.
+    Ourselves,
+    /// Our App where it is installed, by the token it was given there.
+    Installed(&'a HeaderValue),
+    /// Somebody who is told anew by each call: our App itself, a person who signs in.
+    Once(&'a HeaderValue),
 }
 
 impl Http {
@@ -186,8 +201,8 @@ impl Http {
         }
         let client = client.build().map_err(|e| SettingsError::Client(name.clone(), e))?;
         let seats = tokio::sync::Semaphore::new(IN_FLIGHT);
-        let (forge, paused) = (name.clone(), Mutex::default());
-        Ok(Self { forge, site, base, client, clock, manners, seats, paused })
+        let (forge, paused, kept) = (name.clone(), Mutex::default(), Mutex::default());
+        Ok(Self { forge, site, base, client, clock, manners, seats, paused, kept })
     }
 
     /// An address of the forge's own pages, as configured.
@@ -204,17 +219,17 @@ impl Http {
 
     /// GET, and its JSON.
     pub(super) async fn get<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T> {
-        self.json(&call, &self.send::<()>(Method::GET, &call, None, None).await?.1)
+        self.json(&call, &self.send::<()>(Method::GET, &call, None, As::Ourselves).await?.1)
     }
 
     /// POST, and the JSON that comes back.
     pub(super) async fn post<T: DeserializeOwned>(&self, call: Call<'_>, body: &impl Serialize) -> Result<T> {
-        self.json(&call, &self.send(Method::POST, &call, Some(body), None).await?.1)
+        self.json(&call, &self.send(Method::POST, &call, Some(body), As::Ourselves).await?.1)
     }
 
     /// PATCH, and the JSON that comes back.
     pub(super) async fn patch<T: DeserializeOwned>(&self, call: Call<'_>, body: &impl Serialize) -> Result<T> {
-        self.json(&call, &self.send(Method::PATCH, &call, Some(body), None).await?.1)
+        self.json(&call, &self.send(Method::PATCH, &call, Some(body), As::Ourselves).await?.1)
     }
 
     /// Every entry of a list that the forge counts (`X-Total-Count`), page by page. A page may be shorter than asked
@@ -253,7 +268,7 @@ impl Http {
         let mut query = call.query.to_vec();
         query.extend([("page", page.as_str()), ("limit", limit.as_str())]);
         let call = Call { query: &query, ..call };
-        let (headers, body) = self.send::<()>(Method::GET, &call, None, None).await?;
+        let (headers, body) = self.send::<()>(Method::GET, &call, None, As::Ourselves).await?;
         let total = headers.get("x-total-count").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         // Go says `null` for a list that it never filled.
         let found: Option<Vec<T>> = self.json(&call, &body)?;
@@ -277,97 +292,6 @@ impl Http {
             source: Some(Box::new(source)),
             ..self.error(Fate::Invalid, None, format!("{} answered JSON of a shape we do not know", self.place(call)))
         })
-    }
-
-    /// One call, counted, and only when no pause is asked for. `signed` stands for the client's own signature.
-    pub(super) async fn send<B: Serialize>(
-        &self,
-        method: Method,
-        call: &Call<'_>,
-        body: Option<&B>,
-        signed: Option<&HeaderValue>,
-    ) -> Result<(HeaderMap, Vec<u8>)> {
-        self.respect_pause(call)?;
-        let _seat = self.seat().await?;
-        let begun = tokio::time::Instant::now();
-        let outcome = self.exchange(method, call, body, signed).await;
-        self.count(call, begun, &outcome);
-        outcome
-    }
-
-    /// A place among the calls that run at once.
-    async fn seat(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        let closing = |_| self.error(Fate::Retry { after: None }, None, "is closing".into());
-        self.seats.acquire().await.map_err(closing)
-    }
-
-    async fn exchange<B: Serialize>(
-        &self,
-        method: Method,
-        call: &Call<'_>,
-        body: Option<&B>,
-        signed: Option<&HeaderValue>,
-    ) -> Result<(HeaderMap, Vec<u8>)> {
-        let mut url = self.base.clone();
-        match url.path_segments_mut() {
-            Ok(mut path) => path.pop_if_empty().extend(call.path),
-            Err(()) => return Err(self.error(Fate::Invalid, None, "has no usable address".to_owned())),
-        };
-        let asked = format!("{method} {}", self.place(call));
-        let mut request = self.client.request(method, url);
-        if !call.query.is_empty() {
-            request = request.query(call.query);
-        }
-        if let Some(signed) = signed {
-            request = request.header(AUTHORIZATION, signed);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.map_err(|e| self.no_answer(&asked, e))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        self.note_limit(&headers);
-        let body = self.read_bounded(answer, &asked).await?;
-        let is_json = is_json(&headers);
-        if status.is_success() && (is_json || body.is_empty()) {
-            self.goes_well();
-            return Ok((headers, body));
-        }
-        Err(self.refusal(status, &headers, (call.name, &asked), is_json.then_some(&body)))
-    }
-
-    /// The body, given up as soon as it is larger than we would keep.
-    async fn read_bounded(&self, mut answer: reqwest::Response, asked: &str) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| self.no_answer(asked, e))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                let what = format!("{asked}: the answer is larger than {LARGEST_ANSWER} bytes");
-                return Err(self.error(Fate::Invalid, None, what));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    fn no_answer(&self, asked: &str, source: reqwest::Error) -> ForgeError {
-        let why = if source.is_timeout() {
-            "did not answer in time"
-        } else if source.is_connect() {
-            "cannot be reached"
-        } else {
-            "broke off its answer"
-        };
-        let source = source.without_url();
-        ForgeError {
-            source: Some(Box::new(source)),
-            ..self.error(Fate::Retry { after: None }, None, format!("{why} ({asked})"))
-        }
-    }
-
-    fn note_limit(&self, headers: &HeaderMap) {
-        if let Some(left) = refusal::limit(headers, "remaining").and_then(|left| left.parse::<f64>().ok()) {
-            metrics::gauge!("bascule_forge_limit_remaining", "forge" => self.forge.as_str().to_owned()).set(left);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The forges: what we ask of them and tell them, behind one enum, with errors told by their fate.
 //!
-//! Nothing is cached here but who we are: whoever decides reads the truth when it decides. No call is repeated here:
+//! Nothing is answered from memory here but who we are: whoever decides reads the truth when it decides. (What a forge says
+//! is unchanged since we asked last is not sent again, see `http/kept.rs`.) No call is repeated here:
 //! an error says whether to come back, and whoever works (a job with its stored backoff) comes back. A call that
 //! writes and gets no answer may have written; the writer looks before it writes again.
 

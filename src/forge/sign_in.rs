@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::error::{Fate, Result};
-use super::http::{Call, Http, Manners, Settings, SettingsError, authorization, extend};
+use super::http::{As, Call, Http, Manners, Settings, SettingsError, authorization, extend};
 use super::{Kind, github};
 use crate::clock::Clock;
 use crate::ids::Account;
@@ -145,7 +145,7 @@ impl Application {
             return Err(self.http.error(Fate::Refused, None, "does not take what the person brought back".to_owned()));
         };
         let call = Call { name: "signed_in", path: &["user"], query: &[] };
-        let answer = self.http.send::<()>(Method::GET, &call, None, Some(&signed)).await?;
+        let answer = self.http.send::<()>(Method::GET, &call, None, As::Once(&signed)).await?;
         let person: Person = self.http.json(&call, &answer.1)?;
         let login = person.login.or(person.username).filter(|login| person.id > 0 && !login.is_empty());
         match login {

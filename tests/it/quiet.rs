@@ -11,26 +11,30 @@ use bascule::queue::{Bell, Lane, Lease, PgSource, Source as _, Verdict};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::forge::{FakeForge, SECRET, TOKEN};
+use crate::fake::forge::{FakeForge, SECRET, TOKEN, Tongue};
 use crate::support::database::Database;
 
 const TERM: Duration = Duration::from_secs(600);
 
-#[tokio::test]
-async fn a_sweep_of_a_thousand_quiet_pull_requests_is_twenty_four_calls_and_no_write() {
-    let (forge, database) = (FakeForge::start().await, Database::new().await);
-    let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
-    let pull = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
-    forge.has_many_like(&pull, 999);
+/// A server that only sweeps.
+struct Sweeper {
+    context: jobs::Context,
+    source: PgSource,
+    database: Database,
+    _folder: tempfile::TempDir,
+}
 
-    let folder = tempfile::tempdir().unwrap();
-    let text = format!(
-        r#"version = 1
+impl Sweeper {
+    /// Of `acme/shop`.
+    async fn of(forge: &FakeForge) -> Self {
+        let (database, folder) = (Database::new().await, tempfile::tempdir().unwrap());
+        let text = format!(
+            r#"version = 1
 [database]
 url = {{ env = "DATABASE_URL" }}
 data_dir = "./data"
 [forge.work]
-kind = "gitea"
+kind = "{}"
 url = "{}"
 webhook_secrets = [{{ env = "SECRET" }}]
 token = {{ env = "TOKEN" }}
@@ -40,37 +44,49 @@ repositories = ["work/acme/shop"]
 clusters = ["paper"]
 namespaces = ["shop"]
 "#,
-        forge.url()
-    );
-    std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
-    let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
-    let url = database.server_url();
-    let given = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
-    let environ = Environ::from_iter(given);
-    let loaded = config::load(Some(&folder.path().join("bascule.toml")), &environ).unwrap();
-    let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
-    let (bell, pool) = (Bell::new("a server"), database.pool.clone());
-    let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
-    let source = PgSource::new(pool, "a server".to_owned());
+            forge.tongue().kind(),
+            forge.url()
+        );
+        std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
+        let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
+        let url = database.server_url();
+        let given = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+        let environ = Environ::from_iter(given);
+        let loaded = config::load(Some(&folder.path().join("bascule.toml")), &environ).unwrap();
+        let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
+        let (bell, pool) = (Bell::new("a server"), database.pool.clone());
+        let context = app::context(&loaded.server, &environ, &clock, &[5; 32], &pool, &bell).await.unwrap();
+        Self { context, source: PgSource::new(pool, "a server".to_owned()), database, _folder: folder }
+    }
 
-    // One sweep, and how many jobs it found a reason for.
-    let sweep = async || {
-        app::sweep_all(&context).await.unwrap();
-        let job = source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop().unwrap();
+    /// One sweep, and how many jobs it found a reason for.
+    async fn sweeps(&self) -> u64 {
+        app::sweep_all(&self.context).await.unwrap();
+        let job = self.source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop().unwrap();
         let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
-        assert_eq!(Box::pin(jobs::run(&context, &job, &lease)).await, Verdict::Done);
+        assert_eq!(Box::pin(jobs::run(&self.context, &job, &lease)).await, Verdict::Done);
         // Whoever would work on them is not here.
-        sqlx::query("DELETE FROM job").execute(&database.owner).await.unwrap().rows_affected()
-    };
-    assert_eq!(sweep().await, 1_001, "each pull request, and the default branch, is news once");
-    forge.take_calls();
-    let entries = async || -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(&database.owner).await.unwrap()
-    };
-    let before = entries().await;
+        sqlx::query("DELETE FROM job").execute(&self.database.owner).await.unwrap().rows_affected()
+    }
 
-    assert_eq!(sweep().await, 0, "nothing happened since");
-    assert_eq!(entries().await, before, "and there is nothing to tell");
+    async fn entries(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(&self.database.owner).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_of_a_thousand_quiet_pull_requests_is_twenty_four_calls_and_no_write() {
+    let forge = FakeForge::start().await;
+    let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+    let pull = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
+    forge.has_many_like(&pull, 999);
+    let server = Sweeper::of(&forge).await;
+    assert_eq!(server.sweeps().await, 1_001, "each pull request, and the default branch, is news once");
+    forge.take_calls();
+    let before = server.entries().await;
+
+    assert_eq!(server.sweeps().await, 0, "nothing happened since");
+    assert_eq!(server.entries().await, before, "and there is nothing to tell");
     let mut calls = BTreeMap::<String, usize>::new();
     forge.take_calls().into_iter().for_each(|call| *calls.entry(call).or_default() += 1);
     let calls: Vec<String> = calls.into_iter().map(|(call, times)| format!("{times} × {call}")).collect();
@@ -80,4 +96,28 @@ namespaces = ["shop"]
     21 × GET /repos/acme/shop/pulls
     1 × GET /repositories/3
     ");
+}
+
+#[tokio::test]
+async fn a_quiet_repository_of_github_costs_nothing_of_its_limit() {
+    let forge = FakeForge::that_speaks(Tongue::GitHub).await;
+    let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+    let pull = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
+    forge.has_many_like(&pull, 2);
+    let server = Sweeper::of(&forge).await;
+    assert_eq!(server.sweeps().await, 4);
+    let counted = async || {
+        let (before, calls) = (forge.calls_left(), forge.calls());
+        let found = server.sweeps().await;
+        (found, before - forge.calls_left(), forge.calls() - calls)
+    };
+    let (found, counts, _) = counted().await;
+    assert!(found == 0 && counts <= 1, "comments are asked for since the first look: {found} {counts}");
+    // A thousand of them cost a thousand times nothing.
+    assert_eq!(counted().await, (0, 0, 5), "five calls, and each is answered as unchanged");
+
+    forge.comments("dev", &pull, "is anybody there?").await;
+    let (found, counts, _) = counted().await;
+    assert_eq!(found, 1, "what is said is heard all the same");
+    assert!((1..5).contains(&counts), "and only what it changed is told: {counts}");
 }

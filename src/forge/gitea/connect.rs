@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Gitea, wire};
 use crate::forge::error::{Fate, Result};
 use crate::forge::facts::{Holding, NewWebhook, RepositoryAt, Right, Webhook};
-use crate::forge::http::Call;
+use crate::forge::http::{As, Call};
 use crate::forge::name::RepositoryName;
 
 /// Nobody has more; a bound on a mistaken answer.
@@ -67,7 +67,7 @@ impl Gitea {
         let _: IgnoredAny = self.http.post(call, &hook).await?;
         if let Some(number) = instead_of.map(|number| number.to_string()) {
             let call = Call { name: "put_webhook", path: &self.path(at, &["hooks", &number]), query: &[] };
-            self.http.send::<()>(Method::DELETE, &call, None, None).await?;
+            self.http.send::<()>(Method::DELETE, &call, None, As::Ourselves).await?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use serde_json::json;
 use super::{lists, permissions, wire};
 use crate::clock::Clock;
 use crate::forge::error::{Fate, ForgeError, Result};
-use crate::forge::http::{Call, Http, authorization};
+use crate::forge::http::{As, Call, Http, authorization};
 
 /// GitHub's clock may be behind ours by this much.
 const BEHIND: SignedDuration = SignedDuration::from_secs(60);
@@ -64,7 +64,7 @@ enum Scope {
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) secret: SecretString,
-    pub(super) signed: HeaderValue,
+    signed: HeaderValue,
     until: Timestamp,
     /// It was not asked for just now.
     pub(super) is_kept: bool,
@@ -78,6 +78,13 @@ impl std::fmt::Debug for App {
     }
 }
 
+impl Token {
+    /// To show it with a call.
+    pub(super) fn shown(&self) -> As<'_> {
+        As::Installed(&self.signed)
+    }
+}
+
 impl App {
     /// `None`: it is no private key that GitHub gives.
     pub(super) fn new(id: u64, private_key: &SecretString, clock: Clock) -> Option<Self> {
@@ -86,7 +93,12 @@ impl App {
     }
 
     /// That it is the App who asks: for a few minutes.
-    pub(super) fn signed(&self) -> Option<HeaderValue> {
+    pub(super) fn signed(&self, http: &Http) -> Result<HeaderValue> {
+        let cannot = || http.error(Fate::Invalid, None, "cannot be shown who our App is: it does not sign".to_owned());
+        self.signature().ok_or_else(cannot)
+    }
+
+    fn signature(&self) -> Option<HeaderValue> {
         let now = self.clock.now();
         let (from, until) = ((now - BEHIND).as_second(), (now + SIGNED_FOR).as_second());
         let claims = json!({ "iat": from, "exp": until, "iss": self.id.to_string() });
@@ -212,7 +224,7 @@ impl App {
                 let page = page.to_string();
                 let query = [("per_page", lists::PAGE), ("page", page.as_str())];
                 let call = Call { name: "installations", path: &["app", "installations"], query: &query };
-                let (headers, body) = http.send::<()>(Method::GET, &call, None, self.signed().as_ref()).await?;
+                let (headers, body) = http.send::<()>(Method::GET, &call, None, As::Once(&self.signed(http)?)).await?;
                 all.extend(http.json::<Vec<wire::InstallationJson>>(&call, &body)?);
                 if lists::next(&headers).is_none() {
                     break;
@@ -258,7 +270,7 @@ impl App {
         let id = installation.id.to_string();
         let path = ["app", "installations", &id, "access_tokens"];
         let call = Call { name: "installation_token", path: &path, query: &[] };
-        let answer = match http.send(Method::POST, &call, Some(&body), self.signed().as_ref()).await {
+        let answer = match http.send(Method::POST, &call, Some(&body), As::Once(&self.signed(http)?)).await {
             Ok((_, answer)) => answer,
             Err(error) => {
                 known.installations = None;

@@ -36,7 +36,7 @@ use tokio::sync::OnceCell;
 use self::app::{App, Token};
 use super::error::{Fate, ForgeError, Result};
 use super::facts::RepositoryAt;
-use super::http::{Call, Http, Manners, Settings, SettingsError, SignIn, extend};
+use super::http::{As, Call, Http, Manners, Settings, SettingsError, SignIn, extend};
 use crate::clock::Clock;
 use crate::ids::Account;
 
@@ -160,16 +160,18 @@ impl GitHub {
         call: Call<'_>,
         body: Option<&B>,
     ) -> Result<(reqwest::header::HeaderMap, Vec<u8>)> {
-        let Way::App(app) = &self.way else { return self.http.send(method, &call, body, None).await };
+        let Way::App(app) = &self.way else { return self.http.send(method, &call, body, As::Ourselves).await };
         let Some(token) = self.token(app, whom).await? else {
-            return self.http.send(method, &call, body, app.signed().as_ref()).await;
+            return self.http.send(method, &call, body, As::Once(&app.signed(&self.http)?)).await;
         };
-        match self.http.send(method.clone(), &call, body, Some(&token.signed)).await {
+        match self.http.send(method.clone(), &call, body, token.shown()).await {
             Err(error) if error.status == Some(401) && token.is_kept => app.forget(&token).await,
             answer => return answer,
         }
-        let token = self.token(app, whom).await?;
-        self.http.send(method, &call, body, token.as_ref().map(|token| &token.signed)).await
+        match self.token(app, whom).await? {
+            Some(token) => self.http.send(method, &call, body, token.shown()).await,
+            None => self.http.send(method, &call, body, As::Once(&app.signed(&self.http)?)).await,
+        }
     }
 
     /// `None`: the App signs itself.

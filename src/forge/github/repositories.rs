@@ -54,7 +54,7 @@ impl GitHub {
         let name: RepositoryName = name.parse().map_err(|_| self.unnameable())?;
         let path = ["repos", name.owner(), name.name()];
         let call = Call { name: "repository", path: &path, query: &[] };
-        let (_, body) = self.http.send::<()>(Method::GET, &call, None, Some(&token.signed)).await?;
+        let (_, body) = self.http.send::<()>(Method::GET, &call, None, token.shown()).await?;
         let json: wire::RepositoryJson = self.http.json(&call, &body)?;
         if json.id != id {
             let what = format!("has another repository (number {}) at {name} now", json.id);

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{GitLab, parts};
 use crate::forge::error::{Fate, Result};
-use crate::forge::http::Call;
+use crate::forge::http::{As, Call};
 
 /// The most that GitLab gives.
 const PAGE: &str = "100";
@@ -29,7 +29,7 @@ impl GitLab {
         query.extend([("per_page", PAGE), ("page", page.as_str())]);
         let path = parts(list.path);
         let call = Call { name: list.name, path: &path, query: &query };
-        let (headers, body) = self.http.send::<()>(Method::GET, &call, None, None).await?;
+        let (headers, body) = self.http.send::<()>(Method::GET, &call, None, As::Ourselves).await?;
         let goes_on = headers.get("x-next-page").is_some_and(|next| !next.is_empty());
         Ok((self.http.json(&call, &body)?, goes_on))
     }

@@ -34,7 +34,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{Fate, ForgeError, Result};
 use super::facts::RepositoryAt;
-use super::http::{Call, Http, Manners, Settings, SettingsError, SignIn, extend};
+use super::http::{As, Call, Http, Manners, Settings, SettingsError, SignIn, extend};
 use crate::clock::Clock;
 use crate::ids::{Account, Iid};
 
@@ -82,7 +82,7 @@ impl GitLab {
     }
 
     async fn put<T: DeserializeOwned>(&self, call: Call<'_>, body: &impl Serialize) -> Result<T> {
-        self.http.json(&call, &self.http.send(Method::PUT, &call, Some(body), None).await?.1)
+        self.http.json(&call, &self.http.send(Method::PUT, &call, Some(body), As::Ourselves).await?.1)
     }
 }
 

@@ -74,15 +74,15 @@ fn installation(wire: &Wire, id: i64, login: &str) -> Value {
     one
 }
 
-struct Test {
-    wire: Wire,
+pub(super) struct Test {
+    pub(super) wire: Wire,
     key: Key,
-    clock: Clock,
-    forge: Forge,
+    pub(super) clock: Clock,
+    pub(super) forge: Forge,
 }
 
 impl Test {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (wire, key, clock) = (Wire::start().await, key(), clock());
         installs(&wire, &["github", "octocat"]);
         let forge = client(&wire, key.sign_in(), &clock);
@@ -92,7 +92,7 @@ impl Test {
     }
 
     /// The token that is given from now on, for an hour.
-    fn gives(&self, token: &str) {
+    pub(super) fn gives(&self, token: &str) {
         for id in [1, 2] {
             let path = format!("/app/installations/{id}/access_tokens");
             let mut given = self.wire.example("POST", &path);

@@ -5,6 +5,7 @@ mod contract;
 mod description;
 mod facts;
 mod fates;
+mod unchanged;
 mod wire;
 
 use bascule::clock::Clock;

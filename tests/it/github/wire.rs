@@ -43,6 +43,8 @@ pub(super) struct Asked {
     /// `GET /repos/acme/shop/pulls?state=open`.
     pub(super) line: String,
     pub(super) signed: String,
+    /// Of what is known already.
+    pub(super) tag: String,
     pub(super) body: Value,
 }
 
@@ -137,6 +139,7 @@ async fn answer(
     asked.lock().unwrap().push(Asked {
         line: format!("{method} {path}{}", uri.query().map(|query| format!("?{query}")).unwrap_or_default()),
         signed: text("authorization"),
+        tag: text("if-none-match"),
         body: body.clone().unwrap_or_default(),
     });
 

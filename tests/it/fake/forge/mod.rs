@@ -155,6 +155,11 @@ impl FakeForge {
         std::mem::take(&mut self.world.state().calls)
     }
 
+    /// How many calls our account has left in this hour, where they are counted.
+    pub(crate) fn calls_left(&self) -> u32 {
+        self.world.state().calls_left
+    }
+
     /// The calls so far, as the forge's documentation has them.
     pub(crate) fn operations(&self) -> Vec<String> {
         self.world.state().operations.iter().cloned().collect()
