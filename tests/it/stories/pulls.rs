@@ -2,6 +2,8 @@
 
 use insta::assert_snapshot;
 
+use crate::fake::forge::Right;
+
 use super::*;
 
 #[test]
@@ -190,5 +192,89 @@ fn what_a_pull_request_removes_is_deleted() {
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 0 | 1 | given: `lee` | `#2` healthy |");
+    });
+}
+
+#[test]
+fn a_draft_is_previewed_and_what_was_approved_of_it_counts_when_it_is_ready() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.forge.drafts("dev", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 | after merge |");
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.readies("dev", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: success, given for 1 environment
+        preview: success, 1 object in 1 environment would change
+        ");
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+    });
+}
+
+#[test]
+fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        t.forge.lets("stranger", &t.shop, Right::Read);
+        let pr = t.forge.opens_pull_from_fork("stranger", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: failure, missing: production 0 of 1
+        preview: success, 1 object in 1 environment would change
+        ");
+        t.forge.comments("stranger", &pr, "/bascule approve production").await;
+        t.forge.comments("stranger", &pr, "/bascule sync production").await;
+        t.forge.comments("stranger", &pr, "/bascule preview").await;
+        t.run_jobs().await;
+        assert_snapshot!(t.comment(&pr), @r#"
+        <!-- bascule:preview -->
+        **Bascule** · `…` into `main` · 1 environment, 1 object
+
+        | environment | + | ~ | − | consent | deployment |
+        |---|--:|--:|--:|---|---|
+        | `production` | 0 | 1 | 0 | 0 of 1 | after merge |
+
+        production needs 1 more of: `@lee`
+
+        To consent to exactly this:
+
+        - `/bascule approve production …`
+
+        <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
+
+        **ConfigMap `shop/web`** changed, +1 −1
+
+        ```diff
+        @@ data @@
+           name: web
+           namespace: shop
+         data:
+        -  value: "1"
+        +  value: "2"
+        ```
+
+        </details>
+
+        > `stranger`: nothing was approved. production: no rule of this environment names you
+
+        > `stranger`: a sync is started by somebody with write access
+
+        > `stranger`: what comes from a fork is rendered again for somebody with write access
+
+        rendered by plain · [whole diff](<http://bascule.example/previews/…>)
+        "#);
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        t.forge.merges("kim", &pr, Merge::Commit).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
     });
 }

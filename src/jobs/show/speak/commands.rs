@@ -8,7 +8,7 @@ use crate::audit::{self, NewEntry};
 use crate::consent::{Answer as Member, Right};
 use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
-use crate::db::{approvals, deployments};
+use crate::db::{approvals, deployments, pulls};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
 use crate::ids::{Account, EnvironmentName};
@@ -51,18 +51,29 @@ pub(in crate::jobs) async fn answers(
     for asked in new_commands(repository, heard).await? {
         // Of a run that died after it had said so and before it could note that it had.
         answers.retain(|one| one.asked != asked.id);
-        let answered = if let Command::Sync { environments } = &asked.command
-            && may(heard, &asked, Role::Write)
-        {
-            Some(Answered::Said { sentence: sync_answer(repository, environments).await? })
-        } else {
-            answered(heard, page, &asked)
+        let writes = may(heard, &asked, Role::Write);
+        let answered = match &asked.command {
+            Command::Sync { environments } if writes => {
+                Some(Answered::Said { sentence: sync_answer(repository, environments).await? })
+            }
+            // A render costs us something, and what it renders is a stranger's.
+            Command::Preview if !writes && is_of_fork(repository, heard).await? => Some(Answered::Said {
+                sentence: "what comes from a fork is rendered again for somebody with write access".to_owned(),
+            }),
+            _ => answered(heard, page, &asked),
         };
         if let Some(answered) = answered {
             answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
         }
     }
     Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
+}
+
+/// Whether what is said here is said of a pull request from a fork.
+async fn is_of_fork(repository: &Repository<'_>, heard: &Attended) -> Result<bool, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let pull = pulls::get(&mut conn, repository.row.id, heard.said.place.number).await?;
+    Ok(pull.is_some_and(|pull| pull.facts.from_fork))
 }
 
 fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
