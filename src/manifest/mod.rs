@@ -11,6 +11,7 @@
 //! * A number is kept exactly or refused; `1.0` is `1`. A key written twice is refused.
 //! * What only the server sets leaves an object, a Secret's `stringData` becomes `data` ([`shape`]).
 //! * Helm hooks that an install or upgrade would never create are left out, and named ([`hooks`]).
+//! * What a person looks for first in a change is told beside its lines ([`Notable`]).
 //! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
 //!
 //! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), SOPS, waves. An object that asks for one of the
@@ -20,8 +21,10 @@ mod canonical;
 mod checks;
 mod diff;
 mod error;
+mod fixed;
 mod hooks;
 mod identity;
+mod notable;
 mod order;
 mod scope;
 mod set;
@@ -33,6 +36,7 @@ mod yaml;
 pub use canonical::{HashKey, canonical_json};
 pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff, diff_rules};
 pub use error::{ManifestError, Problem};
+pub use notable::Notable;
 pub use order::{Phase, apply_order, delete_order, phase};
 pub use scope::{Scope, Scopes};
 pub use set::{LeftOut, Object, RenderedSet};

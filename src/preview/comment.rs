@@ -1,4 +1,5 @@
-//! The one comment: a line that says what was looked at, a table, what has to be said, the diffs, what to type.
+//! The one comment: a line that says what was looked at, a table, what is looked for first, what has to be said, the
+//! diffs, what to type.
 //!
 //! It is never cut in the middle. Over the forge's limit whole objects leave and are named; with more environments than
 //! a table holds, each keeps one line; beyond that they are counted, and what is not in the text was not shown to
@@ -8,6 +9,7 @@ use crate::ids::EnvironmentName;
 use crate::manifest::visible;
 
 use super::answer::written;
+use super::facts::facts;
 use super::fit::sections;
 use super::markdown::{NAME, clip, code, fence, prose};
 use super::page::{Consent, Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject};
@@ -135,9 +137,9 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let (errors, names) = match detail {
-        Detail::Full => (8_000, usize::MAX),
-        Detail::Short => (500, 5),
+    let (errors, names, notable) = match detail {
+        Detail::Full => (8_000, usize::MAX, 20),
+        Detail::Short => (500, 5, 5),
     };
     let mut text = String::from("| environment | + | ~ | − | consent | deployment |\n|---|--:|--:|--:|---|---|\n");
     for row in rows {
@@ -147,6 +149,7 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
     for row in rows {
         text.push_str(&removals(row, names));
     }
+    text.push_str(&facts(rows, notable));
     for row in rows {
         if let RowChange::Failed { errors: all, .. } = &row.change {
             text.push_str(&format!("{} does not render:\n\n{}", name(row), block(all, errors)));

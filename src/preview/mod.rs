@@ -13,6 +13,7 @@
 
 mod answer;
 mod comment;
+mod facts;
 mod fit;
 mod live;
 mod markdown;

@@ -140,6 +140,11 @@ fn object(out: &mut String, change: &ObjectChange, look: Look) {
     if let Some(live) = &change.live {
         line(out, &format!("  in the cluster: {}", live.words(visible, visible)));
     }
+    for fact in &diff.notable {
+        let words = visible(&fact.sentence());
+        let tone = if fact.is_warning() { Tone::Yellow } else { Tone::Bold };
+        line(out, &format!("  {} {}", if fact.is_warning() { "⚠" } else { "·" }, look.paint(tone, &words)));
+    }
     match &diff.body {
         Body::Name => {}
         Body::Hunks(hunks) => lines(out, &flat(hunks), look),

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::who::Reader;
 use super::{Of, State};
 use crate::db::previews;
-use crate::manifest::{Body, Hunk, Verb};
+use crate::manifest::{Body, Hunk, Notable, Verb};
 use crate::preview::{
     Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
 };
@@ -219,6 +219,12 @@ fn object(html: &mut Html, one: &ObjectChange) {
         html.within("; in the cluster: ", &found(live), "");
     }
     html.ours("</p>");
+    if !one.diff.notable.is_empty() {
+        let mark = |fact: &Notable| if fact.is_warning() { "⚠ " } else { "" };
+        let facts: Vec<String> =
+            one.diff.notable.iter().map(|fact| format!("{}{}", mark(fact), fact.sentence())).collect();
+        list(html, &facts);
+    }
     match &one.diff.body {
         Body::Name => {}
         Body::Hunks(all) => hunks(html, all),
@@ -279,6 +285,11 @@ mod tests {
                             file: Some(x.to_owned()),
                             plus: 1,
                             minus: 0,
+                            notable: vec![Notable::Image {
+                                container: x.to_owned(),
+                                old: Some(x.to_owned()),
+                                new: Some(x.to_owned()),
+                            }],
                             body: Body::TooLarge(vec![x.to_owned()]),
                         },
                         live: Some(Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),

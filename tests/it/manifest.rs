@@ -44,6 +44,9 @@ fn differences(old: &RenderedSet, new: &RenderedSet) -> String {
             Verb::Removed => '-',
         };
         shown.push_str(&format!("{verb} {} (+{} -{})\n", one.key, one.plus, one.minus));
+        for fact in &one.notable {
+            shown.push_str(&format!("{} {}\n", if fact.is_warning() { "!" } else { "*" }, fact.sentence()));
+        }
         match &one.body {
             Body::Name => {}
             Body::TooLarge(paths) => shown.push_str(&format!("too large: {}\n", paths.join(", "))),

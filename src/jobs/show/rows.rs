@@ -40,7 +40,8 @@ pub(in crate::jobs) fn found(objects: Vec<ObjectChange>, live: &BTreeMap<ObjectK
 pub(in crate::jobs) fn named(set: &RenderedSet, live: &BTreeMap<ObjectKey, Live>) -> Vec<ObjectChange> {
     let named = |object: &Object| {
         let (key, file) = (object.key.clone(), object.file.clone());
-        let diff = ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body: Body::Name };
+        let diff =
+            ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body: Body::Name, notable: Vec::new() };
         ObjectChange { diff, live: live.get(&object.key).cloned() }
     };
     apply_order(set.objects.keys()).into_iter().filter_map(|key| set.objects.get(key)).map(named).collect()

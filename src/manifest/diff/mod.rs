@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::ids::ObjectKey;
 
+use super::notable::{Notable, notable};
 use super::order::{apply_order, delete_order};
 use super::set::{Object, RenderedSet};
 use align::{Run, align};
@@ -67,6 +68,9 @@ pub struct ObjectDiff {
     pub minus: usize,
     /// What is shown of it.
     pub body: Body,
+    /// What is looked for first in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notable: Vec<Notable>,
 }
 
 /// What is shown of one object.
@@ -121,13 +125,20 @@ pub fn diff(old: Option<&Object>, new: Option<&Object>, room: &mut Room) -> Opti
         plus: 0,
         minus: 0,
         body: Body::Name,
+        notable: Vec::new(),
     };
     match (old, new) {
         (None, None) => None,
         (Some(old), None) => Some(named(old, Verb::Removed)),
-        (None, Some(new)) => Some(written(named(new, Verb::Added), None, &new.json, room)),
+        (None, Some(new)) => {
+            let shown = ObjectDiff { notable: notable(None, new), ..named(new, Verb::Added) };
+            Some(written(shown, None, &new.json, room))
+        }
         (Some(old), Some(new)) if old.hash == new.hash => None,
-        (Some(old), Some(new)) => Some(written(named(new, Verb::Changed), Some(&old.json), &new.json, room)),
+        (Some(old), Some(new)) => {
+            let shown = ObjectDiff { notable: notable(Some(old), new), ..named(new, Verb::Changed) };
+            Some(written(shown, Some(&old.json), &new.json, room))
+        }
     }
 }
 

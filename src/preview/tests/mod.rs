@@ -14,7 +14,7 @@ use super::page::*;
 use super::status::{consent_status, preview_status};
 use super::terminal::{Look, terminal};
 use crate::ids::{ChangeDigest, ObjectKey, Target};
-use crate::manifest::{Body, Hunk, LeftOut, ObjectDiff, Verb, visible};
+use crate::manifest::{Body, Hunk, LeftOut, Notable, ObjectDiff, Verb, visible};
 
 const LINK: &str = "https://bascule.example.com/previews/17";
 
@@ -31,7 +31,8 @@ fn object(name: &str, verb: Verb, text: &str, live: Option<Live>) -> ObjectChang
             lines: vec![format!(" {text}"), format!("-{text}"), format!("+{text}"), "+x".to_owned()],
         }]),
     };
-    let diff = ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body };
+    let diff =
+        ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body, notable: Vec::new() };
     ObjectChange { diff, live }
 }
 
@@ -93,6 +94,22 @@ fn page_of(x: &str, prose: &str) -> Page {
         ),
         row("closed", RowChange::Same, Consent::Closed { why: prose.to_owned() }, Deployment::Never),
     ];
+    let value = || Some(x.to_owned());
+    let notable = [
+        Notable::Fixed { field: x.to_owned() },
+        Notable::Access { given: true, what: x.to_owned() },
+        Notable::Access { given: false, what: x.to_owned() },
+        Notable::Exposure { what: x.to_owned(), old: value(), new: value() },
+        Notable::Image { container: x.to_owned(), old: value(), new: value() },
+        Notable::Image { container: x.to_owned(), old: None, new: value() },
+        Notable::Replicas { old: value(), new: None },
+        Notable::Resources { container: x.to_owned(), what: x.to_owned(), old: value(), new: value() },
+    ];
+    for row in &mut rows {
+        if let RowChange::Change { objects, .. } = &mut row.change {
+            objects.iter_mut().for_each(|one| one.diff.notable = notable.to_vec());
+        }
+    }
     rows[0].left_out = vec![LeftOut { key: key(x), acts: x.to_owned() }];
     rows[0].rendering = Some(Rendering { renderer: prose.to_owned(), milliseconds: Some(1_234) });
     rows[2].unasked = Some(prose.to_owned());
@@ -123,7 +140,12 @@ fn two_environments() -> Page {
         key.namespace = Some(namespace.to_owned());
         let file = Some("deploy/web.yaml".to_owned());
         let body = text("shop/web:1.26", "shop/web:1.27");
-        ObjectChange { diff: ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body }, live: None }
+        let (old, new) = (Some("shop/web:1.26".to_owned()), Some("shop/web:1.27".to_owned()));
+        let notable = vec![Notable::Image { container: "web".to_owned(), old, new }];
+        ObjectChange {
+            diff: ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable },
+            live: None,
+        }
     };
     let mut legacy = object("legacy", Verb::Removed, "deploy/legacy.yaml", None);
     legacy.diff.key.kind = "Service".to_owned();

@@ -7,53 +7,55 @@ use super::*;
 fn a_pull_request_of_two_environments() {
     let shown = comment(&two_environments(), Some(LINK), 65_536);
     assert_eq!(shown.shows.len(), 2);
-    insta::assert_snapshot!(shown.text, @r"
-        <!-- bascule:preview -->
-        **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
+    insta::assert_snapshot!(shown.text, @"
+    <!-- bascule:preview -->
+    **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
 
-        | environment | + | ~ | − | consent | deployment |
-        |---|--:|--:|--:|---|---|
-        | `staging` | 0 | 1 | 0 | none needed | after merge |
-        | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
+    | environment | + | ~ | − | consent | deployment |
+    |---|--:|--:|--:|---|---|
+    | `staging` | 0 | 1 | 0 | none needed | after merge |
+    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
 
-        ⚠ `production` removes **Service `shop/legacy`**
+    ⚠ `production` removes **Service `shop/legacy`**
 
-        production needs 1 more of: `@ann`, `@bob` (group sre) beside `@lee`; `@kim`'s does not count: contributor: opened the pull request
+    - image `shop/web:1.26` → `shop/web:1.27`: `staging` Deployment `shop-staging/web`, `production` Deployment `shop/web`
 
-        To consent to exactly this:
+    production needs 1 more of: `@ann`, `@bob` (group sre) beside `@lee`; `@kim`'s does not count: contributor: opened the pull request
 
-        - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
+    To consent to exactly this:
 
-        No consent is needed for `staging` `b1:9f9f9f9f9f9f`
+    - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
 
-        <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
+    No consent is needed for `staging` `b1:9f9f9f9f9f9f`
 
-        **Deployment `shop-staging/web`** changed, +1 −1 · `deploy/web.yaml`
+    <details><summary><b>staging</b>: <code>Deployment shop-staging/web</code></summary>
 
-        ```diff
-        @@ spec.template.spec.containers[web] @@
-               - name: web
-        -        image: shop/web:1.26
-        +        image: shop/web:1.27
-        ```
+    **Deployment `shop-staging/web`** changed, +1 −1 · `deploy/web.yaml`
 
-        </details>
+    ```diff
+    @@ spec.template.spec.containers[web] @@
+           - name: web
+    -        image: shop/web:1.26
+    +        image: shop/web:1.27
+    ```
 
-        <details><summary><b>production</b>: <code>Deployment shop/web, Service shop/legacy</code></summary>
+    </details>
 
-        **Deployment `shop/web`** changed, +1 −1 · `deploy/web.yaml`
+    <details><summary><b>production</b>: <code>Deployment shop/web, Service shop/legacy</code></summary>
 
-        ```diff
-        @@ spec.template.spec.containers[web] @@
-               - name: web
-        -        image: shop/web:1.26
-        +        image: shop/web:1.27
-        ```
+    **Deployment `shop/web`** changed, +1 −1 · `deploy/web.yaml`
 
-        </details>
+    ```diff
+    @@ spec.template.spec.containers[web] @@
+           - name: web
+    -        image: shop/web:1.26
+    +        image: shop/web:1.27
+    ```
 
-        rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
-        ");
+    </details>
+
+    rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
+    ");
 }
 
 #[test]
@@ -86,33 +88,35 @@ fn what_became_of_it_is_in_the_same_comment() {
     let text = comment(&page, Some(LINK), 65_536).text;
     let (table, rest) = text.split_once("<details>").unwrap();
     let (_, answers) = rest.rsplit_once("</details>\n").unwrap();
-    insta::assert_snapshot!(format!("{table}…{answers}"), @r"
-        <!-- bascule:preview -->
-        **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
+    insta::assert_snapshot!(format!("{table}…{answers}"), @"
+    <!-- bascule:preview -->
+    **Bascule** · `a1b2c3d` into `main` · 2 environments, 3 objects
 
-        | environment | + | ~ | − | consent | deployment |
-        |---|--:|--:|--:|---|---|
-        | `staging` | 0 | 1 | 0 | none needed | `#41` healthy |
-        | `production` | 0 | 1 | 1 | given: `lee`, `ann` | `#12` **failed**, see below |
+    | environment | + | ~ | − | consent | deployment |
+    |---|--:|--:|--:|---|---|
+    | `staging` | 0 | 1 | 0 | none needed | `#41` healthy |
+    | `production` | 0 | 1 | 1 | given: `lee`, `ann` | `#12` **failed**, see below |
 
-        ⚠ `production` removes **Service `shop/legacy`**
+    ⚠ `production` removes **Service `shop/legacy`**
 
-        `production`: deployment `#12` failed at Deployment `shop/web`: 2 of 3 pods are not ready: ImagePullBackOff `registry.example.com/shop/web:1.27`
+    - image `shop/web:1.26` → `shop/web:1.27`: `staging` Deployment `shop-staging/web`, `production` Deployment `shop/web`
 
-        …
-        > `kim`: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)
-        > 
-        > - `/bascule approve [ENV [DIGEST]] [--deletions N]`: consent to exactly the change shown (whom a rule names)
-        > - `/bascule revoke [ENV]`: take your approvals back, for ever
-        > - `/bascule explain [ENV]`: what is missing and who can give it
-        > - `/bascule preview`: render again, and move a held change on
-        > - `/bascule sync ENV`: start a sync of what is covered (write access)
-        > - `/bascule help`: this list
+    `production`: deployment `#12` failed at Deployment `shop/web`: 2 of 3 pods are not ready: ImagePullBackOff `registry.example.com/shop/web:1.27`
 
-        > `ann` approved `production`. staging asks for nothing
+    …
+    > `kim`: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)
+    > 
+    > - `/bascule approve [ENV [DIGEST]] [--deletions N]`: consent to exactly the change shown (whom a rule names)
+    > - `/bascule revoke [ENV]`: take your approvals back, for ever
+    > - `/bascule explain [ENV]`: what is missing and who can give it
+    > - `/bascule preview`: render again, and move a held change on
+    > - `/bascule sync ENV`: start a sync of what is covered (write access)
+    > - `/bascule help`: this list
 
-        rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
-        ");
+    > `ann` approved `production`. staging asks for nothing
+
+    rendered by helm 4.3.1 in 0.4 s · [whole diff](<https://bascule.example.com/previews/17>)
+    ");
 }
 
 #[test]
@@ -326,24 +330,26 @@ fn statuses_say_in_one_line_what_is_missing() {
 fn a_terminal_shows_the_same_and_no_control_sequence_of_anybody_else() {
     let mut local = two_environments();
     local.subject = Subject::Local { base: "main".to_owned(), head: "the working tree".to_owned() };
-    insta::assert_snapshot!(terminal(&local, Look::Plain), @r"
-        Bascule · main → the working tree · 2 environments, 3 objects
+    insta::assert_snapshot!(terminal(&local, Look::Plain), @"
+    Bascule · main → the working tree · 2 environments, 3 objects
 
-        staging prod/shop: +0 ~1 −0 · helm 4.3.1
-        ~ Deployment shop-staging/web  deploy/web.yaml
-          @@ spec.template.spec.containers[web] @@
-                 - name: web
-          -        image: shop/web:1.26
-          +        image: shop/web:1.27
+    staging prod/shop: +0 ~1 −0 · helm 4.3.1
+    ~ Deployment shop-staging/web  deploy/web.yaml
+      · image shop/web:1.26 → shop/web:1.27 (container web)
+      @@ spec.template.spec.containers[web] @@
+             - name: web
+      -        image: shop/web:1.26
+      +        image: shop/web:1.27
 
-        production prod/shop: +0 ~1 −1 · helm 4.3.1
-        ~ Deployment shop/web  deploy/web.yaml
-          @@ spec.template.spec.containers[web] @@
-                 - name: web
-          -        image: shop/web:1.26
-          +        image: shop/web:1.27
-        − Service shop/legacy  deploy/legacy.yaml
-        ");
+    production prod/shop: +0 ~1 −1 · helm 4.3.1
+    ~ Deployment shop/web  deploy/web.yaml
+      · image shop/web:1.26 → shop/web:1.27 (container web)
+      @@ spec.template.spec.containers[web] @@
+             - name: web
+      -        image: shop/web:1.26
+      +        image: shop/web:1.27
+    − Service shop/legacy  deploy/legacy.yaml
+    ");
     let coloured = terminal(&local, Look::Colour);
     assert!(coloured.contains("\u{1b}[32m+        image: shop/web:1.27\u{1b}[0m"));
     for payload in payloads() {
