@@ -239,6 +239,8 @@ pub struct User {
     pub kind: AccountKind,
     /// May act?
     pub standing: Standing,
+    /// An address that the forge shows and made sure is theirs; only GitHub says one.
+    pub email: Option<String>,
 }
 
 /// A branch and where it is.

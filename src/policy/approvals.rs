@@ -12,6 +12,9 @@ const ROLES: [(&str, Role); 3] = [("read", Role::Read), ("write", Role::Write), 
 
 /// The keys of one approval rule.
 pub const RULE_KEYS: Keys =
+    Keys { known: &["count", "users", "teams", "groups", "roles", "codeowners", "when"], later: &["any"] };
+/// The keys of one approval rule of a floor, which knows no repository's files.
+pub const FLOOR_RULE_KEYS: Keys =
     Keys { known: &["count", "users", "teams", "groups", "roles", "when"], later: &["any", "codeowners"] };
 /// The keys of `owners`.
 pub const OWNERS_KEYS: Keys =
@@ -23,19 +26,20 @@ pub const WHEN_KEYS: Keys = Keys { known: &["paths", "kinds"], later: &[] };
 const MOST_PEOPLE: u32 = 100;
 
 /// Reads a list of approval rules. An empty list is refused: it would ask for nothing without saying so.
-pub fn approval_rules(node: &Node, what: &str, complaints: &mut Complaints) -> Option<Vec<ApprovalRule>> {
+pub fn approval_rules(node: &Node, what: &str, keys: Keys, complaints: &mut Complaints) -> Option<Vec<ApprovalRule>> {
     let items = list(node, "approvals", complaints)?;
     if items.is_empty() {
         complaints.add(&node.at, format!("`approvals` {what} is empty"), "name a rule, or remove the key");
         return None;
     }
-    let rules: Vec<ApprovalRule> = items.iter().filter_map(|item| approval_rule(item, what, complaints)).collect();
+    let rules: Vec<ApprovalRule> =
+        items.iter().filter_map(|item| approval_rule(item, what, keys, complaints)).collect();
     (rules.len() == items.len()).then_some(rules)
 }
 
-fn approval_rule(node: &Node, what: &str, complaints: &mut Complaints) -> Option<ApprovalRule> {
+fn approval_rule(node: &Node, what: &str, keys: Keys, complaints: &mut Complaints) -> Option<ApprovalRule> {
     let before = complaints.len();
-    let block = Block::open(node, &format!("in an approval rule {what}"), RULE_KEYS, complaints)?;
+    let block = Block::open(node, &format!("in an approval rule {what}"), keys, complaints)?;
     if complaints.len() > before {
         return None;
     }
@@ -65,6 +69,8 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         teams: words(block, "teams", team_fault, complaints),
         groups: words(block, "groups", |_| None, complaints),
         roles: roles(block, complaints),
+        emails: BTreeSet::new(),
+        codeowners: codeowners(block, complaints),
     };
     if voters == Voters::default() {
         let keys = ["users", "teams", "groups", "roles"];
@@ -73,7 +79,14 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         }
         return None;
     }
-    let only_users = voters.teams.is_empty() && voters.groups.is_empty() && voters.roles.is_empty();
+    if let Some(at) = block.place_of("codeowners").filter(|_| voters.codeowners)
+        && voters != (Voters { codeowners: true, ..Voters::default() })
+    {
+        let advice = "make two rules of it: each has to be met";
+        complaints.add(at, "`codeowners` stands beside others in one rule", advice);
+    }
+    let others = voters.teams.is_empty() && voters.groups.is_empty() && voters.roles.is_empty();
+    let only_users = others && !voters.codeowners;
     let named = u32::try_from(voters.users.len()).unwrap_or(u32::MAX);
     let reachable = if only_users { named } else { MOST_PEOPLE };
     if count > reachable {
@@ -82,6 +95,14 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         complaints.add(at, problem, format!("lower `count` to {reachable} or less, or name more people"));
     }
     Some((count, voters))
+}
+
+fn codeowners(block: &Block<'_>, complaints: &mut Complaints) -> bool {
+    let says = block.flag("codeowners", complaints);
+    if let (Some(false), Some(node)) = (says, block.get("codeowners")) {
+        complaints.add(&node.at, "`codeowners: false` asks for nothing", "write `true`, or remove it");
+    }
+    says.unwrap_or_default()
 }
 
 fn words(
@@ -159,6 +180,16 @@ pub fn groups_named(rules: &Node) -> Vec<(&str, &super::located::Place)> {
     let mut found = Vec::new();
     collect_groups(rules, &mut found);
     found
+}
+
+/// Where a block asks for the owners of files.
+pub fn codeowners_asked(rules: &Node) -> Option<&super::located::Place> {
+    match &rules.value {
+        Value::List(items) => items.iter().find_map(codeowners_asked),
+        Value::Map(entries) => super::block::named(entries)
+            .find_map(|(key, value)| if key.name == "codeowners" { Some(&key.at) } else { codeowners_asked(value) }),
+        Value::Nothing | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Strange(_) => None,
+    }
 }
 
 fn collect_groups<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n super::located::Place)>) {

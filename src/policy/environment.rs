@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::approvals::approval_rules;
+use super::approvals::{RULE_KEYS, approval_rules};
 use super::block::{Block, Keys, list, one_of, text};
 use super::document::{Key, Node, Value};
 use super::located::{Complaints, Place};
@@ -123,6 +123,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         sync,
         owners: owners.cloned(),
         limits: Limits::default(),
+        owner_file: None,
     })
 }
 
@@ -217,7 +218,7 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         None => {}
         // Nobody is asked, and other keys beside it are.
         Some(Node { value: Value::Text(text), .. }) if text == "none" => consent.approvals = Vec::new(),
-        Some(node) => consent.approvals = approval_rules(node, "of `consent`", complaints)?,
+        Some(node) => consent.approvals = approval_rules(node, "of `consent`", RULE_KEYS, complaints)?,
     }
     if let Some(node) = block.get("by") {
         let sources = [("review", ApprovalSource::Review), ("command", ApprovalSource::Command)];

@@ -198,6 +198,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),
         ("floor", config::FLOOR_KEYS),
+        ("rule", policy::approvals::FLOOR_RULE_KEYS),
         ("sweep", config::SWEEP_KEYS),
     ] {
         same(&server["definitions"][name], keys, name);

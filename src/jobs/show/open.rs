@@ -194,7 +194,7 @@ impl Scene<'_> {
                 entries.extend(content.hashed.entry().map(|entry| (*entry, block.clone())));
             }
         }
-        let court = court(self.repository, &environment, entries, [&self.heard.people]).await?;
+        let court = court(self.repository, &environment, entries, &files, [&self.heard.people]).await?;
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
         let recorded = self.heard.recorded(name);
         let subject = Subject { change: &change, files: &files, size: self.size };

@@ -138,6 +138,7 @@ impl Cast {
                 kind,
                 right: Right::Has(Role::Write),
                 teams: BTreeMap::from([("work/acme/sre".to_owned(), member)]),
+                email: None,
             }
         });
         People::new(self.repository.forge.clone(), groups, standings.collect())
@@ -174,6 +175,7 @@ impl Cast {
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
+            owner_file: None,
         }
     }
 

@@ -33,6 +33,7 @@ mod looks;
 mod outages;
 mod own_file;
 mod own_words;
+mod owners;
 mod patterns;
 mod pulls;
 mod refusals;
