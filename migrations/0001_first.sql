@@ -276,6 +276,18 @@ CREATE TABLE command_done (
     CONSTRAINT command_once PRIMARY KEY (repository_id, comment_id)
 );
 
+-- Commits of applications that a deployment says it deploys (the trailer `Deploys:`), ten at most, and what was told beside
+-- them. Written when it starts; `tell_applications` brings it up to date.
+CREATE TABLE deploys (
+    deployment_id   uuid NOT NULL,
+    place           integer NOT NULL,            -- among those of the deployment
+    written         text NOT NULL,               -- `group/app`, or what could not be read, cut
+    commit_sha      text,                        -- none: it could not be read
+    told            text,                        -- the state that was set last
+    trouble         text,                        -- why nothing is told
+    CONSTRAINT deploys_once PRIMARY KEY (deployment_id, place)
+);
+
 -- Commits that an environment's position is at or went past, for thirty days; whoever waits for one asks (`bascule wait`).
 -- Written with the position, and gone with time.
 CREATE TABLE passed_commit (

@@ -19,6 +19,7 @@ pub mod approvals;
 pub mod comment_edits;
 pub mod deliveries;
 pub mod deployments;
+pub mod deploys;
 pub mod environments;
 pub mod holds;
 pub mod installation;

@@ -5,6 +5,7 @@
 //! may send events late, twice, in any order or never, so nothing may depend on having seen one.
 
 pub mod command;
+pub mod deploys;
 
 use serde::{Deserialize, Serialize};
 

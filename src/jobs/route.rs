@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::event::Event;
 use crate::ids::{RepositoryKey, TraceId};
@@ -53,6 +54,12 @@ pub fn asked_sync(repository: &RepositoryKey, environment: i64, trace: TraceId) 
 pub fn look_at_checks(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });
     job("look_at_checks", share(repository), Lane::Default, repository, payload, trace)
+}
+
+/// Says beside commits of applications what became of a deployment.
+pub fn tell_applications(repository: &RepositoryKey, deployment: Uuid, trace: TraceId) -> NewJob {
+    let payload = json!({ "deployment": deployment });
+    job("tell_applications", deployment.to_string(), Lane::Default, repository, payload, trace)
 }
 
 /// Compares our memory of a repository with the forge.

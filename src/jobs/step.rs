@@ -96,7 +96,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 5] = [
+    pub const OF: [(&'static str, &'static [Self]); 6] = [
         (
             "attend_pull",
             steps!(
@@ -115,6 +115,7 @@ impl Step {
             ),
         ),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
+        ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
     ];
 

@@ -259,7 +259,8 @@ pub(in crate::jobs) async fn set_statuses(
             preview::StatusState::Failure => StatusState::Failure,
             preview::StatusState::Error => StatusState::Error,
         };
-        let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
+        let status =
+            NewStatus { context: line.context.into(), state, description: line.description, target_url: url.clone() };
         writer.status(number, head, &status).await??;
     }
     Ok(hashes)

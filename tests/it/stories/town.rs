@@ -338,7 +338,7 @@ teams = ["work/acme/release"]
 [group.platform]
 people = {{ olga = ["work/olga"] }}
 [grant.shop]
-repositories = ["work/acme/shop"]
+repositories = ["work/acme/shop", "work/acme/app"]
 clusters = ["test", "other"]
 namespaces = ["{namespace}", "{namespace}-staging"]
 owners = {{ count = 1, groups = ["platform"] }}

@@ -268,6 +268,8 @@ pub(crate) struct State {
     pub(super) reviews: Vec<Review>,
     pub(super) statuses: Vec<Status>,
     pub(super) check_runs: Vec<CheckRun>,
+    /// What new commits say.
+    pub(super) message: String,
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
@@ -314,6 +316,7 @@ impl State {
             reviews: Vec::new(),
             statuses: Vec::new(),
             check_runs: Vec::new(),
+            message: "Change files".to_owned(),
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),
