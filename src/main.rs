@@ -41,6 +41,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Logout(logout) => logged_out(&logout),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
+        Command::Sync(sync) => ask(async |client| sync.ask(client).await),
         Command::Wait(wait) => waited(&wait),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),

@@ -28,6 +28,7 @@ pub mod restored;
 pub mod schema;
 pub mod serve;
 pub mod status;
+pub mod sync;
 pub mod table;
 pub mod token;
 pub mod wait;
@@ -64,6 +65,8 @@ pub enum Command {
     Status(status::Status),
     /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed or held, 2 could not, 3 too long.
     Wait(wait::Wait),
+    /// Ask for a sync.
+    Sync(sync::Sync),
     /// An environment's deployments, newest first.
     History(status::History),
     /// Previews, whole.
@@ -89,7 +92,6 @@ pub enum Command {
 /// Commands of the contract that this version does not build: refused by name.
 const LATER: &[&str] = &[
     "agent",
-    "sync",
     "drift",
     "heal",
     "adopt",

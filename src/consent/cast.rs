@@ -69,6 +69,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
+        may: May::default(),
         owner_file: None,
     }
 }

@@ -22,7 +22,7 @@ mod error;
 mod follow;
 mod gather;
 mod look_at_checks;
-mod route;
+pub mod route;
 mod show;
 mod start;
 mod step;

@@ -19,6 +19,8 @@ pub const FLOOR_RULE_KEYS: Keys =
 /// The keys of `owners`.
 pub const OWNERS_KEYS: Keys =
     Keys { known: &["count", "users", "teams", "groups", "roles"], later: &["any", "codeowners"] };
+/// The keys of whom a command is left to.
+pub const WHOM_KEYS: Keys = Keys { known: &["users", "teams", "groups", "roles"], later: &[] };
 /// The keys of `when`.
 pub const WHEN_KEYS: Keys = Keys { known: &["paths", "kinds"], later: &[] };
 
@@ -64,14 +66,7 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         Some(_) => block.number("count", 1, complaints)?,
         None => 1,
     };
-    let voters = Voters {
-        users: words(block, "users", user_fault, complaints),
-        teams: words(block, "teams", team_fault, complaints),
-        groups: words(block, "groups", |_| None, complaints),
-        roles: roles(block, complaints),
-        emails: BTreeSet::new(),
-        codeowners: codeowners(block, complaints),
-    };
+    let voters = Voters { codeowners: codeowners(block, complaints), ..voters(block, complaints) };
     if voters == Voters::default() {
         let keys = ["users", "teams", "groups", "roles"];
         if !keys.iter().any(|key| block.get(key).is_some_and(|node| node.value != Value::List(Vec::new()))) {
@@ -95,6 +90,38 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         complaints.add(at, problem, format!("lower `count` to {reachable} or less, or name more people"));
     }
     Some((count, voters))
+}
+
+/// Reads whom a command is left to: groups of the server's file, or a map that names users, teams, groups and roles.
+pub fn whom(node: &Node, key: &str, complaints: &mut Complaints) -> Option<Voters> {
+    let before = complaints.len();
+    let named = match &node.value {
+        Value::Map(_) => voters(&Block::open(node, &format!("in `may.{key}`"), WHOM_KEYS, complaints)?, complaints),
+        _ => {
+            let mut groups = BTreeSet::new();
+            for (word, at) in list(node, key, complaints)?.iter().filter_map(|item| text(item, key, complaints)) {
+                if !groups.insert(word.to_owned()) {
+                    complaints.add(at, format!("`{word}` is in `{key}` twice"), "remove one");
+                }
+            }
+            Voters { groups, ..Voters::default() }
+        }
+    };
+    if named == Voters::default() && complaints.len() == before {
+        let advice = "name groups, or remove it: then whoever may push may";
+        complaints.add(&node.at, format!("`may.{key}` names nobody"), advice);
+    }
+    (complaints.len() == before).then_some(named)
+}
+
+fn voters(block: &Block<'_>, complaints: &mut Complaints) -> Voters {
+    Voters {
+        users: words(block, "users", user_fault, complaints),
+        teams: words(block, "teams", team_fault, complaints),
+        groups: words(block, "groups", |_| None, complaints),
+        roles: roles(block, complaints),
+        ..Voters::default()
+    }
 }
 
 fn codeowners(block: &Block<'_>, complaints: &mut Complaints) -> bool {
@@ -201,6 +228,15 @@ fn collect_groups<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n super::locat
                     && let Value::List(groups) = &value.value
                 {
                     found.extend(groups.iter().filter_map(|group| text(group, "groups", &mut Complaints::default())));
+                } else if let ("may", Value::Map(commands)) = (key.name.as_str(), &value.value) {
+                    for (_, whom) in super::block::named(commands) {
+                        match &whom.value {
+                            Value::List(groups) => found.extend(
+                                groups.iter().filter_map(|group| text(group, "may", &mut Complaints::default())),
+                            ),
+                            _ => collect_groups(whom, found),
+                        }
+                    }
                 } else {
                     collect_groups(value, found);
                 }

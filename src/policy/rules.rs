@@ -158,6 +158,21 @@ impl Consent {
     }
 }
 
+/// Who may give a command, where it is not whoever may push.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct May {
+    /// `sync ENV`, which asks for a sync and opens no gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<Voters>,
+}
+
+impl May {
+    fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How a sync starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -235,6 +250,9 @@ pub struct Environment {
     /// `limits:` of the file. Part of the entry, so that raising them takes the consent that they ask for.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// Who may give which command.
+    #[serde(default, skip_serializing_if = "May::says_nothing")]
+    pub may: May,
     /// Who owns which files, where a rule asks for them: of the default branch, as the block is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_file: Option<OwnerFile>,
@@ -321,7 +339,7 @@ mod tests {
     /// Environments are stored and read back; the entry's hash depends on the very text.
     #[test]
     fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
         let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
         for text in [all, few] {
             let read: Environment = serde_json::from_str(text).unwrap();

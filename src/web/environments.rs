@@ -2,16 +2,21 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
 use super::deployments::Deployment;
 use super::problem::{Problem, ProblemBody};
-use super::who::{Allowed, Read};
+use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
-use crate::db::environments;
+use crate::audit;
+use crate::db::environments::{self, EnvironmentState};
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
+use crate::db::repositories;
 use crate::ids::CommitId;
+use crate::jobs::route::asked_sync;
+use crate::queue::{self, Lane};
 
 /// An environment as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,6 +142,48 @@ pub(super) async fn list(
     };
     let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
+}
+
+/// A sync that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SyncAsked {
+    /// `forge/owner/name`.
+    repository: String,
+    /// The environment's name.
+    name: String,
+}
+
+/// Asks for a sync, as `/bascule sync ENV` does: it goes as far as the gate lets it.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/sync", tag = "environments",
+    params(("id" = i64, Path, description = "The environment's number")),
+    responses((status = 200, body = SyncAsked), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn sync(
+    who: Allowed<Operate>,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+) -> Result<Json<SyncAsked>, Problem> {
+    let absent = || Problem::absent("environment");
+    let mut connection = state.pool.acquire().await?;
+    let environment = environments::get(&mut connection, id).await?.ok_or_else(absent)?;
+    let repository = repositories::get(&mut connection, environment.repository).await?.ok_or_else(absent)?;
+    let rules = environments::in_force(&mut connection, &environment).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, environment = id, "rules cannot be read");
+        Problem::unavailable("its rules cannot be read, so nobody is let in; the server's log says why")
+    })?;
+    drop(connection);
+    let whom = rules.as_ref().and_then(|rules| rules.may.sync.as_ref());
+    who.may_command(&state, &repository.key, whom, "environment").await?;
+    if environment.state != EnvironmentState::Active {
+        return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));
+    }
+    let name = format!("{}/{}", repository.key.forge, repository.full_name);
+    let mut tx = state.pool.begin().await?;
+    queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
+    let detail = json!({ "environments": [environment.name] });
+    audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
+    tx.commit().await?;
+    state.bell.ring(Lane::Sync);
+    Ok(Json(SyncAsked { repository: name, name: environment.name.to_string() }))
 }
 
 /// Which deployments of one environment.

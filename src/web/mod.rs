@@ -92,6 +92,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
         .routes(routes!(environments::deployments))
+        .routes(routes!(environments::sync))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))

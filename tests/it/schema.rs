@@ -176,6 +176,8 @@ fn schemas_and_readers_know_the_same_keys() {
         ("sync", policy::environment::SYNC_KEYS),
         ("helm", policy::environment::HELM_KEYS),
         ("limits", policy::repository::LIMITS_KEYS),
+        ("may", policy::environment::MAY_KEYS),
+        ("whom", policy::approvals::WHOM_KEYS),
         ("rule", policy::approvals::RULE_KEYS),
         ("owners", policy::approvals::OWNERS_KEYS),
         ("when", policy::approvals::WHEN_KEYS),

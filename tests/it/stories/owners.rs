@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::fake::forge::Pr;
 
 const OWNERS: &str = "CODEOWNERS";
 const DB: &str = "deploy/db.yaml";

@@ -252,6 +252,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         owners: None,
         limits: rules::Limits::default(),
+        may: rules::May::default(),
         owner_file: None,
     }
 }
