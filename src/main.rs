@@ -258,7 +258,7 @@ fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
     }
 }
 
-/// Waits for a deployment: 0 healthy, 1 failed or held, 2 no answer, 3 too long.
+/// Waits for a deployment: 0 healthy, 1 failed, 2 no answer, 3 too long, 4 held.
 fn waited(wait: &cli::wait::Wait) -> ExitCode {
     match asked(async |client| wait.wait(client).await) {
         Ok(end) => ExitCode::from(end.code()),

@@ -63,7 +63,7 @@ pub enum Command {
     Logout(login::Logout),
     /// What runs where, and what holds it back.
     Status(status::Status),
-    /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed or held, 2 could not, 3 too long.
+    /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed, 2 could not, 3 too long, 4 held.
     Wait(wait::Wait),
     /// Ask for a sync.
     Sync(sync::Sync),

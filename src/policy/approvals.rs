@@ -99,7 +99,8 @@ pub fn whom(node: &Node, key: &str, complaints: &mut Complaints) -> Option<Voter
         Value::Map(_) => voters(&Block::open(node, &format!("in `may.{key}`"), WHOM_KEYS, complaints)?, complaints),
         _ => {
             let mut groups = BTreeSet::new();
-            for (word, at) in list(node, key, complaints)?.iter().filter_map(|item| text(item, key, complaints)) {
+            for item in list(node, key, complaints)? {
+                let Some((word, at)) = text(item, key, complaints) else { continue };
                 if !groups.insert(word.to_owned()) {
                     complaints.add(at, format!("`{word}` is in `{key}` twice"), "remove one");
                 }

@@ -13,6 +13,7 @@ use super::{Of, State};
 use crate::audit;
 use crate::db::environments::{self, EnvironmentState};
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
+use crate::db::holds::Ends;
 use crate::db::repositories;
 use crate::ids::CommitId;
 use crate::jobs::route::asked_sync;
@@ -64,14 +65,16 @@ pub(super) struct Hold {
     detail: String,
     /// The one command that lifts it.
     lifts: String,
+    /// What may end it: `itself`, a `check` that failed and may be run again, or a `person` alone.
+    ends: String,
 }
 
 impl From<EnvironmentNow> for Environment {
     fn from(now: EnvironmentNow) -> Self {
-        let hold = now.held.map(|reason| Hold {
-            reason,
-            detail: now.held_detail.unwrap_or_default(),
-            lifts: now.held_lifts.unwrap_or_default(),
+        let hold = now.held.map(|reason| {
+            let lifts = now.held_lifts.unwrap_or_default();
+            let ends = Ends::of(&reason, &lifts).as_str().to_owned();
+            Hold { reason, detail: now.held_detail.unwrap_or_default(), lifts, ends }
         });
         Self {
             id: now.id,

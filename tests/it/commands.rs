@@ -265,11 +265,15 @@ async fn a_pipeline_learns_what_became_of_its_commit() {
     let there = wait("c", "").await;
     assert_eq!((there.code, there.out.as_str()), (0, "production is healthy at ccccccc or newer\n"), "{}", there.err);
     let held = wait("b", "").await;
-    assert_eq!(held.code, 1, "{}", held.err);
+    assert_eq!(held.code, 4, "{}", held.err);
     assert_eq!(held.out, "production: it is held (uncovered): nobody approved x\n  lifted by /bascule approve x\n");
     let json = wait("b", " --output json").await.json();
-    assert_eq!((json["result"].as_str(), json["lifts"].as_str()), (Some("stopped"), Some("/bascule approve x")));
-    sqlx::query("UPDATE hold SET reason = 'waiting'").execute(owner).await.unwrap();
+    assert_eq!((json["result"].as_str(), json["lifts"].as_str()), (Some("held"), Some("/bascule approve x")));
+    // A check that failed is told at once; one that runs is waited for.
+    let waits = "UPDATE hold SET reason = 'waiting', lifts = $1";
+    sqlx::query(waits).bind(bascule::consent::BY_A_RE_RUN).execute(owner).await.unwrap();
+    assert_eq!(wait("b", "").await.code, 4);
+    sqlx::query(waits).bind(bascule::consent::BY_ITSELF).execute(owner).await.unwrap();
     let late = wait("b", " --timeout 1s").await;
     assert_eq!((late.code, late.err.lines().count()), (3, 1), "{}", late.err);
     assert!(late.out.starts_with("production is not there yet: it is held (waiting)"), "{}", late.out);
