@@ -54,7 +54,7 @@ const BEFORE: &[Column] = &[
     ("NUMBER", "/number"),
     ("STATE", "/state"),
     ("COMMIT", "/commit_short"),
-    ("PULLS", "/pulls"),
+    ("PULLS", "/places"),
     ("APPROVED BY", "/approved_by"),
     ("ANSWER", "/answer"),
     ("STARTED", "/started_at"),

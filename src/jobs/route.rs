@@ -28,7 +28,10 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
 /// Looks at a pull request, or at an issue of ours.
 pub fn attend_pull(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "number": number });
-    job("attend_pull", format!("{}#{number}", share(repository)), Lane::Default, repository, payload, trace)
+    // Where issues are counted apart, ours are negative: nobody reads that in a key.
+    let share = share(repository);
+    let key = if number < 0 { format!("{share} issue {}", number.unsigned_abs()) } else { format!("{share}#{number}") };
+    job("attend_pull", key, Lane::Default, repository, payload, trace)
 }
 
 /// Looks at a branch.

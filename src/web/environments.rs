@@ -12,8 +12,8 @@ use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
 use crate::db::environments::{self, EnvironmentState};
-use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
 use crate::db::holds::Ends;
+use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
 use crate::db::repositories;
 use crate::ids::CommitId;
 use crate::jobs::route::asked_sync;
@@ -217,6 +217,6 @@ pub(super) async fn deployments(
     let mut connection = state.pool.acquire().await?;
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
     let items = reports::deployments(&mut connection, &asked, limit).await?;
-    let items = items.into_iter().map(Deployment::from).collect();
+    let items = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
     Ok(Json(Page::of(items, limit, |one: &Deployment| one.id.to_string())))
 }

@@ -21,6 +21,7 @@ mod jobs;
 mod login;
 mod origin;
 pub mod people;
+mod place;
 mod preview_page;
 mod previews;
 mod problem;

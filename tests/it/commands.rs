@@ -168,9 +168,9 @@ async fn what_people_read() {
     ┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
     │ NUMBER   STATE     COMMIT    PULLS   APPROVED BY                     ANSWER       STARTED              │
     ╞════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-    │ 3        healthy   ccccccc   1                                       unapproved   TIME │
-    │ 2        healthy   ccccccc   1       work/leebecause (3) by review   held         TIME │
-    │ 1        healthy   ccccccc   1       work/leebecause (3) by review   exact        TIME │
+    │ 3        healthy   ccccccc   #1                                      unapproved   TIME │
+    │ 2        healthy   ccccccc   #1      work/leebecause (3) by review   held         TIME │
+    │ 1        healthy   ccccccc   #1      work/leebecause (3) by review   exact        TIME │
     └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
     $ bascule preview show 1
