@@ -161,9 +161,28 @@ fn connected(asked: &cli::connect::Connect) -> ExitCode {
         Err(code) => return code,
     };
     match tokio::runtime::Runtime::new() {
+        Ok(runtime) if asked.create_app => tell(runtime.block_on(created(&loaded, asked))),
         Ok(runtime) => tell(runtime.block_on(app::connect::connect(&loaded, &asked.forge, writing))),
         Err(error) => could_not(error.into()),
     }
+}
+
+/// A GitHub App, made with whoever sits at this machine's browser.
+async fn created(loaded: &config::Loaded, asked: &cli::connect::Connect) -> Report {
+    let creation = app::create_app::Creation {
+        forge: asked.forge.clone(),
+        url: asked.url.clone(),
+        organization: asked.organization.clone(),
+        directory: asked.directory.clone(),
+        port: asked.port,
+    };
+    let tell = |address: &str| {
+        print::complain(&format!("Open in a browser on this machine:\n  {address}\n"));
+        if !asked.no_browser && cli::pager::is_watched() {
+            cli::login::open(address);
+        }
+    };
+    app::create_app::create(loaded, &creation, tell).await
 }
 
 /// The server's file; or what to exit with, every complaint already said.

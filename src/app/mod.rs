@@ -9,6 +9,7 @@ mod assemble;
 pub mod check;
 mod clockwork;
 pub mod connect;
+pub mod create_app;
 mod keys;
 pub mod listen;
 mod people;

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod kept;
 pub mod listed;
 pub mod login;
+pub mod loopback;
 pub mod pager;
 pub mod preview;
 pub mod print;

@@ -26,7 +26,7 @@ pub use self::facts::{
     StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
-pub use self::github::GitHub;
+pub use self::github::{GitHub, Manifest, NewApp, Wanted};
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::name::{NotAName, RepositoryName};

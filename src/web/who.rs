@@ -183,7 +183,9 @@ impl Allowed<Operate> {
     ) -> Result<(), Problem> {
         let Some(whom) = whom else { return self.may_write(state, vec![repository.clone()], what).await };
         let Who::Person(session) = &self.who else {
-            return Err(Problem::forbidden("the environment leaves this to people, by `may`: sign in with `bascule login`"));
+            return Err(Problem::forbidden(
+                "the environment leaves this to people, by `may`: sign in with `bascule login`",
+            ));
         };
         let rights = rights(state, &session.person, vec![repository.clone()], SignedDuration::ZERO).await?;
         if rights.is_empty() {

@@ -21,6 +21,7 @@ mod app;
 mod connect;
 mod conversation;
 mod lists;
+mod manifest;
 mod people;
 mod permissions;
 mod pulls;
@@ -34,6 +35,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use self::app::{App, Token};
+pub use self::manifest::{Manifest, NewApp, Wanted};
 use super::error::{Fate, ForgeError, Result};
 use super::facts::RepositoryAt;
 use super::http::{As, Call, Http, Manners, Settings, SettingsError, SignIn, extend};
