@@ -66,9 +66,9 @@ struct Made {
     id: u64,
     html_url: String,
     client_id: String,
-    client_secret: SecretString,
-    webhook_secret: Option<SecretString>,
-    pem: SecretString,
+    client_secret: String,
+    webhook_secret: Option<String>,
+    pem: String,
 }
 
 impl Manifest {
@@ -129,9 +129,9 @@ impl Manifest {
                 id: made.id,
                 install: format!("{}/installations/new", made.html_url.trim_end_matches('/')),
                 client_id: made.client_id,
-                client_secret: made.client_secret,
-                webhook_secret,
-                private_key: made.pem,
+                client_secret: made.client_secret.into(),
+                webhook_secret: webhook_secret.into(),
+                private_key: made.pem.into(),
             }),
             Some(_) | None => Err(refused(Fate::Invalid, None)),
         }

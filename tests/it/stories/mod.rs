@@ -25,6 +25,7 @@ mod files;
 mod first_sets;
 mod gate;
 mod held;
+mod installation;
 pub(crate) mod kills;
 mod large;
 mod log;

@@ -105,7 +105,9 @@ const OF_NO_FORGE: [(&str, &str); 3] = [
     ("own_words", "counts Gitea's calls"),
     ("restarts", "of the server, not of the forge"),
 ];
-/// The same of single stories.
+/// A file whose stories are of GitHub alone: told there, with deliveries.
+const OF_GITHUB: (&str, &str) = ("installation", "Apps are GitHub's");
+/// As `OF_NO_FORGE`, of single stories.
 const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
@@ -191,6 +193,11 @@ and GitLab *always* means with deliveries, and `make test-all` does both. A numb
 "
     .to_owned();
     for File { name, about, .. } in files() {
+        let (of_github, why) = OF_GITHUB;
+        if name == of_github {
+            writeln!(text, "| `{name}` | {about} | no: {why} | always | no: {why} |").unwrap();
+            continue;
+        }
         let on_github = match of_no_forge(&name, "") {
             Some(why) => format!("no: {why}"),
             None if OFTEN.contains(&name.as_str()) => "always".to_owned(),
