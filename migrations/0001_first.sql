@@ -112,9 +112,11 @@ CREATE TABLE push (
     after_sha      text NOT NULL,
     before_sha     text,
     pusher         jsonb,                        -- ids::Account; null: nobody known
-    seen_at        timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT push_once PRIMARY KEY (forge, forge_id, branch, after_sha)
+    seen_at        timestamptz NOT NULL DEFAULT now()
 );
+-- A head may be pushed again by somebody else, and both pushed it: whichever is told first takes nothing from the other.
+CREATE UNIQUE INDEX push_once ON push
+    (forge, forge_id, branch, after_sha, coalesce(before_sha, ''), coalesce(pusher->>'id', ''));
 
 -- Comments (also texts of reviews; where the forge shows them as no comment, by the review's number, negative) that were edited or deleted, from deliveries, stored with the delivery: within a
 -- comment's first second its times do not tell. And edited ones that a sweep found, which then are no news. They consent to nothing and command nothing any more. Never removed.
