@@ -363,6 +363,7 @@ CREATE TABLE job (
     crashes      integer NOT NULL DEFAULT 0,     -- workers that died on it since it last came to an end of its own
     run_at       timestamptz NOT NULL DEFAULT now(),
     error        text,                           -- of the last try
+    waits_for    text,                           -- the forge that has no room for it before run_at; the next run forgets it
     fence        bigint,
     holder       text,
     lease_until  timestamptz,
@@ -376,6 +377,16 @@ CREATE UNIQUE INDEX job_one_running ON job (kind, key) WHERE state = 'running';
 CREATE UNIQUE INDEX job_one_failed ON job (kind, key) WHERE state = 'failed';
 CREATE INDEX job_ready ON job (lane, share, run_at, id) WHERE state = 'pending';
 CREATE INDEX job_lease ON job (lease_until) WHERE state = 'running';
+
+-- What an account of ours asked of its forge lately, and what the forge said of its limits: all servers spend from one row,
+-- which is changed by whoever read its newest version. Written before each call where a forge counts; never removed.
+CREATE TABLE forge_budget (
+    forge    text NOT NULL,
+    account  text NOT NULL,                      -- where our App is installed; empty: our own account, or the App itself
+    ledger   jsonb NOT NULL,                     -- db::budgets::Ledger
+    version  bigint NOT NULL DEFAULT 0,
+    CONSTRAINT forge_budget_once PRIMARY KEY (forge, account)
+) WITH (fillfactor = 50);
 
 -- ── proof ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

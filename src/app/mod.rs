@@ -6,6 +6,7 @@
 
 mod accept;
 mod assemble;
+mod budget;
 pub mod check;
 mod clockwork;
 pub mod connect;
@@ -44,6 +45,7 @@ use reload::{Live, Reloads};
 
 pub use accept::{accept, known};
 pub use assemble::{context, endpoints, forges, public_router};
+pub use budget::SharedBudget;
 pub use clockwork::{checkpoints, sweep_all};
 pub use people::People;
 pub use restored::{confirm, declare, restored};

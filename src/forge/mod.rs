@@ -5,6 +5,7 @@
 //! an error says whether to come back, and whoever works (a job with its stored backoff) comes back. A call that
 //! writes and gets no answer may have written; the writer looks before it writes again.
 
+pub mod budget;
 mod error;
 mod facts;
 mod gitea;
@@ -15,6 +16,7 @@ mod name;
 mod sign_in;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -82,6 +84,21 @@ impl Forge {
             Kind::Gitea | Kind::Forgejo => Gitea::new(settings, clock).map(Self::Gitea),
             Kind::GitHub => GitHub::new(settings, clock).map(Self::GitHub),
             Kind::GitLab => GitLab::new(settings, clock).map(Self::GitLab),
+        }
+    }
+
+    /// The same, living within a budget that others share.
+    pub fn within(mut self, budget: Arc<dyn budget::Budget>) -> Self {
+        let forge = &mut self;
+        asked!(forge, client => client.within(budget));
+        self
+    }
+
+    /// Whether there is room for this among what an owner's repositories may cost, now.
+    pub async fn room(&self, owner: &str, cost: budget::Cost) -> Result<()> {
+        match self {
+            Self::GitHub(forge) => forge.http().room(&forge.account(owner), cost).await,
+            Self::Gitea(_) | Self::GitLab(_) => asked!(self, forge => forge.http().room("", cost).await),
         }
     }
 

@@ -21,6 +21,7 @@ mod error;
 mod follow;
 mod gather;
 mod look_at_checks;
+mod room;
 mod route;
 mod show;
 mod start;
@@ -41,6 +42,13 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    work::boxed(room::urgency(job.lane).during(run_urgently(context, job, lease))).await
+}
+
+async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    if let Err(error) = room::look(context, job).await {
+        return verdict(job, Err(error));
+    }
     if let Err(error) = close_what_was_left_open(context, job).await {
         return verdict(job, Err(error));
     }

@@ -30,10 +30,15 @@ pub fn attend_pull(repository: &RepositoryKey, number: i64, trace: TraceId) -> N
     job("attend_pull", format!("{}#{number}", share(repository)), Lane::Default, repository, payload, trace)
 }
 
-/// Looks at a branch.
+/// The same, to say what became of a sync: that never waits for previews.
+pub(super) fn report_in(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
+    NewJob { lane: Lane::Sync, ..attend_pull(repository, number, trace) }
+}
+
+/// Looks at a branch, for there may be something to sync.
 pub fn follow_branch(repository: &RepositoryKey, branch: &str, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "branch": branch });
-    job("follow_branch", format!("{}@{branch}", share(repository)), Lane::Default, repository, payload, trace)
+    job("follow_branch", format!("{}@{branch}", share(repository)), Lane::Sync, repository, payload, trace)
 }
 
 /// Brings an environment (our number) to its newest covered content.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::forge::budget::Cost;
 use crate::queue::Claimed;
 use crate::sync;
 
@@ -69,6 +70,15 @@ impl Write {
             Self::Issue => ["issue.open", "issue.opened", "issue.not_opened"],
             Self::IssueEnd => ["issue.close", "issue.closed", "issue.not_closed"],
         }
+    }
+
+    /// What it costs on a forge that counts.
+    pub(super) fn cost(self) -> Cost {
+        let creations = match self {
+            Self::Comment | Self::Issue => 1,
+            Self::Edit | Self::Status | Self::Reaction | Self::IssueEnd => 0,
+        };
+        Cost { points: 5, creations }
     }
 
     fn label(self) -> &'static str {

@@ -16,6 +16,7 @@ mod audit;
 mod deliveries;
 mod deployments;
 mod environments;
+mod forges;
 mod html;
 mod jobs;
 mod login;
@@ -91,6 +92,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::export))
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
+        .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))

@@ -121,6 +121,28 @@ async fn what_anybody_wrote_moves_no_cursor_and_json_says_it_exactly() {
     assert!(export.out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", export.out);
 }
 
+#[tokio::test]
+async fn what_waits_for_a_forge_is_said_and_until_when() {
+    let api = Api::new().await;
+    let token = api.token("all", &[Scope::Read]).await;
+    let rows = r#"INSERT INTO forge_budget (forge, account, ledger) VALUES ('hub', 'acme',
+            '{"until": "2999-01-01T00:00:00Z", "untimed": 1, "minute": {}, "hour": {},
+              "left": {"left": 420, "of": 5000, "until": "2999-01-01T00:00:00Z"}}');
+        INSERT INTO job (kind, key, lane, share, payload, trace, run_at, waits_for, error)
+        SELECT 'attend_pull', 'hub/3#' || n, 'default', 'hub/3', '{}', gen_random_uuid(), now() + interval '1 hour', 'hub',
+               'forge hub: asked for a pause that is not over (nothing is begun)' FROM generate_series(1, 2) AS n"#;
+    sqlx::raw_sql(rows).execute(&api.database.owner).await.unwrap();
+    let ran = run("status", &api.url(), &token).await;
+    insta::assert_snapshot!(timeless(&ran.out), @r"
+    none
+    hub/acme asked for a pause until TIME
+    hub/acme: 0 points and 0 comments in the last minute, 0 comments in the last hour, 420 calls left of the hour
+    2 jobs wait for hub, the first until TIME: forge hub: asked for a pause that is not over (nothing is begun)
+    ");
+    let told = api.get("/api/v1/forges", &token).await.json();
+    assert_eq!((&told["items"][0]["waiting"], &told["items"][0]["accounts"][0]["left"]), (&json!(2), &json!(420)));
+}
+
 /// Times of this run, which every run has others of.
 fn timeless(text: &str) -> String {
     let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap();

@@ -118,6 +118,8 @@ impl<'a> Writer<'a> {
     /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
     async fn begin(&self, write: Write, subject: String, detail: Value) -> Result<Begun, JobError> {
         let _early = self.lease.check(LIMIT)?;
+        // What cannot be sent now is not intended now.
+        self.repository.forge().room(self.repository.at.name.owner(), write.cost()).await?;
         let [action, ..] = write.actions();
         let mut tx = self.ours().await?;
         let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;

@@ -9,7 +9,7 @@ use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
-use crate::jobs::route::{attend_pull, sync_environment};
+use crate::jobs::route::{report_in, sync_environment};
 use crate::queue::{enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
@@ -131,7 +131,7 @@ impl Run<'_> {
         }
         self.hold_or_lift(&mut tx, subject, &outcome).await?;
         let mut jobs: Vec<_> =
-            new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+            new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
         for waiting in self.waiting(&mut tx, subject).await? {
             jobs.push(sync_environment(&subject.repository, waiting, new.trace));
         }
@@ -248,7 +248,7 @@ impl Run<'_> {
             held(&hold, before.as_ref());
             holds::put(&mut tx, &over(hold, before)).await?;
             let jobs: Vec<_> =
-                new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+                new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
             enqueue_all(&mut tx, &jobs).await?;
             audit::append(&mut tx, &entry).await?;
         }

@@ -27,6 +27,7 @@ mod gate;
 mod held;
 pub(crate) mod kills;
 mod large;
+mod limits;
 mod log;
 mod long_lists;
 mod looks;

@@ -15,6 +15,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod hook;
+mod limits;
 mod oauth;
 mod people;
 mod server;

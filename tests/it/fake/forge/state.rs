@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::github::App;
 use super::hook::{Delivering, Delivery, Told};
+use super::limits::Enforced;
 use super::oauth::OAuth;
 use super::tongue::Tongue;
 
@@ -290,6 +291,7 @@ pub(crate) struct State {
     pub(super) largest_page: usize,
     /// Calls our account has left in this hour, where they are counted.
     pub(super) calls_left: u32,
+    pub(super) enforced: Option<Enforced>,
     pub(super) apps: Vec<App>,
     pub(super) oauth: OAuth,
     /// `http://127.0.0.1:PORT`, for the addresses in answers.
@@ -328,6 +330,7 @@ impl State {
             operations: Default::default(),
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
+            enforced: None,
             apps: Vec::new(),
             oauth: OAuth::default(),
             fetches: 0,
