@@ -17,7 +17,10 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
         | Event::CommentCreated { number, .. }
         | Event::CommentEdited { number, .. } => vec![attend_pull(repository, *number, trace)],
         Event::LookAsked { numbers } => numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect(),
-        Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
+        // There may be something to sync, which never waits for previews.
+        Event::Pushed { branch, .. } => {
+            vec![NewJob { lane: Lane::Sync, ..follow_branch(repository, branch, trace) }]
+        }
         Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
         Event::Ping | Event::Ignored { .. } => Vec::new(),
@@ -35,10 +38,10 @@ pub(super) fn report_in(repository: &RepositoryKey, number: i64, trace: TraceId)
     NewJob { lane: Lane::Sync, ..attend_pull(repository, number, trace) }
 }
 
-/// Looks at a branch, for there may be something to sync.
+/// Looks at a branch.
 pub fn follow_branch(repository: &RepositoryKey, branch: &str, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "branch": branch });
-    job("follow_branch", format!("{}@{branch}", share(repository)), Lane::Sync, repository, payload, trace)
+    job("follow_branch", format!("{}@{branch}", share(repository)), Lane::Default, repository, payload, trace)
 }
 
 /// Brings an environment (our number) to its newest covered content.
