@@ -194,6 +194,18 @@ CREATE TABLE environment (
     CONSTRAINT environment_target UNIQUE (repository_id, name, cluster, namespace)
 );
 
+-- How `bascule/preview` is said of a commit where a forge has two ways: as a status or as a check run, always so, or branch
+-- protection would ask for both. Written before the first word; stays.
+CREATE TABLE check_run (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    commit_sha     text NOT NULL,
+    as_status      boolean NOT NULL,
+    round          integer NOT NULL DEFAULT 0,   -- which run is wanted: a new one when somebody asks, or when other lines are marked
+    number         bigint,                       -- the forge's number of it; null: to be looked for, and made if it is not there
+    marks          bytea,                        -- hash of the lines it marks
+    CONSTRAINT check_run_of PRIMARY KEY (repository_id, commit_sha)
+);
+
 CREATE TABLE preview (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repository_id bigint NOT NULL REFERENCES repository,

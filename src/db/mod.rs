@@ -16,6 +16,7 @@ pub mod sets;
 pub mod swept;
 
 pub mod approvals;
+pub mod check_runs;
 pub mod comment_edits;
 pub mod deliveries;
 pub mod deployments;

@@ -50,10 +50,12 @@ pub enum Event {
         /// The review.
         review: i64,
     },
-    /// Somebody asked on the forge for another look.
+    /// Somebody asked on the forge for another look: that a check of ours runs again.
     LookAsked {
-        /// At these pull requests.
+        /// At these pull requests; none where the forge names none, as of a fork's.
         numbers: Vec<i64>,
+        /// The commit whose check it is.
+        head: CommitId,
     },
     /// A comment was written on a pull request or an issue.
     CommentCreated {

@@ -12,6 +12,7 @@ mod github;
 mod gitlab;
 mod http;
 mod name;
+mod shown;
 mod sign_in;
 
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub use self::github::GitHub;
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::name::{NotAName, RepositoryName};
+pub use self::shown::{Mark, NewCheck};
 pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName, Iid};
@@ -278,6 +280,54 @@ impl Forge {
     /// Sets a commit status.
     pub async fn set_status(&self, at: &RepositoryAt, commit: &CommitId, status: &NewStatus) -> Result<()> {
         asked!(self, forge => forge.set_status(at, commit, status).await)
+    }
+
+    /// Whether it has check runs beside statuses.
+    pub fn has_checks(&self) -> bool {
+        matches!(self, Self::GitHub(_))
+    }
+
+    /// Whether what is said of a commit may be a check run here. Where it may, it should be.
+    pub async fn may_check(&self, at: &RepositoryAt) -> Result<bool> {
+        match self {
+            Self::GitHub(forge) => forge.may_check(at).await,
+            Self::Gitea(_) | Self::GitLab(_) => Ok(false),
+        }
+    }
+
+    /// Makes a check run; its number. An error may mean that it was made all the same: look for its round before making
+    /// another.
+    pub async fn create_check(&self, at: &RepositoryAt, commit: &CommitId, check: &NewCheck) -> Result<i64> {
+        match self {
+            Self::GitHub(forge) => forge.create_check(at, commit, check).await,
+            Self::Gitea(_) | Self::GitLab(_) => Err(self.has_none("check runs")),
+        }
+    }
+
+    /// Replaces what a check run of ours says; the lines it marks stay.
+    pub async fn edit_check(&self, at: &RepositoryAt, number: i64, check: &NewCheck) -> Result<()> {
+        match self {
+            Self::GitHub(forge) => forge.edit_check(at, number, check).await,
+            Self::Gitea(_) | Self::GitLab(_) => Err(self.has_none("check runs")),
+        }
+    }
+
+    /// The check run of ours that was made in this round, if there is one.
+    pub async fn find_check(
+        &self,
+        at: &RepositoryAt,
+        commit: &CommitId,
+        name: &str,
+        round: i32,
+    ) -> Result<Option<i64>> {
+        match self {
+            Self::GitHub(forge) => forge.find_check(at, commit, name, round).await,
+            Self::Gitea(_) | Self::GitLab(_) => Ok(None),
+        }
+    }
+
+    fn has_none(&self, what: &str) -> ForgeError {
+        asked!(self, forge => forge.http().error(Fate::Invalid, None, format!("has no {what}")))
     }
 
     /// The newest status of each context on a commit.

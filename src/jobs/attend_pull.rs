@@ -16,7 +16,7 @@ use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
 use crate::ids::{ForgeName, RepositoryKey};
-use crate::preview::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState};
+use crate::preview::{CONSENT_CONTEXT, Check, PREVIEW_CONTEXT, StatusLine, StatusState};
 use crate::queue::{self, Claimed, Lane, Lease};
 
 /// The payload.
@@ -182,7 +182,9 @@ async fn refuse(repository: &Repository<'_>, number: i64, lease: &Lease) -> Resu
     let line = |context| StatusLine::new(context, StatusState::Failure, why);
     let lines = [PREVIEW_CONTEXT, CONSENT_CONTEXT].map(line);
     let writer = Writer::new(repository, lease);
-    let hashes = speak::set_statuses(writer, (number, &pull.head), row.status_hash.as_deref(), lines, None).await?;
+    let more = Check { summary: why.to_owned(), marks: Vec::new() };
+    let before = row.status_hash.as_deref();
+    let hashes = speak::set_statuses(writer, (number, &pull.head), before, lines, (more, None)).await?;
     let mut conn = repository.context.pool.acquire().await?;
     pulls::set_written(&mut conn, row.id, None, &hashes).await?;
     Ok(())

@@ -16,7 +16,11 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
         | Event::ReviewEdited { number, .. }
         | Event::CommentCreated { number, .. }
         | Event::CommentEdited { number, .. } => vec![attend_pull(repository, *number, trace)],
-        Event::LookAsked { numbers } => numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect(),
+        // The sweep knows which open pull requests have that head.
+        Event::LookAsked { numbers, .. } if numbers.is_empty() => vec![sweep_repository(repository, trace)],
+        Event::LookAsked { numbers, .. } => {
+            numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect()
+        }
         Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
         Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],

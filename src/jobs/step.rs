@@ -49,7 +49,7 @@ pub enum Write {
     Comment,
     /// Our comment, with another text.
     Edit,
-    /// A commit status.
+    /// A commit status, or the check run that says it.
     Status,
     /// A reaction to a command.
     Reaction,

@@ -17,7 +17,7 @@ use super::route::{attend_pull, follow_branch, look_at_checks};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
-use crate::db::{self, comment_edits, environments, holds, repositories, swept};
+use crate::db::{self, check_runs, comment_edits, environments, holds, repositories, swept};
 use crate::forge::{Branch, Comment, Pull};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
@@ -100,6 +100,9 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if let Some(read_to) = read_to {
         repositories::comments_read(&mut tx, repository.row.id, read_to).await?;
     }
+    // Somebody asked for a check to run again, and the forge did not name the pull request.
+    let wanted = check_runs::wanted(&mut tx, repository.row.id).await?;
+    jobs.extend(wanted.into_iter().map(|number| attend_pull(&key, number, job.trace)));
     if !holds::waiting_for_checks(&mut tx, &key).await?.is_empty() {
         // It is asked for beside this: whether anything is news is found there.
         queue::enqueue(&mut tx, &look_at_checks(&key, job.trace)).await?;

@@ -39,7 +39,7 @@ pub fn is_marked(text: &str) -> bool {
 
 /// How much is said about each environment; each level says less than the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Detail {
+pub(super) enum Detail {
     /// Everything but the diffs, which have their own way of fitting.
     Full,
     /// Names and errors only to begin with. When that is too much, each has one line, see [`lines`].
@@ -71,7 +71,8 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     }
 }
 
-fn head(page: &Page) -> String {
+/// What was looked at and what came of it, with the marker.
+pub(super) fn head(page: &Page) -> String {
     let what = match &page.outcome {
         Outcome::Compared if page.has_changes() => {
             format!("{}, {}", count(page.environments.len(), "environment"), count(page.objects(), "object"))
@@ -137,6 +138,16 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
     if rows.is_empty() {
         return String::new();
     }
+    let typed: String = rows.iter().filter_map(to_type).collect();
+    let typed = if typed.is_empty() { typed } else { format!("To consent to exactly this:\n\n{typed}\n") };
+    format!("{}{typed}{}", overview(rows, detail), unasked(rows))
+}
+
+/// The table, what is removed, and what is wrong.
+pub(super) fn overview(rows: &[EnvironmentRow], detail: Detail) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
     let (errors, names, notable) = match detail {
         Detail::Full => (8_000, usize::MAX, 20),
         Detail::Short => (500, 5, 5),
@@ -158,11 +169,7 @@ fn essentials(rows: &[EnvironmentRow], detail: Detail) -> String {
             text.push_str(&format!("{sentence}\n\n"));
         }
     }
-    let typed: String = rows.iter().filter_map(to_type).collect();
-    if !typed.is_empty() {
-        text.push_str(&format!("To consent to exactly this:\n\n{typed}\n"));
-    }
-    text + &unasked(rows)
+    text
 }
 
 fn table_row(row: &EnvironmentRow) -> String {

@@ -4,7 +4,7 @@
 //! Page (typed, redacted, stored) ──comment──▶ Markdown, within the forge's limit
 //!                                ──terminal─▶ text for `bascule diff`
 //!                                ──serde────▶ JSON; the web's page escapes it itself
-//! status: the one line beside a commit     answer: what a command is answered
+//! status: the one line beside a commit     check: the same with a summary, and lines of files     answer: to a command
 //! ```
 //!
 //! Nothing of a pull request's head is trusted as Markdown (invariant 5): every name, value, branch and error text goes
@@ -12,6 +12,7 @@
 //! ours are in this module alone.
 
 mod answer;
+mod check;
 mod comment;
 mod facts;
 mod fit;
@@ -25,10 +26,11 @@ mod tests;
 mod words;
 
 pub use answer::{Answer, Answered};
+pub use check::{Check, check};
 pub use comment::{Comment, MARKER, comment, is_marked};
 pub use live::Live;
 pub use page::{
-    Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
+    Consent, Deployment, EnvironmentRow, Mark, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
 pub use terminal::{Look, terminal};

@@ -12,7 +12,7 @@ use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
 use crate::db::deliveries::{self, DeliveryState};
-use crate::db::{comment_edits, ourselves, pushes, repositories};
+use crate::db::{check_runs, comment_edits, ourselves, pushes, repositories};
 use crate::ids::{ForgeName, RepositoryKey};
 use crate::{queue, webhook};
 
@@ -169,6 +169,9 @@ pub(super) async fn replay(
     }
     if let Some((repository, text)) = told.repositories.first().zip(told.edited) {
         comment_edits::record(&mut tx, repository, text).await?;
+    }
+    if let Some((repository, commit)) = told.repositories.first().zip(told.again.as_ref()) {
+        check_runs::asked_again(&mut tx, repository, commit).await?;
     }
     for repository in &told.repositories {
         repositories::fact_stored(&mut tx, repository).await?;

@@ -302,6 +302,7 @@ mod tests {
                 unasked: Some(x.to_owned()),
             }],
             notes: vec![x.to_owned()],
+            marks: Vec::new(),
             answers: vec![crate::preview::Answer {
                 to: x.to_owned(),
                 asked: 0,

@@ -29,7 +29,7 @@ fn told(delivered: &Delivered) -> String {
         }
         Event::ReviewChanged { number } => format!("a review of {number} changed"),
         Event::ReviewEdited { number, review } => format!("review {review} of {number} edited"),
-        Event::LookAsked { numbers } => format!("a look at {numbers:?} asked"),
+        Event::LookAsked { numbers, .. } => format!("a look at {numbers:?} asked"),
         Event::CommentCreated { number, comment, by } => {
             format!("comment {comment} on {number} created by {}", id(by))
         }

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use super::payload::{
-    self, Anything, DeleteBody, GHOST, Id, Object, RepositoryBody, RepositoryName, Unreadable, User, about,
-    branch_name, named, parse, positive, unless_zero,
+    self, Anything, DeleteBody, GHOST, Id, OUR_STATUSES, Object, RepositoryBody, RepositoryName, Unreadable, User,
+    about, branch_name, named, parse, positive, unless_zero,
 };
 use crate::event::{Delivered, Event, HeadPush};
 use crate::ids::{Account, CommitId, ForgeName};
@@ -26,7 +26,7 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
         "issue_comment" => payload::comment(parse(body)?),
         "check_run" | "check_suite" => match parse::<ActionBody>(body)?.action.as_str() {
             "rerequested" => rerequested(parse(body)?),
-            "completed" => about(parse::<RepositoryBody>(body)?.repository, Event::ChecksChanged),
+            "completed" => completed(parse(body)?),
             _ => ignored(body, "nothing of it is shown or judged"),
         },
         "status" => payload::status(parse(body)?),
@@ -103,9 +103,15 @@ fn rerequested(body: CheckBody) -> Result<Delivered, Unreadable> {
         pulls.map(|pull| positive(pull.number, "the pull request's number")).collect::<Result<_, _>>()?;
     match numbers.len() {
         // Of a fork's pull request there is none in the list.
-        0 => Ok(nothing("it names no pull request of this repository")),
-        1..=LISTED => about(body.repository, Event::LookAsked { numbers }),
+        0..=LISTED => about(body.repository, Event::LookAsked { numbers, head: body.check.0.head_sha }),
         _ => Err(Unreadable::Field("the list of pull requests")),
+    }
+}
+
+fn completed(body: CompletedBody) -> Result<Delivered, Unreadable> {
+    match body.check_run.is_some_and(|run| run.0.name.starts_with(OUR_STATUSES)) {
+        true => Ok(nothing("a check of our own")),
+        false => about(body.repository, Event::ChecksChanged),
     }
 }
 
@@ -184,7 +190,20 @@ struct CheckBody {
 
 #[derive(Deserialize)]
 struct Check {
+    head_sha: CommitId,
     pull_requests: Vec<Object<Listed>>,
+}
+
+#[derive(Deserialize)]
+struct CompletedBody {
+    check_run: Option<Object<NamedCheck>>,
+    repository: Object<RepositoryName>,
+}
+
+#[derive(Deserialize)]
+struct NamedCheck {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]

@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::db::deliveries::{DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::Push;
 use crate::event::{Delivered, Event, NamedRepository};
-use crate::ids::{ForgeName, RepositoryKey, TraceId};
+use crate::ids::{CommitId, ForgeName, RepositoryKey, TraceId};
 use crate::jobs;
 use crate::queue::NewJob;
 
@@ -226,8 +226,8 @@ fn read(door: &Door, (forge, kind): (&ForgeName, Kind), delivery_id: String, eve
         reason: told.reason,
         repositories: told.repositories.iter().map(|repository| repository.id).collect(),
     };
-    let Told { repositories, push, edited, by, jobs, .. } = told;
-    Intake { delivery, repositories, push, edited, by, jobs }
+    let Told { repositories, push, edited, again, by, jobs, .. } = told;
+    Intake { delivery, repositories, push, edited, again, by, jobs }
 }
 
 /// What a stored body says and causes: the same for the door and for a replay.
@@ -243,6 +243,8 @@ pub struct Told {
     pub push: Option<Push>,
     /// A comment it tells was edited or deleted; a review's text is negative.
     pub edited: Option<i64>,
+    /// A commit whose check of ours is to run again.
+    pub again: Option<CommitId>,
     /// Whose own comment it tells of: when that is us, it is no news.
     pub by: Option<i64>,
     /// What to do about it.
@@ -255,7 +257,8 @@ pub const OUR_OWN: &str = "we wrote it ourselves";
 impl Told {
     /// Something nothing comes of.
     pub fn nothing(state: DeliveryState, reason: Option<String>) -> Self {
-        Self { state, reason, repositories: Vec::new(), push: None, edited: None, by: None, jobs: Vec::new() }
+        let (repositories, jobs) = (Vec::new(), Vec::new());
+        Self { state, reason, repositories, push: None, edited: None, again: None, by: None, jobs }
     }
 
     /// Takes from an event what the forge cannot be asked for later.
@@ -273,12 +276,12 @@ impl Told {
             }
             Event::CommentCreated { by, .. } => self.by = by,
             Event::CommentEdited { comment, by, .. } => (self.edited, self.by) = (Some(comment), by),
+            Event::LookAsked { head, .. } => self.again = Some(head),
             // Forges number reviews apart from comments.
             Event::ReviewEdited { review, .. } => self.edited = Some(-review),
             Event::Pushed { after: None, .. }
             | Event::PullChanged { head_push: None, .. }
             | Event::ReviewChanged { .. }
-            | Event::LookAsked { .. }
             | Event::ChecksChanged
             | Event::RepositoryChanged
             | Event::Ping

@@ -91,7 +91,7 @@ pub(super) fn status(body: StatusBody) -> Result<Delivered, Unreadable> {
 }
 
 /// How the names of our own statuses begin.
-const OUR_STATUSES: &str = "bascule/";
+pub(super) const OUR_STATUSES: &str = "bascule/";
 
 /// A branch that is there no more.
 pub(super) fn deleted(body: DeleteBody, pusher: Option<Account>) -> Result<Delivered, Unreadable> {

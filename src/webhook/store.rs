@@ -14,8 +14,8 @@ use super::OUR_OWN;
 use super::body::Room;
 use crate::db::deliveries::{self, DeliveryState, NewDelivery, Stored};
 use crate::db::pushes::{self, Push};
-use crate::db::{self, DbError, Fate, comment_edits, ourselves, repositories};
-use crate::ids::RepositoryKey;
+use crate::db::{self, DbError, Fate, check_runs, comment_edits, ourselves, repositories};
+use crate::ids::{CommitId, RepositoryKey};
 use crate::queue::worker::chain;
 use crate::queue::{self, Bell, Lane, NewJob};
 
@@ -38,6 +38,8 @@ pub struct Intake {
     /// A comment it tells was edited or deleted (a review's text is negative): within its first second nothing else tells,
     /// and of a review never.
     pub edited: Option<i64>,
+    /// A commit whose check of ours is to run again: the next job makes a new one, whatever was said before.
+    pub again: Option<CommitId>,
     /// Whose own comment it tells of: when that is us, nothing comes of it.
     pub by: Option<i64>,
     /// What to do about it.
@@ -155,7 +157,7 @@ impl Committer {
                 let error = chain(&error);
                 tracing::error!(delivery = %alone[0].delivery.id, error, "a delivery cannot be stored as it was read");
                 (alone[0].repositories, alone[0].jobs) = (Vec::new(), Vec::new());
-                (alone[0].push, alone[0].edited) = (None, None);
+                (alone[0].push, alone[0].edited, alone[0].again) = (None, None, None);
                 self.commit(Arc::new(alone)).await?
             }
             outcome => outcome?,
@@ -189,6 +191,9 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
     }
     for (repository, comment) in new().filter_map(|intake| intake.repositories.first().zip(intake.edited)) {
         comment_edits::record(&mut tx, repository, comment).await?;
+    }
+    for (repository, commit) in new().filter_map(|intake| intake.repositories.first().zip(intake.again.as_ref())) {
+        check_runs::asked_again(&mut tx, repository, commit).await?;
     }
     // In order of key, as every other batch locks them: two servers cannot wait for each other.
     let told: BTreeSet<&RepositoryKey> = new().flat_map(|intake| &intake.repositories).collect();

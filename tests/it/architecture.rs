@@ -87,8 +87,19 @@ fn what_writes_on_a_forge_is_called_in_one_place() {
             }
         }
     }
-    let expected =
-        ["create_comment", "create_issue", "edit_comment", "edit_issue", "put_webhook", "react", "set_status"];
+    let expected = [
+        "create_check",
+        "create_comment",
+        "create_deployment",
+        "create_issue",
+        "edit_check",
+        "edit_comment",
+        "edit_issue",
+        "put_webhook",
+        "react",
+        "set_deployment",
+        "set_status",
+    ];
     assert_eq!(writes.iter().collect::<Vec<_>>(), expected);
     // What a person has done from the command line is in no server's log.
     let by_hand = "put_webhook";

@@ -42,6 +42,14 @@ pub(crate) fn faults(schema: &Value, value: &Value, root: &Value, at: &str) -> V
             "enum" => expect(wanted.as_array().unwrap().contains(value), format!("{value} is none of {wanted}")),
             "minLength" => expect(value.as_str().is_none_or(|s| !s.is_empty()), "is empty".to_owned()),
             "minItems" => expect(value.as_array().is_none_or(|a| !a.is_empty()), "is empty".to_owned()),
+            "maxLength" => {
+                let most = wanted.as_u64().unwrap() as usize;
+                expect(value.as_str().is_none_or(|s| s.chars().count() <= most), format!("is longer than {wanted}"));
+            }
+            "maxItems" => {
+                let most = wanted.as_u64().unwrap() as usize;
+                expect(value.as_array().is_none_or(|a| a.len() <= most), format!("has more than {wanted}"));
+            }
             "minimum" => expect(value.as_i64() >= wanted.as_i64(), format!("{value} is below {wanted}")),
             "maximum" => expect(value.as_i64() <= wanted.as_i64(), format!("{value} is above {wanted}")),
             "uniqueItems" => {

@@ -37,7 +37,7 @@ const MOST_INSTALLATIONS_PAGES: usize = 10;
 
 /// The App, and the tokens it has.
 pub(super) struct App {
-    id: u64,
+    pub(super) id: u64,
     key: RsaKeyPair,
     clock: Clock,
     /// One asks at a time, so that many jobs ask once.
@@ -70,6 +70,8 @@ pub(super) struct Token {
     pub(super) is_kept: bool,
     /// The repository it is for.
     repository: Option<String>,
+    /// What it may.
+    pub(super) permissions: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for App {
@@ -291,7 +293,8 @@ impl App {
         let signed = authorization("Bearer", &secret)
             .ok_or_else(|| http.error(Fate::Invalid, None, "gave a token that is none".to_owned()))?;
         let repository = given.repositories.into_iter().next().map(|repository| repository.full_name);
-        let token = Token { secret, signed, until: given.expires_at, is_kept: false, repository };
+        let (until, permissions) = (given.expires_at, given.permissions);
+        let token = Token { secret, signed, until, is_kept: false, repository, permissions };
         let now = self.clock.now();
         known.tokens.retain(|_, one| one.until > now);
         known.tokens.insert(scope, token.clone());

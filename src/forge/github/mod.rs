@@ -18,6 +18,7 @@
 //!   its links to next pages lead; there is no other way from a number to a name. An App does without it ([`app`]).
 
 mod app;
+mod checks;
 mod connect;
 mod conversation;
 mod lists;

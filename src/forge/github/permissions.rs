@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// What a token for one repository is asked for, as GitHub's API spells it: enough for everything we do there. What the
 /// installation was not given is left out, and the calls that need it say so.
 pub(super) const REPOSITORY: &[(&str, &str)] = &[
-    ("checks", "read"),
+    ("checks", "write"),
     ("contents", "read"),
     ("issues", "write"),
     ("metadata", "read"),
@@ -60,6 +60,7 @@ pub(super) fn needed(call: &str) -> &'static str {
     match call {
         "set_status" => "the repository permission “Commit statuses: Read and write”",
         "statuses" => "the repository permission “Commit statuses: Read-only”",
+        "create_check" | "edit_check" => "the repository permission “Checks: Read and write”",
         "check_runs" => "the repository permission “Checks: Read-only”",
         "create_comment" | "edit_comment" | "react" => {
             "the repository permissions “Pull requests: Read and write” and “Issues: Read and write”"

@@ -75,6 +75,8 @@ pub(super) struct InstallationToken {
     pub(super) expires_at: Timestamp,
     #[serde(default)]
     pub(super) repositories: Vec<RepositoryJson>,
+    #[serde(default)]
+    pub(super) permissions: BTreeMap<String, String>,
 }
 
 /// Where the App's deliveries go.
@@ -271,6 +273,8 @@ pub(super) struct CheckRunJson {
     /// Rises.
     pub(super) id: i64,
     pub(super) name: String,
+    #[serde(default)]
+    pub(super) external_id: Option<String>,
     status: String,
     conclusion: Option<String>,
     html_url: Option<String>,

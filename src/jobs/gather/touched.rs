@@ -7,12 +7,26 @@ use super::repository::Repository;
 use crate::consent::Change;
 use crate::ids::{CommitId, EnvironmentName};
 use crate::jobs::error::JobError;
+use crate::manifest::Dialect;
 use crate::policy::rules::Environment;
+use crate::preview::Mark;
 
 /// An environment that the pull request touches, on both sides.
 pub(in crate::jobs) struct Touched {
     pub(in crate::jobs) old: Option<(Environment, SetAt)>,
     pub(in crate::jobs) new: Option<(Environment, SetAt)>,
+}
+
+impl Touched {
+    /// Where it does not render, as far as an error knows its line. What a program wrote has lines of its own.
+    pub(in crate::jobs) fn marks(&self) -> Vec<Mark> {
+        match &self.new {
+            Some((_, SetAt::Broken { errors, closure: Some(closure) })) if closure.kind == Dialect::Plain => {
+                Mark::all(errors, closure.reads.keys().map(String::as_str))
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
 }
 
 /// The environments of both sides, and the branch the pull request is for.

@@ -24,8 +24,9 @@ use crate::jobs::gather::touched::{Sides, Touched, touched};
 use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
 use crate::manifest::{RenderedSet, Room};
+use crate::policy::FILE_NAME;
 use crate::policy::rules::{Environment, SyncMode};
-use crate::preview::{Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject as PageSubject};
+use crate::preview::{Deployment, EnvironmentRow, Mark, Outcome, Page, RowChange, Subject as PageSubject};
 use crate::queue::{Claimed, Lease};
 
 /// Attends to it.
@@ -73,15 +74,17 @@ pub(in crate::jobs) async fn attend(
             return quietly(repository, row, &place, page, job, lease).await.map(Some);
         }
         (_, FileAt::Invalid(errors)) => {
-            let errors = errors.iter().map(ToString::to_string).collect();
-            let page = Page { outcome: Outcome::RulesInvalid { errors }, ..empty(subject) };
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            // As it would be merged: of another branch's pull request it is not in there.
+            let marks = Mark::all(&errors, on_default.then_some(FILE_NAME));
+            let page = Page { outcome: Outcome::RulesInvalid { errors }, marks, ..empty(subject) };
             return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
         }
         (FileAt::Absent, FileAt::Valid(_)) => {
             PageSubject::Proposal { head: pull.head.clone(), into: pull.base_branch.clone() }
         }
         (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Absent) => {
-            let errors = vec![format!("{} would be gone", crate::policy::FILE_NAME)];
+            let errors = vec![format!("{FILE_NAME} would be gone")];
             let page = Page { outcome: Outcome::RulesInvalid { errors }, ..empty(subject) };
             return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
         }
@@ -123,6 +126,7 @@ pub(in crate::jobs) async fn attend(
     for (name, touched) in &touched {
         let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
         page.environments.extend(made.row);
+        page.marks.extend(touched.marks());
         seen.extend(made.seen);
         away = away.or(made.away);
     }
@@ -352,7 +356,8 @@ fn touched_no_more(heard: &Attended, is_touched: impl Fn(&EnvironmentName) -> bo
 }
 
 pub(in crate::jobs) fn empty(subject: PageSubject) -> Page {
-    Page { subject, outcome: Outcome::Compared, environments: Vec::new(), notes: Vec::new(), answers: Vec::new() }
+    let (environments, notes) = (Vec::new(), Vec::new());
+    Page { subject, outcome: Outcome::Compared, environments, notes, answers: Vec::new(), marks: Vec::new() }
 }
 
 async fn say(

@@ -5,22 +5,26 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
+mod beside;
 mod commands;
 mod failed;
 
 use super::writer::Writer;
 use crate::db::previews::{self, Looks, NewPreview, Showing, ShownChange};
 use crate::db::{approvals, pulls};
-use crate::forge::{Comment, NewStatus, StatusState};
+use crate::forge::Comment;
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::place::Attended;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::route;
 use crate::jobs::step::Step;
-use crate::preview::{self, Page, StatusLine};
+use crate::preview::{self, Page};
 use crate::queue::{Claimed, Lease, NewJob};
 
+use beside::statuses;
+
+pub(in crate::jobs) use beside::set_statuses;
 pub(in crate::jobs) use commands::answers;
 pub(in crate::jobs) use failed::say_failed;
 
@@ -224,49 +228,6 @@ async fn ours(repository: &Repository<'_>, said: &Said<'_>, heard: &Attended) ->
     let by_id = comments.clone().find(|comment| Some(comment.id) == said.comment);
     Ok(by_id.or_else(|| comments.find(|comment| preview::is_marked(&comment.body))).cloned())
 }
-
-async fn statuses(
-    writer: Writer<'_>,
-    said: &Said<'_>,
-    before: Option<&[u8]>,
-    page: &Page,
-    preview: Option<i64>,
-) -> Result<Vec<u8>, JobError> {
-    let lines = [preview::preview_status(page), preview::consent_status(page)];
-    set_statuses(writer, (said.number, said.head), before, lines, preview).await
-}
-
-/// Sets those of both statuses that say something else than `before`; gives what is to be `before` the next time.
-pub(in crate::jobs) async fn set_statuses(
-    writer: Writer<'_>,
-    (number, head): (i64, &CommitId),
-    before: Option<&[u8]>,
-    lines: [StatusLine; 2],
-    preview: Option<i64>,
-) -> Result<Vec<u8>, JobError> {
-    let before: Vec<&[u8]> = before.unwrap_or_default().chunks(HASH).collect();
-    let url = preview.map(|preview| writer.page_of(preview));
-    let mut hashes = Vec::new();
-    for (at, line) in lines.into_iter().enumerate() {
-        let hash: [u8; HASH] = Sha256::digest(format!("{head} {line:?}")).into();
-        hashes.extend(hash);
-        if before.get(at) == Some(&&hash[..]) {
-            continue;
-        }
-        let state = match line.state {
-            preview::StatusState::Pending => StatusState::Pending,
-            preview::StatusState::Success => StatusState::Success,
-            preview::StatusState::Failure => StatusState::Failure,
-            preview::StatusState::Error => StatusState::Error,
-        };
-        let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
-        writer.status(number, head, &status).await??;
-    }
-    Ok(hashes)
-}
-
-/// Bytes of one status' hash among those of both.
-const HASH: usize = 32;
 
 /// Records what was said, in the transaction that ends the job.
 pub(in crate::jobs) async fn record(

@@ -14,7 +14,7 @@ use sqlx::{Postgres, Transaction};
 use crate::audit::{self, NewEntry};
 use crate::db::ourselves;
 use crate::db::previews::{self, Showing};
-use crate::forge::{self, Comment, Issue, NewStatus, Reaction};
+use crate::forge::{self, Comment, Issue, NewCheck, NewStatus, Reaction};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
@@ -84,6 +84,27 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// A check run on a commit, in place of a status: these words in the one that is there, else another one. Its number.
+    /// Whoever calls this has looked whether there is one.
+    pub(in crate::jobs) async fn check(
+        &self,
+        number: i64,
+        head: &CommitId,
+        ours: Option<i64>,
+        check: &NewCheck,
+    ) -> Answer<i64> {
+        let (forge, at) = (self.repository.forge(), &self.repository.at);
+        let state = format!("{:?}", check.status.state).to_lowercase();
+        let detail = json!({ "commit": head, "context": check.status.context, "state": state, "check_run": ours });
+        let begun = self.begin(Write::Status, self.repository.place(number), detail).await?;
+        let written = match ours {
+            Some(ours) => forge.edit_check(at, ours, check).await.map(|()| ours),
+            None => forge.create_check(at, head, check).await,
+        };
+        self.end(begun, &written, |number| json!({ "check_run": number }), None, None).await?;
+        Ok(written)
+    }
+
     pub(in crate::jobs) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
         let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
         let begun = self.begin(Write::Reaction, self.repository.place(number), detail).await?;
@@ -110,9 +131,9 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
-    /// Where a preview is whole.
-    pub(in crate::jobs) fn page_of(&self, preview: i64) -> String {
-        self.repository.page_of(preview)
+    /// Where it writes.
+    pub(in crate::jobs) fn repository(&self) -> &'a Repository<'a> {
+        self.repository
     }
 
     /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.

@@ -84,7 +84,8 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
 
 fn page_of(sides: &Sides, outcome: Outcome, environments: Vec<EnvironmentRow>, notes: Vec<String>) -> Page {
     let (base, head) = sides.names.clone();
-    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers: Vec::new() }
+    let (answers, marks) = (Vec::new(), Vec::new());
+    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers, marks }
 }
 
 enum Looked {

@@ -6,6 +6,7 @@ mod live;
 mod read;
 
 use super::answer::{Answer, Answered};
+use super::check::check;
 use super::comment::{Comment, MARKER, comment, is_marked};
 use super::live::Live;
 use super::markdown::NAME;
@@ -59,7 +60,8 @@ fn pull() -> Subject {
 }
 
 fn page(environments: Vec<EnvironmentRow>) -> Page {
-    Page { subject: pull(), outcome: Outcome::Compared, environments, notes: Vec::new(), answers: Vec::new() }
+    let (notes, answers, marks) = (Vec::new(), Vec::new(), Vec::new());
+    Page { subject: pull(), outcome: Outcome::Compared, environments, notes, answers, marks }
 }
 
 /// A page with `x` wherever a name or value from outside can stand, and `prose` wherever a sentence can.

@@ -390,3 +390,26 @@ fn a_row_is_made_of_two_sets_and_two_blocks_of_rules() {
     let RowChange::Change { rules, objects, .. } = between(None, (&new, &loose)) else { panic!() };
     assert_eq!((rules.len(), objects.len(), objects[0].diff.verb), (1, 1, Verb::Added));
 }
+
+#[test]
+fn a_check_says_what_is_wrong_where_and_prints_nothing_to_consent_to() {
+    let errors: Vec<String> =
+        (1..=60).map(|line| format!("deploy/web.yaml:{line}: Deployment web: has no kind")).collect();
+    let strange = ["deploy/web.yaml: is empty", "shop/templates/web.yaml:3: has no kind", "deploy/web.yaml:x: y"];
+    let all: Vec<String> = errors.iter().cloned().chain(strange.map(str::to_owned)).collect();
+    let mut failed = two_environments();
+    failed.environments[0].change = RowChange::Failed { errors: all.clone(), objects: Vec::new() };
+    failed.marks = Mark::all(&all, ["README.md", "deploy/web.yaml"]);
+    assert_eq!(failed.marks.len(), 60);
+    let located = Mark::of(".bascule.yaml:4:3: unknown key `paht`; did you mean `path`?", [".bascule.yaml"]).unwrap();
+    assert_eq!((located.line, located.message.as_str()), (4, "unknown key `paht`; did you mean `path`?"));
+
+    let said = check(&failed, Some(LINK), 65_535);
+    assert_eq!((said.marks.len(), said.marks[49].line), (50, 50), "as many as GitHub takes");
+    assert!(said.summary.contains("10 errors more are not marked in their files."), "{}", said.summary);
+    assert!(said.summary.starts_with("**Bascule** · `a1b2c3d` into `main`"), "{}", said.summary);
+    assert!(!said.summary.contains("/bascule approve") && !said.summary.contains("b1:"), "{}", said.summary);
+    assert!(said.summary.ends_with("[whole preview](<https://bascule.example.com/previews/17>)\n"));
+    let short = check(&crowd(400, 3, 3), Some(LINK), 2_000);
+    assert!(short.summary.len() <= 2_000, "{}", short.summary.len());
+}

@@ -40,8 +40,13 @@ fn told() -> Vec<(&'static str, Value, &'static [&'static str])> {
     let comment = |action: &str| {
         payload(json!({ "action": action, "issue": { "number": 7 }, "comment": { "id": 700, "user": { "id": 2 } } }))
     };
-    let check =
-        |of: &str| payload(json!({ "action": "rerequested", of: { "pull_requests": [listed(7, 1), listed(8, 5)] } }));
+    let check = |of: &str| {
+        let pulls = [listed(7, 1), listed(8, 5)];
+        payload(json!({ "action": "rerequested", of: { "head_sha": HEAD, "pull_requests": pulls } }))
+    };
+    // Of a fork's pull request, or of another repository's.
+    let of_none =
+        json!({ "action": "rerequested", "check_run": { "head_sha": HEAD, "pull_requests": [listed(7, 5)] } });
     let mut pushed = pull("synchronize");
     pushed["after"] = json!(HEAD);
     let push = |before: &str, after: &str| {
@@ -77,6 +82,7 @@ fn told() -> Vec<(&'static str, Value, &'static [&'static str])> {
             &[
                 "/action",
                 "/check_run",
+                "/check_run/head_sha",
                 "/check_run/pull_requests",
                 "/check_run/pull_requests/0/number",
                 "/check_run/pull_requests/1/base/repo/id",
@@ -84,6 +90,7 @@ fn told() -> Vec<(&'static str, Value, &'static [&'static str])> {
             ],
         ),
         ("check_suite", check("check_suite"), &["/action", "/check_suite", "/repository/id"]),
+        ("check_run", payload(of_none), &["/action"]),
         ("repository", payload(json!({ "action": "renamed" })), &["/action", "/repository", "/repository/id"]),
         (
             "installation_repositories",
@@ -142,6 +149,7 @@ async fn what_github_tells_causes_what_giteas_same_delivery_does() {
     delete -: follow_branch hub/1@topic
     check_run rerequested: attend_pull hub/1#7
     check_suite rerequested: attend_pull hub/1#7
+    check_run rerequested: sweep_repository hub/1
     repository renamed: sweep_repository hub/1
     installation_repositories added: sweep_repository hub/3
     installation_repositories removed: sweep_repository hub/1
@@ -219,14 +227,14 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     .await
     .unwrap();
     let many = |count: i64| -> Value { (1..=count).map(|id| json!({ "id": id, "full_name": "acme/x" })).collect() };
-    let empty = payload(json!({ "action": "rerequested", "check_run": { "pull_requests": [listed(7, 5)] } }));
+    let ours = payload(json!({ "action": "completed", "check_run": { "name": "bascule/preview" } }));
     for (id, (event, payload)) in [
         ("workflow_job", payload(json!({ "action": "completed" }))),
         ("status", payload(json!({ "state": "pending", "context": "ci/test" }))),
         ("status", payload(json!({ "state": "success", "context": "bascule/preview" }))),
         ("check_run", payload(json!({ "action": "created", "check_run": {} }))),
         ("check_suite", payload(json!({ "action": "requested", "check_suite": {} }))),
-        ("check_run", empty),
+        ("check_run", ours),
         ("merge_group", payload(json!({ "action": "checks_requested", "merge_group": {} }))),
         ("create", payload(json!({ "ref": "topic", "ref_type": "branch" }))),
         ("installation", json!({ "action": "suspend" })),
@@ -252,7 +260,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     2 ignored: a status of our own
     3 ignored: nothing of it is shown or judged
     4 ignored: nothing of it is shown or judged
-    5 ignored: it names no pull request of this repository
+    5 ignored: a check of our own
     6 ignored: what a merge queue would merge is not judged before it is merged
     7 ignored: the push that created it is told too
     8 ignored: it names no repository

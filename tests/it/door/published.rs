@@ -117,7 +117,7 @@ async fn every_published_example_is_taken_and_none_is_set_aside() {
     attend_pull: 4
     follow_branch: 1
     look_at_checks: 2
-    sweep_repository: 7
+    sweep_repository: 8
     ");
 }
 
@@ -127,7 +127,7 @@ fn every_published_example_is_what_it_says_it_is() {
       3 check_run.completed: checks changed
       3 check_run.created: ignored: nothing of it is shown or judged
       1 check_run.requested_action: ignored: nothing of it is shown or judged
-      2 check_run.rerequested: ignored: it names no pull request of this repository
+      2 check_run.rerequested: look asked
       4 check_suite.completed: checks changed
       3 check_suite.requested: ignored: nothing of it is shown or judged
       2 check_suite.rerequested: look asked

@@ -118,7 +118,8 @@ impl Town {
         let shop = forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
         forge.team("acme", "release", Right::Write, &["lee"]);
         forge.bot("robot");
-        let app = forge.has_app("acme", &[("contents", "read"), ("statuses", "write"), ("issues", "write")]);
+        let permissions = [("contents", "read"), ("statuses", "write"), ("issues", "write"), ("checks", "write")];
+        let app = forge.has_app("acme", &permissions);
         forge.pushes_to("dev", &shop, "next", &[("a", "1")]).await;
         let pr = forge.opens_pull("dev", &shop, &[("README.md", "# Shop\n")]).await;
         let review = forge.approves("lee", &pr).await;
@@ -266,6 +267,27 @@ async fn every_answer_is_as_the_description_says() {
         faults.extend(description.faults_of(&name, &answer).into_iter().map(|fault| format!("{name} {fault}")));
         tried.insert(name);
     }
+    let annotation = json!({
+        "path": "README.md", "start_line": 1, "end_line": 1, "annotation_level": "failure", "message": "x",
+    });
+    let output = json!({ "title": "fine", "summary": "x", "annotations": [annotation] });
+    let run = json!({ "name": "bascule/preview", "head_sha": head, "status": "in_progress", "output": output });
+    let (_, made) = t.asks_as(&given, Method::POST, &of("/check-runs"), Some(run.clone())).await;
+    let done = json!({ "status": "completed", "conclusion": "success", "output": { "title": "y", "summary": "y" } });
+    let answers = [
+        ("POST R/check-runs 201", made.clone()),
+        (
+            "PATCH R/check-runs/{check_run_id} 200",
+            t.asks_as(&given, Method::PATCH, &of(&format!("/check-runs/{}", made["id"])), Some(done)).await.1,
+        ),
+    ];
+    for (name, answer) in answers {
+        let name = name.replace(" R", &format!(" {repository}"));
+        faults.extend(description.faults_of(&name, &answer).into_iter().map(|fault| format!("{name} {fault}")));
+        tried.insert(name);
+    }
+    let (status, refused) = t.asks(Method::POST, &of("/check-runs"), Some(run)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "a token's account makes none: {refused}");
     // There the description says that an account is a person and an enterprise at once.
     faults.retain(|fault| !fault.starts_with("GET /app/installations 200 /0/account: has no "));
     assert!(faults.is_empty(), "{}", faults.join("\n"));

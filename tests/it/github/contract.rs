@@ -2,7 +2,7 @@
 //! description's own example is understood as an answer.
 
 use bascule::clock::Clock;
-use bascule::forge::{Forge, NewStatus, NewWebhook, Pull, Reaction, Result, SignIn, StatusState};
+use bascule::forge::{Forge, Mark, NewCheck, NewStatus, NewWebhook, Pull, Reaction, Result, SignIn, StatusState};
 use insta::assert_snapshot;
 use jiff::Timestamp;
 
@@ -58,6 +58,9 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
             .set_status(&at, &commit, &NewStatus { context: "bascule/preview", state, description, target_url })
             .await?;
     }
+    if forge.may_check(&at).await? {
+        checks(forge).await?;
+    }
     forge.statuses(&at, &commit).await?;
     forge.checks(&at, &commit, &["mighty_readme".to_owned()].into()).await?;
     forge.permission(&at, "octocat").await?;
@@ -65,6 +68,21 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     forge.user("octocat").await?;
     forge.account_by_email("octocat@github.com").await?;
     forge.account_by_email("octocat@users.noreply.127.0.0.1").await?;
+    Ok(())
+}
+
+/// What an App alone can: a check run in each state, with as many lines as GitHub takes.
+async fn checks(forge: &Forge) -> Result<()> {
+    let (at, commit) = (hello(), COMMIT.parse().unwrap());
+    let mark = |line| Mark { path: "deploy/web.yaml".to_owned(), line, message: "has no kind".to_owned() };
+    for state in [StatusState::Pending, StatusState::Success, StatusState::Failure, StatusState::Error] {
+        let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
+        let status = NewStatus { context: "bascule/preview", state, description: "fine".to_owned(), target_url };
+        let check = NewCheck { status, summary: "| a |\n".to_owned(), marks: (1..=50).map(mark).collect(), round: 3 };
+        let number = forge.create_check(&at, &commit, &check).await?;
+        forge.edit_check(&at, number, &check).await?;
+    }
+    assert_eq!(forge.find_check(&at, &commit, "mighty_readme", 3).await?, None, "of another round");
     Ok(())
 }
 
@@ -130,6 +148,12 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
 async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     let wire = Wire::start().await;
     app::installs(&wire, &["octocat", "github", "octo-org"]);
+    for installation in 1..=3 {
+        let path = format!("/app/installations/{installation}/access_tokens");
+        let mut given = wire.example("POST", &path);
+        given["permissions"] = serde_json::json!({ "checks": "write" });
+        wire.says(&format!("POST {path}"), [says(201, given)]);
+    }
     let all = asked_of(&wire, app::key().sign_in()).await;
     assert!(!all.contains("(by number)"), "{all}");
     assert_snapshot!(all, @"
@@ -160,9 +184,11 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     GET teams/get-membership-for-user-in-org
     GET users/get-by-username
     PATCH apps/update-webhook-config-for-app
+    PATCH checks/update
     PATCH issues/update
     PATCH issues/update-comment
     POST apps/create-installation-access-token
+    POST checks/create
     POST issues/create
     POST issues/create-comment
     POST reactions/create-for-issue-comment

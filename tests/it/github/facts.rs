@@ -324,7 +324,7 @@ async fn what_an_app_was_given_is_compared_with_what_it_needs() {
     let forge = client(&wire, app::key().sign_in(), &clock());
     insta::assert_snapshot!(lines(&forge.rights(&hello()).await.unwrap()), @"
     Missing: the organization permission “Members: Read-only”
-    Missing: the repository permission “Checks: Read-only”
+    Missing: the repository permission “Checks: Read and write”
     Missing: the repository permission “Issues: Read and write”
     TooMuch: the repository permission “Administration: Read-only”
     TooMuch: the repository permission “Contents: Read and write”

@@ -7,7 +7,7 @@ use bascule::config;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::fake::forge::{Fault, Pr, Right};
+use crate::fake::forge::{Fault, Pr, Right, TOKEN};
 
 /// One environment that says nothing of consent.
 const SILENT: &str = "\
@@ -22,7 +22,8 @@ impl Town {
         let text = std::fs::read_to_string(self.file()).unwrap() + floor;
         std::fs::write(self.file(), text).unwrap();
         let loaded =
-            config::load(Some(&self.file()), &town::environ(&self.database.server_url(), self.forge.tongue())).unwrap();
+            config::load(Some(&self.file()), &town::environ(&self.database.server_url(), self.forge.tongue(), TOKEN))
+                .unwrap();
         let context = Arc::get_mut(&mut self.context).expect("no job runs");
         context.platform = Arc::new(loaded.server.platform);
     }

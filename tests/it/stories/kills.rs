@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::town::{TERM, environ};
 use super::*;
-use crate::fake::forge::Delivering;
+use crate::fake::forge::{Delivering, TOKEN};
 use crate::support::child::{TestChild, say};
 
 /// A job and a step of it, as the parent and the child call it.
@@ -43,7 +43,7 @@ pub(crate) fn child(arguments: &[String]) {
 }
 
 async fn works(file: &Path, database: &str, deaths: Vec<String>) {
-    let environ = environ(database, Tongue::Gitea);
+    let environ = environ(database, Tongue::Gitea, TOKEN);
     let loaded = config::load(Some(file), &environ).unwrap();
     let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
     let pool = PgPool::connect(database).await.unwrap();

@@ -93,9 +93,7 @@ impl Town {
 
     /// Our comment on a pull request or issue, without what differs from one telling to the next.
     pub(super) fn comment(&self, pr: &Pr) -> String {
-        let text = self.as_elsewhere(&self.forge.comment(pr));
-        let hex = Regex::new("[0-9a-f]{7,64}").unwrap();
-        hex.replace_all(&self.readable(&text), "…").into_owned()
+        self.as_shown(&self.as_elsewhere(&self.forge.comment(pr)))
     }
 
     /// `preview: success, 1 object in 1 environment would change`, and the same of consent.
@@ -116,6 +114,12 @@ impl Town {
         let preview = Regex::new(r"/previews/\d+").unwrap();
         let took = Regex::new(r" in \d+\.\d s").unwrap();
         took.replace_all(&preview.replace_all(&text, "/previews/…"), "").into_owned()
+    }
+
+    /// What is the same in every telling of what people see.
+    pub(super) fn as_shown(&self, text: &str) -> String {
+        let hex = Regex::new("[0-9a-f]{7,64}").unwrap();
+        hex.replace_all(&self.readable(text), "…").into_owned()
     }
 
     /// The table of our comment: a row for each environment.

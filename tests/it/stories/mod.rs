@@ -11,6 +11,7 @@
 //!         …
 //!     });
 
+mod app;
 mod asked;
 mod branches;
 mod checks;

@@ -109,6 +109,9 @@ const OF_NO_FORGE: [(&str, &str); 3] = [
 const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
+/// Files whose stories are of what one forge alone has, told there with deliveries and with sweeps alone.
+const OF_ONE: [(&str, Tongue, &str); 1] = [("app", Tongue::GitHub, "only a GitHub App has check runs")];
+
 /// How to tell the story of this name (`consent::…`): on which forge, and how it is heard there.
 pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
     let asked = Environ::of_process().get(EVERYTHING).map(str::to_owned);
@@ -191,6 +194,15 @@ and GitLab *always* means with deliveries, and `make test-all` does both. A numb
 "
     .to_owned();
     for File { name, about, .. } in files() {
+        if let Some((_, tongue, why)) = OF_ONE.iter().find(|(of, ..)| *of == name) {
+            let [gitea, github, gitlab] =
+                [Tongue::Gitea, Tongue::GitHub, Tongue::GitLab].map(|on| match on == *tongue {
+                    true => "always".to_owned(),
+                    false => format!("no: {why}"),
+                });
+            writeln!(text, "| `{name}` | {about} | {gitea} | {github} | {gitlab} |").unwrap();
+            continue;
+        }
         let on_github = match of_no_forge(&name, "") {
             Some(why) => format!("no: {why}"),
             None if OFTEN.contains(&name.as_str()) => "always".to_owned(),

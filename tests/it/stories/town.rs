@@ -71,15 +71,40 @@ impl Town {
         tongue: Tongue,
         told: Told,
     ) -> Self {
+        let forge = FakeForge::that_speaks(tongue).await;
+        Self::beside(forge, ("token = { env = \"TOKEN\" }", TOKEN), database, plane, namespace, told).await
+    }
+
+    /// On GitHub, where the server is an App with these permissions.
+    pub(super) async fn by_app(
+        database: Database,
+        plane: &'static ControlPlane,
+        namespace: &str,
+        permissions: &[(&str, &str)],
+        told: Told,
+    ) -> Self {
+        let forge = FakeForge::that_speaks(Tongue::GitHub).await;
+        let app = forge.has_app("acme", permissions);
+        let sign_in = format!("app = {{ id = {}, private_key = {{ env = \"TOKEN\" }} }}", app.id);
+        Self::beside(forge, (&sign_in, &app.private_key), database, plane, namespace, told).await
+    }
+
+    async fn beside(
+        forge: FakeForge,
+        (sign_in, secret): (&str, &str),
+        database: Database,
+        plane: &'static ControlPlane,
+        namespace: &str,
+        told: Told,
+    ) -> Self {
         for name in [namespace.to_owned(), format!("{namespace}-staging")] {
             let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
             plane.request(Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
         }
-        let forge = FakeForge::that_speaks(tongue).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bascule.toml");
-        std::fs::write(&file, configuration(&forge, plane.kubeconfig(), namespace)).unwrap();
-        let environ = environ(&database.server_url(), tongue);
+        std::fs::write(&file, configuration(&forge, sign_in, plane.kubeconfig(), namespace)).unwrap();
+        let environ = environ(&database.server_url(), forge.tongue(), secret);
         let loaded = config::load(Some(&file), &environ).unwrap();
         let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
         forge.shares(&clock);
@@ -169,6 +194,11 @@ impl Town {
         let waiting = "SELECT shown_in FROM hold WHERE shown_in IS NOT NULL ORDER BY environment_id";
         let numbers: Vec<i64> = sqlx::query_scalar(waiting).fetch_all(&self.database.owner).await.unwrap();
         numbers.into_iter().map(|number| self.forge.place_of(self.shop.id, number)).collect()
+    }
+
+    /// Whether the server hears of what happens, and not only finds it.
+    pub(super) fn is_told(&self) -> bool {
+        self.told == Told::ByDeliveries
     }
 
     /// What happened is heard, and every job runs, until none is left. By sweeps: until a sweep finds nothing more.
@@ -304,16 +334,16 @@ impl Town {
     }
 }
 
-pub(super) fn environ(database_url: &str, tongue: Tongue) -> Environ {
+pub(super) fn environ(database_url: &str, tongue: Tongue, token: &str) -> Environ {
     let tools = program("kustomize").unwrap();
     let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
     let path = format!("{}:{path}", Path::new(&tools).parent().unwrap().display());
     let secret = tongue.secret();
-    let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", &secret), ("TOKEN", TOKEN)];
+    let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", &secret), ("TOKEN", token)];
     Environ::from_iter(BTreeMap::from(all).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))
 }
 
-fn configuration(forge: &FakeForge, kubeconfig: &Path, namespace: &str) -> String {
+fn configuration(forge: &FakeForge, sign_in: &str, kubeconfig: &Path, namespace: &str) -> String {
     let (kind, forge) = (forge.tongue().kind(), forge.url());
     let kubeconfig = kubeconfig.display();
     format!(
@@ -328,7 +358,7 @@ data_dir = "./data"
 kind = "{kind}"
 url = "{forge}"
 webhook_secrets = [{{ env = "SECRET" }}]
-token = {{ env = "TOKEN" }}
+{sign_in}
 [cluster.test]
 kubeconfig = {{ file = "{kubeconfig}" }}
 [cluster.other]

@@ -6,6 +6,7 @@ use super::{COMMENT_LIMIT, Said, statuses};
 use crate::db::pulls;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
+use crate::jobs::show::open::empty;
 use crate::jobs::show::writer::Writer;
 use crate::preview::{self, Outcome, Page, Subject};
 use crate::queue::Lease;
@@ -18,13 +19,8 @@ pub(in crate::jobs) async fn say_failed(
     lease: &Lease,
 ) -> Result<(), JobError> {
     let facts = &row.facts;
-    let page = Page {
-        subject: Subject::Pull { head: facts.head_sha.clone(), into: facts.base_branch.clone() },
-        outcome: Outcome::Failed { why: why.to_owned() },
-        environments: Vec::new(),
-        notes: Vec::new(),
-        answers: Vec::new(),
-    };
+    let subject = Subject::Pull { head: facts.head_sha.clone(), into: facts.base_branch.clone() };
+    let page = Page { outcome: Outcome::Failed { why: why.to_owned() }, ..empty(subject) };
     let said = Said {
         number: facts.number,
         head: &facts.head_sha,

@@ -47,13 +47,41 @@ impl Delivery {
 
 /// What happened, before anyone tells it.
 pub(super) enum Happened<'a> {
-    Pull { how: PullChange, by: &'a str, repository: i64, number: i64 },
-    Review { how: ReviewChange, by: &'a str, review: &'a Review },
-    Comment { how: CommentChange, by: &'a str, comment: &'a Comment },
+    Pull {
+        how: PullChange,
+        by: &'a str,
+        repository: i64,
+        number: i64,
+    },
+    Review {
+        how: ReviewChange,
+        by: &'a str,
+        review: &'a Review,
+    },
+    Comment {
+        how: CommentChange,
+        by: &'a str,
+        comment: &'a Comment,
+    },
     Pushed(Pushed<'a>),
-    Repository { how: RepositoryChange, by: &'a str, repository: i64 },
-    Status { by: &'a str, status: &'a Status },
-    Check { by: &'a str, run: &'a CheckRun },
+    Repository {
+        how: RepositoryChange,
+        by: &'a str,
+        repository: i64,
+    },
+    Status {
+        by: &'a str,
+        status: &'a Status,
+    },
+    Check {
+        by: &'a str,
+        run: &'a CheckRun,
+    },
+    /// Somebody asks its app to run it again.
+    CheckAgain {
+        by: &'a str,
+        run: &'a CheckRun,
+    },
 }
 
 /// A branch is elsewhere. `None` is "it was not there" or "it is gone".

@@ -188,15 +188,20 @@ pub(super) struct Status {
 
 /// A check of an app, as GitHub has them beside statuses.
 #[derive(Clone, Debug)]
-pub(super) struct CheckRun {
-    pub(super) id: i64,
-    pub(super) repository: i64,
-    pub(super) commit: String,
-    pub(super) app: String,
-    pub(super) name: String,
+pub(crate) struct CheckRun {
+    pub(crate) id: i64,
+    pub(crate) repository: i64,
+    pub(crate) commit: String,
+    pub(crate) app: String,
+    pub(crate) name: String,
+    pub(crate) external_id: String,
+    pub(crate) title: String,
+    pub(crate) summary: String,
+    /// Lines it marks, as they were sent.
+    pub(crate) marks: Vec<serde_json::Value>,
     /// `None`: it runs.
-    pub(super) conclusion: Option<String>,
-    pub(super) at: Timestamp,
+    pub(crate) conclusion: Option<String>,
+    pub(crate) at: Timestamp,
 }
 
 /// How a branch came to be at another commit.

@@ -169,11 +169,26 @@ impl FakeForge {
                 commit: commit.to_owned(),
                 app: app.to_owned(),
                 name: name.to_owned(),
+                external_id: String::new(),
+                title: String::new(),
+                summary: String::new(),
+                marks: Vec::new(),
                 conclusion: conclusion.map(str::to_owned),
                 at,
             };
             state.tell(&Happened::Check { by: app, run: &run });
             state.check_runs.push(run);
+        }
+        self.world.tell_all().await;
+    }
+
+    /// Somebody has the newest check of ours on the head run again.
+    pub(crate) async fn reruns_our_check(&self, who: &str, pr: &Pr) {
+        let run = self.our_checks(pr).pop().expect("a check of ours");
+        {
+            let mut state = self.world.state();
+            state.tick();
+            state.tell(&Happened::CheckAgain { by: who, run: &run });
         }
         self.world.tell_all().await;
     }
@@ -217,6 +232,14 @@ impl FakeForge {
             comment.repository == pr.repository && comment.number == pr.number && super::is_us(&comment.author)
         };
         state.comments.iter().find(ours).map(|comment| comment.updated)
+    }
+
+    /// Our check runs on the head, oldest first.
+    pub(crate) fn our_checks(&self, pr: &Pr) -> Vec<CheckRun> {
+        let head = self.head(pr);
+        let state = self.world.state();
+        let ours = |run: &&CheckRun| run.repository == pr.repository && run.commit == head && run.app == "bascule";
+        state.check_runs.iter().filter(ours).cloned().collect()
     }
 
     /// The newest status of each context on the head: context → (state, description).
@@ -270,7 +293,20 @@ impl FakeForge {
         let state = self.world.state();
         let of_commit =
             state.statuses.iter().filter(|status| status.repository == repository && status.commit == commit);
-        of_commit.map(|s| (s.context.clone(), (s.state.clone(), s.description.clone()))).collect()
+        let mut all: BTreeMap<String, (String, String)> =
+            of_commit.map(|s| (s.context.clone(), (s.state.clone(), s.description.clone()))).collect();
+        let ours = state
+            .check_runs
+            .iter()
+            .filter(|run| (run.repository, run.commit.as_str(), run.app.as_str()) == (repository, commit, "bascule"));
+        for run in ours {
+            let said = (run.conclusion.clone().unwrap_or_else(|| "pending".to_owned()), run.title.clone());
+            let twice = all
+                .insert(run.name.clone(), said)
+                .is_some_and(|_| state.statuses.iter().any(|s| s.commit == commit && s.context == run.name));
+            assert!(!twice, "{} is both a status and a check run of one commit", run.name);
+        }
+        all
     }
 
     /// Reactions of ours to a comment.

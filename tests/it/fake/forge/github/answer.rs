@@ -64,7 +64,7 @@ fn may(caller: &Caller, call: &Call) -> Result<(), Page> {
     let one_of: &[&str] = match &path[..] {
         ["repos", _, _, rest @ ..] | ["repositories", _, rest @ ..] => match rest {
             ["branches" | "commits" | "activity", .., "status" | "statuses"] => &["statuses"],
-            ["commits", _, "check-runs"] => &["checks"],
+            ["commits", _, "check-runs"] | ["check-runs", ..] => &["checks"],
             ["branches" | "activity" | "commits", ..] => &["contents"],
             ["pulls", ..] => &["pull_requests"],
             ["issues", ..] => &["issues", "pull_requests"],

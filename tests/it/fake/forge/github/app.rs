@@ -122,6 +122,13 @@ impl FakeForge {
         state.apps.iter_mut().filter(|one| one.id == app.id).for_each(|one| one.is_suspended = is_suspended);
     }
 
+    /// An owner gives every app another permission, or another level of one.
+    pub(crate) fn gives_apps(&self, permission: &str, level: &str) {
+        for app in &mut self.world.state().apps {
+            app.permissions.insert(permission.to_owned(), level.to_owned());
+        }
+    }
+
     /// An owner takes all repositories but these from the app.
     pub(crate) fn gives_app_only(&self, app: &App, repositories: &[i64]) {
         let mut state = self.world.state();

@@ -85,6 +85,11 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             let body = json!({ "action": action, "check_run": state.gh_check_run(run) });
             vec![("check_run", "", from(state, run.repository, by, body))]
         }
+        // To nobody but the app whose it is; here all deliveries have one way.
+        Happened::CheckAgain { by, run } => {
+            let body = json!({ "action": "rerequested", "check_run": state.gh_check_run(run) });
+            vec![("check_run", "", from(state, run.repository, by, body))]
+        }
         Happened::Pushed(ref pushed) => self::pushed(state, pushed),
         Happened::Repository { ref how, by, repository } => {
             let body = match how {

@@ -11,6 +11,7 @@
 
 mod answer;
 mod app;
+mod checks;
 mod hook;
 mod issues;
 mod link;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::Right;
-use super::super::state::{CheckRun, Repository, State, Status};
+use super::super::state::{Repository, State, Status};
 
 /// When everything that has no time of its own was made.
 pub(super) const LONG_AGO: &str = "2025-12-01T08:00:00Z";
@@ -224,46 +224,6 @@ impl State {
             "created_at": status.at,
             "updated_at": status.at,
             "creator": self.gh_user(&status.creator),
-        })
-    }
-
-    pub(super) fn gh_check_run(&self, run: &CheckRun) -> Value {
-        let url = self.gh_repository_url(run.repository, &format!("check-runs/{}", run.id));
-        let name = &self.repository(run.repository).name;
-        let app = i64::try_from(run.app.len()).unwrap();
-        json!({
-            "id": run.id,
-            "head_sha": run.commit,
-            "node_id": format!("CR_{}", run.id),
-            "external_id": "",
-            "url": url,
-            "html_url": format!("{}/{name}/runs/{}", self.url, run.id),
-            "details_url": format!("https://ci.example.com/{}", run.id),
-            "status": if run.conclusion.is_some() { "completed" } else { "in_progress" },
-            "conclusion": run.conclusion,
-            "started_at": run.at,
-            "completed_at": run.conclusion.as_ref().map(|_| run.at),
-            "output": {
-                "title": null, "summary": null, "text": null, "annotations_count": 0,
-                "annotations_url": format!("{url}/annotations"),
-            },
-            "name": run.name,
-            "check_suite": { "id": run.id },
-            "app": {
-                "id": app,
-                "slug": run.app,
-                "node_id": format!("A_{app}"),
-                "owner": self.gh_user("acme"),
-                "name": run.app,
-                "description": null,
-                "external_url": "https://ci.example.com",
-                "html_url": format!("{}/apps/{}", self.url, run.app),
-                "created_at": LONG_AGO,
-                "updated_at": LONG_AGO,
-                "permissions": {},
-                "events": [],
-            },
-            "pull_requests": [],
         })
     }
 

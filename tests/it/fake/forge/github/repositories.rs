@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::server::Call;
-use super::super::state::{Activity, CheckRun, Moved, Repository, State, Status};
+use super::super::state::{Activity, Moved, Repository, State, Status};
 use super::app::Caller;
+use super::checks;
 use super::wire::{NOT_FOUND, Page, found, made};
 
 /// The longest line beside a status.
@@ -33,7 +34,7 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, at: &Reposit
             None => NOT_FOUND,
         },
         ("GET", ["commits", reference, "check-runs"]) => match commit_of(state, at, reference) {
-            Some(sha) => check_runs(state, call, at, &sha),
+            Some(sha) => checks::of_commit(state, call, at, &sha),
             None => no_commit(reference),
         },
         ("GET", ["commits", reference, "status"]) => match commit_of(state, at, reference) {
@@ -47,6 +48,7 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, at: &Reposit
                 None => no_commit(&reference),
             }
         }
+        (_, ["check-runs", rest @ ..]) => checks::call(state, caller, call, at, rest),
         ("POST", ["statuses", sha]) => set_status(state, caller, call, at, sha),
         ("GET", ["hooks"]) => {
             let hooks = state.hook.iter().map(|url| state.gh_hook(at, url));
@@ -112,20 +114,6 @@ fn page(state: &State, one: &Activity) -> Value {
 fn newest_first<'a>(state: &'a State, at: &Repository, sha: &str) -> impl Iterator<Item = &'a Status> {
     let (id, sha) = (at.id, sha.to_owned());
     state.statuses.iter().rev().filter(move |status| status.repository == id && status.commit == sha)
-}
-
-/// Of each app the newest of each name, newest first.
-fn check_runs(state: &State, call: &Call, at: &Repository, sha: &str) -> Page {
-    let mut newest: Vec<&CheckRun> = Vec::new();
-    let named = call.query.get("check_name");
-    for run in state.check_runs.iter().rev().filter(|run| run.repository == at.id && run.commit == sha) {
-        let is_newer = newest.iter().any(|known| (&known.app, &known.name) == (&run.app, &run.name));
-        if !is_newer && named.is_none_or(|name| *name == run.name) {
-            newest.push(run);
-        }
-    }
-    let beside = json!({ "total_count": newest.len() });
-    Page::Within("check_runs", newest.into_iter().map(|run| state.gh_check_run(run)).collect(), beside)
 }
 
 /// The newest of each context, and what they come to.
