@@ -340,6 +340,15 @@ CREATE TABLE deployment (
 );
 CREATE UNIQUE INDEX deployment_one_running ON deployment (environment_id) WHERE state = 'running';
 
+-- What the forge's own page of deployments was told of one, where it has such a page. Written before the first word; stays
+-- with the deployment.
+CREATE TABLE told_deployment (
+    deployment_id  uuid PRIMARY KEY REFERENCES deployment,
+    number         bigint,                       -- the forge's; null: to be looked for, and made if it is not there
+    saying         text,                         -- how it stands, as was to be said last
+    said           text                          -- the same, as was said last
+);
+
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,
     api_group       text NOT NULL,

@@ -33,6 +33,7 @@ pub mod reports;
 pub mod repositories;
 pub mod sessions;
 pub mod tokens;
+pub mod told_deployments;
 
 pub use error::{DbError, Fate, is_away, retrying};
 pub use migrate::{Schema, SchemaError};

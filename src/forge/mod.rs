@@ -31,7 +31,7 @@ pub use self::github::GitHub;
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::name::{NotAName, RepositoryName};
-pub use self::shown::{Mark, NewCheck};
+pub use self::shown::{DeploymentState, DeploymentWord, Mark, NewCheck, NewDeployment};
 pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;
 use crate::ids::{Account, CommitId, ForgeName, Iid};
@@ -323,6 +323,56 @@ impl Forge {
         match self {
             Self::GitHub(forge) => forge.find_check(at, commit, name, round).await,
             Self::Gitea(_) | Self::GitLab(_) => Ok(None),
+        }
+    }
+
+    /// Whether it has a page of deployments.
+    pub fn has_deployments(&self) -> bool {
+        matches!(self, Self::GitHub(_) | Self::GitLab(_))
+    }
+
+    /// Whether we may write there, as far as that is known before it is tried.
+    pub async fn may_deploy(&self, at: &RepositoryAt) -> Result<bool> {
+        match self {
+            Self::GitHub(forge) => forge.may_deploy(at).await,
+            Self::GitLab(_) => Ok(true),
+            Self::Gitea(_) => Ok(false),
+        }
+    }
+
+    /// Makes a deployment there; its number. An error may mean that it was made all the same: look for it.
+    pub async fn create_deployment(&self, at: &RepositoryAt, new: &NewDeployment) -> Result<i64> {
+        match self {
+            Self::GitHub(forge) => forge.create_deployment(at, new).await,
+            Self::GitLab(forge) => forge.create_deployment(at, new).await,
+            Self::Gitea(_) => Err(self.has_none("deployments")),
+        }
+    }
+
+    /// The one that was made for this one of ours, if there is one; none of those that are `known` to be others.
+    pub async fn find_deployment(&self, at: &RepositoryAt, new: &NewDeployment, known: &[i64]) -> Result<Option<i64>> {
+        match self {
+            Self::GitHub(forge) => forge.find_deployment(at, new).await,
+            Self::GitLab(forge) => forge.find_deployment(at, new, known).await,
+            Self::Gitea(_) => Ok(None),
+        }
+    }
+
+    /// Says how one stands.
+    pub async fn set_deployment(&self, at: &RepositoryAt, number: i64, word: &DeploymentWord) -> Result<()> {
+        match self {
+            Self::GitHub(forge) => forge.set_deployment(at, number, word).await,
+            Self::GitLab(forge) => forge.set_deployment(at, number, word).await,
+            Self::Gitea(_) => Err(self.has_none("deployments")),
+        }
+    }
+
+    /// Whether this was said of it last.
+    pub async fn deployment_is(&self, at: &RepositoryAt, number: i64, state: DeploymentState) -> Result<bool> {
+        match self {
+            Self::GitHub(forge) => forge.deployment_is(at, number, state).await,
+            Self::GitLab(forge) => forge.deployment_is(at, number, state).await,
+            Self::Gitea(_) => Ok(false),
         }
     }
 

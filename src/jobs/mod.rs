@@ -6,6 +6,7 @@
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
 //! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
+//! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
@@ -28,12 +29,15 @@ mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
+mod tell_deployments;
 mod work;
 
 pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
-pub use route::{asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment};
+pub use route::{
+    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment, tell_deployments,
+};
 pub use step::{Observer, Step, Write};
 
 use crate::audit;
@@ -51,6 +55,7 @@ pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         "attend_pull" => work::boxed(attend::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
+        "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
         other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };
@@ -94,6 +99,12 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         hash_key: &context.hash_key,
         installation: context.installation,
         platform: &context.platform,
+        shown_on: context
+            .forges
+            .values()
+            .filter(|one| one.forge.has_deployments())
+            .map(|one| one.forge.name())
+            .collect(),
     };
     let observe = |step| context.observer.met(job, Step::Sync(step));
     let begun = work::boxed(start::start(context, job, lease, environment.environment)).await;

@@ -59,6 +59,12 @@ pub fn look_at_checks(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     job("look_at_checks", share(repository), Lane::Default, repository, payload, trace)
 }
 
+/// Tells the forge how the deployments of a repository stand. A report of a sync does not wait behind previews.
+pub fn tell_deployments(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id });
+    job("tell_deployments", share(repository), Lane::Sync, repository, payload, trace)
+}
+
 /// Compares our memory of a repository with the forge.
 pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });

@@ -57,6 +57,10 @@ pub enum Write {
     Issue,
     /// The end of such an issue.
     IssueEnd,
+    /// A deployment on the forge's page of them.
+    Deployment,
+    /// How it stands.
+    DeploymentWord,
 }
 
 impl Write {
@@ -68,6 +72,8 @@ impl Write {
             Self::Reaction => ["reaction.post", "reaction.posted", "reaction.not_posted"],
             Self::Issue => ["issue.open", "issue.opened", "issue.not_opened"],
             Self::IssueEnd => ["issue.close", "issue.closed", "issue.not_closed"],
+            Self::Deployment => ["deployment.show", "deployment.shown", "deployment.not_shown"],
+            Self::DeploymentWord => ["deployment.tell", "deployment.told", "deployment.not_told"],
         }
     }
 
@@ -79,6 +85,8 @@ impl Write {
             Self::Reaction => "reaction",
             Self::Issue => "issue",
             Self::IssueEnd => "issue-end",
+            Self::Deployment => "deployment",
+            Self::DeploymentWord => "deployment-word",
         }
     }
 }
@@ -96,7 +104,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 5] = [
+    pub const OF: [(&'static str, &'static [Self]); 6] = [
         (
             "attend_pull",
             steps!(
@@ -115,6 +123,7 @@ impl Step {
             ),
         ),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
+        ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
     ];
 

@@ -13,11 +13,11 @@ use super::context::Context;
 use super::error::JobError;
 use super::gather::pull;
 use super::gather::repository::{self, Opened, Repository};
-use super::route::{attend_pull, follow_branch, look_at_checks};
+use super::route::{attend_pull, follow_branch, look_at_checks, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
-use crate::db::{self, check_runs, comment_edits, environments, holds, repositories, swept};
+use crate::db::{self, check_runs, comment_edits, environments, holds, repositories, swept, told_deployments};
 use crate::forge::{Branch, Comment, Pull};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
@@ -86,6 +86,8 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let ourselves = repository.ourselves().await?;
     let read_to = comments.iter().map(|comment| comment.updated_at).max().or(comments_read_to).or(told.max());
 
+    let tells_deployments = super::tell_deployments::may(&repository).await?;
+
     // What is remembered as seen and what is done about it are one transaction: neither is lost without the other.
     let mut tx = context.pool.begin().await?;
     let mut jobs = pulls_that_moved(&mut tx, &repository, &open, &closed, job).await?;
@@ -106,6 +108,9 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if !holds::waiting_for_checks(&mut tx, &key).await?.is_empty() {
         // It is asked for beside this: whether anything is news is found there.
         queue::enqueue(&mut tx, &look_at_checks(&key, job.trace)).await?;
+    }
+    if tells_deployments && !told_deployments::untold(&mut tx, repository.row.id, 1).await?.is_empty() {
+        queue::enqueue(&mut tx, &tell_deployments(&key, job.trace)).await?;
     }
     jobs.extend(branches_that_moved(&mut tx, &repository, branches, job).await?);
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));

@@ -16,6 +16,7 @@ mod prune;
 mod record;
 mod send;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
 use crate::db::{deployments, seal::Seal};
+use crate::ids::ForgeName;
 use crate::manifest::HashKey;
 use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
@@ -46,6 +48,8 @@ pub struct World<'a> {
     pub installation: Uuid,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
+    /// Forges with a page of deployments of their own.
+    pub shown_on: BTreeSet<&'a ForgeName>,
 }
 
 /// Told of every step right after its effect; what it does with that is its own business.

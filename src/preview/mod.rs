@@ -32,6 +32,6 @@ pub use live::Live;
 pub use page::{
     Consent, Deployment, EnvironmentRow, Mark, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };
-pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, preview_status};
+pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, one_line, preview_status};
 pub use terminal::{Look, terminal};
 pub use words::{held_issue, is_held_issue};

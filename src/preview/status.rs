@@ -41,9 +41,7 @@ pub struct StatusLine {
 impl StatusLine {
     /// Any other: its description is made one line that every forge takes.
     pub fn new(context: &'static str, state: StatusState, description: impl AsRef<str>) -> Self {
-        // One line, one character of it the ellipsis.
-        let description = clip(&visible(description.as_ref()), LONGEST - 1);
-        Self { context, state, description }
+        Self { context, state, description: one_line(description.as_ref()) }
     }
 
     /// While a job computes it.
@@ -55,6 +53,12 @@ impl StatusLine {
     pub fn untouched(context: &'static str) -> Self {
         Self::new(context, StatusState::Success, "nothing of ours is touched")
     }
+}
+
+/// A line that every forge takes beside something, whatever is in it.
+pub fn one_line(text: &str) -> String {
+    // One character of it the ellipsis.
+    clip(&visible(text), LONGEST - 1)
 }
 
 /// What `bascule/preview` says.

@@ -21,6 +21,7 @@ mod app;
 mod checks;
 mod connect;
 mod conversation;
+mod deployments;
 mod lists;
 mod people;
 mod permissions;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 pub(super) const REPOSITORY: &[(&str, &str)] = &[
     ("checks", "write"),
     ("contents", "read"),
+    ("deployments", "write"),
     ("issues", "write"),
     ("metadata", "read"),
     ("pull_requests", "write"),
@@ -61,6 +62,8 @@ pub(super) fn needed(call: &str) -> &'static str {
         "set_status" => "the repository permission “Commit statuses: Read and write”",
         "statuses" => "the repository permission “Commit statuses: Read-only”",
         "create_check" | "edit_check" => "the repository permission “Checks: Read and write”",
+        "create_deployment" | "set_deployment" => "the repository permission “Deployments: Read and write”",
+        "deployments" | "deployment_words" => "the repository permission “Deployments: Read-only”",
         "check_runs" => "the repository permission “Checks: Read-only”",
         "create_comment" | "edit_comment" | "react" => {
             "the repository permissions “Pull requests: Read and write” and “Issues: Read and write”"

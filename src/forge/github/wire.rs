@@ -319,3 +319,18 @@ pub(super) struct MembershipJson {
 pub(super) struct Found {
     pub(super) items: Vec<User>,
 }
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeploymentJson {
+    pub(super) id: i64,
+    /// As it was made, or as text.
+    #[serde(default)]
+    pub(super) payload: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeploymentWordJson {
+    /// Rises.
+    pub(super) id: i64,
+    pub(super) state: String,
+}

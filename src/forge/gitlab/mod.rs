@@ -16,6 +16,7 @@
 
 mod connect;
 mod conversation;
+mod deployments;
 mod graphql;
 mod lists;
 mod people;

@@ -265,3 +265,12 @@ impl StatusJson {
         CommitStatus { context: self.name, state, creator: account(forge, self.author), url: self.target_url }
     }
 }
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DeploymentJson {
+    pub(super) id: i64,
+    pub(super) sha: CommitId,
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) user: Option<User>,
+}

@@ -14,7 +14,7 @@ use sqlx::{Postgres, Transaction};
 use crate::audit::{self, NewEntry};
 use crate::db::ourselves;
 use crate::db::previews::{self, Showing};
-use crate::forge::{self, Comment, Issue, NewCheck, NewStatus, Reaction};
+use crate::forge::{self, Comment, DeploymentWord, Issue, NewCheck, NewDeployment, NewStatus, Reaction};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
@@ -129,6 +129,34 @@ impl<'a> Writer<'a> {
         let written = self.repository.forge().edit_issue(&self.repository.at, &closed).await;
         self.end(begun, &written, |_| json!({}), None, None).await?;
         Ok(written)
+    }
+
+    /// One of our deployments, on the forge's page of them. Whoever calls this has looked whether it is there.
+    pub(in crate::jobs) async fn deployment(&self, new: &NewDeployment) -> Answer<i64> {
+        let detail = json!({ "deployment": new.number, "commit": new.commit, "shown_under": new.environment });
+        let begun = self.begin(Write::Deployment, self.of(new), detail).await?;
+        let written = self.repository.forge().create_deployment(&self.repository.at, new).await;
+        self.end(begun, &written, |number| json!({ "number": number }), None, None).await?;
+        Ok(written)
+    }
+
+    /// How it stands.
+    pub(in crate::jobs) async fn deployment_word(
+        &self,
+        new: &NewDeployment,
+        number: i64,
+        word: &DeploymentWord,
+    ) -> Answer<()> {
+        let state = format!("{:?}", word.state).to_lowercase();
+        let detail = json!({ "deployment": new.number, "number": number, "state": state });
+        let begun = self.begin(Write::DeploymentWord, self.of(new), detail).await?;
+        let written = self.repository.forge().set_deployment(&self.repository.at, number, word).await;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
+        Ok(written)
+    }
+
+    fn of(&self, new: &NewDeployment) -> String {
+        format!("{} {}", self.repository.granted_name(), new.ours)
     }
 
     /// Where it writes.

@@ -18,7 +18,7 @@ use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::branch::Walked;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::route::attend_pull;
+use crate::jobs::route::{attend_pull, tell_deployments};
 use crate::jobs::step::Step;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
@@ -183,6 +183,9 @@ async fn start(
     // Where a lifted hold was shown, it is shown no more, also when what was held was taken back.
     for number in new.pulls.iter().chain(walked.shown_in.iter().filter(|number| !new.pulls.contains(number))) {
         queue::enqueue(&mut tx, &attend_pull(&repository.row.key, *number, job.trace)).await?;
+    }
+    if repository.forge().has_deployments() {
+        queue::enqueue(&mut tx, &tell_deployments(&repository.row.key, job.trace)).await?;
     }
     let mut detail = json!({
         "deployment": new.id, "number": new.number, "commit": new.to.commit, "set": new.to.set, "change": new.change,

@@ -9,8 +9,8 @@ use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
-use crate::jobs::route::{attend_pull, sync_environment};
-use crate::queue::{enqueue_all, finish};
+use crate::jobs::route::{attend_pull, sync_environment, tell_deployments};
+use crate::queue::{NewJob, enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
 use super::gather::Scene;
@@ -139,6 +139,7 @@ impl Run<'_> {
             // This run began with a deployment that was on its way, and judged nothing that came since.
             jobs.push(sync_environment(&subject.repository, subject.environment, new.trace));
         }
+        jobs.extend(self.to_tell(subject));
         enqueue_all(&mut tx, &jobs).await?;
         finish(&mut tx, self.job).await?;
         let detail = json!({
@@ -204,6 +205,12 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Has the forge's page of deployments told, where there is one.
+    fn to_tell(&self, subject: &Subject) -> Option<NewJob> {
+        let is_shown = self.world.shown_on.contains(&subject.repository.forge);
+        is_shown.then(|| tell_deployments(&subject.repository, subject.deployment.new.trace))
+    }
+
     /// Environments that may wait for this one, whatever became of it.
     async fn waiting(&self, conn: &mut PgConnection, subject: &Subject) -> Result<Vec<i64>, Interrupted> {
         let all = environments::of_repository(conn, subject.repository_row).await?;
@@ -247,8 +254,9 @@ impl Run<'_> {
             let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
             held(&hold, before.as_ref());
             holds::put(&mut tx, &over(hold, before)).await?;
-            let jobs: Vec<_> =
+            let mut jobs: Vec<_> =
                 new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+            jobs.extend(self.to_tell(subject));
             enqueue_all(&mut tx, &jobs).await?;
             audit::append(&mut tx, &entry).await?;
         }

@@ -175,6 +175,12 @@ async fn every_answer_is_as_the_description_says() {
     let of = |rest: &str| format!("repos/acme/shop{rest}");
     let (pull, issue, comment) = (t.pr.number, t.issue, t.comment);
     let status = json!({ "state": "success", "context": "bascule/preview", "description": "fine" });
+    let deployed = json!({
+        "ref": head, "environment": "production", "auto_merge": false, "required_contexts": [], "payload": { "a": 1 },
+    });
+    let (_, deployment) = t.asks(Method::POST, &of("/deployments"), Some(deployed.clone())).await;
+    let deployment = of(&format!("/deployments/{}", deployment["id"]));
+    let word = json!({ "state": "in_progress", "description": "fine", "log_url": "https://bascule.example.com" });
     let repository = "/repos/{owner}/{repo}";
     let calls: Vec<(String, String, Option<Value>)> = [
         ("GET /user", "user".to_owned(), None),
@@ -196,6 +202,11 @@ async fn every_answer_is_as_the_description_says() {
         ("GET R/commits/{ref}/statuses", of(&format!("/commits/{head}/statuses")), None),
         ("GET R/commits/{ref}/check-runs", of(&format!("/commits/{head}/check-runs")), None),
         ("POST R/statuses/{sha}", of(&format!("/statuses/{head}")), Some(status)),
+        ("POST R/deployments", of("/deployments"), Some(deployed)),
+        ("GET R/deployments", of(&format!("/deployments?sha={head}&environment=production")), None),
+        ("GET R/deployments/{deployment_id}", deployment.clone(), None),
+        ("POST R/deployments/{deployment_id}/statuses", format!("{deployment}/statuses"), Some(word)),
+        ("GET R/deployments/{deployment_id}/statuses", format!("{deployment}/statuses"), None),
         ("GET R/collaborators/{username}/permission", of("/collaborators/lee/permission"), None),
         ("GET R/pulls", of("/pulls?state=all"), None),
         ("GET R/pulls/{pull_number}", of(&format!("/pulls/{pull}")), None),

@@ -2,9 +2,13 @@
 //! description's own example is understood as an answer.
 
 use bascule::clock::Clock;
-use bascule::forge::{Forge, Mark, NewCheck, NewStatus, NewWebhook, Pull, Reaction, Result, SignIn, StatusState};
+use bascule::forge::{
+    DeploymentState, DeploymentWord, Forge, Mark, NewCheck, NewDeployment, NewStatus, NewWebhook, Pull, Reaction,
+    Result, SignIn, StatusState,
+};
 use insta::assert_snapshot;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::wire::{Wire, says};
 use super::{TOKEN, app, client, clock, hello};
@@ -58,6 +62,18 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
             .set_status(&at, &commit, &NewStatus { context: "bascule/preview", state, description, target_url })
             .await?;
     }
+    assert!(forge.may_deploy(&at).await?);
+    let environment = "production".to_owned();
+    let (ours, id) = (environment.parse().unwrap(), Uuid::from_u128(7));
+    let new = NewDeployment { commit: commit.clone(), branch: "main".to_owned(), environment, ours, number: 41, id };
+    let number = forge.create_deployment(&at, &new).await?;
+    assert_eq!(forge.find_deployment(&at, &new, &[]).await?, None, "another one's");
+    let states = [DeploymentState::Queued, DeploymentState::Running, DeploymentState::Well, DeploymentState::Failed];
+    for state in states.into_iter().chain([DeploymentState::Replaced]) {
+        let url = (state == DeploymentState::Well).then(|| "https://bascule.example.com/previews/1".to_owned());
+        forge.set_deployment(&at, number, &DeploymentWord { state, description: "1 updated".to_owned(), url }).await?;
+    }
+    assert!(forge.deployment_is(&at, number, DeploymentState::Well).await?);
     if forge.may_check(&at).await? {
         checks(forge).await?;
     }
@@ -126,6 +142,8 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     GET repos/list-activities
     GET repos/list-branches
     GET repos/list-commit-statuses-for-ref
+    GET repos/list-deployment-statuses
+    GET repos/list-deployments
     GET repos/list-for-authenticated-user
     GET repos/list-webhooks
     GET search/users
@@ -140,6 +158,8 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     POST issues/create-comment
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
+    POST repos/create-deployment
+    POST repos/create-deployment-status
     POST repos/create-webhook
     "#);
 }
@@ -151,7 +171,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     for installation in 1..=3 {
         let path = format!("/app/installations/{installation}/access_tokens");
         let mut given = wire.example("POST", &path);
-        given["permissions"] = serde_json::json!({ "checks": "write" });
+        given["permissions"] = serde_json::json!({ "checks": "write", "deployments": "write" });
         wire.says(&format!("POST {path}"), [says(201, given)]);
     }
     let all = asked_of(&wire, app::key().sign_in()).await;
@@ -179,6 +199,8 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     GET repos/list-activities
     GET repos/list-branches
     GET repos/list-commit-statuses-for-ref
+    GET repos/list-deployment-statuses
+    GET repos/list-deployments
     GET search/users
     GET teams/get-by-name
     GET teams/get-membership-for-user-in-org
@@ -193,5 +215,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     POST issues/create-comment
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
+    POST repos/create-deployment
+    POST repos/create-deployment-status
     ");
 }

@@ -325,6 +325,7 @@ async fn what_an_app_was_given_is_compared_with_what_it_needs() {
     insta::assert_snapshot!(lines(&forge.rights(&hello()).await.unwrap()), @"
     Missing: the organization permission “Members: Read-only”
     Missing: the repository permission “Checks: Read and write”
+    Missing: the repository permission “Deployments: Read and write”
     Missing: the repository permission “Issues: Read and write”
     TooMuch: the repository permission “Administration: Read-only”
     TooMuch: the repository permission “Contents: Read and write”
@@ -350,7 +351,7 @@ async fn a_classic_token_tells_its_scopes_and_a_fine_grained_one_nothing() {
     wire.says("GET /user", [says(200, me)]);
     let told = forge.rights(&at).await.unwrap();
     assert!(told.iter().all(|right| right.holding == Holding::NotTold), "{told:?}");
-    assert_eq!(told.len(), 8, "as in the documentation");
+    assert_eq!(told.len(), 9, "as in the documentation");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Every call the client can make: none that GitLab does not document (the fake refuses it), and these it makes.
 
-use bascule::forge::{NewStatus, Pull, Reaction, Result, StatusState};
+use bascule::forge::{DeploymentState, DeploymentWord, NewDeployment, NewStatus, Pull, Reaction, Result, StatusState};
 use insta::assert_snapshot;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::Lab;
 use crate::fake::forge::{Pr, Right};
@@ -53,6 +54,18 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
             .await?;
     }
     forge.statuses(at, &pull.head).await?;
+    let environment = "production".to_owned();
+    let (ours, id, commit) = (environment.parse().unwrap(), Uuid::from_u128(7), forge.branch(at, "main").await?.tip);
+    let new = NewDeployment { commit, branch: "main".to_owned(), environment, ours, number: 41, id };
+    assert_eq!(forge.find_deployment(at, &new, &[]).await?, None);
+    let number = forge.create_deployment(at, &new).await?;
+    assert_eq!(forge.find_deployment(at, &new, &[]).await?, Some(number));
+    assert_eq!(forge.find_deployment(at, &new, &[number]).await?, None, "another one's");
+    // Said again, it is not refused; and GitLab has no word for the last.
+    for state in [DeploymentState::Queued, DeploymentState::Well, DeploymentState::Well, DeploymentState::Replaced] {
+        forge.set_deployment(at, number, &DeploymentWord { state, description: String::new(), url: None }).await?;
+    }
+    assert!(forge.deployment_is(at, number, DeploymentState::Well).await?);
     forge.permission(at, "kim").await?;
     forge.is_team_member("acme/platform", "kim").await?;
     forge.is_team_member("acme/platform", "eve").await?;
@@ -75,6 +88,8 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     GET groups/{}/hooks
     GET groups/{}/members/{}
     GET projects/{}
+    GET projects/{}/deployments
+    GET projects/{}/deployments/{}
     GET projects/{}/events
     GET projects/{}/hooks
     GET projects/{}/issues
@@ -97,12 +112,14 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     GET users
     GET users/{}
     POST graphql
+    POST projects/{}/deployments
     POST projects/{}/issues
     POST projects/{}/issues/{}/notes
     POST projects/{}/issues/{}/notes/{}/award_emoji
     POST projects/{}/merge_requests/{}/notes
     POST projects/{}/merge_requests/{}/notes/{}/award_emoji
     POST projects/{}/statuses/{}
+    PUT projects/{}/deployments/{}
     PUT projects/{}/issues/{}
     PUT projects/{}/issues/{}/notes/{}
     PUT projects/{}/merge_requests/{}/notes/{}

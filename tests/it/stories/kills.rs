@@ -43,7 +43,7 @@ pub(crate) fn child(arguments: &[String]) {
 }
 
 async fn works(file: &Path, database: &str, deaths: Vec<String>) {
-    let environ = environ(database, Tongue::Gitea, TOKEN);
+    let environ = environ(database, Tongue::GitHub, TOKEN);
     let loaded = config::load(Some(file), &environ).unwrap();
     let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
     let pool = PgPool::connect(database).await.unwrap();
@@ -168,7 +168,7 @@ async fn tells(told: Told, deaths: &[Death], observer: Option<Observer>) -> Stri
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let namespace = format!("kills-{}", NEXT.fetch_add(1, Ordering::SeqCst));
     let plane = crate::plane::shared().await;
-    let mut town = Box::pin(Town::new(plane, &namespace, told)).await;
+    let mut town = Box::pin(Town::on(Database::new().await, plane, &namespace, Tongue::GitHub, told)).await;
     if let Some(observer) = observer {
         std::sync::Arc::get_mut(&mut town.context).unwrap().observer = observer;
     }

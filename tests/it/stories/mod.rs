@@ -20,6 +20,7 @@ mod clusters;
 mod consent;
 mod counted;
 mod deleted;
+mod deployments;
 mod door;
 mod failures;
 mod files;

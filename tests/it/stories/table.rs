@@ -100,17 +100,18 @@ const OTHERWISE: [(&str, &[Tongue], &str); 4] = [
 const APART: &str = "issues of two projects have the same numbers there, and only one project is counted here";
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
-const OF_NO_FORGE: [(&str, &str); 3] = [
-    ("kills", "of the worker, not of the forge"),
-    ("own_words", "counts Gitea's calls"),
-    ("restarts", "of the server, not of the forge"),
-];
+const OF_NO_FORGE: [(&str, &str); 2] =
+    [("own_words", "counts Gitea's calls"), ("restarts", "of the server, not of the forge")];
 /// The same of single stories.
 const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
-/// Files whose stories are of what one forge alone has, told there with deliveries and with sweeps alone.
-const OF_ONE: [(&str, Tongue, &str); 1] = [("app", Tongue::GitHub, "only a GitHub App has check runs")];
+/// Files whose stories are of what some forges alone have, and told on these by their own ways.
+const OF_SOME: [(&str, &[Tongue], &str); 3] = [
+    ("app", &[Tongue::GitHub], "only a GitHub App has check runs"),
+    ("deployments", &[Tongue::GitHub, Tongue::GitLab], "it has no page of deployments"),
+    ("kills", &[Tongue::GitHub], "of the worker, not of the forge; told where most is written"),
+];
 
 /// How to tell the story of this name (`consent::…`): on which forge, and how it is heard there.
 pub(super) fn tellings(story: &str) -> Vec<(Tongue, Told)> {
@@ -194,9 +195,9 @@ and GitLab *always* means with deliveries, and `make test-all` does both. A numb
 "
     .to_owned();
     for File { name, about, .. } in files() {
-        if let Some((_, tongue, why)) = OF_ONE.iter().find(|(of, ..)| *of == name) {
+        if let Some((_, tongues, why)) = OF_SOME.iter().find(|(of, ..)| *of == name) {
             let [gitea, github, gitlab] =
-                [Tongue::Gitea, Tongue::GitHub, Tongue::GitLab].map(|on| match on == *tongue {
+                [Tongue::Gitea, Tongue::GitHub, Tongue::GitLab].map(|on| match tongues.contains(&on) {
                     true => "always".to_owned(),
                     false => format!("no: {why}"),
                 });

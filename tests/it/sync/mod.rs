@@ -67,6 +67,7 @@ impl Server {
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
             platform: &self.platform,
+            shown_on: Default::default(),
         }
     }
 

@@ -204,6 +204,30 @@ pub(crate) struct CheckRun {
     pub(crate) at: Timestamp,
 }
 
+/// A deployment to an environment, and what was said of it, oldest first.
+#[derive(Clone, Debug)]
+pub(super) struct Deployment {
+    pub(super) id: i64,
+    pub(super) repository: i64,
+    pub(super) commit: String,
+    pub(super) reference: String,
+    pub(super) environment: String,
+    pub(super) description: String,
+    pub(super) payload: serde_json::Value,
+    pub(super) creator: String,
+    pub(super) words: Vec<DeploymentWord>,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct DeploymentWord {
+    pub(super) id: i64,
+    pub(super) state: String,
+    pub(super) description: String,
+    pub(super) url: String,
+    pub(super) at: Timestamp,
+}
+
 /// How a branch came to be at another commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
@@ -273,6 +297,7 @@ pub(crate) struct State {
     pub(super) reviews: Vec<Review>,
     pub(super) statuses: Vec<Status>,
     pub(super) check_runs: Vec<CheckRun>,
+    pub(super) deployments: Vec<Deployment>,
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
@@ -319,6 +344,7 @@ impl State {
             reviews: Vec::new(),
             statuses: Vec::new(),
             check_runs: Vec::new(),
+            deployments: Vec::new(),
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),

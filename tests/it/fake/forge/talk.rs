@@ -242,6 +242,13 @@ impl FakeForge {
         state.check_runs.iter().filter(ours).cloned().collect()
     }
 
+    /// Our deployments, oldest first: the environment of each, and every state that was said of it.
+    pub(crate) fn deployments(&self, shop: &Shop) -> Vec<(String, Vec<String>)> {
+        let state = self.world.state();
+        let mine = state.deployments.iter().filter(|one| one.repository == shop.id && super::is_us(&one.creator));
+        mine.map(|one| (one.environment.clone(), one.words.iter().map(|word| word.state.clone()).collect())).collect()
+    }
+
     /// The newest status of each context on the head: context → (state, description).
     pub(crate) fn statuses(&self, pr: &Pr) -> BTreeMap<String, (String, String)> {
         let head = self.head(pr);

@@ -69,6 +69,7 @@ fn may(caller: &Caller, call: &Call) -> Result<(), Page> {
             ["pulls", ..] => &["pull_requests"],
             ["issues", ..] => &["issues", "pull_requests"],
             ["statuses", ..] => &["statuses"],
+            ["deployments", ..] => &["deployments"],
             ["hooks", ..] => &["repository_hooks"],
             _ => return Ok(()),
         },

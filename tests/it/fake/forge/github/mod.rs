@@ -12,6 +12,7 @@
 mod answer;
 mod app;
 mod checks;
+mod deployments;
 mod hook;
 mod issues;
 mod link;

@@ -6,6 +6,7 @@ use super::super::server::Call;
 use super::super::state::{Activity, Moved, Repository, State, Status};
 use super::app::Caller;
 use super::checks;
+use super::deployments;
 use super::wire::{NOT_FOUND, Page, found, made};
 
 /// The longest line beside a status.
@@ -49,6 +50,7 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, at: &Reposit
             }
         }
         (_, ["check-runs", rest @ ..]) => checks::call(state, caller, call, at, rest),
+        (_, ["deployments", rest @ ..]) => deployments::call(state, caller, call, at, rest),
         ("POST", ["statuses", sha]) => set_status(state, caller, call, at, sha),
         ("GET", ["hooks"]) => {
             let hooks = state.hook.iter().map(|url| state.gh_hook(at, url));

@@ -33,6 +33,7 @@ const fn of(
 const PAGES: &[&str] = &["page", "per_page"];
 const USER: &[&str] = &["id", "username", "state"];
 const PROJECT: &[&str] = &["id", "path_with_namespace", "default_branch", "empty_repo", "archived", "visibility"];
+const DEPLOYMENT: &[&str] = &["id", "sha", "status", "user"];
 const NOTE: &[&str] = &["id", "body", "author", "created_at", "updated_at", "system", "internal"];
 const ISSUE: &[&str] = &["iid", "author", "state", "title", "description", "updated_at", "user_notes_count"];
 const PULL: &[&str] = &[
@@ -102,6 +103,20 @@ pub(super) const CALLS: &[Documented] = &[
         &["state", "name", "context", "description", "target_url", "ref", "coverage", "pipeline_id"],
         &["id"],
     ),
+    of(
+        "GET projects/{}/deployments",
+        "deployments#list-project-deployments",
+        &["order_by", "sort", "updated_after", "updated_before", "environment", "status"],
+        DEPLOYMENT,
+    ),
+    of(
+        "POST projects/{}/deployments",
+        "deployments#create-a-deployment",
+        &["environment", "sha", "ref", "tag", "status"],
+        DEPLOYMENT,
+    ),
+    of("GET projects/{}/deployments/{}", "deployments#retrieve-a-deployment", &[], DEPLOYMENT),
+    of("PUT projects/{}/deployments/{}", "deployments#update-a-deployment", &["status"], DEPLOYMENT),
     of(
         "GET projects/{}/merge_requests",
         "merge_requests#list-project-merge-requests",

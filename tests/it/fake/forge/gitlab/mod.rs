@@ -13,6 +13,7 @@
 
 mod answer;
 mod called;
+mod deployments;
 mod documented;
 mod graphql;
 mod hook;

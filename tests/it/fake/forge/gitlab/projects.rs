@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::server::Call;
 use super::super::state::{Activity, Repository, State, Status};
+use super::deployments;
 use super::wire::{NOT_FOUND, Page, bad, found, made};
 
 pub(super) fn call(state: &mut State, call: &Call, at: &Repository, rest: &[&str]) -> Page {
@@ -38,6 +39,7 @@ pub(super) fn call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
             let with = mine.filter(|pull| pull.head_sha == *sha || pull.pushes.iter().any(has));
             Page::List(with.map(|pull| state.gl_pull_in_list(pull)).collect())
         }
+        (_, ["deployments", rest @ ..]) => deployments::call(state, call, at, rest),
         ("POST", ["statuses", sha]) => set_status(state, call, at, sha),
         ("POST", ["hooks"]) => {
             let url = call.text("url");
