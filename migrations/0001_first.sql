@@ -206,6 +206,15 @@ CREATE TABLE check_run (
     CONSTRAINT check_run_of PRIMARY KEY (repository_id, commit_sha)
 );
 
+-- A group of a merge queue that was answered. Goes with its branch, which a sweep finds gone.
+CREATE TABLE merge_group (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    branch         text NOT NULL,
+    head_sha       text NOT NULL,
+    status_hash    bytea NOT NULL,               -- of both statuses, as last written
+    CONSTRAINT merge_group_of PRIMARY KEY (repository_id, branch)
+);
+
 CREATE TABLE preview (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repository_id bigint NOT NULL REFERENCES repository,

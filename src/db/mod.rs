@@ -24,6 +24,7 @@ pub mod environments;
 pub mod holds;
 pub mod installation;
 pub mod inventory;
+pub mod merge_groups;
 pub mod ourselves;
 pub mod previews;
 pub mod pulls;

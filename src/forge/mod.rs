@@ -326,6 +326,11 @@ impl Forge {
         }
     }
 
+    /// Whether it has merge queues that ask whether they may merge.
+    pub fn has_queues(&self) -> bool {
+        matches!(self, Self::GitHub(_))
+    }
+
     /// Whether it has a page of deployments.
     pub fn has_deployments(&self) -> bool {
         matches!(self, Self::GitHub(_) | Self::GitLab(_))

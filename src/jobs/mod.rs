@@ -3,6 +3,7 @@
 //! | job | key | does |
 //! |---|---|---|
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
+//! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
 //! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
@@ -16,6 +17,7 @@
 mod abandoned;
 #[path = "attend_pull.rs"]
 mod attend;
+mod attend_group;
 mod context;
 mod error;
 #[path = "follow_branch.rs"]
@@ -53,6 +55,7 @@ pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         // It comes to a safe point by itself.
         "sync_environment" => return work::boxed(sync(context, job, lease)).await,
         "attend_pull" => work::boxed(attend::run(context, job, lease)),
+        "attend_group" => work::boxed(attend_group::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),

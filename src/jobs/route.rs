@@ -22,6 +22,7 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
             numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect()
         }
         Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
+        Event::GroupFormed { branch } => vec![attend_group(repository, branch, trace)],
         Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
         Event::Ping | Event::Ignored { .. } => Vec::new(),
@@ -32,6 +33,12 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
 pub fn attend_pull(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "number": number });
     job("attend_pull", format!("{}#{number}", share(repository)), Lane::Default, repository, payload, trace)
+}
+
+/// Answers a merge queue that asks about this branch of its own.
+pub(super) fn attend_group(repository: &RepositoryKey, branch: &str, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "branch": branch });
+    job("attend_group", format!("{}@{branch}", share(repository)), Lane::Default, repository, payload, trace)
 }
 
 /// Looks at a branch.

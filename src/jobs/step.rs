@@ -104,7 +104,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 6] = [
+    pub const OF: [(&'static str, &'static [Self]); 7] = [
         (
             "attend_pull",
             steps!(
@@ -113,6 +113,7 @@ impl Step {
                 [Recorded]
             ),
         ),
+        ("attend_group", steps!([LeftOpenClosed, RepositoryKnown, Fetched], [Status], [Recorded])),
         ("follow_branch", steps!([LeftOpenClosed, RepositoryKnown, Fetched], [], [Recorded])),
         (
             "sync_environment",

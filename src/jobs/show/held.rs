@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::speak::{self, Seen, Spoken};
 use super::writer::Writer;
-use super::{open, rows};
+use super::{judged, rows};
 use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
 use crate::db::holds::{self, Hold};
@@ -66,7 +66,7 @@ pub(in crate::jobs) async fn in_issue(
     let Some((one, hold)) = held_here(repository, &walked).await? else {
         return settled(repository, number, &remembered, job, lease).await;
     };
-    let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
+    let mut page = judged::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
     let mut seen = Vec::new();
     let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
@@ -172,7 +172,7 @@ pub(in crate::jobs) async fn in_merged(
     };
     let into = row.facts.base_branch.clone();
     let subject = Subject::Pull { head: row.facts.head_sha.clone(), into };
-    let mut page = stored.unwrap_or_else(|| open::empty(subject));
+    let mut page = stored.unwrap_or_else(|| judged::empty(subject));
     if page.environments.is_empty() && held.is_empty() {
         return Ok(None);
     }

@@ -138,7 +138,10 @@ async fn life(t: &mut Town) {
     t.forge.comments("dev", &pr, "/bascule explain").await;
     t.forge.approves("lee", &pr).await;
     t.run_jobs().await;
-    t.forge.merges("dev", &pr, Merge::Squash).await;
+    // By a merge queue, which asks first.
+    let queue = t.forge.queues("dev", &[&pr]).await;
+    t.run_jobs().await;
+    t.forge.merges_queue("dev", &queue).await;
     t.run_jobs().await;
     t.ci_says("ci/test", "success").await;
     t.run_jobs().await;

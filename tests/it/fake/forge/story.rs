@@ -1,6 +1,9 @@
 //! What people do on the forge, in the words of the stories.
 
+mod queue;
 mod together;
+
+pub(crate) use queue::Queued;
 
 use super::FakeForge;
 use super::git::{Bare, By, File};
