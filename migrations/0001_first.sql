@@ -112,9 +112,11 @@ CREATE TABLE push (
     after_sha      text NOT NULL,
     before_sha     text,
     pusher         jsonb,                        -- ids::Account; null: nobody known
-    seen_at        timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT push_once PRIMARY KEY (forge, forge_id, branch, after_sha)
+    seen_at        timestamptz NOT NULL DEFAULT now()
 );
+-- A head may be pushed again by somebody else, and both pushed it: whichever is told first takes nothing from the other.
+CREATE UNIQUE INDEX push_once ON push
+    (forge, forge_id, branch, after_sha, coalesce(before_sha, ''), coalesce(pusher->>'id', ''));
 
 -- Comments (also texts of reviews; where the forge shows them as no comment, by the review's number, negative) that were edited or deleted, from deliveries, stored with the delivery: within a
 -- comment's first second its times do not tell. And edited ones that a sweep found, which then are no news. They consent to nothing and command nothing any more. Never removed.
@@ -206,6 +208,15 @@ CREATE TABLE check_run (
     CONSTRAINT check_run_of PRIMARY KEY (repository_id, commit_sha)
 );
 
+-- A group of a merge queue that was answered. Goes with its branch, which a sweep finds gone.
+CREATE TABLE merge_group (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    branch         text NOT NULL,
+    head_sha       text NOT NULL,
+    status_hash    bytea NOT NULL,               -- of both statuses, as last written
+    CONSTRAINT merge_group_of PRIMARY KEY (repository_id, branch)
+);
+
 CREATE TABLE preview (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repository_id bigint NOT NULL REFERENCES repository,
@@ -286,6 +297,18 @@ CREATE TABLE command_done (
     answer         text NOT NULL,
     at             timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT command_once PRIMARY KEY (repository_id, comment_id)
+);
+
+-- Commits of applications that a deployment says it deploys (the trailer `Deploys:`), ten at most, and what was told beside
+-- them. Written when it starts; `tell_applications` brings it up to date.
+CREATE TABLE deploys (
+    deployment_id   uuid NOT NULL,
+    place           integer NOT NULL,            -- among those of the deployment
+    written         text NOT NULL,               -- `group/app`, or what could not be read, cut
+    commit_sha      text,                        -- none: it could not be read
+    told            text,                        -- the state that was set last
+    trouble         text,                        -- why nothing is told
+    CONSTRAINT deploys_once PRIMARY KEY (deployment_id, place)
 );
 
 -- Commits that an environment's position is at or went past, for thirty days; whoever waits for one asks (`bascule wait`).
@@ -384,6 +407,7 @@ CREATE TABLE job (
     crashes      integer NOT NULL DEFAULT 0,     -- workers that died on it since it last came to an end of its own
     run_at       timestamptz NOT NULL DEFAULT now(),
     error        text,                           -- of the last try
+    waits_for    text,                           -- the forge that has no room for it before run_at; the next run forgets it
     fence        bigint,
     holder       text,
     lease_until  timestamptz,
@@ -397,6 +421,16 @@ CREATE UNIQUE INDEX job_one_running ON job (kind, key) WHERE state = 'running';
 CREATE UNIQUE INDEX job_one_failed ON job (kind, key) WHERE state = 'failed';
 CREATE INDEX job_ready ON job (lane, share, run_at, id) WHERE state = 'pending';
 CREATE INDEX job_lease ON job (lease_until) WHERE state = 'running';
+
+-- What an account of ours asked of its forge lately, and what the forge said of its limits: all servers spend from one row,
+-- which is changed by whoever read its newest version. Written before each call where a forge counts; never removed.
+CREATE TABLE forge_budget (
+    forge    text NOT NULL,
+    account  text NOT NULL,                      -- where our App is installed; empty: our own account, or the App itself
+    ledger   jsonb NOT NULL,                     -- db::budgets::Ledger
+    version  bigint NOT NULL DEFAULT 0,
+    CONSTRAINT forge_budget_once PRIMARY KEY (forge, account)
+) WITH (fillfactor = 50);
 
 -- ── proof ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,10 +3,14 @@
 //! Each type is parsed once and cannot be wrong afterwards: a [`CommitId`] is always full lower-case hex, an
 //! [`EnvironmentName`] is always printable in a comment, a digest is always 32 bytes.
 
+mod span;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use span::{NoSpan, Span};
 
 /// Why a word could not be read; `Display` is fit for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

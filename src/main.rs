@@ -41,6 +41,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Logout(logout) => logged_out(&logout),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
+        Command::Sync(sync) => ask(async |client| sync.ask(client).await),
         Command::Wait(wait) => waited(&wait),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
@@ -160,9 +161,28 @@ fn connected(asked: &cli::connect::Connect) -> ExitCode {
         Err(code) => return code,
     };
     match tokio::runtime::Runtime::new() {
+        Ok(runtime) if asked.create_app => tell(runtime.block_on(created(&loaded, asked))),
         Ok(runtime) => tell(runtime.block_on(app::connect::connect(&loaded, &asked.forge, writing))),
         Err(error) => could_not(error.into()),
     }
+}
+
+/// A GitHub App, made with whoever sits at this machine's browser.
+async fn created(loaded: &config::Loaded, asked: &cli::connect::Connect) -> Report {
+    let creation = app::create_app::Creation {
+        forge: asked.forge.clone(),
+        url: asked.url.clone(),
+        organization: asked.organization.clone(),
+        directory: asked.directory.clone(),
+        port: asked.port,
+    };
+    let tell = |address: &str| {
+        print::complain(&format!("Open in a browser on this machine:\n  {address}\n"));
+        if !asked.no_browser && cli::pager::is_watched() {
+            cli::login::open(address);
+        }
+    };
+    app::create_app::create(loaded, &creation, tell).await
 }
 
 /// The server's file; or what to exit with, every complaint already said.
@@ -257,7 +277,7 @@ fn finished(act: impl Future<Output = Result<Said, ClientError>>) -> ExitCode {
     }
 }
 
-/// Waits for a deployment: 0 healthy, 1 failed or held, 2 no answer, 3 too long.
+/// Waits for a deployment: 0 healthy, 1 failed, 2 no answer, 3 too long, 4 held.
 fn waited(wait: &cli::wait::Wait) -> ExitCode {
     match asked(async |client| wait.wait(client).await) {
         Ok(end) => ExitCode::from(end.code()),

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use axum::Router;
 use sqlx::PgPool;
 
+use super::budget::SharedBudget;
 use super::people::People;
 use crate::clock::Clock;
 use crate::cluster::{Clusters, Kubeconfig};
@@ -48,12 +49,19 @@ pub fn public_router(
     (windows.merge(door), committer)
 }
 
-/// The configured forges.
+/// The configured forges, living within a budget that all servers share.
 ///
 /// # Errors
 /// One that cannot be set up, with what to do.
-pub fn forges(server: &Server, clock: &Clock) -> anyhow::Result<BTreeMap<crate::ids::ForgeName, Arc<ForgeAccess>>> {
-    let access = |(name, forge): (&crate::ids::ForgeName, _)| Ok((name.clone(), Arc::new(access(name, forge, clock)?)));
+pub fn forges(
+    server: &Server,
+    clock: &Clock,
+    budget: &SharedBudget,
+) -> anyhow::Result<BTreeMap<crate::ids::ForgeName, Arc<ForgeAccess>>> {
+    let access = |(name, forge): (&crate::ids::ForgeName, _)| {
+        let access = access(name, forge, clock)?.within(Arc::new(budget.clone()));
+        Ok((name.clone(), Arc::new(access)))
+    };
     server.forges.iter().map(access).collect()
 }
 
@@ -88,7 +96,7 @@ pub async fn context(
             Err(why) => tracing::warn!(program = name, why, "environments that need it will not render"),
         }
     }
-    let forges = forges(server, clock)?;
+    let forges = forges(server, clock, &SharedBudget::new(pool.clone(), clock.clone()))?;
     Ok(jobs::Context {
         pool: pool.clone(),
         bell: bell.clone(),
@@ -119,6 +127,7 @@ pub(super) fn reloaded(
     environ: &Environ,
     rotated: &BTreeSet<String>,
 ) -> anyhow::Result<jobs::Context> {
+    let budget = SharedBudget::new(context.pool.clone(), context.clock.clone());
     let mut forges = BTreeMap::new();
     for (name, forge) in &new.forges {
         let is_same = old.forges.get(name) == Some(forge)
@@ -128,7 +137,7 @@ pub(super) fn reloaded(
         let kept = context.forges.get(name).filter(|_| is_same).cloned();
         let access = match kept {
             Some(access) => access,
-            None => Arc::new(access(name, forge, &context.clock)?),
+            None => Arc::new(access(name, forge, &context.clock)?.within(Arc::new(budget.clone()))),
         };
         forges.insert(name.clone(), access);
     }

@@ -57,6 +57,8 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
             }
             keys.push(repository.key);
         }
+        // Asking a forge takes a connection of its own.
+        drop(conn);
         // A granted repository that never sent anything: its webhook may be missing, and it is ours all the same.
         let prefix = format!("{name}/");
         let granted = context.platform.grants.values().flat_map(|grant| &grant.repositories);

@@ -258,7 +258,7 @@ fn faults(hook: &Webhook, url: &str) -> Vec<String> {
 }
 
 /// Whether an address means the machine of whoever uses it.
-fn is_loopback(url: &str) -> bool {
+pub(super) fn is_loopback(url: &str) -> bool {
     let host = url.split("//").nth(1).unwrap_or(url).split('/').next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -6,9 +6,11 @@
 
 mod accept;
 mod assemble;
+mod budget;
 pub mod check;
 mod clockwork;
 pub mod connect;
+pub mod create_app;
 mod keys;
 pub mod listen;
 mod people;
@@ -44,6 +46,7 @@ use reload::{Live, Reloads};
 
 pub use accept::{accept, known};
 pub use assemble::{context, endpoints, forges, public_router};
+pub use budget::SharedBudget;
 pub use clockwork::{checkpoints, sweep_all};
 pub use people::People;
 pub use restored::{confirm, declare, restored};

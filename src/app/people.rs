@@ -16,10 +16,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::assemble;
 use crate::clock::Clock;
 use crate::config::Server;
+use crate::consent;
 use crate::forge::{Application, Fate, ForgeError, RepositoryAt, Standing};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::jobs::ForgeAccess;
-use crate::policy::rules::Role;
+use crate::policy::rules::{Group, Role, Voters};
 use crate::web::people::{Attempt, Away, Forges, NotSignedIn, Right};
 
 /// Questions at once, for one person: as many as a forge is asked at once in all.
@@ -35,6 +36,7 @@ pub struct People {
     persons: Memory<(ForgeName, i64), bool>,
     places: Memory<RepositoryKey, Option<RepositoryAt>>,
     rights: Memory<(RepositoryKey, i64), Option<Right>>,
+    groups: RwLock<BTreeMap<String, Group>>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,8 +61,9 @@ impl People {
             persons: Memory::default(),
             places: Memory::default(),
             rights: Memory::default(),
+            groups: RwLock::default(),
         };
-        people.replace(known(server, forges, clock)?);
+        people.set(people.reloaded(server, forges)?);
         Ok(Arc::new(people))
     }
 
@@ -70,16 +73,14 @@ impl People {
         server: &Server,
         forges: &BTreeMap<ForgeName, Arc<ForgeAccess>>,
     ) -> anyhow::Result<Reloaded> {
-        known(server, forges, &self.clock).map(Reloaded)
+        let forges = known(server, forges, &self.clock)?;
+        Ok(Reloaded { forges, groups: server.platform.groups.clone() })
     }
 
     /// From now on these.
     pub(super) fn set(&self, reloaded: Reloaded) {
-        self.replace(reloaded.0);
-    }
-
-    fn replace(&self, forges: BTreeMap<ForgeName, Known>) {
-        *self.forges.write().unwrap_or_else(PoisonError::into_inner) = forges;
+        *self.forges.write().unwrap_or_else(PoisonError::into_inner) = reloaded.forges;
+        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = reloaded.groups;
         // A name may be another forge's now.
         self.persons.forget();
         self.places.forget();
@@ -147,6 +148,38 @@ impl People {
         Ok(said)
     }
 
+    /// Whether somebody is one of these, by what the forge says now.
+    async fn named(&self, person: &Account, repository: &RepositoryKey, whom: &Voters) -> Result<bool, Away> {
+        let Some(known) = self.known(&person.forge).filter(|_| person.forge == repository.forge) else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        if !self.is_still(&known, person, now).await? {
+            return Ok(false);
+        }
+        let (Some(at), _) = self.place(&known, repository, now).await? else { return Ok(false) };
+        let forge = &known.access.forge;
+        let right = match forge.permission(&at, &person.login).await {
+            Ok(Some(role)) => consent::Right::Has(role),
+            Ok(None) => return Ok(false),
+            Err(error) => return nothing(&error).map(|()| false),
+        };
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut teams = BTreeMap::new();
+        for team in consent::People::teams_asked(&person.forge, &groups, whom) {
+            let Some((_, name)) = team.split_once('/').filter(|(of, _)| *of == person.forge.as_str()) else { continue };
+            let is_member = match forge.is_team_member(name, &person.login).await {
+                Ok(is_member) => is_member,
+                Err(error) => nothing(&error).map(|()| false)?,
+            };
+            teams.insert(team, if is_member { consent::Answer::Yes } else { consent::Answer::No });
+        }
+        let (account, kind) = (person.clone(), consent::Kind::Person);
+        let standing = consent::Standing { account, kind, right, teams, email: None };
+        let people = consent::People::new(person.forge.clone(), groups, Vec::new());
+        Ok(people.is_one_of(&standing, whom) == consent::Answer::Yes)
+    }
+
     async fn all(
         &self,
         person: &Account,
@@ -192,7 +225,10 @@ fn nothing(error: &ForgeError) -> Result<(), Away> {
 }
 
 /// What a reload makes of the forges.
-pub(super) struct Reloaded(BTreeMap<ForgeName, Known>);
+pub(super) struct Reloaded {
+    forges: BTreeMap<ForgeName, Known>,
+    groups: BTreeMap<String, Group>,
+}
 
 fn known(
     server: &Server,
@@ -252,6 +288,15 @@ impl Forges for People {
         age: SignedDuration,
     ) -> BoxFuture<'a, Result<Vec<(RepositoryKey, Right)>, Away>> {
         self.all(person, repositories, age).boxed()
+    }
+
+    fn is_one_of<'a>(
+        &'a self,
+        person: &'a Account,
+        repository: &'a RepositoryKey,
+        whom: &'a Voters,
+    ) -> BoxFuture<'a, Result<bool, Away>> {
+        self.named(person, repository, whom).boxed()
     }
 }
 

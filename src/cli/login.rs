@@ -10,19 +10,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::client::{Client, ClientError, server};
 use super::kept::Kept;
+use super::loopback::{Answer, Loopback};
 use super::table::{self, Output, Said};
 use super::{pager, print};
 use crate::config::Environ;
 
 /// How long a person may take in the browser.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long a browser may take to say what it wants, and how much it may say (bytes).
-const REQUEST: (Duration, usize) = (Duration::from_secs(5), 16 << 10);
 
 /// Sign in to a server through your forge.
 #[derive(Debug, clap::Args)]
@@ -55,8 +52,8 @@ impl Login {
     pub async fn run(&self, environ: &Environ) -> Result<Said, ClientError> {
         let mut kept = Kept::read(environ)?;
         let server = server(environ, &kept, self.server.as_deref())?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let port = listener.local_addr()?.port();
+        let listener = Loopback::open(0).await?;
+        let port = listener.port();
         let (question, verifier) = (word()?, word()?);
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
         let address = format!("{server}/login?port={port}&state={question}&challenge={challenge}");
@@ -99,14 +96,15 @@ impl Logout {
     }
 }
 
-fn word() -> Result<String, ClientError> {
+/// A word that nobody guesses.
+pub(crate) fn word() -> Result<String, ClientError> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gave no randomness"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Shows an address in whatever browser there is; without one, the line above is enough.
-fn open(address: &str) {
+pub fn open(address: &str) {
     for program in ["xdg-open", "open"] {
         let mut command = Command::new(program);
         command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -118,67 +116,17 @@ fn open(address: &str) {
 
 /// Answers browsers until one brings the word that belongs to our question. Another page of the browser can reach this
 /// address, too, and knows no question.
-async fn listen(listener: &TcpListener, question: &str) -> Result<String, ClientError> {
+async fn listen(listener: &Loopback, question: &str) -> Result<String, ClientError> {
     loop {
-        let (mut stream, _) = listener.accept().await?;
-        let asked = tokio::time::timeout(REQUEST.0, request(&mut stream)).await.ok().and_then(Result::ok);
-        let code = asked.as_deref().and_then(|line| brought(line, question));
-        let (status, text) = match code {
+        let asked = listener.asked().await?;
+        let code = asked.word("/", "code").filter(|_| asked.word("/", "state") == Some(question)).map(str::to_owned);
+        let (status, text) = match &code {
             Some(_) => ("200 OK", "You are signed in at the command line. This page can be closed.\n"),
             None => ("404 Not Found", "This is not what the command line waits for.\n"),
         };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
-             Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{text}",
-            text.len()
-        );
-        // A browser that is gone has its word here all the same.
-        let _ = stream.write_all(answer.as_bytes()).await;
-        let _ = stream.shutdown().await;
+        asked.answer(&Answer { status, kind: "text/plain", policy: "default-src 'none'", text }).await;
         if let Some(code) = code {
-            return Ok(code.to_owned());
-        }
-    }
-}
-
-/// The first line of a request, once its headers are here.
-async fn request(stream: &mut TcpStream) -> io::Result<String> {
-    let mut read = Vec::new();
-    while !read.windows(4).any(|four| four == b"\r\n\r\n") {
-        if read.len() > REQUEST.1 || stream.read_buf(&mut read).await? == 0 {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-    }
-    let line = read.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    Ok(String::from_utf8_lossy(line).into_owned())
-}
-
-/// The word that a browser brings for this question.
-fn brought<'l>(line: &'l str, question: &str) -> Option<&'l str> {
-    let query = line.strip_prefix("GET /?")?.strip_suffix(" HTTP/1.1")?;
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let is_word = |code: &&str| code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    value("code").filter(is_word).filter(|code| !code.is_empty() && value("state") == Some(question))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_browser_brings_the_word_for_our_question_and_nothing_else_counts() {
-        assert_eq!(brought("GET /?code=abc&state=q HTTP/1.1", "q"), Some("abc"));
-        for other in [
-            "GET /?code=abc&state=p HTTP/1.1",
-            "GET /?code=abc HTTP/1.1",
-            "GET /?state=q HTTP/1.1",
-            "GET /?code=&state=q HTTP/1.1",
-            "GET /?code=a%0a&state=q HTTP/1.1",
-            "POST /?code=abc&state=q HTTP/1.1",
-            "GET /favicon.ico HTTP/1.1",
-            "",
-        ] {
-            assert_eq!(brought(other, "q"), None, "{other}");
+            return Ok(code);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod kept;
 pub mod listed;
 pub mod login;
+pub mod loopback;
 pub mod pager;
 pub mod preview;
 pub mod print;
@@ -28,6 +29,7 @@ pub mod restored;
 pub mod schema;
 pub mod serve;
 pub mod status;
+pub mod sync;
 pub mod table;
 pub mod token;
 pub mod wait;
@@ -62,8 +64,10 @@ pub enum Command {
     Logout(login::Logout),
     /// What runs where, and what holds it back.
     Status(status::Status),
-    /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed or held, 2 could not, 3 too long.
+    /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed, 2 could not, 3 too long, 4 held.
     Wait(wait::Wait),
+    /// Ask for a sync.
+    Sync(sync::Sync),
     /// An environment's deployments, newest first.
     History(status::History),
     /// Previews, whole.
@@ -89,7 +93,6 @@ pub enum Command {
 /// Commands of the contract that this version does not build: refused by name.
 const LATER: &[&str] = &[
     "agent",
-    "sync",
     "drift",
     "heal",
     "adopt",

@@ -54,7 +54,7 @@ const BEFORE: &[Column] = &[
     ("NUMBER", "/number"),
     ("STATE", "/state"),
     ("COMMIT", "/commit_short"),
-    ("PULLS", "/pulls"),
+    ("PULLS", "/places"),
     ("APPROVED BY", "/approved_by"),
     ("ANSWER", "/answer"),
     ("STARTED", "/started_at"),
@@ -84,6 +84,7 @@ impl Status {
                 // Programs ask for the jobs; people look here.
                 let query = [("state", Some("refused".to_owned()))];
                 said.text += &(holds + &refusals(&client.pages("jobs", &query, REFUSALS + 1).await?));
+                said.text += &client.pages("forges", &[], 200).await?.iter().filter_map(short_of).collect::<String>();
                 Ok(said)
             }
         }
@@ -115,6 +116,39 @@ fn held(environment: &Value) -> Option<String> {
 fn full_name(environment: &Value) -> String {
     let word = |name: &str| environment[name].as_str().unwrap_or_default().to_owned();
     format!("{}:{}", word("repository"), word("name"))
+}
+
+/// A forge that has no room for what is to be done, or asked for a pause.
+fn short_of(forge: &Value) -> Option<String> {
+    let (name, waiting) = (text(&forge["forge"]), forge["waiting"].as_i64().unwrap_or_default());
+    let second = |time: &Value| time.as_str().and_then(table::to_the_second);
+    let mut told = String::new();
+    for account in forge["accounts"].as_array().into_iter().flatten() {
+        let whose = match text(&account["account"]) {
+            whose if whose.is_empty() => name.clone(),
+            whose => format!("{name}/{whose}"),
+        };
+        if let Some(until) = second(&account["paused_until"]) {
+            told += &format!("{whose} asked for a pause until {until}\n");
+        }
+        if waiting > 0 {
+            let count = |what: &str| account[what].as_u64().unwrap_or_default();
+            let left = account["left"].as_u64().map(|left| format!(", {left} calls left of the hour"));
+            told += &format!(
+                "{whose}: {} points and {} comments in the last minute, {} comments in the last hour{}\n",
+                count("points_a_minute"),
+                count("creations_a_minute"),
+                count("creations_an_hour"),
+                left.unwrap_or_default(),
+            );
+        }
+    }
+    if waiting > 0 {
+        let (until, why) = (second(&forge["until"]).unwrap_or_default(), text(&forge["why"]));
+        let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+        told += &format!("{waiting} jobs wait for {name}, the first until {until}{because}\n");
+    }
+    Some(told).filter(|told| !told.is_empty())
 }
 
 /// Refused jobs that are shown beside the environments.

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::client::{Client, ClientError};
 use super::deployments::named;
 use super::table::{Output, plain};
-use crate::ids::CommitId;
+use crate::ids::{CommitId, NoSpan, Span};
 
-/// Wait until an environment is healthy at a commit or a newer one: 0 healthy, 1 failed or held, 2 could not, 3 too long.
+/// Wait until an environment is healthy at a commit or a newer one: 0 healthy, 1 failed, 2 could not, 3 too long, 4 held.
 #[derive(Debug, clap::Args)]
 pub struct Wait {
     /// The environment: `[REPOSITORY:]NAME`.
@@ -36,10 +36,12 @@ const LONGEST: Duration = Duration::from_secs(15);
 pub enum End {
     /// Healthy: 0.
     Healthy,
-    /// A sync failed, or a person has to do something first: 1.
+    /// A sync failed: 1.
     Stopped,
     /// It took longer than was allowed: 3.
     TooLong,
+    /// A person has to do something first, or a check failed: 4.
+    Held,
 }
 
 impl End {
@@ -49,6 +51,7 @@ impl End {
             Self::Healthy => 0,
             Self::Stopped => 1,
             Self::TooLong => 3,
+            Self::Held => 4,
         }
     }
 
@@ -57,6 +60,7 @@ impl End {
             Self::Healthy => "healthy",
             Self::Stopped => "stopped",
             Self::TooLong => "timeout",
+            Self::Held => "held",
         }
     }
 }
@@ -66,6 +70,7 @@ impl End {
 enum Stands {
     Healthy,
     Stopped { why: String, lifts: String },
+    Held { why: String, lifts: String },
     Waits(String),
 }
 
@@ -89,6 +94,7 @@ impl Wait {
                         Stands::Stopped { why, lifts } => {
                             return Ok(self.end(End::Stopped, &environment, &why, &lifts));
                         }
+                        Stands::Held { why, lifts } => return Ok(self.end(End::Held, &environment, &why, &lifts)),
                         Stands::Waits(why) if is_late => return Ok(self.end(End::TooLong, &environment, &why, "")),
                         Stands::Waits(why) => {
                             if told != why {
@@ -130,8 +136,8 @@ impl Wait {
             }
             Output::Table => match end {
                 End::Healthy => format!("{name} is healthy at {} or newer", self.commit.short()),
-                End::Stopped if lifts.is_empty() => format!("{name}: {why}"),
-                End::Stopped => format!("{name}: {why}\n  lifted by {lifts}"),
+                End::Stopped | End::Held if lifts.is_empty() => format!("{name}: {why}"),
+                End::Stopped | End::Held => format!("{name}: {why}\n  lifted by {lifts}"),
                 End::TooLong => format!("{name} is not there yet: {why}"),
             },
         };
@@ -156,7 +162,7 @@ fn stands(environment: &Value, commit: &CommitId) -> Stands {
     let (reason, detail, lifts) = (text(&hold["reason"]), text(&hold["detail"]), text(&hold["lifts"]));
     if environment["state"] != "active" {
         let why = "it is orphaned: the default branch's file does not name it, or names another target".to_owned();
-        return Stands::Stopped { why, lifts };
+        return Stands::Held { why, lifts };
     }
     let number = environment["deployment"].as_i64().unwrap_or_default();
     let state = environment["deployment_state"].as_str().unwrap_or_default();
@@ -170,39 +176,23 @@ fn stands(environment: &Value, commit: &CommitId) -> Stands {
         }
         (false, _) if reason == "cluster-away" => Stands::Waits(detail),
         (false, _) => Stands::Waits(format!("deployment #{number} runs")),
-        // What a person has to do first; what passes by itself, or with a newer commit, is waited for.
-        (true, _) if matches!(reason.as_str(), "uncovered" | "over-cap" | "frozen" | "pinned" | "orphaned") => {
-            Stands::Stopped { why: format!("it is held ({reason}): {detail}"), lifts }
+        // A failure ends with the next commit, which may be on its way; what passes by itself is waited for.
+        (true, _) if matches!(reason.as_str(), "failed" | "conflict" | "") => match state {
+            "running" => Stands::Waits(format!("deployment #{number} of an older commit runs")),
+            _ => Stands::Waits(format!("no sync to {} was started yet", commit.short())),
+        },
+        (true, _) if hold["ends"] != "itself" => {
+            Stands::Held { why: format!("it is held ({reason}): {detail}"), lifts }
         }
-        (true, _) if matches!(reason.as_str(), "waiting" | "window" | "cluster-away") => {
-            Stands::Waits(format!("it is held ({reason}): {detail} ({lifts})"))
-        }
-        (true, "running") => Stands::Waits(format!("deployment #{number} of an older commit runs")),
-        (true, _) => Stands::Waits(format!("no sync to {} was started yet", commit.short())),
+        (true, _) => Stands::Waits(format!("it is held ({reason}): {detail} ({lifts})")),
     }
 }
 
-/// `90s`, `10m`, `1h30m`.
+/// At most a day: whoever waits longer is asked again.
 fn duration(written: &str) -> Result<Duration, String> {
-    let wrong = || "write it as `90s`, `10m` or `1h30m`, at most a day".to_owned();
-    let mut seconds = 0_u64;
-    let mut digits = String::new();
-    for c in written.chars() {
-        let unit = match c {
-            '0'..='9' => {
-                digits.push(c);
-                continue;
-            }
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = std::mem::take(&mut digits).parse().map_err(|_| wrong())?;
-        seconds = number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(wrong)?;
-    }
-    let fits = digits.is_empty() && (1..=86_400).contains(&seconds);
-    fits.then_some(Duration::from_secs(seconds)).ok_or_else(wrong)
+    let span: Span = written.parse().map_err(|error: NoSpan| error.to_string())?;
+    let fits = (1..=86_400).contains(&span.seconds());
+    fits.then_some(Duration::from_secs(span.seconds())).ok_or_else(|| "wait at least `1s`, at most `1d`".to_owned())
 }
 
 #[cfg(test)]
@@ -214,12 +204,13 @@ mod tests {
         let commit: CommitId = "b".repeat(40).parse().unwrap();
         let older = "a".repeat(40);
         let told = |(commit_there, passed, state, reason): (&str, bool, &str, &str)| {
-            let hold = json!({ "reason": reason, "detail": "what is missing", "lifts": "what to type" });
+            let (reason, ends) = reason.split_once(' ').unwrap_or((reason, "itself"));
+            let hold = json!({ "reason": reason, "detail": "what is missing", "lifts": "what to type", "ends": ends });
             let environment = json!({
                 "state": "active", "commit": commit_there, "passed": passed, "deployment": 4, "deployment_state": state,
                 "hold": if reason.is_empty() { Value::Null } else { hold },
             });
-            format!("{passed} {state} {reason}: {:?}", stands(&environment, &commit))
+            format!("{passed} {state} {reason} {ends}: {:?}", stands(&environment, &commit))
         };
         let lines = [
             told((commit.as_str(), false, "healthy", "")),
@@ -233,33 +224,37 @@ mod tests {
             told((&older, false, "running", "")),
             told((&older, false, "failed", "failed")),
             told((&older, false, "healthy", "waiting")),
-            told((&older, false, "healthy", "uncovered")),
-            told((&older, false, "healthy", "over-cap")),
+            told((&older, false, "healthy", "waiting check")),
+            told((&older, false, "running", "waiting person")),
+            told((&older, false, "healthy", "uncovered person")),
+            told((&older, false, "healthy", "cluster-away")),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r#"
-        false healthy : Healthy
-        true healthy : Healthy
-        true healthy uncovered: Healthy
-        true running : Waits("deployment #4 runs")
-        true running cluster-away: Waits("what is missing")
-        true failed failed: Stopped { why: "deployment #4 failed: what is missing", lifts: "what to type" }
-        true conflict : Stopped { why: "deployment #4 failed: conflict", lifts: "" }
-        false healthy : Waits("no sync to bbbbbbb was started yet")
-        false running : Waits("deployment #4 of an older commit runs")
-        false failed failed: Waits("no sync to bbbbbbb was started yet")
-        false healthy waiting: Waits("it is held (waiting): what is missing (what to type)")
-        false healthy uncovered: Stopped { why: "it is held (uncovered): what is missing", lifts: "what to type" }
-        false healthy over-cap: Stopped { why: "it is held (over-cap): what is missing", lifts: "what to type" }
+        false healthy  itself: Healthy
+        true healthy  itself: Healthy
+        true healthy uncovered itself: Healthy
+        true running  itself: Waits("deployment #4 runs")
+        true running cluster-away itself: Waits("what is missing")
+        true failed failed itself: Stopped { why: "deployment #4 failed: what is missing", lifts: "what to type" }
+        true conflict  itself: Stopped { why: "deployment #4 failed: conflict", lifts: "" }
+        false healthy  itself: Waits("no sync to bbbbbbb was started yet")
+        false running  itself: Waits("deployment #4 of an older commit runs")
+        false failed failed itself: Waits("no sync to bbbbbbb was started yet")
+        false healthy waiting itself: Waits("it is held (waiting): what is missing (what to type)")
+        false healthy waiting check: Held { why: "it is held (waiting): what is missing", lifts: "what to type" }
+        false running waiting person: Held { why: "it is held (waiting): what is missing", lifts: "what to type" }
+        false healthy uncovered person: Held { why: "it is held (uncovered): what is missing", lifts: "what to type" }
+        false healthy cluster-away itself: Waits("it is held (cluster-away): what is missing (what to type)")
         "#);
         let gone = stands(&json!({ "state": "orphaned", "commit": commit, "deployment_state": "healthy" }), &commit);
-        assert!(matches!(gone, Stands::Stopped { .. }), "{gone:?}");
+        assert!(matches!(gone, Stands::Held { .. }), "{gone:?}");
     }
 
     #[test]
-    fn a_time_is_written_with_its_units() {
+    fn nobody_waits_longer_than_a_day() {
         let seconds = |text: &str| duration(text).map(|time| time.as_secs());
-        assert_eq!([seconds("90s"), seconds("10m"), seconds("1h30m")], [Ok(90), Ok(600), Ok(5_400)]);
-        for wrong in ["", "10", "m", "0s", "-1s", "1d", "25h", "99999999999999999999s", "18446744073709551615h"] {
+        assert_eq!([seconds("90s"), seconds("1h30m"), seconds("1d")], [Ok(90), Ok(5_400), Ok(86_400)]);
+        for wrong in ["", "10", "0s", "25h"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use super::ForgeKind;
 use super::reading::tables;
 use crate::ids::{ClusterName, ForgeName, WordError};
-use crate::policy::approvals::{approval_rules, groups_named, owners};
+use crate::policy::approvals::{FLOOR_RULE_KEYS, approval_rules, groups_named, owners};
 use crate::policy::block::{Block, Keys, map, named};
 use crate::policy::document::{Node, Value};
 use crate::policy::globs::kind_pattern_fault;
@@ -284,7 +284,7 @@ fn floor(name: &str, node: &Node, clusters: &Clusters, complaints: &mut Complain
     let block = Block::open(node, &format!("in `[floor.{name}]`"), FLOOR_KEYS, complaints)?;
     let clusters = cluster_names(&block, "floor", name, clusters, complaints);
     let approvals = match block.get("approvals") {
-        Some(node) => approval_rules(node, &format!("of floor `{name}`"), complaints),
+        Some(node) => approval_rules(node, &format!("of floor `{name}`"), FLOOR_RULE_KEYS, complaints),
         None => {
             let advice = "add `approvals = [{ count = 1, groups = [\"…\"] }]`";
             complaints.add(block.at, format!("floor `{name}` asks for nothing"), advice);

@@ -69,6 +69,8 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
+        may: May::default(),
+        owner_file: None,
     }
 }
 
@@ -93,6 +95,7 @@ pub(super) fn people() -> People {
         kind,
         right: Right::Has(Role::Write),
         teams: BTreeMap::from([("work/acme/sre".to_owned(), member)]),
+        email: None,
     };
     let standings = [
         ("lee", Kind::Person, Answer::No),

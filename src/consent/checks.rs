@@ -10,6 +10,12 @@ use crate::ids::{CommitId, EnvironmentName};
 /// The longest address of a check that is shown.
 const LONGEST_LINK: usize = 500;
 
+/// What is said to lift what passes without anybody.
+pub const BY_ITSELF: &str = "nothing to type: it goes on by itself";
+/// The same, where a check failed: it may be green yet, and nobody can wait for that.
+pub const BY_A_RE_RUN: &str =
+    "nothing to type: a re-run that succeeds, or a commit that passes, and it goes on by itself";
+
 /// How a check stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,13 +108,20 @@ impl Awaited {
 
     /// What ends the waiting.
     pub fn lifts(&self, environment: &EnvironmentName) -> String {
-        let is_red = |check: &Check| check.light == Some(Light::Red);
         match self {
-            Self::Open(checks) if checks.iter().any(is_red) => {
-                "nothing to type: a re-run that succeeds, or a commit that passes, and it goes on by itself".to_owned()
-            }
-            Self::Open(_) | Self::NotAsked => "nothing to type: it goes on by itself".to_owned(),
+            Self::Open(_) if self.is_red() => BY_A_RE_RUN.to_owned(),
+            Self::Open(_) | Self::NotAsked => BY_ITSELF.to_owned(),
             Self::Unread(_) => format!("/bascule sync {environment}"),
+        }
+    }
+}
+
+impl Awaited {
+    /// Whether a check failed.
+    pub fn is_red(&self) -> bool {
+        match self {
+            Self::Open(checks) => checks.iter().any(|check| check.light == Some(Light::Red)),
+            Self::Unread(_) | Self::NotAsked => false,
         }
     }
 }

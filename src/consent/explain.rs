@@ -67,6 +67,8 @@ fn open(rule: &RuleVerdict, verdict: &Verdict, people: &People) -> String {
         Origin::Owners => " (its own rules change)".to_owned(),
         Origin::Limits => " (larger than the file's limits)".to_owned(),
         Origin::GrantOwners => " (its first set)".to_owned(),
+        Origin::CodeOwners(file) => format!(" (owners of {file})"),
+        Origin::Unowned(file) => format!(" (nobody owns {file})"),
         Origin::Deletions => " (it deletes more than may pass unsaid)".to_owned(),
     };
     let given = match rule.counted.len() {
@@ -107,7 +109,10 @@ fn who(rule: &RuleVerdict, contributors: &Contributors, people: &People) -> Stri
             (true, false) => all.push(format!("group {name}, which has nobody else")),
         }
     }
-    all.extend(voters.teams.iter().map(|team| format!("team {team}")));
+    // On GitLab a name is a person's or a group's, and only the forge knows which.
+    let teams = voters.teams.iter().filter(|team| !voters.users.contains(*team));
+    all.extend(teams.map(|team| format!("team {team}")));
+    all.extend(voters.emails.iter().map(|address| format!("whoever shows the address {address}")));
     all.extend(voters.roles.iter().map(|role| format!("anyone with {} access who did not contribute", word(*role))));
     if all.is_empty() { "nobody that the rule names is left".to_owned() } else { all.join(", ") }
 }

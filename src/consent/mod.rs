@@ -39,7 +39,7 @@ pub use approval::{Approval, ApprovalKey, Given, Place, Recorded, Shown, ShownAs
 pub use bind::{WhyNot, bind, line_to_type};
 pub use branch::{Court, Hold, Made, Merged, Offer, Position, Step};
 pub use change::{Altered, Change, HashedSet};
-pub use checks::{Awaited, Check, Light, Reported, awaited};
+pub use checks::{Awaited, BY_A_RE_RUN, BY_ITSELF, Check, Light, Reported, awaited};
 pub use contributors::{Brings, Contributed, Contributors, Push, Written};
 pub use explain::explain;
 pub use gate::{Before, Destination, Reading, Stale, WaitsFor, destination, to_ask};

@@ -55,6 +55,8 @@ pub struct Standing {
     /// `forge/org/team` → whether the account, or another account of the same person on that forge, is a member.
     /// A team that is not here was not asked.
     pub teams: BTreeMap<String, Answer>,
+    /// An address that the forge made sure is theirs, when it says one.
+    pub email: Option<String>,
 }
 
 /// One person, by whichever account.
@@ -140,6 +142,8 @@ impl People {
         let account = &standing.account;
         let at_home = account.forge == self.forge;
         let named = at_home && voters.users.iter().any(|login| login.eq_ignore_ascii_case(&account.login));
+        let address = standing.email.as_ref().filter(|_| at_home);
+        let named = named || address.is_some_and(|own| voters.emails.iter().any(|one| one.eq_ignore_ascii_case(own)));
         let person = self.identities.person(account);
         let listed = voters.groups.iter().filter_map(|name| self.groups.get(name)).any(|group| {
             let mut accounts = group.people.values().flatten().map(|account| account.to_ascii_lowercase());
@@ -199,6 +203,7 @@ mod tests {
             kind: Kind::Person,
             right,
             teams: teams.iter().map(|(team, answer)| ((*team).to_owned(), *answer)).collect(),
+            email: Some("kim@example.com".to_owned()),
         };
         let voters = |users: &[&str], groups: &[&str], roles: &[Role]| Voters {
             users: users.iter().map(|user| (*user).to_owned()).collect(),
@@ -206,6 +211,7 @@ mod tests {
             roles: roles.iter().copied().collect(),
             ..Voters::default()
         };
+        let mailed = |one: &str| Voters { emails: BTreeSet::from([one.to_owned()]), ..Voters::default() };
         let (read, write) = (Right::Has(Role::Read), Right::Has(Role::Write));
         for (who, by, expected, why) in [
             (standing("kim", read, &[]), voters(&["Kim"], &[], &[]), Answer::Yes, "named, whatever the case"),
@@ -234,6 +240,8 @@ mod tests {
             (standing("kim", read, &[]), voters(&[], &["sre"], &[]), Answer::Unknown, "the team was not asked"),
             (standing("kim", read, &[]), voters(&[], &["gone"], &[]), Answer::No, "a group that is not there"),
             (standing("kim", write, &[]), voters(&[], &[], &[]), Answer::No, "voters that are nobody"),
+            (standing("kim", read, &[]), mailed("Kim@example.com"), Answer::Yes, "by address"),
+            (standing("kim", read, &[]), mailed("lee@example.com"), Answer::No, "another address"),
         ] {
             assert_eq!(people.is_one_of(&who, &by), expected, "{why}");
         }

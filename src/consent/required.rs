@@ -7,7 +7,7 @@ use crate::ids::SetKey;
 use crate::policy::rules::{
     ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Limits, OnPush, Role, Voters, When,
 };
-use crate::policy::{kind_matches, path_matches};
+use crate::policy::{FILE_NAME, kind_matches, path_matches};
 
 /// How much a pull request alters; of several steps, the most that any of them does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -106,6 +106,10 @@ pub enum Origin {
     Limits,
     /// `owners` of the grant: a first set.
     GrantOwners,
+    /// A rule that asks for the owners of files: of this one, and others that have the same owners.
+    CodeOwners(String),
+    /// The same, for files that nobody owns, of which this is one.
+    Unowned(String),
     /// `deletions.confirm_above`, where no rule asks for anybody.
     Deletions,
 }
@@ -167,13 +171,20 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
             add(&mut asked, rule, by, Origin::Floor(name.clone()));
         }
     }
-    for rule in applying(&own.consent.approvals, everything, subject) {
-        add(&mut asked, rule, by, Origin::Environment);
-    }
+    let files = Files { changed: subject.files, alters_entry: everything };
+    let own_rules = applying(&own.consent.approvals, everything, subject);
+    let mut all: Vec<_> = own_rules.map(|rule| (own, rule, Origin::Environment)).collect();
     for neighbour in neighbours {
         let rules = neighbour.consent.approvals.iter().chain(&neighbour.owners);
-        for rule in rules {
-            add(&mut asked, rule, &neighbour.consent.by, Origin::Neighbour(neighbour.name.to_string()));
+        all.extend(rules.map(|rule| (neighbour, rule, Origin::Neighbour(neighbour.name.to_string()))));
+    }
+    for (whose, rule, origin) in all {
+        let Some(all) = asks(rule, whose, files, origin) else {
+            asked.closed = Some("the owners of its files cannot be read");
+            return asked;
+        };
+        for (rule, origin) in all {
+            add(&mut asked, &rule, &whose.consent.by, origin);
         }
     }
     if let (true, Some(owners)) = (everything, &own.owners) {
@@ -200,19 +211,57 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     asked
 }
 
-/// Everybody whom some rule may ask for, whatever the change turns out to be: who can approve at all, and whose
-/// memberships have to be known. Neighbours judge a first set only.
+/// Files whose owners may be asked.
+#[derive(Debug, Clone, Copy)]
+struct Files<'a> {
+    changed: &'a BTreeSet<String>,
+    /// Whether the environment's own rules change, which are in files too.
+    alters_entry: bool,
+}
+
+/// What a rule asks: itself; or, where it asks for the owners of files, the owners of each. What nobody owns asks for one
+/// who may push, as where no rule is written, so that a new file opens nothing. `None`: the owner file cannot be read.
+fn asks(
+    rule: &ApprovalRule,
+    whose: &Environment,
+    files: Files<'_>,
+    origin: Origin,
+) -> Option<Vec<(ApprovalRule, Origin)>> {
+    if !rule.voters.codeowners {
+        return Some(vec![(rule.clone(), origin)]);
+    }
+    let owner_file = whose.owner_file.as_ref()?;
+    let of_the_entry = [FILE_NAME, owner_file.path.as_str()].into_iter().filter(|_| files.alters_entry);
+    let owned = owner_file.owners(files.changed.iter().map(String::as_str).chain(of_the_entry))?;
+    let mut all: Vec<(ApprovalRule, Origin)> = Vec::new();
+    for claim in owned.claims {
+        let rule = ApprovalRule { count: claim.count.max(rule.count), voters: claim.owners, when: None };
+        all.push((rule, Origin::CodeOwners(claim.file)));
+    }
+    let unowned = owned.unowned.map(Origin::Unowned).or_else(|| all.is_empty().then_some(origin));
+    all.extend(
+        unowned.map(|origin| (ApprovalRule { count: rule.count, voters: role(Role::Write), when: None }, origin)),
+    );
+    Some(all)
+}
+
+/// Everybody whom some rule may ask for, whatever the change of these files turns out to be: who can approve at all, and
+/// whose memberships have to be known. Neighbours judge a first set only.
 pub fn voters(
     own: &Environment,
     neighbours: &[Environment],
     floors: &[&Floor],
     grant_owners: &[&ApprovalRule],
+    files: &BTreeSet<String>,
 ) -> Vec<Voters> {
+    let files = Files { changed: files, alters_entry: true };
     let floors = || floors.iter().flat_map(|floor| &floor.approvals);
-    let rules = own.consent.approvals.iter().chain(&own.owners).chain(floors());
-    let theirs = neighbours.iter().flat_map(|one| one.consent.approvals.iter().chain(&one.owners));
-    let rules = rules.chain(theirs).chain(grant_owners.iter().copied());
-    let mut all: Vec<Voters> = rules.map(|rule| rule.voters.clone()).collect();
+    let mut all: Vec<Voters> = floors().chain(grant_owners.iter().copied()).map(|rule| rule.voters.clone()).collect();
+    for whose in neighbours.iter().chain([own]) {
+        let rules = whose.consent.approvals.iter().chain(&whose.owners);
+        let asked = rules.filter_map(|rule| asks(rule, whose, files, Origin::Environment)).flatten();
+        all.extend(asked.map(|(rule, _)| rule.voters));
+    }
     if own.owners.is_none() && grant_owners.is_empty() {
         // What is larger than the file's limits is asked of somebody.
         all.push(role(Role::Admin));

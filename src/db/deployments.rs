@@ -160,6 +160,23 @@ pub async fn take_over(
     row.map(|row| deployment!(row)).transpose()
 }
 
+/// A deployment.
+///
+/// # Errors
+/// The database's own.
+pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<Deployment>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+           pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", again_of, state,
+           outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
+       FROM deployment WHERE id = $1"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| deployment!(row)).transpose()
+}
+
 /// Whether a deployment of the environment runs.
 ///
 /// # Errors

@@ -3,7 +3,8 @@
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::ids::{ClusterName, CommitId, EnvironmentName, SetDigest, Target};
+use super::sets::{self, SetError};
+use crate::ids::{ClusterName, CommitId, EnvironmentName, ObjectHash, SetDigest, Target};
 use crate::policy::rules;
 
 /// A commit and the set an environment has there.
@@ -171,6 +172,20 @@ pub async fn get(conn: &mut PgConnection, id: i64) -> Result<Option<Environment>
     .fetch_optional(conn)
     .await?;
     row.map(|row| environment!(row)).transpose()
+}
+
+/// Who may give a command, as rules say.
+pub type Whom = rules::Voters;
+
+/// The rules in force: of what it stands at, and before the first sync those of its block. `None`: there are none to read.
+///
+/// # Errors
+/// See [`SetError`].
+pub async fn in_force(conn: &mut PgConnection, of: &Environment) -> Result<Option<rules::Environment>, SetError> {
+    let Some(position) = &of.position else { return Ok(of.block.clone()) };
+    let set = sets::load_hashed(&mut *conn, &position.set).await?;
+    let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
+    Ok(sets::entries(conn, &entry).await?.into_values().next())
 }
 
 /// All of a repository that are not forgotten.

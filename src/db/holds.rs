@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::consent::Awaited;
+use crate::consent::{Awaited, BY_A_RE_RUN, BY_ITSELF};
 use crate::ids::{ChangeDigest, CommitId, RepositoryKey, SetDigest};
 use crate::sync::{HoldReason, Relief};
 
@@ -44,6 +44,38 @@ impl Hold {
     /// Whether this ends it; a reason that this version does not know, nothing does.
     pub fn ends_with(&self, relief: Relief) -> bool {
         self.reason.parse::<HoldReason>().is_ok_and(|reason| reason.ends_with(relief))
+    }
+}
+
+/// What may end a hold, for whoever waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// Time: another environment, a check that runs, a cluster that comes back.
+    ByItself,
+    /// A check that failed, which may be run again.
+    ByACheck,
+    /// A person alone.
+    ByAPerson,
+}
+
+impl Ends {
+    /// Of a hold as it is stored. What this version does not know takes a person.
+    pub fn of(reason: &str, lifts: &str) -> Self {
+        match reason.parse() {
+            Ok(HoldReason::Waiting) if lifts == BY_ITSELF => Self::ByItself,
+            Ok(HoldReason::Waiting) if lifts == BY_A_RE_RUN => Self::ByACheck,
+            Ok(HoldReason::ClusterAway | HoldReason::Window) => Self::ByItself,
+            Ok(_) | Err(_) => Self::ByAPerson,
+        }
+    }
+
+    /// As the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ByItself => "itself",
+            Self::ByACheck => "check",
+            Self::ByAPerson => "person",
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! they stand alone; they return [`sqlx::Error`], which a job turns into a [`DbError`] to learn its fate. Deliberately
 //! absent: a repository object, an ORM, and any statement that alters the audit log (its rows are written in `audit`).
 
+pub mod budgets;
 pub mod embedded;
 pub mod error;
 pub mod migrate;
@@ -20,10 +21,12 @@ pub mod check_runs;
 pub mod comment_edits;
 pub mod deliveries;
 pub mod deployments;
+pub mod deploys;
 pub mod environments;
 pub mod holds;
 pub mod installation;
 pub mod inventory;
+pub mod merge_groups;
 pub mod ourselves;
 pub mod previews;
 pub mod pulls;

@@ -298,3 +298,18 @@ pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
         })
         .collect()
 }
+
+/// Whether a pull request has a preview and no comment of ours yet.
+///
+/// # Errors
+/// The database's own.
+pub async fn is_unsaid(conn: &mut PgConnection, repository: i64, number: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pull WHERE repository_id = $1 AND number = $2 AND comment_id IS NULL)
+               AND EXISTS (SELECT FROM preview WHERE repository_id = $1 AND pull_number = $2) AS "is!""#,
+        repository,
+        number
+    )
+    .fetch_one(conn)
+    .await
+}

@@ -20,14 +20,15 @@ pub struct Push {
     pub pusher: Option<Account>,
 }
 
-/// Stores a push. A pusher learnt later fills one that was not known, never replaces one that was.
+/// Stores a push; one that is told again is stored once. Another push that left the branch at the same commit takes nothing
+/// from it, so that it does not matter which is told first.
 ///
 /// # Errors
 /// The database's own.
 pub async fn record(conn: &mut PgConnection, push: &Push) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO push (forge, forge_id, branch, before_sha, after_sha, pusher) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (forge, forge_id, branch, after_sha) DO NOTHING",
+         ON CONFLICT DO NOTHING",
         push.repository.forge.as_str(),
         push.repository.id,
         push.branch,

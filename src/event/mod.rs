@@ -5,6 +5,8 @@
 //! may send events late, twice, in any order or never, so nothing may depend on having seen one.
 
 pub mod command;
+pub mod deploys;
+pub mod queue;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,11 @@ pub enum Event {
         numbers: Vec<i64>,
         /// The commit whose check it is.
         head: CommitId,
+    },
+    /// A merge queue asks whether it may merge a group.
+    GroupFormed {
+        /// Its branch, without `refs/heads/`.
+        branch: String,
     },
     /// A comment was written on a pull request or an issue.
     CommentCreated {

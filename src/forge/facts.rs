@@ -1,5 +1,7 @@
 //! What we read from a forge, in our own words. Nothing here is taken from a delivery.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -239,6 +241,8 @@ pub struct User {
     pub kind: AccountKind,
     /// May act?
     pub standing: Standing,
+    /// An address that the forge shows and made sure is theirs; only GitHub says one.
+    pub email: Option<String>,
 }
 
 /// A branch and where it is.
@@ -336,7 +340,7 @@ impl From<CommitStatus> for CommitCheck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStatus {
     /// `bascule/preview`.
-    pub context: &'static str,
+    pub context: Cow<'static, str>,
     /// What.
     pub state: StatusState,
     /// One line.

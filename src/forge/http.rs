@@ -7,10 +7,9 @@ mod counted;
 mod exchange;
 mod form;
 mod kept;
-mod pause;
 mod refusal;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
@@ -20,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::kept::Kept;
-use self::pause::Paused;
+use super::budget::{Alone, Budget, Limits};
 use super::error::{Fate, ForgeError, Result};
 use crate::clock::Clock;
 use crate::ids::ForgeName;
@@ -96,7 +95,7 @@ pub(super) struct Http {
     clock: Clock,
     manners: Manners,
     seats: tokio::sync::Semaphore,
-    paused: Mutex<Paused>,
+    pub(super) budget: Arc<dyn Budget>,
     kept: Mutex<Kept>,
 }
 
@@ -113,6 +112,8 @@ pub(super) struct Manners {
     pub(super) key: &'static str,
     /// What a call needs, by its name.
     pub(super) needed: fn(&str) -> &'static str,
+    /// What it publishes of how much it takes.
+    pub(super) limits: Option<Limits>,
 }
 
 /// One call: a name for the metrics, and where.
@@ -129,7 +130,11 @@ pub(super) enum As<'a> {
     /// The account of the configured token.
     Ourselves,
     /// Our App where it is installed, by the token it was given there.
-    Installed(&'a HeaderValue),
+    Installed {
+        signed: &'a HeaderValue,
+        /// The account that installed it, in lower case.
+        at: &'a str,
+    },
     /// Somebody who is told anew by each call: our App itself, a person who signs in.
     Once(&'a HeaderValue),
 }
@@ -201,8 +206,9 @@ impl Http {
         }
         let client = client.build().map_err(|e| SettingsError::Client(name.clone(), e))?;
         let seats = tokio::sync::Semaphore::new(IN_FLIGHT);
-        let (forge, paused, kept) = (name.clone(), Mutex::default(), Mutex::default());
-        Ok(Self { forge, site, base, client, clock, manners, seats, paused, kept })
+        let budget = Arc::new(Alone::new(clock.clone()));
+        let (forge, kept) = (name.clone(), Mutex::default());
+        Ok(Self { forge, site, base, client, clock, manners, seats, budget, kept })
     }
 
     /// An address of the forge's own pages, as configured.

@@ -5,6 +5,7 @@
 //! an error says whether to come back, and whoever works (a job with its stored backoff) comes back. A call that
 //! writes and gets no answer may have written; the writer looks before it writes again.
 
+pub mod budget;
 mod error;
 mod facts;
 mod gitea;
@@ -16,6 +17,7 @@ mod shown;
 mod sign_in;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -27,7 +29,7 @@ pub use self::facts::{
     StatusState, User, Verdict, Webhook,
 };
 pub use self::gitea::Gitea;
-pub use self::github::GitHub;
+pub use self::github::{GitHub, Manifest, NewApp, Wanted};
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::name::{NotAName, RepositoryName};
@@ -84,6 +86,21 @@ impl Forge {
             Kind::Gitea | Kind::Forgejo => Gitea::new(settings, clock).map(Self::Gitea),
             Kind::GitHub => GitHub::new(settings, clock).map(Self::GitHub),
             Kind::GitLab => GitLab::new(settings, clock).map(Self::GitLab),
+        }
+    }
+
+    /// The same, living within a budget that others share.
+    pub fn within(mut self, budget: Arc<dyn budget::Budget>) -> Self {
+        let forge = &mut self;
+        asked!(forge, client => client.within(budget));
+        self
+    }
+
+    /// Whether there is room for this among what an owner's repositories may cost, now.
+    pub async fn room(&self, owner: &str, cost: budget::Cost) -> Result<()> {
+        match self {
+            Self::GitHub(forge) => forge.http().room(&forge.account(owner), cost).await,
+            Self::Gitea(_) | Self::GitLab(_) => asked!(self, forge => forge.http().room("", cost).await),
         }
     }
 
@@ -324,6 +341,11 @@ impl Forge {
             Self::GitHub(forge) => forge.find_check(at, commit, name, round).await,
             Self::Gitea(_) | Self::GitLab(_) => Ok(None),
         }
+    }
+
+    /// Whether it has merge queues that ask whether they may merge.
+    pub fn has_queues(&self) -> bool {
+        matches!(self, Self::GitHub(_))
     }
 
     /// Whether it has a page of deployments.

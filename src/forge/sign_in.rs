@@ -68,6 +68,7 @@ const MANNERS: Manners = Manners {
     headers: &[],
     key: "sign_in",
     needed: |_| "an OAuth application that this forge knows",
+    limits: None,
 };
 
 /// One attempt of a person to sign in, as the forge sees it.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::store::object_id;
 use super::{GitError, Store};
+use crate::event::deploys::{self, Deploys, deploys};
 use crate::ids::CommitId;
 
 /// What merging a head into a base gives, exactly as `git merge` with no configuration would.
@@ -64,6 +65,8 @@ pub struct CommitFacts {
     pub committer: String,
     /// Emails of `Co-authored-by:` lines anywhere in the message, lower case.
     pub co_authors: BTreeSet<String>,
+    /// What its message says it deploys.
+    pub deploys: Vec<Deploys>,
 }
 
 impl CommitFacts {
@@ -233,6 +236,7 @@ impl Store {
                 author: (*author).to_owned(),
                 committer: (*committer).to_owned(),
                 co_authors: co_authors(message),
+                deploys: deploys(message).take(deploys::MOST + 1).collect(),
             });
         }
         if commits.len() > COMMITS {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::cluster::Clusters;
 use crate::db::seal::Seal;
 use crate::forge::Forge;
+use crate::forge::budget::Budget;
 use crate::git;
 use crate::ids::{Account, ForgeName};
 use crate::manifest::HashKey;
@@ -29,6 +30,13 @@ pub struct ForgeAccess {
     pub ca_file: Option<PathBuf>,
     /// The account we are there: what tells our comments from those of others. Asked once.
     pub ourselves: std::sync::OnceLock<Account>,
+}
+
+impl ForgeAccess {
+    /// The same, living within a budget that others share.
+    pub fn within(self, budget: Arc<dyn Budget>) -> Self {
+        Self { forge: self.forge.within(budget), ..self }
+    }
 }
 
 /// Shared by all jobs of a process. Cheap to clone: a reload makes a new one of the old one's parts, and each job keeps

@@ -7,7 +7,7 @@ use crate::db::DbError;
 use crate::db::sets::SetError;
 use crate::forge::ForgeError;
 use crate::git::GitError;
-use crate::ids::{ClusterName, EnvironmentName};
+use crate::ids::{ClusterName, EnvironmentName, ForgeName};
 use crate::queue::worker::chain;
 use crate::queue::{Claimed, LeaseLost, Unsettled, Verdict};
 use crate::render::RenderError;
@@ -39,6 +39,16 @@ pub enum JobError {
     /// is not, because saying something may be what is refused.
     #[error("{0}")]
     NoCode(String),
+    /// A forge has no room for it now: it asked for a pause, or takes no more for a while.
+    #[error("{why}")]
+    NoRoom {
+        /// Until there is.
+        wait: Duration,
+        /// Which.
+        forge: ForgeName,
+        /// What it is short of.
+        why: String,
+    },
     /// Nothing failed; the world asked for patience.
     #[error("{why}")]
     NotNow {
@@ -84,6 +94,7 @@ impl JobError {
             Self::Away(_)
             | Self::ClusterAway(_)
             | Self::Refused(_)
+            | Self::NoRoom { .. }
             | Self::NotNow { .. }
             | Self::Superseded(_)
             | Self::Lost(_) => None,
@@ -103,6 +114,7 @@ impl JobError {
             Self::Away(error) => Verdict::Later { error },
             Self::ClusterAway(away) => Verdict::Later { error: away.why },
             Self::Refused(error) | Self::NoCode(error) => Verdict::Refused { error },
+            Self::NoRoom { wait, forge, why } => Verdict::NoRoom { wait, of: forge.to_string(), error: why },
             Self::NotNow { wait, .. } => Verdict::Snooze { wait },
             Self::Final(error) => Verdict::Fail { error },
             Self::Superseded(_) | Self::Lost(_) => Verdict::Done,
@@ -138,7 +150,9 @@ impl From<Unsettled> for JobError {
 impl From<ForgeError> for JobError {
     fn from(error: ForgeError) -> Self {
         match error.fate {
-            forge::Fate::Retry { after: Some(wait) } => Self::NotNow { wait, why: chain(&error) },
+            forge::Fate::Retry { after: Some(wait) } => {
+                Self::NoRoom { wait, forge: error.forge.clone(), why: chain(&error) }
+            }
             forge::Fate::Retry { after: None } => Self::Away(chain(&error)),
             forge::Fate::Refused => Self::Refused(chain(&error)),
             // Whoever knows what it means that a thing is gone asks for it by name. That one answer among many is a 404

@@ -3,10 +3,12 @@
 //! | job | key | does |
 //! |---|---|---|
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
+//! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
 //! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
+//! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
@@ -16,19 +18,22 @@
 mod abandoned;
 #[path = "attend_pull.rs"]
 mod attend;
+mod attend_group;
 mod context;
 mod error;
 #[path = "follow_branch.rs"]
 mod follow;
 mod gather;
 mod look_at_checks;
-mod route;
+mod room;
+pub mod route;
 mod show;
 mod start;
 mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
 pub mod sync_environment;
+mod tell_applications;
 mod tell_deployments;
 mod work;
 
@@ -36,7 +41,8 @@ pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
 pub use route::{
-    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment, tell_deployments,
+    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment,
+    tell_applications, tell_deployments,
 };
 pub use step::{Observer, Step, Write};
 
@@ -45,6 +51,13 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    work::boxed(room::urgency(job.lane).during(run_urgently(context, job, lease))).await
+}
+
+async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
+    if let Err(error) = room::look(context, job).await {
+        return verdict(job, Err(error));
+    }
     if let Err(error) = close_what_was_left_open(context, job).await {
         return verdict(job, Err(error));
     }
@@ -53,9 +66,11 @@ pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         // It comes to a safe point by itself.
         "sync_environment" => return work::boxed(sync(context, job, lease)).await,
         "attend_pull" => work::boxed(attend::run(context, job, lease)),
+        "attend_group" => work::boxed(attend_group::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
+        "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
         other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };

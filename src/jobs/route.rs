@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::event::Event;
 use crate::ids::{RepositoryKey, TraceId};
@@ -21,7 +22,11 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
         Event::LookAsked { numbers, .. } => {
             numbers.iter().map(|number| attend_pull(repository, *number, trace)).collect()
         }
-        Event::Pushed { branch, .. } => vec![follow_branch(repository, branch, trace)],
+        // There may be something to sync, which never waits for previews.
+        Event::Pushed { branch, .. } => {
+            vec![NewJob { lane: Lane::Sync, ..follow_branch(repository, branch, trace) }]
+        }
+        Event::GroupFormed { branch } => vec![attend_group(repository, branch, trace)],
         Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
         Event::Ping | Event::Ignored { .. } => Vec::new(),
@@ -31,7 +36,21 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
 /// Looks at a pull request, or at an issue of ours.
 pub fn attend_pull(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "number": number });
-    job("attend_pull", format!("{}#{number}", share(repository)), Lane::Default, repository, payload, trace)
+    // Where issues are counted apart, ours are negative: nobody reads that in a key.
+    let share = share(repository);
+    let key = if number < 0 { format!("{share} issue {}", number.unsigned_abs()) } else { format!("{share}#{number}") };
+    job("attend_pull", key, Lane::Default, repository, payload, trace)
+}
+
+/// The same, to say what became of a sync: that never waits for previews.
+pub(super) fn report_in(repository: &RepositoryKey, number: i64, trace: TraceId) -> NewJob {
+    NewJob { lane: Lane::Sync, ..attend_pull(repository, number, trace) }
+}
+
+/// Answers a merge queue that asks about this branch of its own.
+pub(super) fn attend_group(repository: &RepositoryKey, branch: &str, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "branch": branch });
+    job("attend_group", format!("{}@{branch}", share(repository)), Lane::Default, repository, payload, trace)
 }
 
 /// Looks at a branch.
@@ -63,6 +82,12 @@ pub fn look_at_checks(repository: &RepositoryKey, trace: TraceId) -> NewJob {
 pub fn tell_deployments(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });
     job("tell_deployments", share(repository), Lane::Sync, repository, payload, trace)
+}
+
+/// Says beside commits of applications what became of a deployment.
+pub fn tell_applications(repository: &RepositoryKey, deployment: Uuid, trace: TraceId) -> NewJob {
+    let payload = json!({ "deployment": deployment });
+    job("tell_applications", deployment.to_string(), Lane::Default, repository, payload, trace)
 }
 
 /// Compares our memory of a repository with the forge.

@@ -14,7 +14,7 @@ use super::gather::repository;
 use super::gather::repository::{Opened, Repository};
 use super::route::sync_environment;
 use super::work;
-use crate::consent::{Covered, Destination, WaitsFor, destination};
+use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::holds::Hold;
 use crate::db::{deployments, repositories};
@@ -122,13 +122,16 @@ async fn judge(
         Destination::To(covered) => by_hand(&walked, covered),
         Destination::Waits(covered, WaitsFor::Checks(awaited)) => {
             let name = &walked.environment.name;
-            Some((awaited.sentence(name, &covered.commit), awaited.lifts(name)))
+            // An older commit whose checks run still may go first.
+            let lifts =
+                if awaited.is_red() && lights.may_be_green() { BY_ITSELF.to_owned() } else { awaited.lifts(name) };
+            Some((awaited.sentence(name, &covered.commit), lifts))
         }
         Destination::Waits(_, WaitsFor::After(names)) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let detail =
                 format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
-            Some((detail, "nothing to type: it goes on by itself".to_owned()))
+            Some((detail, BY_ITSELF.to_owned()))
         }
         Destination::Nowhere => None,
     };

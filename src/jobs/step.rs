@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::forge::budget::Cost;
 use crate::queue::Claimed;
 use crate::sync;
 
@@ -77,6 +78,15 @@ impl Write {
         }
     }
 
+    /// What it costs on a forge that counts.
+    pub(super) fn cost(self) -> Cost {
+        let creations = match self {
+            Self::Comment | Self::Issue => 1,
+            Self::Edit | Self::Status | Self::Reaction | Self::IssueEnd | Self::Deployment | Self::DeploymentWord => 0,
+        };
+        Cost { points: 5, creations }
+    }
+
     fn label(self) -> &'static str {
         match self {
             Self::Comment => "comment",
@@ -104,7 +114,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 6] = [
+    pub const OF: [(&'static str, &'static [Self]); 8] = [
         (
             "attend_pull",
             steps!(
@@ -113,6 +123,7 @@ impl Step {
                 [Recorded]
             ),
         ),
+        ("attend_group", steps!([LeftOpenClosed, RepositoryKnown, Fetched], [Status], [Recorded])),
         ("follow_branch", steps!([LeftOpenClosed, RepositoryKnown, Fetched], [], [Recorded])),
         (
             "sync_environment",
@@ -123,6 +134,7 @@ impl Step {
             ),
         ),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
+        ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
     ];

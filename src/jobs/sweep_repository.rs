@@ -13,11 +13,14 @@ use super::context::Context;
 use super::error::JobError;
 use super::gather::pull;
 use super::gather::repository::{self, Opened, Repository};
-use super::route::{attend_pull, follow_branch, look_at_checks, tell_deployments};
+use super::route::{attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
-use crate::db::{self, check_runs, comment_edits, environments, holds, repositories, swept, told_deployments};
+use crate::db::{
+    self, check_runs, comment_edits, environments, holds, merge_groups, repositories, swept, told_deployments,
+};
+use crate::event::queue::QueueBranch;
 use crate::forge::{Branch, Comment, Pull};
 use crate::ids::{Account, ForgeName, RepositoryKey};
 use crate::queue::{self, Claimed, Lane, NewJob};
@@ -108,6 +111,13 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if !holds::waiting_for_checks(&mut tx, &key).await?.is_empty() {
         // It is asked for beside this: whether anything is news is found there.
         queue::enqueue(&mut tx, &look_at_checks(&key, job.trace)).await?;
+    }
+    if forge.has_queues() {
+        // Not heard of, or not answered.
+        let there: Vec<_> = branches.iter().filter(|one| QueueBranch::read(&one.name).is_some()).collect();
+        let there: Vec<_> = there.into_iter().map(|one| (one.name.clone(), one.tip.clone())).collect();
+        let asked = merge_groups::unanswered(&mut tx, repository.row.id, &there).await?;
+        jobs.extend(asked.iter().map(|branch| attend_group(&key, branch, job.trace)));
     }
     if tells_deployments && !told_deployments::untold(&mut tx, repository.row.id, 1).await?.is_empty() {
         queue::enqueue(&mut tx, &tell_deployments(&key, job.trace)).await?;

@@ -208,5 +208,6 @@ fn voters(voters: &Voters) -> String {
     all.extend(voters.teams.iter().map(|team| format!("team {team}")));
     all.extend(voters.groups.iter().map(|group| format!("group {group}")));
     all.extend(voters.roles.iter().map(|role| format!("{role:?} access").to_lowercase()));
+    all.extend(voters.codeowners.then(|| "the owners of each file".to_owned()));
     all.join(" or ")
 }

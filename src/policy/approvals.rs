@@ -12,10 +12,15 @@ const ROLES: [(&str, Role); 3] = [("read", Role::Read), ("write", Role::Write), 
 
 /// The keys of one approval rule.
 pub const RULE_KEYS: Keys =
+    Keys { known: &["count", "users", "teams", "groups", "roles", "codeowners", "when"], later: &["any"] };
+/// The keys of one approval rule of a floor, which knows no repository's files.
+pub const FLOOR_RULE_KEYS: Keys =
     Keys { known: &["count", "users", "teams", "groups", "roles", "when"], later: &["any", "codeowners"] };
 /// The keys of `owners`.
 pub const OWNERS_KEYS: Keys =
     Keys { known: &["count", "users", "teams", "groups", "roles"], later: &["any", "codeowners"] };
+/// The keys of whom a command is left to.
+pub const WHOM_KEYS: Keys = Keys { known: &["users", "teams", "groups", "roles"], later: &[] };
 /// The keys of `when`.
 pub const WHEN_KEYS: Keys = Keys { known: &["paths", "kinds"], later: &[] };
 
@@ -23,19 +28,20 @@ pub const WHEN_KEYS: Keys = Keys { known: &["paths", "kinds"], later: &[] };
 const MOST_PEOPLE: u32 = 100;
 
 /// Reads a list of approval rules. An empty list is refused: it would ask for nothing without saying so.
-pub fn approval_rules(node: &Node, what: &str, complaints: &mut Complaints) -> Option<Vec<ApprovalRule>> {
+pub fn approval_rules(node: &Node, what: &str, keys: Keys, complaints: &mut Complaints) -> Option<Vec<ApprovalRule>> {
     let items = list(node, "approvals", complaints)?;
     if items.is_empty() {
         complaints.add(&node.at, format!("`approvals` {what} is empty"), "name a rule, or remove the key");
         return None;
     }
-    let rules: Vec<ApprovalRule> = items.iter().filter_map(|item| approval_rule(item, what, complaints)).collect();
+    let rules: Vec<ApprovalRule> =
+        items.iter().filter_map(|item| approval_rule(item, what, keys, complaints)).collect();
     (rules.len() == items.len()).then_some(rules)
 }
 
-fn approval_rule(node: &Node, what: &str, complaints: &mut Complaints) -> Option<ApprovalRule> {
+fn approval_rule(node: &Node, what: &str, keys: Keys, complaints: &mut Complaints) -> Option<ApprovalRule> {
     let before = complaints.len();
-    let block = Block::open(node, &format!("in an approval rule {what}"), RULE_KEYS, complaints)?;
+    let block = Block::open(node, &format!("in an approval rule {what}"), keys, complaints)?;
     if complaints.len() > before {
         return None;
     }
@@ -60,12 +66,7 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         Some(_) => block.number("count", 1, complaints)?,
         None => 1,
     };
-    let voters = Voters {
-        users: words(block, "users", user_fault, complaints),
-        teams: words(block, "teams", team_fault, complaints),
-        groups: words(block, "groups", |_| None, complaints),
-        roles: roles(block, complaints),
-    };
+    let voters = Voters { codeowners: codeowners(block, complaints), ..voters(block, complaints) };
     if voters == Voters::default() {
         let keys = ["users", "teams", "groups", "roles"];
         if !keys.iter().any(|key| block.get(key).is_some_and(|node| node.value != Value::List(Vec::new()))) {
@@ -73,7 +74,14 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         }
         return None;
     }
-    let only_users = voters.teams.is_empty() && voters.groups.is_empty() && voters.roles.is_empty();
+    if let Some(at) = block.place_of("codeowners").filter(|_| voters.codeowners)
+        && voters != (Voters { codeowners: true, ..Voters::default() })
+    {
+        let advice = "make two rules of it: each has to be met";
+        complaints.add(at, "`codeowners` stands beside others in one rule", advice);
+    }
+    let others = voters.teams.is_empty() && voters.groups.is_empty() && voters.roles.is_empty();
+    let only_users = others && !voters.codeowners;
     let named = u32::try_from(voters.users.len()).unwrap_or(u32::MAX);
     let reachable = if only_users { named } else { MOST_PEOPLE };
     if count > reachable {
@@ -82,6 +90,47 @@ fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters
         complaints.add(at, problem, format!("lower `count` to {reachable} or less, or name more people"));
     }
     Some((count, voters))
+}
+
+/// Reads whom a command is left to: groups of the server's file, or a map that names users, teams, groups and roles.
+pub fn whom(node: &Node, key: &str, complaints: &mut Complaints) -> Option<Voters> {
+    let before = complaints.len();
+    let named = match &node.value {
+        Value::Map(_) => voters(&Block::open(node, &format!("in `may.{key}`"), WHOM_KEYS, complaints)?, complaints),
+        _ => {
+            let mut groups = BTreeSet::new();
+            for item in list(node, key, complaints)? {
+                let Some((word, at)) = text(item, key, complaints) else { continue };
+                if !groups.insert(word.to_owned()) {
+                    complaints.add(at, format!("`{word}` is in `{key}` twice"), "remove one");
+                }
+            }
+            Voters { groups, ..Voters::default() }
+        }
+    };
+    if named == Voters::default() && complaints.len() == before {
+        let advice = "name groups, or remove it: then whoever may push may";
+        complaints.add(&node.at, format!("`may.{key}` names nobody"), advice);
+    }
+    (complaints.len() == before).then_some(named)
+}
+
+fn voters(block: &Block<'_>, complaints: &mut Complaints) -> Voters {
+    Voters {
+        users: words(block, "users", user_fault, complaints),
+        teams: words(block, "teams", team_fault, complaints),
+        groups: words(block, "groups", |_| None, complaints),
+        roles: roles(block, complaints),
+        ..Voters::default()
+    }
+}
+
+fn codeowners(block: &Block<'_>, complaints: &mut Complaints) -> bool {
+    let says = block.flag("codeowners", complaints);
+    if let (Some(false), Some(node)) = (says, block.get("codeowners")) {
+        complaints.add(&node.at, "`codeowners: false` asks for nothing", "write `true`, or remove it");
+    }
+    says.unwrap_or_default()
 }
 
 fn words(
@@ -161,6 +210,16 @@ pub fn groups_named(rules: &Node) -> Vec<(&str, &super::located::Place)> {
     found
 }
 
+/// Where a block asks for the owners of files.
+pub fn codeowners_asked(rules: &Node) -> Option<&super::located::Place> {
+    match &rules.value {
+        Value::List(items) => items.iter().find_map(codeowners_asked),
+        Value::Map(entries) => super::block::named(entries)
+            .find_map(|(key, value)| if key.name == "codeowners" { Some(&key.at) } else { codeowners_asked(value) }),
+        Value::Nothing | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::Strange(_) => None,
+    }
+}
+
 fn collect_groups<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n super::located::Place)>) {
     match &node.value {
         Value::List(items) => items.iter().for_each(|item| collect_groups(item, found)),
@@ -170,6 +229,15 @@ fn collect_groups<'n>(node: &'n Node, found: &mut Vec<(&'n str, &'n super::locat
                     && let Value::List(groups) = &value.value
                 {
                     found.extend(groups.iter().filter_map(|group| text(group, "groups", &mut Complaints::default())));
+                } else if let ("may", Value::Map(commands)) = (key.name.as_str(), &value.value) {
+                    for (_, whom) in super::block::named(commands) {
+                        match &whom.value {
+                            Value::List(groups) => found.extend(
+                                groups.iter().filter_map(|group| text(group, "may", &mut Complaints::default())),
+                            ),
+                            _ => collect_groups(whom, found),
+                        }
+                    }
                 } else {
                     collect_groups(value, found);
                 }

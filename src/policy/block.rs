@@ -3,6 +3,7 @@
 
 use super::document::{Key, Node, Value};
 use super::located::{Complaints, Place, did_you_mean};
+use crate::ids::Span;
 
 /// The keys of one kind of map.
 #[derive(Debug, Clone, Copy)]
@@ -85,11 +86,11 @@ impl<'n> Block<'n> {
     pub fn seconds(&self, key: &str, longest: u64, complaints: &mut Complaints) -> Option<u64> {
         let node = self.get(key)?;
         let read = match &node.value {
-            Value::Text(text) => seconds(text).filter(|s| (1..=longest).contains(s)),
+            Value::Text(text) => text.parse().ok().map(Span::seconds).filter(|s| (1..=longest).contains(s)),
             _ => None,
         };
         if read.is_none() {
-            let problem = format!("`{key}` is no duration between 1s and {}", in_words(longest));
+            let problem = format!("`{key}` is no duration between 1s and {}", Span::of_seconds(longest));
             complaints.add(&node.at, problem, "write it as `90s`, `5m` or `1h30m`");
         }
         read
@@ -181,57 +182,4 @@ pub fn one_of<T: Copy>(
 fn wrong_kind<T>(node: &Node, key: &str, found: &Value, wanted: &str, complaints: &mut Complaints) -> Option<T> {
     complaints.add(&node.at, format!("`{key}` takes {wanted}, found {}", found.what()), format!("write {wanted}"));
     None
-}
-
-/// `90s`, `5m`, `1h30m`, `2d` in seconds.
-fn seconds(text: &str) -> Option<u64> {
-    let (mut total, mut digits) = (0u64, String::new());
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return None,
-        };
-        total = digits.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(total)?;
-        digits.clear();
-    }
-    (digits.is_empty() && !text.is_empty()).then_some(total)
-}
-
-fn in_words(seconds: u64) -> String {
-    match seconds {
-        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
-        s if s % 3_600 == 0 => format!("{}h", s / 3_600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_people_write_them() {
-        for (text, expected) in [
-            ("90s", Some(90)),
-            ("5m", Some(300)),
-            ("1h30m", Some(5_400)),
-            ("2d", Some(172_800)),
-            ("", None),
-            ("5", None),
-            ("m", None),
-            ("5 m", None),
-            ("-5m", None),
-            ("99999999999999999999d", None),
-        ] {
-            assert_eq!(seconds(text), expected, "{text:?}");
-        }
-    }
 }

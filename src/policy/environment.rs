@@ -3,24 +3,36 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::approvals::approval_rules;
+use super::approvals::{RULE_KEYS, approval_rules, whom};
 use super::block::{Block, Keys, list, one_of, text};
 use super::document::{Key, Node, Value};
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, OnPush, SyncMode, SyncRules,
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode, SyncRules,
 };
 use crate::ids::{EnvironmentName, Target};
 
 /// The keys of an environment.
 pub const ENVIRONMENT_KEYS: Keys = Keys {
-    known: &["path", "namespace", "cluster", "stage", "follow", "after", "consent", "deletions", "sync", "helm", "for"],
+    known: &[
+        "path",
+        "namespace",
+        "cluster",
+        "stage",
+        "follow",
+        "after",
+        "consent",
+        "deletions",
+        "sync",
+        "may",
+        "helm",
+        "for",
+    ],
     later: &[
         "drift",
         "on_failure",
         "windows",
-        "may",
         "runbook",
         "chart",
         "health",
@@ -39,6 +51,8 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
 pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_push", "binds"], later: &["reverts"] };
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
+/// The keys of `may`: commands, of which those that are not in this version are refused by name.
+pub const MAY_KEYS: Keys = Keys { known: &["sync"], later: &["rollback", "freeze", "emergency"] };
 /// The keys of `helm`.
 pub const HELM_KEYS: Keys = Keys { known: &["release", "values"], later: &[] };
 /// The keys of `follow`.
@@ -92,6 +106,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         block.number("confirm_above", 0, complaints)
     });
     let sync = sync(block.get("sync"), complaints);
+    let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
 
     if let Some(at) = block.place_of("after")
@@ -123,6 +138,8 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         sync,
         owners: owners.cloned(),
         limits: Limits::default(),
+        may,
+        owner_file: None,
     })
 }
 
@@ -217,7 +234,7 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         None => {}
         // Nobody is asked, and other keys beside it are.
         Some(Node { value: Value::Text(text), .. }) if text == "none" => consent.approvals = Vec::new(),
-        Some(node) => consent.approvals = approval_rules(node, "of `consent`", complaints)?,
+        Some(node) => consent.approvals = approval_rules(node, "of `consent`", RULE_KEYS, complaints)?,
     }
     if let Some(node) = block.get("by") {
         let sources = [("review", ApprovalSource::Review), ("command", ApprovalSource::Command)];
@@ -278,6 +295,12 @@ fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
     rules.timeout_seconds =
         block.seconds("timeout", LONGEST_TIMEOUT_SECONDS, complaints).unwrap_or(rules.timeout_seconds);
     rules
+}
+
+fn may(node: &Node, complaints: &mut Complaints) -> Option<May> {
+    let block = Block::open(node, "in `may`", MAY_KEYS, complaints)?;
+    let sync = block.get("sync").and_then(|node| whom(node, "sync", complaints));
+    Some(May { sync })
 }
 
 fn helm(node: &Node, path: Option<&str>, complaints: &mut Complaints) -> Option<Helm> {

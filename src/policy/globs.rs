@@ -69,7 +69,7 @@ pub fn kind_pattern_fault(pattern: &str) -> Option<&'static str> {
     }
 }
 
-fn segments_match(globs: &[&str], segments: &[&str]) -> bool {
+pub(super) fn segments_match(globs: &[&str], segments: &[&str]) -> bool {
     matches_with(globs, segments, |glob| *glob == "**", |glob, segment| name_matches(glob, segment))
 }
 

@@ -14,6 +14,7 @@ pub mod reach;
 
 pub mod approvals;
 pub mod block;
+pub mod codeowners;
 pub mod document;
 pub mod environment;
 pub mod globs;
@@ -21,6 +22,7 @@ pub mod located;
 pub mod paths;
 pub mod pattern;
 
+pub use codeowners::{Dialect, OwnerFile};
 pub use expand::Expanded;
 pub use globs::{kind_matches, name_matches, path_matches, repository_matches};
 pub use located::{Located, Place};

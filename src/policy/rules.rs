@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::codeowners::OwnerFile;
 use crate::ids::{ClusterName, EnvironmentName, Target};
 
 /// Who may give one kind of consent. Within one `Voters` any listed membership suffices.
@@ -27,6 +28,18 @@ pub struct Voters {
     /// Rights on the repository; a higher one includes the lower.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub roles: BTreeSet<Role>,
+    /// Whoever has one of these addresses on the repository's forge; an owner file alone names people so.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub emails: BTreeSet<String>,
+    /// The owners of each changed file, and nobody else: it stands by itself.
+    #[serde(skip_serializing_if = "is_false")]
+    pub codeowners: bool,
+}
+
+/// A flag that says nothing, and is not written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A right on a repository, in the order of inclusion.
@@ -138,6 +151,26 @@ impl Consent {
     pub fn is_none(&self) -> bool {
         self.approvals.is_empty()
     }
+
+    /// Whether a rule asks for the owners of files.
+    pub fn asks_owners_of_files(&self) -> bool {
+        self.approvals.iter().any(|rule| rule.voters.codeowners)
+    }
+}
+
+/// Who may give a command, where it is not whoever may push.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct May {
+    /// `sync ENV`, which asks for a sync and opens no gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<Voters>,
+}
+
+impl May {
+    fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How a sync starts.
@@ -217,6 +250,12 @@ pub struct Environment {
     /// `limits:` of the file. Part of the entry, so that raising them takes the consent that they ask for.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// Who may give which command.
+    #[serde(default, skip_serializing_if = "May::says_nothing")]
+    pub may: May,
+    /// Who owns which files, where a rule asks for them: of the default branch, as the block is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_file: Option<OwnerFile>,
 }
 
 /// Sizes of one pull request above which an owner must consent.
@@ -300,7 +339,7 @@ mod tests {
     /// Environments are stored and read back; the entry's hash depends on the very text.
     #[test]
     fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]}}"#;
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
         let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
         for text in [all, few] {
             let read: Environment = serde_json::from_str(text).unwrap();

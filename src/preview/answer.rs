@@ -66,7 +66,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("revoke [ENV]", "take your approvals back, for ever"),
     ("explain [ENV]", "what is missing and who can give it"),
     ("preview", "render again, and move a held change on"),
-    ("sync ENV", "start a sync of what is covered (write access)"),
+    ("sync ENV", "start a sync of what is covered (write access, or whom `may` names)"),
     ("help", "this list"),
 ];
 

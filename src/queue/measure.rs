@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +92,39 @@ pub async fn measure(pool: PgPool, every: Duration, stop: CancellationToken) {
             Err(error) => tracing::debug!(error = chain(&error), "the queue could not be measured"),
         }
     }
+}
+
+/// Jobs that wait until a forge has room for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its name.
+    pub forge: String,
+    /// How many.
+    pub jobs: i64,
+    /// The first of them comes then.
+    pub until: Timestamp,
+    /// Why, as the last of them was told.
+    pub why: Option<String>,
+}
+
+/// What waits until its forge has room for it, by forge.
+///
+/// # Errors
+/// The statement's.
+pub async fn waiting(connection: &mut PgConnection) -> Result<Vec<Waiting>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT waits_for AS "forge!", count(*) AS "jobs!", min(run_at) AS "until!: jiff_sqlx::Timestamp", max(error) AS why
+           FROM job WHERE state = 'pending' AND waits_for IS NOT NULL AND run_at > now() GROUP BY waits_for ORDER BY 1"#
+    )
+    .fetch_all(connection)
+    .await?;
+    let waiting = rows.into_iter().map(|row| Waiting {
+        forge: row.forge,
+        jobs: row.jobs,
+        until: row.until.to_jiff(),
+        why: row.why,
+    });
+    Ok(waiting.collect())
 }
 
 async fn measure_once(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {

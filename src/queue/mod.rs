@@ -7,8 +7,8 @@
 //!                └───lease ran out─────┘    (5 dead workers too)
 //! ```
 //!
-//! What a job depends on may be away for a day, or not let us in until a person changes that: *later* and *refused*, the
-//! same arrow as a retry, and count as no attempt.
+//! What a job depends on may be away for a day, not let us in until a person changes that, or take no more for now: *later*,
+//! *refused* and *no room*, the same arrow as a retry, and count as no attempt.
 //!
 //! - Enqueueing is part of the caller's transaction ([`enqueue()`]); of one kind and key at most one job is pending and
 //!   one is running, so that any number of events becomes one more look at the truth.
@@ -41,7 +41,7 @@ pub use bell::Bell;
 pub use claim::{PgSource, Renewal, Source, SourceError};
 pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
-pub use measure::{Depth, depths, measure};
+pub use measure::{Depth, Waiting, depths, measure, waiting};
 pub use operate::{Job, State, hurry_refused, is_to_run, list, list_of, retry, show};
 pub use settle::{Unsettled, confirm, finish};
 
@@ -117,7 +117,11 @@ impl Claimed {
         match verdict {
             Verdict::Fail { .. } => true,
             Verdict::Retry { .. } => settle::is_last(self),
-            Verdict::Done | Verdict::Snooze { .. } | Verdict::Later { .. } | Verdict::Refused { .. } => false,
+            Verdict::Done
+            | Verdict::Snooze { .. }
+            | Verdict::NoRoom { .. }
+            | Verdict::Later { .. }
+            | Verdict::Refused { .. } => false,
         }
     }
 }
@@ -136,6 +140,16 @@ pub enum Verdict {
     Snooze {
         /// How long from now, by the database's clock.
         wait: Duration,
+    },
+    /// Something it depends on takes no more for now. Counts as no attempt; of those that wait for one moment, the newest
+    /// comes first.
+    NoRoom {
+        /// How long from now, by the database's clock.
+        wait: Duration,
+        /// What there is no room in: a forge's name.
+        of: String,
+        /// For people: what there is no room for.
+        error: String,
     },
     /// Something it depends on is away. Counts as no attempt, however often: again after a stored, jittered wait that
     /// grows to five minutes.

@@ -93,6 +93,7 @@ pub(super) async fn settle(pool: &PgPool, job: &Claimed, verdict: &Verdict) -> R
         }
         Verdict::Retry { error } => again(pool, job, delay(job.attempt), Some(error)).await,
         Verdict::Snooze { wait } => again(pool, job, *wait, None).await,
+        Verdict::NoRoom { wait, of, error } => no_room(pool, job, *wait, (of, error)).await,
         Verdict::Later { error } => later(pool, job, &Wait::away(error)).await,
         Verdict::Refused { error } => later(pool, job, &Wait::refused(error)).await,
         Verdict::Fail { error } => fail(pool, job, error).await,
@@ -158,6 +159,33 @@ async fn later(pool: &PgPool, job: &Claimed, wait: &Wait<'_>) -> Result<(), sqlx
         seconds(wait.longest),
         short(wait.error),
         wait.refused
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Back to pending at a time at which others come back, too: in the second after it, the newest first. The try does not count.
+/// Coalesces as [`again`] does.
+async fn no_room(pool: &PgPool, job: &Claimed, wait: Duration, (of, error): (&str, &str)) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
+         INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, waits_for, run_at, error, created_at)
+         OVERRIDING SYSTEM VALUE
+         SELECT id, kind, key, lane, share, payload, trace, attempt - 1, $4,
+                date_trunc('second', now() + make_interval(secs => $3))
+                    + make_interval(secs => 2 - (id % 900000) / 1000000.0),
+                $5, created_at
+         FROM back
+         ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+             payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                            THEN EXCLUDED.payload || job.payload ELSE job.payload END,
+             attempt = greatest(job.attempt, EXCLUDED.attempt), error = EXCLUDED.error",
+        job.id,
+        job.fence,
+        seconds(wait),
+        of,
+        short(error)
     )
     .execute(pool)
     .await?;

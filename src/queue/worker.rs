@@ -201,6 +201,9 @@ async fn run_one<S: Source, H: Handler>(source: &S, handler: &H, job: Claimed, l
     metrics::counter!("bascule_jobs_total", "kind" => job.kind.clone(), "verdict" => label(&verdict)).increment(1);
     match &verdict {
         Verdict::Done | Verdict::Snooze { .. } => {}
+        Verdict::NoRoom { error, .. } => {
+            tracing::info!(kind = job.kind, key = job.key, error, "a job waits until there is room");
+        }
         Verdict::Retry { error } | Verdict::Later { error } | Verdict::Fail { error } => {
             tracing::warn!(kind = job.kind, key = job.key, attempt = job.attempt, error, "a job did not succeed");
         }
@@ -265,6 +268,7 @@ fn label(verdict: &Verdict) -> &'static str {
         Verdict::Done => "done",
         Verdict::Retry { .. } => "retry",
         Verdict::Snooze { .. } => "snooze",
+        Verdict::NoRoom { .. } => "no_room",
         Verdict::Later { .. } => "later",
         Verdict::Refused { .. } => "refused",
         Verdict::Fail { .. } => "fail",

@@ -8,7 +8,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use crate::db::{Schema, holds, restored};
+use crate::db::{Schema, budgets, holds, restored};
 use crate::queue;
 
 /// Every reason of `hold_reason`: one that no environment has any more is shown as 0.
@@ -59,6 +59,11 @@ async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     queue::depths(&mut connection).await?.iter().for_each(queue::Depth::tell);
     let is_restored = restored::open(&mut connection).await?.is_some();
     metrics::gauge!("bascule_restore_unconfirmed").set(f64::from(u8::from(is_restored)));
+    let waiting = queue::waiting(&mut connection).await?;
+    for (forge, _, _) in budgets::all(&mut connection).await? {
+        let jobs = waiting.iter().find(|one| one.forge == forge).map_or(0, |one| one.jobs);
+        metrics::gauge!("bascule_forge_jobs_waiting", "forge" => forge).set(jobs as f64);
+    }
     let held = holds::counted(&mut connection).await?;
     for reason in REASONS {
         let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);

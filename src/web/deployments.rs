@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{Asked, Page, limit, moment, text};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Audit, Read, Sight};
-use super::{Of, State};
+use super::{Of, State, place};
 use crate::audit;
 use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
 
@@ -39,6 +39,8 @@ pub(super) struct Deployment {
     change: String,
     /// The pull requests whose changes it carries.
     pulls: Vec<i64>,
+    /// The same as people write them there: `#5`, or `!5`.
+    places: Vec<String>,
     /// The approvals it used up, those that did not count too.
     approvals: Vec<Approval>,
     /// Whether what was sent is what was approved.
@@ -83,8 +85,10 @@ pub(super) struct Approval {
     person: String,
     /// `review` or `command`.
     source: String,
-    /// The pull request, or the issue of ours.
+    /// The pull request, or the issue of ours, which is negative where issues are counted apart.
     pull: i64,
+    /// The same as people write it there: `#5`, or `!5`.
+    place: String,
     /// The digest of the change they were shown.
     change: String,
     /// Whether that is this deployment's change, to the last object.
@@ -98,14 +102,17 @@ pub(super) struct Approval {
     at: String,
 }
 
-impl From<Proof> for Deployment {
-    fn from(proof: Proof) -> Self {
+impl Deployment {
+    /// As it is shown.
+    pub(super) fn of(proof: Proof, state: &State) -> Self {
         let answer = answer(&proof);
+        let place = |number: i64| place::written(state, &proof.forge, number);
         let approval = |one: ApprovalUsed| Approval {
             id: one.id,
             person: format!("{}/{} ({})", one.person.forge, one.person.login, one.person.id),
             source: one.source,
             pull: one.pull,
+            place: place(one.pull),
             exact: one.change == proof.change,
             change: one.change.to_string(),
             reason: one.reason,
@@ -124,8 +131,9 @@ impl From<Proof> for Deployment {
             from_commit: proof.from_commit,
             set: proof.set.to_string(),
             change: proof.change.to_string(),
-            pulls: proof.pulls,
+            places: proof.pulls.iter().copied().map(place).collect(),
             approvals: proof.approvals.into_iter().map(approval).collect(),
+            pulls: proof.pulls,
             answer,
             outcome: proof.outcome,
             trace: proof.trace.to_string(),
@@ -183,7 +191,7 @@ impl Which {
         };
         let mut connection = state.pool.acquire().await?;
         let items = reports::deployments(&mut connection, &which, limit).await?;
-        let items = items.into_iter().map(Deployment::from).collect();
+        let items = items.into_iter().map(|one| Deployment::of(one, state)).collect();
         Ok(Page::of(items, limit, |one: &Deployment| one.id.to_string()))
     }
 

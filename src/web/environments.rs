@@ -2,16 +2,22 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
 use super::deployments::Deployment;
 use super::problem::{Problem, ProblemBody};
-use super::who::{Allowed, Read};
+use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
-use crate::db::environments;
+use crate::audit;
+use crate::db::environments::{self, EnvironmentState};
+use crate::db::holds::Ends;
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
+use crate::db::repositories;
 use crate::ids::CommitId;
+use crate::jobs::route::asked_sync;
+use crate::queue::{self, Lane};
 
 /// An environment as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,14 +65,16 @@ pub(super) struct Hold {
     detail: String,
     /// The one command that lifts it.
     lifts: String,
+    /// What may end it: `itself`, a `check` that failed and may be run again, or a `person` alone.
+    ends: String,
 }
 
 impl From<EnvironmentNow> for Environment {
     fn from(now: EnvironmentNow) -> Self {
-        let hold = now.held.map(|reason| Hold {
-            reason,
-            detail: now.held_detail.unwrap_or_default(),
-            lifts: now.held_lifts.unwrap_or_default(),
+        let hold = now.held.map(|reason| {
+            let lifts = now.held_lifts.unwrap_or_default();
+            let ends = Ends::of(&reason, &lifts).as_str().to_owned();
+            Hold { reason, detail: now.held_detail.unwrap_or_default(), lifts, ends }
         });
         Self {
             id: now.id,
@@ -139,6 +147,48 @@ pub(super) async fn list(
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
 }
 
+/// A sync that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SyncAsked {
+    /// `forge/owner/name`.
+    repository: String,
+    /// The environment's name.
+    name: String,
+}
+
+/// Asks for a sync, as `/bascule sync ENV` does: it goes as far as the gate lets it.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/sync", tag = "environments",
+    params(("id" = i64, Path, description = "The environment's number")),
+    responses((status = 200, body = SyncAsked), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn sync(
+    who: Allowed<Operate>,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+) -> Result<Json<SyncAsked>, Problem> {
+    let absent = || Problem::absent("environment");
+    let mut connection = state.pool.acquire().await?;
+    let environment = environments::get(&mut connection, id).await?.ok_or_else(absent)?;
+    let repository = repositories::get(&mut connection, environment.repository).await?.ok_or_else(absent)?;
+    let rules = environments::in_force(&mut connection, &environment).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, environment = id, "rules cannot be read");
+        Problem::unavailable("its rules cannot be read, so nobody is let in; the server's log says why")
+    })?;
+    drop(connection);
+    let whom = rules.as_ref().and_then(|rules| rules.may.sync.as_ref());
+    who.may_command(&state, &repository.key, whom, "environment").await?;
+    if environment.state != EnvironmentState::Active {
+        return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));
+    }
+    let name = format!("{}/{}", repository.key.forge, repository.full_name);
+    let mut tx = state.pool.begin().await?;
+    queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
+    let detail = json!({ "environments": [environment.name] });
+    audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
+    tx.commit().await?;
+    state.bell.ring(Lane::Sync);
+    Ok(Json(SyncAsked { repository: name, name: environment.name.to_string() }))
+}
+
 /// Which deployments of one environment.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -167,6 +217,6 @@ pub(super) async fn deployments(
     let mut connection = state.pool.acquire().await?;
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
     let items = reports::deployments(&mut connection, &asked, limit).await?;
-    let items = items.into_iter().map(Deployment::from).collect();
+    let items = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
     Ok(Json(Page::of(items, limit, |one: &Deployment| one.id.to_string())))
 }

@@ -16,11 +16,13 @@ mod audit;
 mod deliveries;
 mod deployments;
 mod environments;
+mod forges;
 mod html;
 mod jobs;
 mod login;
 mod origin;
 pub mod people;
+mod place;
 mod preview_page;
 mod previews;
 mod problem;
@@ -91,7 +93,9 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::export))
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
+        .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
+        .routes(routes!(environments::sync))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))

@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
 
+use crate::db::environments::Whom;
 use crate::ids::{Account, ForgeName, RepositoryKey};
 
 /// How old an answer about somebody's rights may be before they are shown what it lets them see.
@@ -65,4 +66,12 @@ pub trait Forges: std::fmt::Debug + Send + Sync {
         repositories: Vec<RepositoryKey>,
         age: SignedDuration,
     ) -> BoxFuture<'a, Result<Vec<(RepositoryKey, Right)>, Away>>;
+
+    /// Whether somebody who may read a repository is one of these there, asked now.
+    fn is_one_of<'a>(
+        &'a self,
+        person: &'a Account,
+        repository: &'a RepositoryKey,
+        whom: &'a Whom,
+    ) -> BoxFuture<'a, Result<bool, Away>>;
 }

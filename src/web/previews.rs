@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::asked::{Asked, Named, Page, limit, text};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
-use super::{Of, State};
+use super::{Of, State, place};
 use crate::db::previews::{self, Listed, WhichPreviews};
 
 /// A preview as it is listed.
@@ -18,8 +18,10 @@ pub(super) struct PreviewLine {
     id: i64,
     /// `forge/owner/name`.
     repository: String,
-    /// The pull request, or the issue a held change is shown in.
+    /// The pull request, or the issue a held change is shown in. Negative where issues are counted apart.
     number: Option<i64>,
+    /// The same as people write it there: `#5`, or `!5`.
+    place: Option<String>,
     /// What was previewed.
     head: String,
     /// Against what.
@@ -30,9 +32,10 @@ pub(super) struct PreviewLine {
     trace: String,
 }
 
-impl From<Listed> for PreviewLine {
-    fn from(one: Listed) -> Self {
+impl PreviewLine {
+    fn of(one: Listed, state: &State) -> Self {
         Self {
+            place: one.number.map(|number| place::written(state, &one.forge, number)),
             id: one.id,
             repository: format!("{}/{}", one.forge, one.repository),
             number: one.number,
@@ -77,6 +80,7 @@ pub(super) async fn list(
     };
     let mut connection = state.pool.acquire().await?;
     let items = previews::list(&mut connection, &asked, limit).await?;
+    let items: Vec<PreviewLine> = items.into_iter().map(|one| PreviewLine::of(one, &state)).collect();
     Ok(Json(Page::of(items, limit, |one: &PreviewLine| one.id.to_string())))
 }
 

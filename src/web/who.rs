@@ -15,6 +15,7 @@ use super::token::{self, Scope};
 use super::{State, origin, session, sign_in};
 use crate::audit::NewEntry;
 use crate::db::deliveries::About;
+use crate::db::environments::Whom;
 use crate::db::repositories;
 use crate::db::sessions::{Session, Way};
 use crate::ids::{Account, ForgeName, RepositoryKey, TraceId};
@@ -167,6 +168,34 @@ impl Allowed<Operate> {
             return Err(Problem::forbidden("this needs write access to the repository"));
         }
         Ok(())
+    }
+}
+
+impl Allowed<Operate> {
+    /// Whether a command that rules leave to some is permitted: a person has to be one of them, now, and to see the
+    /// repository; where rules name nobody, to have write access.
+    pub(super) async fn may_command(
+        &self,
+        state: &State,
+        repository: &RepositoryKey,
+        whom: Option<&Whom>,
+        what: &str,
+    ) -> Result<(), Problem> {
+        let Some(whom) = whom else { return self.may_write(state, vec![repository.clone()], what).await };
+        let Who::Person(session) = &self.who else {
+            return Err(Problem::forbidden(
+                "the environment leaves this to people, by `may`: sign in with `bascule login`",
+            ));
+        };
+        let rights = rights(state, &session.person, vec![repository.clone()], SignedDuration::ZERO).await?;
+        if rights.is_empty() {
+            return Err(Problem::absent(what));
+        }
+        let named = state.people.is_one_of(&session.person, repository, whom).await;
+        match named.map_err(|Away| Problem::unavailable("your forge does not say now what you may do; try again"))? {
+            true => Ok(()),
+            false => Err(Problem::forbidden("the environment leaves this to others, by `may`")),
+        }
     }
 }
 

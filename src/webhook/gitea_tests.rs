@@ -37,6 +37,7 @@ fn told(delivered: &Delivered) -> String {
         Event::Pushed { branch, before, after, pusher } => {
             format!("{} moved {branch} from {} to {}", who(pusher), at(before), at(after))
         }
+        Event::GroupFormed { branch } => format!("{branch} is to be judged"),
         Event::ChecksChanged => "a check changed".to_owned(),
         Event::RepositoryChanged => "the repository changed".to_owned(),
         Event::Ping => "a ping".to_owned(),

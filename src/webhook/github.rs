@@ -45,7 +45,11 @@ pub fn read(forge: &ForgeName, event: &str, body: &[u8]) -> Result<Delivered, Un
         },
         "ping" => of_none(body, Event::Ping),
         "create" => ignored(body, "the push that created it is told too"),
-        "merge_group" => ignored(body, "what a merge queue would merge is not judged before it is merged"),
+        "merge_group" => match parse::<ActionBody>(body)?.action.as_str() {
+            "checks_requested" => group(parse(body)?),
+            // Merged, or thrown out: the branch it was for, and its pull requests, tell that.
+            _ => ignored(body, "nothing is to be answered"),
+        },
         _ => ignored(body, "not an event we act on"),
     }
 }
@@ -105,6 +109,16 @@ fn rerequested(body: CheckBody) -> Result<Delivered, Unreadable> {
         // Of a fork's pull request there is none in the list.
         0..=LISTED => about(body.repository, Event::LookAsked { numbers, head: body.check.0.head_sha }),
         _ => Err(Unreadable::Field("the list of pull requests")),
+    }
+}
+
+fn group(body: GroupBody) -> Result<Delivered, Unreadable> {
+    let reference = body.merge_group.0.head_ref;
+    let branch = branch_name(reference.strip_prefix("refs/heads/").unwrap_or(&reference))?;
+    match body.repository {
+        Some(repository) => about(repository, Event::GroupFormed { branch }),
+        // By what is published it may be left out.
+        None => Ok(nothing("it names no repository")),
     }
 }
 
@@ -192,6 +206,17 @@ struct CheckBody {
 struct Check {
     head_sha: CommitId,
     pull_requests: Vec<Object<Listed>>,
+}
+
+#[derive(Deserialize)]
+struct GroupBody {
+    merge_group: Object<Group>,
+    repository: Option<Object<RepositoryName>>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    head_ref: String,
 }
 
 #[derive(Deserialize)]

@@ -282,6 +282,7 @@ impl Told {
             Event::Pushed { after: None, .. }
             | Event::PullChanged { head_push: None, .. }
             | Event::ReviewChanged { .. }
+            | Event::GroupFormed { .. }
             | Event::ChecksChanged
             | Event::RepositoryChanged
             | Event::Ping

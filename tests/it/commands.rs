@@ -121,6 +121,28 @@ async fn what_anybody_wrote_moves_no_cursor_and_json_says_it_exactly() {
     assert!(export.out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", export.out);
 }
 
+#[tokio::test]
+async fn what_waits_for_a_forge_is_said_and_until_when() {
+    let api = Api::new().await;
+    let token = api.token("all", &[Scope::Read]).await;
+    let rows = r#"INSERT INTO forge_budget (forge, account, ledger) VALUES ('hub', 'acme',
+            '{"until": "2999-01-01T00:00:00Z", "untimed": 1, "minute": {}, "hour": {},
+              "left": {"left": 420, "of": 5000, "until": "2999-01-01T00:00:00Z"}}');
+        INSERT INTO job (kind, key, lane, share, payload, trace, run_at, waits_for, error)
+        SELECT 'attend_pull', 'hub/3#' || n, 'default', 'hub/3', '{}', gen_random_uuid(), now() + interval '1 hour', 'hub',
+               'forge hub: asked for a pause that is not over (nothing is begun)' FROM generate_series(1, 2) AS n"#;
+    sqlx::raw_sql(rows).execute(&api.database.owner).await.unwrap();
+    let ran = run("status", &api.url(), &token).await;
+    insta::assert_snapshot!(timeless(&ran.out), @r"
+    none
+    hub/acme asked for a pause until TIME
+    hub/acme: 0 points and 0 comments in the last minute, 0 comments in the last hour, 420 calls left of the hour
+    2 jobs wait for hub, the first until TIME: forge hub: asked for a pause that is not over (nothing is begun)
+    ");
+    let told = api.get("/api/v1/forges", &token).await.json();
+    assert_eq!((&told["items"][0]["waiting"], &told["items"][0]["accounts"][0]["left"]), (&json!(2), &json!(420)));
+}
+
 /// Times of this run, which every run has others of.
 fn timeless(text: &str) -> String {
     let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z").unwrap();
@@ -168,9 +190,9 @@ async fn what_people_read() {
     ┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
     │ NUMBER   STATE     COMMIT    PULLS   APPROVED BY                     ANSWER       STARTED              │
     ╞════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-    │ 3        healthy   ccccccc   1                                       unapproved   TIME │
-    │ 2        healthy   ccccccc   1       work/leebecause (3) by review   held         TIME │
-    │ 1        healthy   ccccccc   1       work/leebecause (3) by review   exact        TIME │
+    │ 3        healthy   ccccccc   #1                                      unapproved   TIME │
+    │ 2        healthy   ccccccc   #1      work/leebecause (3) by review   held         TIME │
+    │ 1        healthy   ccccccc   #1      work/leebecause (3) by review   exact        TIME │
     └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
     $ bascule preview show 1
@@ -265,11 +287,15 @@ async fn a_pipeline_learns_what_became_of_its_commit() {
     let there = wait("c", "").await;
     assert_eq!((there.code, there.out.as_str()), (0, "production is healthy at ccccccc or newer\n"), "{}", there.err);
     let held = wait("b", "").await;
-    assert_eq!(held.code, 1, "{}", held.err);
+    assert_eq!(held.code, 4, "{}", held.err);
     assert_eq!(held.out, "production: it is held (uncovered): nobody approved x\n  lifted by /bascule approve x\n");
     let json = wait("b", " --output json").await.json();
-    assert_eq!((json["result"].as_str(), json["lifts"].as_str()), (Some("stopped"), Some("/bascule approve x")));
-    sqlx::query("UPDATE hold SET reason = 'waiting'").execute(owner).await.unwrap();
+    assert_eq!((json["result"].as_str(), json["lifts"].as_str()), (Some("held"), Some("/bascule approve x")));
+    // A check that failed is told at once; one that runs is waited for.
+    let waits = "UPDATE hold SET reason = 'waiting', lifts = $1";
+    sqlx::query(waits).bind(bascule::consent::BY_A_RE_RUN).execute(owner).await.unwrap();
+    assert_eq!(wait("b", "").await.code, 4);
+    sqlx::query(waits).bind(bascule::consent::BY_ITSELF).execute(owner).await.unwrap();
     let late = wait("b", " --timeout 1s").await;
     assert_eq!((late.code, late.err.lines().count()), (3, 1), "{}", late.err);
     assert!(late.out.starts_with("production is not there yet: it is held (waiting)"), "{}", late.out);

@@ -27,6 +27,7 @@ mod forge_contract;
 mod github;
 mod gitlab;
 mod host;
+mod limits;
 mod local;
 mod manifest;
 mod not_yet;

@@ -7,7 +7,6 @@ use std::process::Command;
 const COMMANDS: &str = "
 agent
 drift production
-sync production --reason x
 heal production
 adopt production
 rollback production --to 3
@@ -32,6 +31,7 @@ const BUILT: (&str, &str) = (
     "
 status
 wait
+sync
 history
 preview show
 audit list

@@ -2,11 +2,12 @@
 //! about it: the complaints with their excerpts, or the environments it gives.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bascule::ids::ClusterName;
 use bascule::policy::rules::{ApprovalRule, Environment, Floor, Grant, Group, Platform, Role, Voters};
-use bascule::policy::{Expanded, FILE_NAME, Located, RepositoryFile, reach};
+use bascule::policy::{Dialect, Expanded, FILE_NAME, Located, OwnerFile, RepositoryFile, reach};
 
 use crate::cases::{Case, check};
 
@@ -35,6 +36,47 @@ fn excerpts(complaints: &[Located], text: &str) -> String {
 #[test]
 fn every_case_says_what_it_should() {
     check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/policy"), "expected", outcome);
+}
+
+/// Every file of `tests/cases/codeowners` is one owner file, whose forge reads it, and files of a change: who is asked for
+/// each, or what is wrong with the file.
+#[test]
+fn owners_of_files_are_those_that_the_forge_says() {
+    let outcome = |case: &Case| {
+        let section = |name: &str| {
+            let found = case.files.iter().find(|(file, _)| file == name);
+            found.map(|(_, bytes)| String::from_utf8(bytes.clone()).unwrap()).unwrap_or_default()
+        };
+        let forge = match case.setting("forge").unwrap() {
+            "github" => Dialect::GitHub,
+            "gitlab" => Dialect::GitLab,
+            "gitea" => Dialect::Gitea,
+            other => panic!("{other}"),
+        };
+        let file = match OwnerFile::parse(forge, "CODEOWNERS", &section("CODEOWNERS")) {
+            Ok(file) => file,
+            Err(complaints) => return complaints.iter().map(|one| format!("{one}\n")).collect(),
+        };
+        let stored = serde_json::to_value(&file).unwrap();
+        let file: OwnerFile = serde_json::from_value(stored).unwrap();
+        let mut said = String::new();
+        for path in section("files").lines() {
+            let owned = file.owners([path]).unwrap();
+            let claims: Vec<String> =
+                owned.claims.iter().map(|claim| format!("{} of {}", claim.count, shown(&claim.owners))).collect();
+            let claims = if claims.is_empty() { "nobody's".to_owned() } else { claims.join(" and ") };
+            assert_eq!(owned.unowned.is_some(), owned.claims.is_empty(), "{path}");
+            writeln!(said, "{path}: {claims}").unwrap();
+        }
+        said
+    };
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/codeowners"), "expected", outcome);
+}
+
+fn shown(owners: &Voters) -> String {
+    let all = owners.users.iter().map(|user| format!("@{user}"));
+    let all = all.chain(owners.teams.iter().map(|team| format!("team {team}"))).chain(owners.emails.iter().cloned());
+    all.collect::<Vec<_>>().join(" ")
 }
 
 /// 20 teams × 25 applications × 2 sites.

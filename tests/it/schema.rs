@@ -184,6 +184,8 @@ fn schemas_and_readers_know_the_same_keys() {
         ("sync", policy::environment::SYNC_KEYS),
         ("helm", policy::environment::HELM_KEYS),
         ("limits", policy::repository::LIMITS_KEYS),
+        ("may", policy::environment::MAY_KEYS),
+        ("whom", policy::approvals::WHOM_KEYS),
         ("rule", policy::approvals::RULE_KEYS),
         ("owners", policy::approvals::OWNERS_KEYS),
         ("when", policy::approvals::WHEN_KEYS),
@@ -206,6 +208,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),
         ("floor", config::FLOOR_KEYS),
+        ("rule", policy::approvals::FLOOR_RULE_KEYS),
         ("sweep", config::SWEEP_KEYS),
     ] {
         same(&server["definitions"][name], keys, name);

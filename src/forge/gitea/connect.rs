@@ -153,3 +153,17 @@ fn webhook(hook: wire::WebhookJson) -> Webhook {
         unheard,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_asks_for_what_the_token_needs() {
+        let text = include_str!("../../../docs/gitea.md");
+        assert!(text.contains(&format!("--scopes {} ", SCOPES.join(","))));
+        let rows: Vec<&str> = text.lines().filter(|line| line.contains("| `") && line.contains(":")).collect();
+        let of = |scope: &str| rows.iter().any(|row| row.starts_with(&format!("| `{scope}` |")));
+        assert!(SCOPES.iter().all(|scope| of(scope)), "each has its row");
+    }
+}

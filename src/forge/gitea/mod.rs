@@ -29,8 +29,14 @@ use super::http::{Call, Http, Manners, Settings, SettingsError, SignIn, extend};
 use crate::clock::Clock;
 use crate::ids::Account;
 
-const MANNERS: Manners =
-    Manners { scheme: "token", accept: "application/json", headers: &[], key: "token", needed: permissions::needed };
+const MANNERS: Manners = Manners {
+    scheme: "token",
+    accept: "application/json",
+    headers: &[],
+    key: "token",
+    needed: permissions::needed,
+    limits: None,
+};
 
 /// One instance, seen by one account.
 #[derive(Debug)]
@@ -54,6 +60,10 @@ impl Gitea {
         let token = token.clone();
         let http = Http::new(&settings, |url| extend(url, &["api", "v1"]), MANNERS, clock)?;
         Ok(Self { http, token, ourselves: OnceCell::new() })
+    }
+
+    pub(super) fn within(&mut self, budget: std::sync::Arc<dyn crate::forge::budget::Budget>) {
+        self.http.budget = budget;
     }
 
     pub(super) fn http(&self) -> &Http {

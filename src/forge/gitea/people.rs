@@ -93,7 +93,8 @@ impl Gitea {
             (false, _, _) => Standing::NotShown,
         };
         let account = Account { forge: self.http.forge.clone(), id: found.id, login: found.login };
-        Ok(User { account, kind: if is_person { AccountKind::Person } else { AccountKind::NotAPerson }, standing })
+        let kind = if is_person { AccountKind::Person } else { AccountKind::NotAPerson };
+        Ok(User { account, kind, standing, email: None })
     }
 
     /// The account that shows this address, when there is exactly one.

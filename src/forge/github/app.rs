@@ -65,6 +65,8 @@ enum Scope {
 pub(super) struct Token {
     pub(super) secret: SecretString,
     signed: HeaderValue,
+    /// Where our App was given it, in lower case.
+    at: String,
     until: Timestamp,
     /// It was not asked for just now.
     pub(super) is_kept: bool,
@@ -83,7 +85,7 @@ impl std::fmt::Debug for App {
 impl Token {
     /// To show it with a call.
     pub(super) fn shown(&self) -> As<'_> {
-        As::Installed(&self.signed)
+        As::Installed { signed: &self.signed, at: &self.at }
     }
 }
 
@@ -294,7 +296,8 @@ impl App {
             .ok_or_else(|| http.error(Fate::Invalid, None, "gave a token that is none".to_owned()))?;
         let repository = given.repositories.into_iter().next().map(|repository| repository.full_name);
         let (until, permissions) = (given.expires_at, given.permissions);
-        let token = Token { secret, signed, until, is_kept: false, repository, permissions };
+        let at = installation.login().unwrap_or_default().to_ascii_lowercase();
+        let token = Token { secret, signed, at, until, is_kept: false, repository, permissions };
         let now = self.clock.now();
         known.tokens.retain(|_, one| one.until > now);
         known.tokens.insert(scope, token.clone());

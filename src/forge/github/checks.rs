@@ -21,7 +21,7 @@ impl GitHub {
     pub(crate) async fn create_check(&self, at: &RepositoryAt, commit: &CommitId, check: &NewCheck) -> Result<i64> {
         let path = self.path(at, &["check-runs"]);
         let mut body = body(check);
-        body["name"] = check.status.context.into();
+        body["name"] = (&*check.status.context).into();
         body["head_sha"] = commit.as_str().into();
         body["external_id"] = mark_of(check.round).into();
         body["output"]["annotations"] = check.marks.iter().map(annotation).collect();

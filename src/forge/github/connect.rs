@@ -18,9 +18,10 @@ const MOST_WEBHOOKS: usize = 500;
 const MOST_REPOSITORIES: usize = 10_000;
 
 /// The events we act on.
-const HEARD: [&str; 6] = ["push", "delete", "pull_request", "pull_request_review", "issue_comment", "repository"];
+pub(super) const HEARD: [&str; 6] =
+    ["push", "delete", "pull_request", "pull_request_review", "issue_comment", "repository"];
 /// Those that only environments with `consent.checks` need: asked for, and not insisted on.
-const OF_CHECKS: [&str; 2] = ["status", "check_run"];
+pub(super) const OF_CHECKS: [&str; 2] = ["status", "check_run"];
 
 impl GitHub {
     /// An App's deliveries come by its own webhook, from wherever it is installed.

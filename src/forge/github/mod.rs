@@ -23,6 +23,7 @@ mod connect;
 mod conversation;
 mod deployments;
 mod lists;
+mod manifest;
 mod people;
 mod permissions;
 mod pulls;
@@ -36,6 +37,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use self::app::{App, Token};
+pub use self::manifest::{Manifest, NewApp, Wanted};
+use super::budget::Limits;
 use super::error::{Fate, ForgeError, Result};
 use super::facts::RepositoryAt;
 use super::http::{As, Call, Http, Manners, Settings, SettingsError, SignIn, extend};
@@ -72,8 +75,18 @@ enum Whom<'a> {
 
 const HEADERS: &[(&str, &str)] = &[("x-github-api-version", "2022-11-28")];
 const ACCEPTED: &str = "application/vnd.github+json";
-const BY_TOKEN: Manners =
-    Manners { scheme: "Bearer", accept: ACCEPTED, headers: HEADERS, key: "token", needed: permissions::needed };
+const BY_TOKEN: Manners = Manners {
+    scheme: "Bearer",
+    accept: ACCEPTED,
+    headers: HEADERS,
+    key: "token",
+    needed: permissions::needed,
+    limits: Some(LIMITS),
+};
+/// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>: the secondary limits, of which no answer
+/// says how near they are. (The hundred calls at once are kept by eight of each server.) GitHub Enterprise Server has
+/// them when its administrator says so.
+const LIMITS: Limits = Limits { points_a_minute: 900, creations_a_minute: 80, creations_an_hour: 500 };
 const BY_APP: Manners = Manners { key: "app", ..BY_TOKEN };
 
 impl GitHub {
@@ -88,8 +101,20 @@ impl GitHub {
         Ok(Self { http: Http::new(&settings, api, manners, clock)?, way, ourselves: OnceCell::new() })
     }
 
+    pub(super) fn within(&mut self, budget: std::sync::Arc<dyn crate::forge::budget::Budget>) {
+        self.http.budget = budget;
+    }
+
     pub(super) fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// Whose limits calls about an owner's repositories count towards.
+    pub(super) fn account(&self, owner: &str) -> String {
+        match &self.way {
+            Way::Token(_) => String::new(),
+            Way::App(_) => owner.to_ascii_lowercase(),
+        }
     }
 
     /// For `git`; good for a quarter of an hour at least, or until somebody takes it back.

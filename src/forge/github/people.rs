@@ -67,8 +67,10 @@ impl GitHub {
         let kind = if found.kind == "User" { AccountKind::Person } else { AccountKind::NotAPerson };
         // github.com does not show who is suspended at all.
         let standing = if found.suspended_at.is_some() { Standing::Suspended } else { Standing::Active };
+        // It shows an address only after it was confirmed.
+        let email = found.email.clone();
         match wire::account(&self.http.forge, Some(found)) {
-            Some(account) => Ok(User { account, kind, standing }),
+            Some(account) => Ok(User { account, kind, standing, email }),
             None => Err(self.http.error(Fate::Gone, None, "has a deleted account of that name".to_owned())),
         }
     }

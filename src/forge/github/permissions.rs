@@ -10,6 +10,7 @@ pub(super) const REPOSITORY: &[(&str, &str)] = &[
     ("contents", "read"),
     ("deployments", "write"),
     ("issues", "write"),
+    ("merge_queues", "read"),
     ("metadata", "read"),
     ("pull_requests", "write"),
     ("repository_hooks", "read"),

@@ -40,8 +40,14 @@ use crate::clock::Clock;
 use crate::ids::{Account, Iid};
 
 /// Tokens of a project, a group, a person and OAuth applications are all shown so.
-const MANNERS: Manners =
-    Manners { scheme: "Bearer", accept: "application/json", headers: &[], key: "token", needed: permissions::needed };
+const MANNERS: Manners = Manners {
+    scheme: "Bearer",
+    accept: "application/json",
+    headers: &[],
+    key: "token",
+    needed: permissions::needed,
+    limits: None,
+};
 
 /// One instance, seen by one account.
 #[derive(Debug)]
@@ -57,6 +63,10 @@ impl GitLab {
         let token = token.clone();
         let http = Http::new(&settings, |url| extend(url, &["api"]), MANNERS, clock)?;
         Ok(Self { http, token, ourselves: OnceCell::new() })
+    }
+
+    pub(super) fn within(&mut self, budget: std::sync::Arc<dyn crate::forge::budget::Budget>) {
+        self.http.budget = budget;
     }
 
     pub(super) fn http(&self) -> &Http {

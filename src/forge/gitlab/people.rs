@@ -74,7 +74,7 @@ impl GitLab {
         // Blocked, deactivated, banned, or waiting to be let in.
         let standing = if found.state == "active" { Standing::Active } else { Standing::Suspended };
         match wire::account(&self.http.forge, Some(found)) {
-            Some(account) => Ok(User { account, kind, standing }),
+            Some(account) => Ok(User { account, kind, standing, email: None }),
             None => Err(self.nobody(login)),
         }
     }

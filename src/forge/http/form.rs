@@ -4,7 +4,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 
-use super::{Call, Http, Manners, Settings, SettingsError, extend, is_json};
+use super::{As, Call, Http, Manners, Settings, SettingsError, extend, is_json};
 use crate::clock::Clock;
 use crate::forge::error::Result;
 
@@ -48,7 +48,7 @@ impl Http {
         if status.is_success() && is_json {
             return Ok(body);
         }
-        Err(self.refusal(status, &headers, (call.name, &asked), is_json.then_some(&body)))
+        Err(self.refusal(status, &headers, (call.name, &asked), is_json.then_some(&body), As::Ourselves).await)
     }
 }
 

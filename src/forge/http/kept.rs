@@ -98,7 +98,7 @@ impl Http {
     pub(super) fn key(&self, url: &Url, whom: As<'_>) -> Option<Key> {
         let by = match whom {
             As::Ourselves => [0; 32],
-            As::Installed(signed) => Sha256::digest(signed.as_bytes()).into(),
+            As::Installed { signed, .. } => Sha256::digest(signed.as_bytes()).into(),
             As::Once(_) => return None,
         };
         Some(Key { by, url: url.clone() })

@@ -4,18 +4,19 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
-use super::Http;
-use super::pause::{LONGEST_PAUSE, PAUSE};
+use super::{As, Http};
+use crate::forge::budget::{LONGEST_PAUSE, PAUSE};
 use crate::forge::error::{Fate, ForgeError};
 
 impl Http {
     /// Which fate an answer that is not the one asked for has.
-    pub(super) fn refusal(
+    pub(super) async fn refusal(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
         (call, asked): (&str, &str),
         json: Option<&Vec<u8>>,
+        whom: As<'_>,
     ) -> ForgeError {
         let code = status.as_u16();
         let exhausted = limit(headers, "remaining") == Some("0");
@@ -29,10 +30,10 @@ impl Http {
                 let after = Some(pause.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE).unsigned_abs());
                 (Fate::Retry { after }, "asks us to search less")
             }
-            429 => (self.pause(pause), "asks us to slow down"),
-            403 if too_much => (self.pause(pause), "asks us to slow down"),
+            429 => (self.pause(pause, whom).await, "asks us to slow down"),
+            403 if too_much => (self.pause(pause, whom).await, "asks us to slow down"),
             408 | 425 | 500.. => match pause {
-                Some(pause) => (self.pause(Some(pause)), "is failing"),
+                Some(pause) => (self.pause(Some(pause), whom).await, "is failing"),
                 None => (Fate::Retry { after: None }, "is failing"),
             },
             301 | 307 | 308 if self.is_our_api(headers) => (Fate::Gone, "has it under another name now"),
@@ -54,6 +55,11 @@ impl Http {
             _ => String::new(),
         };
         self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said}){needs}"))
+    }
+
+    /// Nothing is asked for a while, by any server.
+    async fn pause(&self, asked: Option<SignedDuration>, whom: As<'_>) -> Fate {
+        Fate::Retry { after: Some(self.budget.pauses(self.purse(whom.account()), asked).await) }
     }
 
     /// A renamed repository is redirected to its new name; to a sign-in page, anything is.
@@ -84,8 +90,12 @@ pub(super) fn limit<'h>(headers: &'h HeaderMap, what: &str) -> Option<&'h str> {
 
 /// When a limit that is used up is new again, in seconds since 1970.
 fn reset_of(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
-    let at = limit(headers, "reset")?.trim().parse().ok()?;
-    Some(Timestamp::from_second(at).ok()?.duration_since(now))
+    Some(reset_at(headers)?.duration_since(now))
+}
+
+/// The same as a time.
+pub(super) fn reset_at(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::from_second(limit(headers, "reset")?.trim().parse().ok()?).ok()
 }
 
 /// GitHub tells of its secondary limits by 403 and these words, with or without a time.

@@ -4,14 +4,14 @@ mod line;
 mod rewritten;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{Contents, FileAt};
 use super::court::{befores, court};
 use super::place::Attended;
 use super::repository::Repository;
 use super::tips::Tips;
-use crate::consent::{Before, Court, Position, Reading, Walk, walk};
+use crate::consent::{Before, Court, Hold, Position, Reading, Step, Walk, walk};
 use crate::db::{environments, holds, pulls, repositories};
 use crate::ids::{CommitId, EnvironmentName, TraceId};
 use crate::jobs::error::JobError;
@@ -93,7 +93,7 @@ pub(in crate::jobs) async fn walked(
     };
     let (entries, places) = looker.found();
     let heard = places.values().map(|place| &place.people);
-    let court = court(repository, &environment, entries, heard).await?;
+    let court = court(repository, &environment, entries, &files(&steps, hold.as_ref()), heard).await?;
     let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
     let befores = befores(repository, contents, &environment, &court, &walk, &default_tip).await?;
     Ok(Some(Walked {
@@ -110,6 +110,13 @@ pub(in crate::jobs) async fn walked(
         shown_in,
         waiting,
     }))
+}
+
+/// Every file whose owners may be asked on the way.
+fn files(steps: &[Step], hold: Option<&Hold>) -> BTreeSet<String> {
+    let offers = steps.iter().filter_map(|step| step.merged.as_ref()).flat_map(|merged| &merged.offers);
+    let made = steps.iter().map(|step| &step.made).chain(offers.map(|offer| &offer.made));
+    made.chain(hold.map(|hold| &hold.behind)).flat_map(|made| made.files.iter().cloned()).collect()
 }
 
 /// Commits of the branch to look at, oldest first.

@@ -3,6 +3,7 @@
 //! The same content is rendered once: a set is looked up by everything it depends on before anything runs.
 
 pub(in crate::jobs) mod files;
+mod owner_file;
 mod rendered;
 pub(in crate::jobs) mod scopes;
 
@@ -164,6 +165,10 @@ impl<'r> Contents<'r> {
         if !complaints.is_empty() {
             return Ok(FileAt::Invalid(complaints));
         }
+        let expanded = match self.with_owner_file(blocks, expanded).await? {
+            Ok(expanded) => expanded,
+            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
+        };
         let environments = expanded.into_iter().map(|one| (one.environment.name.clone(), one.environment));
         Ok(FileAt::Valid(environments.collect()))
     }

@@ -14,11 +14,12 @@ use crate::ids::{CommitId, EnvironmentName, ObjectHash};
 use crate::jobs::error::JobError;
 use crate::policy::rules::{Environment, Voters};
 
-/// Everything that judges an environment. `heard` are the people of every place that has a say.
+/// Everything that judges changes of these files in an environment. `heard` are the people of every place that has a say.
 pub(in crate::jobs) async fn court<'p>(
     repository: &Repository<'_>,
     environment: &environments::Environment,
     entries: BTreeMap<ObjectHash, Environment>,
+    files: &BTreeSet<String>,
     heard: impl IntoIterator<Item = &'p People>,
 ) -> Result<Court, JobError> {
     let platform = &repository.platform;
@@ -39,7 +40,8 @@ pub(in crate::jobs) async fn court<'p>(
             }
         }
     }
-    let voters: Vec<Voters> = entries.values().flat_map(|own| self::voters(repository, own, &neighbours)).collect();
+    let voters: Vec<Voters> =
+        entries.values().flat_map(|own| self::voters(repository, own, &neighbours, files)).collect();
     people::complete(repository, &mut people, &voters).await;
     Ok(Court {
         repository: repository.row.key.clone(),
@@ -67,17 +69,18 @@ pub(in crate::jobs) async fn neighbours(
     Ok(neighbours)
 }
 
-/// Everybody whom some rule may ask for consent to a change of an environment.
+/// Everybody whom some rule may ask for consent to a change of these files in an environment.
 pub(in crate::jobs) fn voters(
     repository: &Repository<'_>,
     own: &Environment,
     neighbours: &[Environment],
+    files: &BTreeSet<String>,
 ) -> Vec<Voters> {
     let platform = &repository.platform;
     let floors: Vec<_> = platform.floors_under(&own.target.cluster).into_iter().map(|(_, floor)| floor).collect();
     let grants = platform.grants_reaching(&repository.granted_name(), &own.target);
     let owners: Vec<_> = grants.into_iter().filter_map(|granted| granted.grant.owners.as_ref()).collect();
-    consent::voters(own, neighbours, &floors, &owners)
+    consent::voters(own, neighbours, &floors, &owners, files)
 }
 
 /// What the environments a covered commit waits for have there, and with what they were last healthy.

@@ -48,22 +48,22 @@ async fn standing(
     away: &mut Option<String>,
 ) -> Standing {
     let forge = repository.forge();
-    let (kind, account) = match forge.user(&account.login).await {
+    let (kind, account, email) = match forge.user(&account.login).await {
         // Another account has the login now: this one's rights cannot be asked for by name.
-        Ok(user) if user.account != *account => (Kind::Unknown, account.clone()),
+        Ok(user) if user.account != *account => (Kind::Unknown, account.clone(), None),
         Ok(user) => {
             let kind = match (user.kind, user.standing) {
                 (AccountKind::NotAPerson, _) => Kind::Bot,
                 (AccountKind::Person, forge::Standing::Suspended) => Kind::Inactive,
                 (AccountKind::Person, forge::Standing::Active | forge::Standing::NotShown) => Kind::Person,
             };
-            (kind, user.account)
+            (kind, user.account, user.email)
         }
-        Err(error) if error.is_gone() => (Kind::Inactive, account.clone()),
+        Err(error) if error.is_gone() => (Kind::Inactive, account.clone(), None),
         Err(error) => {
             tracing::warn!(account = account.login, %error, "cannot ask the forge about a person");
             note(&error, away);
-            (Kind::Unknown, account.clone())
+            (Kind::Unknown, account.clone(), None)
         }
     };
     let right = match forge.permission(&repository.at, &account.login).await {
@@ -79,7 +79,7 @@ async fn standing(
     for team in teams {
         answers.insert(team.clone(), member(repository, &account, team, away).await);
     }
-    Standing { account, kind, right, teams: answers }
+    Standing { account, kind, right, teams: answers, email }
 }
 
 /// `forge/org/team`; a team of another forge is asked of nobody here.

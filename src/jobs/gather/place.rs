@@ -49,6 +49,12 @@ pub(in crate::jobs) async fn remember(
 }
 
 impl Remembered {
+    /// Every file that a change shown of one environment has.
+    fn files(&self, environment: &EnvironmentName) -> BTreeSet<String> {
+        let shown = self.shown.iter().filter(|one| one.shown.environment == *environment);
+        shown.flat_map(|one| one.files.iter().cloned()).collect()
+    }
+
     /// What was looked at, per environment, oldest first.
     pub(in crate::jobs) fn looks(&self) -> BTreeMap<EnvironmentName, Vec<Look>> {
         let mut looks: BTreeMap<EnvironmentName, Vec<Look>> = BTreeMap::new();
@@ -207,8 +213,10 @@ pub(in crate::jobs) async fn attend(
     let mut remembered = remember(&mut conn, repository.row.id, said.place.number).await?;
     let rules = rules_shown(&mut conn, &remembered).await?;
     drop(conn);
-    let voters: BTreeMap<&EnvironmentName, Vec<Voters>> =
-        rules.iter().map(|(name, shown)| (name, court::voters(repository, &shown.own, &shown.neighbours))).collect();
+    let voters: BTreeMap<&EnvironmentName, Vec<Voters>> = rules
+        .iter()
+        .map(|(name, shown)| (name, court::voters(repository, &shown.own, &shown.neighbours, &remembered.files(name))))
+        .collect();
     let people = people::people(repository, &said.people(&remembered.approvals), voters.values().flatten()).await;
     let stages = Stages(rules.iter().map(|(name, shown)| (name.clone(), shown.own.stage.clone())).collect());
     let named = |account: &Account| -> BTreeMap<EnvironmentName, ObjectHash> {

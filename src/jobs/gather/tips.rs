@@ -71,7 +71,8 @@ impl Repository<'_> {
         }
         self.met(Step::Fetched);
         let mut tips = Vec::with_capacity(2);
-        for want in wants.iter().filter(|want| matches!(want, Want::Branch(_))) {
+        // What is fetched beside them may be a branch, too.
+        for want in wants.iter().take(both.len()) {
             tips.extend(self.mirror.tip(want).await?);
         }
         Ok(of_both(tips))

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::speak::{self, Seen, Spoken};
 use super::writer::Writer;
-use super::{open, rows};
+use super::{judged, rows};
 use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
+use crate::db::deploys;
 use crate::db::holds::{self, Hold};
 use crate::db::{environments, previews, pulls, sets};
 use crate::ids::CommitId;
@@ -66,7 +67,7 @@ pub(in crate::jobs) async fn in_issue(
     let Some((one, hold)) = held_here(repository, &walked).await? else {
         return settled(repository, number, &remembered, job, lease).await;
     };
-    let mut page = open::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
+    let mut page = judged::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
     let mut seen = Vec::new();
     let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
@@ -172,7 +173,7 @@ pub(in crate::jobs) async fn in_merged(
     };
     let into = row.facts.base_branch.clone();
     let subject = Subject::Pull { head: row.facts.head_sha.clone(), into };
-    let mut page = stored.unwrap_or_else(|| open::empty(subject));
+    let mut page = stored.unwrap_or_else(|| judged::empty(subject));
     if page.environments.is_empty() && held.is_empty() {
         return Ok(None);
     }
@@ -191,6 +192,7 @@ pub(in crate::jobs) async fn in_merged(
         shown.consent =
             consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }
+    untold(repository, &carried, &mut page).await?;
     let mut away = None;
     for id in held {
         let walked = match walk(repository, id, job).await {
@@ -215,6 +217,22 @@ pub(in crate::jobs) async fn in_merged(
     let mut spoken = speak_of(repository, place, Some(row), page, seen, commits, job, lease).await?;
     spoken.away = away.or(spoken.away);
     Ok(Some(spoken))
+}
+
+/// Notes what the commits say they deploy and nothing could be told of; each once, also where it was noted before.
+async fn untold(repository: &Repository<'_>, carried: &[Stored], page: &mut Page) -> Result<(), JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    for deployment in carried {
+        for one in deploys::of(&mut conn, deployment.new.id).await? {
+            let Some(trouble) = one.trouble else { continue };
+            let at = one.commit.map(|commit| format!("@{}", commit.short())).unwrap_or_default();
+            let note = format!("the trailer Deploys: {}{at} is told to nobody: {trouble}", one.written);
+            if !page.notes.contains(&note) {
+                page.notes.push(note);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether an environment stands at the merge, or further on: nothing of the merge is left to deploy there.

@@ -1,32 +1,18 @@
 //! An open pull request: what merging it would change of each environment, and who consents to that.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::rows;
+use super::judged::{Judged, empty, judged, touched_no_more};
 use super::speak::{self, Seen, Spoken};
-use crate::consent::{
-    Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
-};
-use crate::db::{environments, previews, pulls, sets};
+use crate::consent::Place;
+use crate::db::pulls;
 use crate::forge;
-use crate::git::{Merge, Tree};
-use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey};
+use crate::git::Merge;
 use crate::jobs::error::JobError;
-use crate::jobs::gather::claims::{self, Claims};
-use crate::jobs::gather::contents::{Contents, FileAt, SetAt};
-use crate::jobs::gather::court::court;
-use crate::jobs::gather::live::{self, Looked, Origin, Whose};
+use crate::jobs::gather::contents::{Contents, FileAt};
 use crate::jobs::gather::place::{self, Attended};
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::gather::size;
 use crate::jobs::gather::tips::Tips;
-use crate::jobs::gather::touched::{Sides, Touched, touched};
-use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
-use crate::manifest::{RenderedSet, Room};
-use crate::policy::FILE_NAME;
-use crate::policy::rules::{Environment, SyncMode};
-use crate::preview::{Deployment, EnvironmentRow, Mark, Outcome, Page, RowChange, Subject as PageSubject};
+use crate::preview::{Outcome, Page, Subject as PageSubject};
 use crate::queue::{Claimed, Lease};
 
 /// Attends to it.
@@ -48,284 +34,36 @@ pub(in crate::jobs) async fn attend(
         return Err(JobError::Passing("the head moved while it was fetched".to_owned()));
     }
     let contents = Contents::to_show(repository);
-    let base_tree = contents.tree(&base_tip).await?;
-    let on_default = pull.base_branch == repository.row.default_branch;
-    let before = contents.file_at(&contents.tree(&default_tip).await?, &base_tree).await?;
     let place = Place { number: pull.number, base_branch: pull.base_branch.clone() };
     let subject = PageSubject::Pull { head: pull.head.clone(), into: pull.base_branch.clone() };
-    let merge = match mirror.merge_result(&base_tip, &pull.head).await? {
-        Merge::Clean { tree } => Some(tree),
-        Merge::Conflict { paths } if !matches!(before, FileAt::Absent) => {
-            let page = Page { outcome: Outcome::Conflict { paths }, ..empty(subject) };
-            return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
+    // Decide.
+    let judged = match mirror.merge_result(&base_tip, &pull.head).await? {
+        Merge::Clean { tree } => {
+            work::boxed(judged(repository, &contents, pull, (&default_tip, &base_tip), &tree)).await?
         }
-        Merge::Conflict { .. } | Merge::Unrelated => None,
+        merge @ (Merge::Conflict { .. } | Merge::Unrelated) => {
+            let base_tree = contents.tree(&base_tip).await?;
+            let before = contents.file_at(&contents.tree(&default_tip).await?, &base_tree).await?;
+            match merge {
+                Merge::Conflict { paths } if !matches!(before, FileAt::Absent) => {
+                    Judged::Unheard(Page { outcome: Outcome::Conflict { paths }, ..empty(subject) })
+                }
+                _ => Judged::Untouched(Page { outcome: Outcome::Untouched, ..empty(subject) }),
+            }
+        }
     };
-    let Some(tree) = merge else {
-        let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-        return quietly(repository, row, &place, page, job, lease).await.map(Some);
+    // Act.
+    let spoken = match judged {
+        Judged::Untouched(page) => quietly(repository, row, &place, page, job, lease).await?,
+        Judged::Unheard(page) => say(repository, row, &place, page, Vec::new(), job, lease).await?,
+        Judged::Heard { mut page, heard, seen, away } => {
+            page.answers = speak::answers(repository, &heard, &page).await?;
+            let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
+            spoken.away = away.or(spoken.away);
+            spoken
+        }
     };
-    let merged = contents.tree(&tree).await?;
-    let blocks = if on_default { merged.clone() } else { contents.tree(&default_tip).await? };
-    let after = contents.file_at(&blocks, &merged).await?;
-    let subject = match (&before, &after) {
-        (FileAt::Absent, FileAt::Absent) => {
-            let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-            return quietly(repository, row, &place, page, job, lease).await.map(Some);
-        }
-        (_, FileAt::Invalid(errors)) => {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            // As it would be merged: of another branch's pull request it is not in there.
-            let marks = Mark::all(&errors, on_default.then_some(FILE_NAME));
-            let page = Page { outcome: Outcome::RulesInvalid { errors }, marks, ..empty(subject) };
-            return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
-        }
-        (FileAt::Absent, FileAt::Valid(_)) => {
-            PageSubject::Proposal { head: pull.head.clone(), into: pull.base_branch.clone() }
-        }
-        (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Absent) => {
-            let errors = vec![format!("{FILE_NAME} would be gone")];
-            let page = Page { outcome: Outcome::RulesInvalid { errors }, ..empty(subject) };
-            return say(repository, row, &place, page, Vec::new(), job, lease).await.map(Some);
-        }
-        (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Valid(_)) => subject,
-    };
-    let (paths, altered) = size::between(mirror, &base_tip, &tree).await?;
-    let sides = Sides { before: before.environments(), after: after.environments(), branch: &pull.base_branch };
-    let touched = work::boxed(touched(repository, &contents, &sides, (&base_tip, &tree), &paths)).await?;
-    if touched.is_empty() {
-        let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
-        return quietly(repository, row, &place, page, job, lease).await.map(Some);
-    }
-
-    // Gather: who says what.
-    let cause = work::cause(job);
-    let heard = work::boxed(place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace)).await?;
-    let contributors = work::boxed(contributors_of_pull(repository, pull, &base_tip)).await?;
-
-    // Decide: each environment's change, and what is missing.
-    let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
-    let size = Size { objects, ..altered };
-    let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };
-    let mut seen = touched_no_more(&heard, |name| touched.contains_key(name));
-    let mut away = None;
-    let mut room = Room::default();
-    let scene = Scene {
-        repository,
-        contents: &contents,
-        place: &place,
-        heard: &heard,
-        contributors: &contributors,
-        size,
-        paths: &paths,
-        merged: &merged,
-        is_proposal: matches!(page.subject, PageSubject::Proposal { .. }),
-        claims: work::boxed(claims::second(repository, &touched)).await?,
-        origin: if pull.from_fork { Origin::Fork } else { Origin::Pull },
-    };
-    for (name, touched) in &touched {
-        let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
-        page.environments.extend(made.row);
-        page.marks.extend(touched.marks());
-        seen.extend(made.seen);
-        away = away.or(made.away);
-    }
-    for (name, _) in sides.before.iter().filter(|(name, _)| touched.contains_key(*name)) {
-        if !sides.after.contains_key(name) && sides.follows(&sides.before[name], &repository.row.default_branch) {
-            page.notes.push(format!("{name} would be orphaned: what is deployed stays, and is not watched any more"));
-        }
-    }
-    page.answers = speak::answers(repository, &heard, &page).await?;
-    let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
-    spoken.away = away.or(spoken.away);
     Ok(Some(spoken))
-}
-
-/// What is shown of one environment and remembered as shown, and why it may be more when it is looked at again.
-#[derive(Default)]
-struct Made {
-    row: Option<EnvironmentRow>,
-    seen: Option<Seen>,
-    away: Option<String>,
-}
-
-struct Scene<'a> {
-    repository: &'a Repository<'a>,
-    contents: &'a Contents<'a>,
-    merged: &'a Tree,
-    is_proposal: bool,
-    claims: Claims,
-    origin: Origin,
-    place: &'a Place,
-    heard: &'a Attended,
-    contributors: &'a Contributors,
-    size: Size,
-    paths: &'a [String],
-}
-
-impl Scene<'_> {
-    async fn row(
-        &self,
-        name: &EnvironmentName,
-        touched: &Touched,
-        head: &CommitId,
-        room: &mut Room,
-    ) -> Result<Made, JobError> {
-        let Some((block, set)) = &touched.new else { return Ok(Made::default()) };
-        let errors = match set {
-            SetAt::Set(_) => None,
-            SetAt::Broken { errors, .. } => Some(errors.clone()),
-            SetAt::Absent => Some(vec![format!("there is no folder `{}` in the merge result", block.path)]),
-        };
-        if let Some(errors) = errors {
-            return self.failed(block, errors).await;
-        }
-        let Some((change, content)) = touched.change() else { return Ok(Made::default()) };
-        if let Some(claims) = self.claims.get(name) {
-            let errors = self.claimed(block, claims).await?;
-            return self.failed(block, errors).await;
-        }
-        let environment = self.known(block).await?;
-        if change.is_empty() {
-            return Ok(Made { seen: Some(Seen::unchanged(name.clone())), ..Made::default() });
-        }
-        let old = touched.old_content();
-        let digest = change.digest(&self.repository.row.key, name);
-        let files = touched.files(self.paths);
-        let mut entries: BTreeMap<ObjectHash, Environment> = BTreeMap::new();
-        for (environment, content) in [(touched.old.as_ref(), old), (touched.new.as_ref(), Some(content))] {
-            if let (Some((block, _)), Some(content)) = (environment, content) {
-                entries.extend(content.hashed.entry().map(|entry| (*entry, block.clone())));
-            }
-        }
-        let court = court(self.repository, &environment, entries, [&self.heard.people]).await?;
-        let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
-        let recorded = self.heard.recorded(name);
-        let subject = Subject { change: &change, files: &files, size: self.size };
-        let case = Case {
-            subject,
-            digest,
-            from_set: old.map(|old| old.digest),
-            place: Some(self.place),
-            head: Some(head),
-            passage: Passage::Rules,
-            contributors: self.contributors,
-            approvals: &recorded,
-        };
-        let verdict = judge(case, law, &court.people);
-        let mut conn = self.repository.context.pool.acquire().await?;
-        let seal = &self.repository.context.seal;
-        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
-        let old_set = match old {
-            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
-            None => None,
-        };
-        let rules = rows::rules(touched.old.as_ref().filter(|_| old.is_some()).map(|(block, _)| block), block);
-        let checks = block.consent.checks.iter().cloned().collect();
-        let deployment = match block.sync.mode {
-            SyncMode::Auto => {
-                let after = block.after.iter().map(|after| after.environment.clone()).collect();
-                Deployment::AfterMerge { after, checks }
-            }
-            SyncMode::Manual => Deployment::OnCommand { checks },
-            SyncMode::None => Deployment::Never,
-        };
-        drop(conn);
-        let is_first = old.is_none() && environment.position.is_none();
-        let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
-        let row = EnvironmentRow {
-            name: name.clone(),
-            stage: block.stage.clone(),
-            target: block.target.clone(),
-            change: RowChange::Change {
-                digest: Some(digest),
-                rules,
-                objects: rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live),
-            },
-            consent: rows::consent(name, &verdict, &court.people),
-            deployment,
-            rendering: Some(rows::rendering(content)),
-            left_out: new_set.left_out,
-            unasked: looked.unasked,
-        };
-        let shown = crate::consent::Shown {
-            environment: name.clone(),
-            shown_as: ShownAs::Pull,
-            preview: 0,
-            head: head.clone(),
-            old_set: old.map(|old| old.digest),
-            new_set: content.digest,
-            change: digest,
-            deletions: verdict.deletions,
-            from: None,
-        };
-        let change =
-            previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
-        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away.or(court.people.away) })
-    }
-
-    /// Second claims, each with the object's file, which a remembered set does not know.
-    async fn claimed(&self, block: &Environment, claims: &[(ObjectKey, String)]) -> Result<Vec<String>, JobError> {
-        let set = self.contents.afresh(block, self.merged).await?.ok();
-        let file = |key: &ObjectKey| set.as_ref().and_then(|set| set.objects.get(key)?.file.as_deref());
-        let told = |(key, why): &(ObjectKey, String)| match file(key) {
-            Some(file) => format!("{file}: {key} {why}"),
-            None => format!("{key} {why}"),
-        };
-        Ok(claims.iter().map(told).collect())
-    }
-
-    /// An environment that has no set. In a proposal, one that renders and is not granted still says what it would own.
-    async fn failed(&self, block: &Environment, mut errors: Vec<String>) -> Result<Made, JobError> {
-        let away = self.contents.away(block).await;
-        if let Some(why) = &away {
-            errors.push(format!("the cluster `{}` did not say what it serves: {why}", block.target.cluster));
-        }
-        let mut made = Made { row: Some(rows::failed(block, errors.clone(), Vec::new())), seen: None, away };
-        if !self.is_proposal {
-            return Ok(made);
-        }
-        if let SetAt::Set(content) = self.contents.set_beyond_grants(block, self.merged).await? {
-            let mut conn = self.repository.context.pool.acquire().await?;
-            let set = sets::load(&mut conn, &content.digest, &self.repository.context.seal).await?;
-            drop(conn);
-            let looked = self.look(&self.known(block).await?, block, &set).await?;
-            made.away = made.away.or(looked.away);
-            let row = rows::failed(block, errors, rows::named(&set, &looked.live));
-            made.row = Some(EnvironmentRow { unasked: looked.unasked, ..row });
-        }
-        Ok(made)
-    }
-
-    async fn known(&self, block: &Environment) -> Result<environments::Environment, JobError> {
-        let mut conn = self.repository.context.pool.acquire().await?;
-        let branch = block.branch.as_deref().unwrap_or(&self.repository.row.default_branch);
-        Ok(environments::known(&mut conn, self.repository.row.id, block, branch).await?)
-    }
-
-    async fn look(
-        &self,
-        environment: &environments::Environment,
-        block: &Environment,
-        set: &RenderedSet,
-    ) -> Result<Looked, JobError> {
-        let whose = Whose { environment: environment.id, name: &environment.name, mode: block.sync.mode };
-        live::look(self.repository, &whose, set, self.origin).await
-    }
-}
-
-/// Rule 8: the rules of the set at hand; of a first set its own, and its neighbours'.
-pub(in crate::jobs) fn law<'c>(court: &'c Court, old: Option<&HashedSet>, new: &HashedSet) -> Law<'c> {
-    let read = |set: &HashedSet| set.entry().and_then(|entry| court.entries.get(entry));
-    let rules = match old {
-        Some(old) => read(old).map(InForce::OfSet),
-        None => read(new).map(|own| InForce::First { own, neighbours: &court.neighbours }),
-    };
-    Law {
-        rules: rules.unwrap_or(InForce::Unreadable),
-        floors: &court.floors,
-        grant_owners: court.grant_owners.as_ref(),
-    }
 }
 
 /// Nothing of ours is touched, by this head or in this branch. Where something was, it is heard and looked at all the same:
@@ -346,18 +84,6 @@ async fn quietly(
     let heard = work::boxed(place::attend(repository, place.clone(), true, head, &cause, job.trace)).await?;
     let seen = touched_no_more(&heard, |_| false);
     say_heard(repository, row, &heard, page, seen, job, lease).await
-}
-
-/// Environments that were to be changed by an earlier head, and are left as they are now.
-fn touched_no_more(heard: &Attended, is_touched: impl Fn(&EnvironmentName) -> bool) -> Vec<Seen> {
-    let shown = heard.remembered.shown.iter().map(|one| &one.shown).filter(|one| one.shown_as == ShownAs::Pull);
-    let names: BTreeSet<&EnvironmentName> = shown.map(|one| &one.environment).collect();
-    names.into_iter().filter(|name| !is_touched(name)).cloned().map(Seen::unchanged).collect()
-}
-
-pub(in crate::jobs) fn empty(subject: PageSubject) -> Page {
-    let (environments, notes) = (Vec::new(), Vec::new());
-    Page { subject, outcome: Outcome::Compared, environments, notes, answers: Vec::new(), marks: Vec::new() }
 }
 
 async fn say(

@@ -29,7 +29,7 @@ pub(in crate::jobs) use commands::answers;
 pub(in crate::jobs) use failed::say_failed;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
-const COMMENT_LIMIT: usize = 60_000;
+pub(in crate::jobs) const COMMENT_LIMIT: usize = 60_000;
 /// Answers kept in a comment.
 const ANSWERS: usize = 5;
 

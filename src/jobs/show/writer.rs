@@ -105,6 +105,16 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// A status beside a commit that is in no pull request of ours.
+    pub(in crate::jobs) async fn deploy_status(&self, commit: &CommitId, status: &NewStatus) -> Answer<()> {
+        let state = format!("{:?}", status.state).to_lowercase();
+        let detail = json!({ "commit": commit, "context": status.context, "state": state });
+        let begun = self.begin(Write::Status, self.repository.granted_name(), detail).await?;
+        let written = self.repository.forge().set_status(&self.repository.at, commit, status).await;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
+        Ok(written)
+    }
+
     pub(in crate::jobs) async fn reaction(&self, number: i64, comment: i64, reaction: Reaction) -> Answer<()> {
         let detail = json!({ "comment": comment, "reaction": format!("{reaction:?}").to_lowercase() });
         let begun = self.begin(Write::Reaction, self.repository.place(number), detail).await?;
@@ -167,6 +177,8 @@ impl<'a> Writer<'a> {
     /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
     async fn begin(&self, write: Write, subject: String, detail: Value) -> Result<Begun, JobError> {
         let _early = self.lease.check(LIMIT)?;
+        // What cannot be sent now is not intended now.
+        self.repository.forge().room(self.repository.at.name.owner(), write.cost()).await?;
         let [action, ..] = write.actions();
         let mut tx = self.ours().await?;
         let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;

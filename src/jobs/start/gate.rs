@@ -12,13 +12,15 @@ use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
 use crate::db::environments::{self, At};
 use crate::db::holds;
-use crate::db::{approvals, deployments, repositories, sets};
+use crate::db::{approvals, deployments, deploys, repositories, sets};
+use crate::event::deploys::{Deploys, of_sync};
+use crate::git::GitError;
 use crate::ids::CommitId;
 use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::branch::Walked;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::route::{attend_pull, tell_deployments};
+use crate::jobs::route::{attend_pull, tell_applications, tell_deployments};
 use crate::jobs::step::Step;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
@@ -62,6 +64,8 @@ pub(super) async fn begin(
         })
         .collect();
 
+    let said = deploys_of(repository, environment, &covered.commit).await?;
+
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
     environments::went_past(&mut tx, environment.id, up_to(&walked.line, &covered.commit)).await?;
     let last = newest(&mut tx, environment.id).await?;
@@ -104,10 +108,30 @@ pub(super) async fn begin(
         fence: job.fence,
     };
     approvals::use_up(&mut tx, &used, new.id).await?;
+    deploys::store(&mut tx, new.id, &said).await?;
     lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
     let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
     start(tx, context, job, repository, walked, &new, more).await
+}
+
+/// What the commits of a sync say they deploy; of a first one, its own commit alone.
+async fn deploys_of(
+    repository: &Repository<'_>,
+    environment: &environments::Environment,
+    to: &CommitId,
+) -> Result<Vec<Deploys>, JobError> {
+    let mirror = &repository.mirror;
+    let since = match &environment.position {
+        Some(position) if mirror.has_commit(&position.commit).await? => vec![position.commit.clone()],
+        Some(_) | None => mirror.parents(to).await?,
+    };
+    match mirror.commits(to, &since).await {
+        Ok(commits) => Ok(of_sync(commits.into_iter().flat_map(|commit| commit.deploys))),
+        // Nobody writes so many to be told; the sync does not wait for it.
+        Err(GitError::TooLarge { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The newest commits of a line up to one of them.
@@ -150,6 +174,7 @@ pub(super) async fn again(
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
     let last = newest(&mut tx, environment.id).await?;
     let Some(last) = last.filter(|last| !last.is_healthy()) else { return Ok(Started::Nothing) };
+    let last_id = last.new.id;
     let to = At { commit: position.commit.clone(), set: position.set.digest() };
     let number = environments::move_position(&mut tx, environment.id, &to).await?;
     let new = deployments::NewDeployment {
@@ -166,6 +191,7 @@ pub(super) async fn again(
     if hold.is_some_and(|hold| hold.ends_with(Relief::SentAgain)) {
         lift_hold(&mut tx, job, repository, walked).await?;
     }
+    deploys::again(&mut tx, last_id, new.id).await?;
     start(tx, context, job, repository, walked, &new, json!({ "again_of": new.again_of, "asked": true })).await
 }
 
@@ -180,6 +206,9 @@ async fn start(
     more: serde_json::Value,
 ) -> Result<Started, JobError> {
     deployments::start(&mut tx, new).await?;
+    if !deploys::of(&mut tx, new.id).await?.is_empty() {
+        queue::enqueue(&mut tx, &tell_applications(&repository.row.key, new.id, job.trace)).await?;
+    }
     // Where a lifted hold was shown, it is shown no more, also when what was held was taken back.
     for number in new.pulls.iter().chain(walked.shown_in.iter().filter(|number| !new.pulls.contains(number))) {
         queue::enqueue(&mut tx, &attend_pull(&repository.row.key, *number, job.trace)).await?;

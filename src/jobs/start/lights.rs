@@ -31,6 +31,11 @@ impl Lights {
         self.found.get(&covered.commit).cloned().flatten()
     }
 
+    /// Whether there is a commit of those that wait none of whose checks failed.
+    pub(super) fn may_be_green(&self) -> bool {
+        self.awaits.iter().any(|one| !one.awaited.is_red())
+    }
+
     /// What is to be remembered of them with a hold.
     pub(super) fn awaits(&self) -> Vec<AwaitedAt> {
         self.awaits.clone()

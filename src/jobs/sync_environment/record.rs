@@ -5,11 +5,12 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::audit::{self, NewEntry};
 use crate::db::deployments::{self, Deployment};
+use crate::db::deploys;
 use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
-use crate::jobs::route::{attend_pull, sync_environment, tell_deployments};
+use crate::jobs::route::{report_in, sync_environment, tell_applications, tell_deployments};
 use crate::queue::{NewJob, enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
@@ -131,7 +132,10 @@ impl Run<'_> {
         }
         self.hold_or_lift(&mut tx, subject, &outcome).await?;
         let mut jobs: Vec<_> =
-            new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+            new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
+        if !deploys::of(&mut tx, new.id).await?.is_empty() {
+            jobs.push(tell_applications(&subject.repository, new.id, new.trace));
+        }
         for waiting in self.waiting(&mut tx, subject).await? {
             jobs.push(sync_environment(&subject.repository, waiting, new.trace));
         }
@@ -255,7 +259,7 @@ impl Run<'_> {
             held(&hold, before.as_ref());
             holds::put(&mut tx, &over(hold, before)).await?;
             let mut jobs: Vec<_> =
-                new.pulls.iter().map(|number| attend_pull(&subject.repository, *number, new.trace)).collect();
+                new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
             jobs.extend(self.to_tell(subject));
             enqueue_all(&mut tx, &jobs).await?;
             audit::append(&mut tx, &entry).await?;

@@ -110,7 +110,7 @@ fn what_became_of_it_is_in_the_same_comment() {
     > - `/bascule revoke [ENV]`: take your approvals back, for ever
     > - `/bascule explain [ENV]`: what is missing and who can give it
     > - `/bascule preview`: render again, and move a held change on
-    > - `/bascule sync ENV`: start a sync of what is covered (write access)
+    > - `/bascule sync ENV`: start a sync of what is covered (write access, or whom `may` names)
     > - `/bascule help`: this list
 
     > `ann` approved `production`. staging asks for nothing

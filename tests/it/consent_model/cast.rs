@@ -9,8 +9,8 @@ use bascule::ids::{
     Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, ObjectKey, RepositoryKey, SetDigest, SetKey, Target,
 };
 use bascule::policy::rules::{
-    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Group, Limits, OnPush, Role, SyncMode,
-    SyncRules, Voters, When,
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Group, Limits, May, OnPush, Role,
+    SyncMode, SyncRules, Voters, When,
 };
 
 use super::world::{BEN, BOT, C, EVERYBODY, FILE_S, FILE_X, FILE_Y, KIM, KIM2, LEE, POOL, SAM, STAGING, Sam, Set, Who};
@@ -138,6 +138,7 @@ impl Cast {
                 kind,
                 right: Right::Has(Role::Write),
                 teams: BTreeMap::from([("work/acme/sre".to_owned(), member)]),
+                email: None,
             }
         });
         People::new(self.repository.forge.clone(), groups, standings.collect())
@@ -174,6 +175,8 @@ impl Cast {
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
+            may: May::default(),
+            owner_file: None,
         }
     }
 

@@ -11,6 +11,8 @@ use super::Door;
 use super::wire::{Client, Delivery};
 
 const HEAD: &str = "963388d5c1a1b1ed1b0cd1a9b1ed1b0cd1a9b1ed";
+/// A branch of a merge queue.
+const QUEUED: &str = "gh-readonly-queue/main/pr-7-963388d5c1a1b1ed1b0cd1a9b1ed1b0cd1a9b1ed";
 const NONE: &str = "0000000000000000000000000000000000000000";
 
 /// The fields of ours that an event has, and those every event has.
@@ -91,6 +93,13 @@ fn told() -> Vec<(&'static str, Value, &'static [&'static str])> {
         ),
         ("check_suite", check("check_suite"), &["/action", "/check_suite", "/repository/id"]),
         ("check_run", payload(of_none), &["/action"]),
+        (
+            "merge_group",
+            payload(
+                json!({ "action": "checks_requested", "merge_group": { "head_ref": format!("refs/heads/{QUEUED}") } }),
+            ),
+            &["/action", "/merge_group", "/merge_group/head_ref", "/repository/id"],
+        ),
         ("repository", payload(json!({ "action": "renamed" })), &["/action", "/repository", "/repository/id"]),
         (
             "installation_repositories",
@@ -150,6 +159,7 @@ async fn what_github_tells_causes_what_giteas_same_delivery_does() {
     check_run rerequested: attend_pull hub/1#7
     check_suite rerequested: attend_pull hub/1#7
     check_run rerequested: sweep_repository hub/1
+    merge_group checks_requested: attend_group hub/1@gh-readonly-queue/main/pr-7-963388d5c1a1b1ed1b0cd1a9b1ed1b0cd1a9b1ed
     repository renamed: sweep_repository hub/1
     installation_repositories added: sweep_repository hub/3
     installation_repositories removed: sweep_repository hub/1
@@ -235,7 +245,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
         ("check_run", payload(json!({ "action": "created", "check_run": {} }))),
         ("check_suite", payload(json!({ "action": "requested", "check_suite": {} }))),
         ("check_run", ours),
-        ("merge_group", payload(json!({ "action": "checks_requested", "merge_group": {} }))),
+        ("merge_group", payload(json!({ "action": "destroyed", "merge_group": {} }))),
         ("create", payload(json!({ "ref": "topic", "ref_type": "branch" }))),
         ("installation", json!({ "action": "suspend" })),
         ("installation", json!({ "action": "created", "repositories": many(101) })),
@@ -261,7 +271,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     3 ignored: nothing of it is shown or judged
     4 ignored: nothing of it is shown or judged
     5 ignored: a check of our own
-    6 ignored: what a merge queue would merge is not judged before it is merged
+    6 ignored: nothing is to be answered
     7 ignored: the push that created it is told too
     8 ignored: it names no repository
     9 ignored: so many repositories are not looked at at once; sweeps look at those that are granted

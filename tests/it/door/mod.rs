@@ -1,6 +1,7 @@
 //! The door on a real socket: its routes and the windows', served as a running server serves them, before a real
 //! PostgreSQL of each test. What is malformed is written byte by byte.
 
+mod altered;
 mod authentic;
 mod forged;
 mod github;
@@ -11,6 +12,7 @@ mod order;
 mod patience;
 mod published;
 mod shape;
+mod shuffled;
 mod store;
 mod unreadable;
 mod victims;

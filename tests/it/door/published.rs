@@ -59,6 +59,7 @@ fn word(event: &Event) -> String {
         Event::CommentEdited { .. } => "comment edited".to_owned(),
         Event::Pushed { after: Some(_), .. } => "branch pushed".to_owned(),
         Event::Pushed { after: None, .. } => "branch deleted".to_owned(),
+        Event::GroupFormed { .. } => "group formed".to_owned(),
         Event::ChecksChanged => "checks changed".to_owned(),
         Event::RepositoryChanged => "repository changed".to_owned(),
         Event::Ping => "ping".to_owned(),
@@ -114,6 +115,7 @@ async fn every_published_example_is_taken_and_none_is_set_aside() {
     let caused = "SELECT kind || ': ' || count(*) FROM job GROUP BY kind ORDER BY 1";
     let caused: Vec<String> = sqlx::query_scalar(caused).fetch_all(&door.database.owner).await.unwrap();
     assert_snapshot!(caused.join("\n"), @"
+    attend_group: 1
     attend_pull: 4
     follow_branch: 1
     look_at_checks: 2
@@ -144,7 +146,7 @@ fn every_published_example_is_what_it_says_it_is() {
       5 issue_comment.created: comment created
       2 issue_comment.deleted: comment edited
       2 issue_comment.edited: comment edited
-      2 merge_group.checks_requested: ignored: what a merge queue would merge is not judged before it is merged
+      2 merge_group.checks_requested: group formed
       4 ping: ping
       2 pull_request.assigned: ignored: changes nothing we show or judge
       2 pull_request.closed: pull changed

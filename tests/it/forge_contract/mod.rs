@@ -80,7 +80,8 @@ async fn story(stage: &Stage) -> String {
     seen.note("reaction", forge.react(&at, first, theirs, Reaction::Seen).await);
     seen.note("the same again", forge.react(&at, first, theirs, Reaction::Seen).await);
 
-    let status = |state| NewStatus { context: "bascule/preview", state, description: "d".to_owned(), target_url: None };
+    let status =
+        |state| NewStatus { context: "bascule/preview".into(), state, description: "d".to_owned(), target_url: None };
     forge.set_status(&at, &pull.head, &status(StatusState::Pending)).await.unwrap();
     forge.set_status(&at, &pull.head, &status(StatusState::Success)).await.unwrap();
     seen.note("statuses", forge.statuses(&at, &pull.head).await.unwrap());

@@ -242,7 +242,7 @@ async fn what_the_installation_was_not_given_is_not_asked_for_and_named_when_it_
     let no = says(403, json!({ "message": "Resource not accessible by integration" }));
     t.wire.says(&format!("POST /repos/octocat/Hello-World/statuses/{}", "1".repeat(40)), [no]);
     let status = bascule::forge::NewStatus {
-        context: "bascule/preview",
+        context: "bascule/preview".into(),
         state: bascule::forge::StatusState::Pending,
         description: "being computed".to_owned(),
         target_url: None,

@@ -59,7 +59,7 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
         let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
         let description = "one object changes".to_owned();
         forge
-            .set_status(&at, &commit, &NewStatus { context: "bascule/preview", state, description, target_url })
+            .set_status(&at, &commit, &NewStatus { context: "bascule/preview".into(), state, description, target_url })
             .await?;
     }
     assert!(forge.may_deploy(&at).await?);
@@ -93,7 +93,7 @@ async fn checks(forge: &Forge) -> Result<()> {
     let mark = |line| Mark { path: "deploy/web.yaml".to_owned(), line, message: "has no kind".to_owned() };
     for state in [StatusState::Pending, StatusState::Success, StatusState::Failure, StatusState::Error] {
         let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
-        let status = NewStatus { context: "bascule/preview", state, description: "fine".to_owned(), target_url };
+        let status = NewStatus { context: "bascule/preview".into(), state, description: "fine".to_owned(), target_url };
         let check = NewCheck { status, summary: "| a |\n".to_owned(), marks: (1..=50).map(mark).collect(), round: 3 };
         let number = forge.create_check(&at, &commit, &check).await?;
         forge.edit_check(&at, number, &check).await?;

@@ -2,14 +2,30 @@
 //! body, and what does it answer by its own example?
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use crate::parts::shared;
 use crate::schema::faults;
 
-/// The description of api.github.com.
+/// The description of one GitHub.
 pub(super) struct Description(Value);
+
+/// Of api.github.com. Read once: it is twelve megabytes.
+pub(super) static CLOUD: LazyLock<Description> = LazyLock::new(|| Description::read("api.github.com.json"));
+/// Of the newest GitHub Enterprise Server that one is published of.
+pub(super) static SERVER: LazyLock<Description> = LazyLock::new(|| {
+    let folder = shared(GENERATED).unwrap();
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let version = |name: &String| -> Option<Vec<u32>> {
+        let version = name.strip_prefix("ghes-")?.strip_suffix(".json")?;
+        version.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let newest = names.filter(|name| version(name).is_some()).max_by_key(version).unwrap();
+    Description::read(&newest)
+});
+const GENERATED: &str = "published/@octokit/openapi/generated";
 
 /// An operation that a request was found to be.
 pub(super) struct Operation<'d> {
@@ -21,8 +37,8 @@ pub(super) struct Operation<'d> {
 }
 
 impl Description {
-    pub(super) fn read() -> Self {
-        let file = shared("published/@octokit/openapi/generated/api.github.com.json").unwrap();
+    fn read(name: &str) -> Self {
+        let file = shared(GENERATED).unwrap().join(name);
         Self(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap())
     }
 

@@ -327,6 +327,7 @@ async fn what_an_app_was_given_is_compared_with_what_it_needs() {
     Missing: the repository permission “Checks: Read and write”
     Missing: the repository permission “Deployments: Read and write”
     Missing: the repository permission “Issues: Read and write”
+    Missing: the repository permission “Merge queues: Read-only”
     TooMuch: the repository permission “Administration: Read-only”
     TooMuch: the repository permission “Contents: Read and write”
     AsNeeded: the repository permission “Commit statuses: Read and write”
@@ -351,7 +352,7 @@ async fn a_classic_token_tells_its_scopes_and_a_fine_grained_one_nothing() {
     wire.says("GET /user", [says(200, me)]);
     let told = forge.rights(&at).await.unwrap();
     assert!(told.iter().all(|right| right.holding == Holding::NotTold), "{told:?}");
-    assert_eq!(told.len(), 9, "as in the documentation");
+    assert_eq!(told.len(), 10, "as in the documentation");
 }
 
 #[tokio::test]

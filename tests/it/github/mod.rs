@@ -5,6 +5,7 @@ mod contract;
 mod description;
 mod facts;
 mod fates;
+mod manifest;
 mod unchanged;
 mod wire;
 

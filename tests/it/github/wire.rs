@@ -1,5 +1,5 @@
-//! A server that answers as GitHub's description says, by its own examples, and takes note of every request that the
-//! description does not allow. A test says what it answers otherwise.
+//! A server that answers as GitHub's description says, by its own examples, and takes note of every request that this or the
+//! newest GitHub Enterprise Server's description does not allow. A test says what it answers otherwise.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::description::Description;
+use super::description::{CLOUD, Description, SERVER};
 
 /// Paths that the description does not have, each with its reason.
 const NOT_DESCRIBED: &[(&str, &str)] = &[(
@@ -28,7 +28,7 @@ pub(super) struct Wire {
 }
 
 struct Inner {
-    description: Description,
+    description: &'static Description,
     /// What is answered otherwise, in order; the last stays.
     says: Mutex<HashMap<String, VecDeque<Says>>>,
     asked: Mutex<Vec<Asked>>,
@@ -71,7 +71,7 @@ impl Wire {
     pub(super) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let inner = Arc::new(Inner {
-            description: Description::read(),
+            description: &CLOUD,
             says: Mutex::default(),
             asked: Mutex::default(),
             faults: Mutex::default(),
@@ -152,6 +152,14 @@ async fn answer(
         }
         (None, _) => vec!["is not in the description".to_owned()],
     };
+    match SERVER.find(method.as_str(), &path) {
+        Some(operation) => {
+            let faults = operation.faults(&query, body.as_ref());
+            wrong.extend(faults.into_iter().map(|why| format!("on GitHub Enterprise Server: {why}")));
+        }
+        None if by_number.is_some() => {}
+        None => wrong.push("is not in the description of GitHub Enterprise Server".to_owned()),
+    }
     if !is_api {
         wrong.push("is not below the API's address".to_owned());
     }
@@ -160,7 +168,9 @@ async fn answer(
             wrong.push(format!("has no {name}: {wanted}"));
         }
     }
-    if !text("user-agent").starts_with("bascule/") || !text("authorization").starts_with("Bearer ") {
+    // Whoever makes an App is nobody yet.
+    let is_nobody = found.as_ref().is_some_and(|operation| operation.id == "apps/create-from-manifest");
+    if !text("user-agent").starts_with("bascule/") || text("authorization").starts_with("Bearer ") == is_nobody {
         wrong.push("does not say who asks".to_owned());
     }
     faults.lock().unwrap().extend(wrong.into_iter().map(|why| format!("{method} {uri}: {why}")));

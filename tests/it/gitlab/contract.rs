@@ -50,7 +50,11 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
         let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
         let description = "one object changes".to_owned();
         forge
-            .set_status(at, &pull.head, &NewStatus { context: "bascule/preview", state, description, target_url })
+            .set_status(
+                at,
+                &pull.head,
+                &NewStatus { context: "bascule/preview".into(), state, description, target_url },
+            )
             .await?;
     }
     forge.statuses(at, &pull.head).await?;

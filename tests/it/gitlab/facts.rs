@@ -210,7 +210,8 @@ async fn a_status_is_set_also_where_it_is_that_already_and_of_a_commit_on_no_bra
     let fork = lab.fake.opens_pull_from_fork("eve", &lab.shop, &[(README, "# other\n")]).await;
     let head = lab.forge.pull(&lab.at, fork.number).await.unwrap().head;
     let set = async |state| {
-        let status = NewStatus { context: "bascule/consent", state, description: "so".to_owned(), target_url: None };
+        let status =
+            NewStatus { context: "bascule/consent".into(), state, description: "so".to_owned(), target_url: None };
         lab.forge.set_status(&lab.at, &head, &status).await.unwrap();
         lab.forge.statuses(&lab.at, &head).await.unwrap().iter().map(|one| one.state).collect::<Vec<_>>()
     };

@@ -94,6 +94,23 @@ async fn a_command_line_acts_as_the_person_until_they_leave() {
     house.forge.lets("alice", &house.shop, Right::Write);
     assert_eq!(ran("jobs retry 1", home.path()).await.0, 0);
     assert_eq!(house.log().await.last().unwrap(), "work/alice job.retried job 1 (api)");
+    // She asks for a sync as one who may push, and where the rules leave it to some, as one of them.
+    assert_eq!(ran("sync production1", home.path()).await.0, 0);
+    assert_eq!(house.log().await.last().unwrap(), "work/alice sync.asked work/acme/shop production1 (api)");
+    let leaves_it_to = async |login: &str| {
+        let block = json!({
+            "name": "production1", "path": "deploy", "target": { "cluster": "prod", "namespace": "shop1" },
+            "consent": { "approvals": [], "by": ["review"], "on_push": "keep", "binds": "change" },
+            "sync": { "mode": "auto", "prune": true, "timeout_seconds": 300 }, "may": { "sync": { "users": [login] } },
+        });
+        let leave = "UPDATE environment SET block = $1 WHERE name = 'production1'";
+        sqlx::query(leave).bind(block).execute(&house.database.owner).await.unwrap();
+    };
+    leaves_it_to("bob").await;
+    let (code, said) = ran("sync production1", home.path()).await;
+    assert!(code == 2 && said.contains("leaves this to others"), "{said}");
+    leaves_it_to("alice").await;
+    assert_eq!(ran("sync production1", home.path()).await.0, 0);
     let (code, said) = ran("audit list", home.path()).await;
     assert!(code == 2 && said.contains("token of scope `audit`"), "{said}");
 

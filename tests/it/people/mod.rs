@@ -156,7 +156,7 @@ async fn serve(
     let server = config::parse("bascule.toml", &file, &environ).unwrap().server;
     let database = Database::new().await;
     let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
-    let forges = app::forges(&server, &clock).unwrap();
+    let forges = app::forges(&server, &clock, &app::SharedBudget::new(database.pool.clone(), clock.clone())).unwrap();
     let people = app::People::new(&server, &forges, &clock).unwrap();
     let endpoints = app::endpoints(&server).into();
     let bell = Bell::new("a server");

@@ -128,7 +128,7 @@ async fn nobody_is_answered_who_is_nobody() {
 /// What differs from forge to forge is where they ask and how they say no.
 #[tokio::test]
 async fn people_sign_in_through_every_forge() {
-    for tongue in [Tongue::Gitea, Tongue::GitHub] {
+    for tongue in [Tongue::Gitea, Tongue::GitHub, Tongue::GitLab] {
         let house = House::on(tongue).await;
         let mut bob = house.signs_in("bob").await;
         let seen = bob.open(&house.at("/api/v1/environments")).await;

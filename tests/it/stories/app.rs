@@ -1,9 +1,10 @@
-//! What only an App on GitHub shows: a check run with a summary and marked lines, and what asks for it to run again.
+//! What only an App on GitHub shows: a check run with a summary and marked lines, and what asks for it to run again; and what
+//! only GitHub asks: whether its merge queue may merge.
 
 use insta::assert_snapshot;
 
 use super::*;
-use crate::fake::forge::{CheckRun, Fault, Pr};
+use crate::fake::forge::{CheckRun, Fault, Pr, Queued};
 
 /// What `docs/github.md` asks for.
 const PERMISSIONS: &[(&str, &str)] = &[
@@ -167,5 +168,51 @@ fn an_app_without_the_right_says_it_in_a_status_and_goes_on_so_on_that_commit() 
         t.forge.pushes("dev", &pr, &[(WEB, &settings("web", "3"))]).await;
         t.run_jobs().await;
         assert_eq!(t.forge.our_checks(&pr).len(), 1);
+    });
+}
+
+#[test]
+fn a_merge_queue_is_answered_and_what_it_merges_at_once_is_deployed() {
+    check_as_app(PERMISSIONS, async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let web = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        let other = t.forge.opens_pull("dev", &t.shop, &[("deploy/other.yaml", &settings("other", "1"))]).await;
+        let readme = t.forge.opens_pull("dev", &t.shop, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &web).await;
+        t.run_jobs().await;
+        let queue = t.forge.queues("dev", &[&readme, &web, &other]).await;
+        t.run_jobs().await;
+        let said = |t: &Town, queue: &[Queued]| {
+            let all: Vec<String> = queue.iter().map(|one| t.forge.said_of(one)).collect();
+            all.join("\n---\n")
+        };
+        assert_snapshot!(said(t, &queue), @"
+        consent: success, #4: nothing of ours is touched
+        preview: success, #4: nothing of ours is touched
+        ---
+        consent: success, each of #4, #2
+        preview: success, each of #4, #2
+        ---
+        consent: failure, #3: missing: production 0 of 1
+        preview: success, each of #4, #2, #3
+        ");
+        // The last is thrown out, and comes back when it is approved, on top of what is left.
+        t.forge.leaves_queue(&queue[2..]).await;
+        t.forge.approves("lee", &other).await;
+        t.run_jobs().await;
+        let queue = t.forge.queues("dev", &[&readme, &web, &other]).await;
+        t.run_jobs().await;
+        assert!(said(t, &queue).contains("consent: success, each of #4, #2, #3"), "{}", said(t, &queue));
+        t.forge.merges_queue("dev", &queue).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["other=1", "web=2"]);
+        let newest =
+            "SELECT detail ->> 'pulls' FROM audit_entry WHERE action = 'sync.started' ORDER BY seq DESC LIMIT 1";
+        let pulls: String = sqlx::query_scalar(newest).fetch_one(&t.database.owner).await.unwrap();
+        assert_eq!(pulls, "[2,3]", "each whose change it carries");
+        let judged = "SELECT detail ->> 'pulls' FROM audit_entry WHERE action = 'group.judged' ORDER BY seq";
+        let judged: Vec<String> = sqlx::query_scalar(judged).fetch_all(&t.database.owner).await.unwrap();
+        assert!(judged.contains(&"[4,2,3]".to_owned()), "{judged:?}");
     });
 }

@@ -145,6 +145,45 @@ fn what_was_approved_is_synced_when_its_checks_are_green() {
     });
 }
 
+impl Town {
+    /// An application's repository, and a commit of it.
+    pub(super) async fn has_app(&mut self) -> (i64, String) {
+        let app = self.forge.repository("acme/app", &[("README.md", "# the app\n")]).await;
+        let commit = self.forge.tip(&app, "main").unwrap();
+        (app.id, commit)
+    }
+}
+
+#[test]
+fn an_applications_commit_says_what_became_of_its_deployment() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let (app, commit) = t.has_app().await;
+        let elsewhere = t.forge.repository("other/app", &[("README.md", "# another\n")]).await;
+        let other = t.forge.tip(&elsewhere, "main").unwrap();
+        t.forge.commits_say(&format!(
+            "Deploy the app\n\nDeploys: acme/app@{commit}\nDeploys: other/app@{other}\nDeploys: acme/app@main\n"
+        ));
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert_eq!(t.forge.statuses_of(app, &commit).len(), 0);
+        t.forge.merges("dev", &pr, Merge::Commit).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        let (state, said) = t.forge.statuses_of(app, &commit).remove("bascule/deploy/production").unwrap();
+        assert_eq!((state.as_str(), said.as_str()), ("success", "deployment #2 of acme/shop: healthy"));
+        assert_eq!(t.forge.statuses_of(elsewhere.id, &other).len(), 0, "no grant names it");
+        let comment = t.comment(&pr);
+        let noted: Vec<&str> = comment.lines().filter(|line| line.contains("Deploys")).collect();
+        assert_snapshot!(noted.join("\n"), @"
+        the trailer Deploys: `other/app@…` is told to nobody: no grant of the server names it together with this repository
+        the trailer Deploys: `acme/app@main` is told to nobody: its commit has to be a whole id, in small letters
+        ");
+    });
+}
+
 #[test]
 fn checks_that_cannot_be_read_are_not_green() {
     check(async |t| {

@@ -138,12 +138,18 @@ async fn life(t: &mut Town) {
     t.forge.comments("dev", &pr, "/bascule explain").await;
     t.forge.approves("lee", &pr).await;
     t.run_jobs().await;
-    t.forge.merges("dev", &pr, Merge::Squash).await;
+    // By a merge queue, which asks first.
+    let queue = t.forge.queues("dev", &[&pr]).await;
+    t.run_jobs().await;
+    t.forge.merges_queue("dev", &queue).await;
     t.run_jobs().await;
     t.ci_says("ci/test", "success").await;
     t.run_jobs().await;
-    // A direct push: held in an issue, and approved there; the gate is the first to hear of it.
+    // A direct push of what an application's people wait for: held in an issue, and approved there; the gate is the first to hear of it.
+    let (app, commit) = t.has_app().await;
+    t.forge.commits_say(&format!("Deploy the app\n\nDeploys: acme/app@{commit}\n"));
     t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "3"))]).await;
+    t.forge.commits_say("Change files");
     t.ci_says("ci/test", "success").await;
     t.run_jobs().await;
     let held = t.held_issues().await.remove(0);
@@ -161,6 +167,7 @@ async fn life(t: &mut Town) {
     t.forge.pushes_to("dev", &t.shop, "main", &[("README.md", "# the shop\n")]).await;
     t.run_jobs().await;
     assert_eq!(t.objects().await, ["web=3"]);
+    assert_eq!(t.forge.statuses_of(app, &commit)["bascule/deploy/production"].0, "success");
 }
 
 /// One telling of it, with these deaths, and what is left at its end.

@@ -8,7 +8,7 @@ use crate::fake::forge::Fault;
 
 impl Town {
     /// Jobs that wait for a person, with what is said about them.
-    async fn refused(&self) -> Vec<String> {
+    pub(super) async fn refused(&self) -> Vec<String> {
         let mut conn = self.database.pool.acquire().await.unwrap();
         let all = queue::list(&mut conn, Some(State::Refused), None, 10).await.unwrap();
         all.into_iter().map(|job| format!("{}: {}", job.kind, job.error.unwrap_or_default())).collect()

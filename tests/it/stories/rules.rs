@@ -45,6 +45,25 @@ fn a_push_that_takes_the_change_away_voids_the_approval_also_when_it_comes_back(
 }
 
 #[test]
+fn a_sync_is_asked_for_by_whom_the_rules_leave_it_to() {
+    check(async |t| {
+        let rules = RULES.to_owned() + "    may: { sync: { users: [kim] } }\n";
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        for who in ["lee", "kim"] {
+            t.forge.comments(who, &pr, "/bascule sync production").await;
+            t.run_jobs().await;
+        }
+        let answers = t.answers(&pr);
+        assert!(answers.contains("those whom its") && answers.contains("there is nothing to do"), "{answers}");
+        let asked = "SELECT actor FROM audit_entry WHERE action = 'sync.asked'";
+        let asked: Vec<String> = sqlx::query_scalar(asked).fetch_all(&t.database.owner).await.unwrap();
+        assert!(matches!(asked.as_slice(), [one] if one.starts_with("work/kim (")), "{asked:?}");
+    });
+}
+
+#[test]
 fn rules_come_from_the_default_branch_alone() {
     check(async |t| {
         let rules = RULES.replace("    consent:", "    follow: { branch: release }\n    consent:");

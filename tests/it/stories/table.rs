@@ -17,12 +17,14 @@ use crate::fake::forge::Tongue;
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
-const OFTEN: [&str; 9] =
-    ["branches", "checks", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories"];
+const OFTEN: [&str; 10] =
+    ["branches", "checks", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories", "shuffled"];
 
-/// Stories in which GitLab shows itself to be another: approvals without a review, numbers counted apart, reactions that
+/// Stories in which GitLab shows itself to be another: checks that are jobs of a pipeline, approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
-const OFTEN_ON_GITLAB: [&str; 12] = [
+const OFTEN_ON_GITLAB: [&str; 15] = [
+    "checks::what_was_approved_is_synced_when_its_checks_are_green",
+    "checks::checks_that_cannot_be_read_are_not_green",
     "consent::a_push_that_leaves_the_change_keeps_the_approval",
     "consent::a_command_with_the_digest_counts",
     "consent::asking_for_changes_takes_ones_approval_back",
@@ -35,6 +37,7 @@ const OFTEN_ON_GITLAB: [&str; 12] = [
     "pulls::merged_by_fast_forward_it_is_deployed",
     "pulls::merged_by_squash_it_is_deployed",
     "refusals::a_permission_that_is_missing_is_named_and_used_when_it_is_given",
+    "shuffled::whatever_order_it_is_told_in_and_however_often_it_ends_the_same",
 ];
 
 /// Stories that are not told on a forge, or not by sweeps alone, and why.
@@ -107,9 +110,10 @@ const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
 /// Files whose stories are of what some forges alone have, and told on these by their own ways.
-const OF_SOME: [(&str, &[Tongue], &str); 3] = [
+const OF_SOME: [(&str, &[Tongue], &str); 4] = [
     ("app", &[Tongue::GitHub], "only a GitHub App has check runs"),
     ("deployments", &[Tongue::GitHub, Tongue::GitLab], "it has no page of deployments"),
+    ("installation", &[Tongue::GitHub], "Apps are GitHub's"),
     ("kills", &[Tongue::GitHub], "of the worker, not of the forge; told where most is written"),
 ];
 

@@ -260,6 +260,11 @@ impl Town {
             self.troubles.push(format!("{}: {error}", job.kind));
         }
         self.settles(job, &verdict).await;
+        if let Verdict::NoRoom { wait, .. } = &verdict {
+            // The forge has room for it a while later.
+            self.context.clock.advance(jiff::SignedDuration::try_from(*wait).unwrap());
+            self.database.owner.execute("UPDATE job SET run_at = now() WHERE waits_for IS NOT NULL").await.unwrap();
+        }
         verdict
     }
 
@@ -368,7 +373,7 @@ teams = ["work/acme/release"]
 [group.platform]
 people = {{ olga = ["work/olga"] }}
 [grant.shop]
-repositories = ["work/acme/shop"]
+repositories = ["work/acme/shop", "work/acme/app"]
 clusters = ["test", "other"]
 namespaces = ["{namespace}", "{namespace}-staging"]
 owners = {{ count = 1, groups = ["platform"] }}

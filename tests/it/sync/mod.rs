@@ -76,8 +76,14 @@ impl Server {
     }
 
     async fn claim(&self) -> Option<Claimed> {
-        let mut jobs = self.source().claim(Lane::Sync, 1, TERM).await.unwrap();
-        jobs.pop()
+        loop {
+            let job = self.source().claim(Lane::Sync, 1, TERM).await.unwrap().pop()?;
+            if job.kind == "sync_environment" {
+                return Some(job);
+            }
+            // What is said of a sync on a forge goes the same way, and there is no forge here.
+            self.source().settle(&job, &bascule::queue::Verdict::Done).await.unwrap();
+        }
     }
 
     async fn run(&self, job: &Claimed, lease: &Lease) -> Result<Ran, Interrupted> {
@@ -253,6 +259,8 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         owners: None,
         limits: rules::Limits::default(),
+        may: rules::May::default(),
+        owner_file: None,
     }
 }
 

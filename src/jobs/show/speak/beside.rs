@@ -57,7 +57,8 @@ pub(in crate::jobs) async fn set_statuses(
             preview::StatusState::Failure => StatusState::Failure,
             preview::StatusState::Error => StatusState::Error,
         };
-        let status = NewStatus { context: line.context, state, description: line.description, target_url: url.clone() };
+        let status =
+            NewStatus { context: line.context.into(), state, description: line.description, target_url: url.clone() };
         match run {
             // Whatever was said before: its making was not answered, or somebody asked for another.
             Some(run) if !is_said || run.number.is_none() => say(writer, (number, head), run, status, &more).await?,
@@ -95,7 +96,9 @@ async fn say(
     let is_marked_so = run.marks.as_deref() == Some(&marks[..]);
     let known = match run.number {
         Some(number) => Some(number),
-        None if run.round > 0 => repository.forge().find_check(&repository.at, head, status.context, run.round).await?,
+        None if run.round > 0 => {
+            repository.forge().find_check(&repository.at, head, &status.context, run.round).await?
+        }
         None => None,
     };
     let known = known.filter(|_| is_marked_so);

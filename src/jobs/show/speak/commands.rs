@@ -1,11 +1,13 @@
 //! Commands: what each is answered, and what it starts.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::ANSWERS;
 use crate::audit::{self, NewEntry};
-use crate::consent::{Answer as Member, Right};
+use crate::consent::{Answer as Member, Kind, People, Right};
 use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
 use crate::db::{approvals, deployments, pulls};
@@ -13,6 +15,7 @@ use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
 use crate::ids::{Account, EnvironmentName};
 use crate::jobs::error::JobError;
+use crate::jobs::gather::people;
 use crate::jobs::gather::place::{Asked, Attended, actor};
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::route;
@@ -29,14 +32,76 @@ pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) 
     let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
     let mut conn = repository.context.pool.acquire().await?;
     let done = approvals::commands_done(&mut conn, repository.row.id, &ids).await?;
-    let waits = |one: &Asked| matches!(one.command, Command::Sync { .. }) && is_unasked(heard, &one.by);
-    Ok(asked.into_iter().filter(|one| !done.contains(&one.id) && !waits(one)).collect())
+    drop(conn);
+    let mut open = Vec::new();
+    for one in asked.into_iter().filter(|one| !done.contains(&one.id)) {
+        let waits = match &one.command {
+            Command::Sync { environments } => may_sync(repository, heard, &one, environments).await?.is_unasked,
+            _ => false,
+        };
+        if !waits {
+            open.push(one);
+        }
+    }
+    Ok(open)
 }
 
-/// Whether the forge is asked again for somebody's right.
-fn is_unasked(heard: &Attended, by: &Account) -> bool {
-    let standing = heard.people.standings.get(by);
-    heard.people.away.is_some() && standing.is_some_and(|standing| standing.right == Right::Unknown)
+/// What somebody who asks for a sync may.
+struct MaySync {
+    /// Environments that they may ask it of.
+    permitted: Vec<Environment>,
+    /// Those that they may not, and whether rules say who may.
+    refused: Vec<(EnvironmentName, bool)>,
+    /// Whether the forge is asked again about them.
+    is_unasked: bool,
+}
+
+/// By the rules in force of each environment meant, and by who they are now.
+async fn may_sync(
+    repository: &Repository<'_>,
+    heard: &Attended,
+    asked: &Asked,
+    selector: &Selector,
+) -> Result<MaySync, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let mut rules = Vec::new();
+    for environment in meant(&mut conn, repository, selector).await? {
+        let whom = environments::in_force(&mut conn, &environment).await?.and_then(|rules| rules.may.sync);
+        rules.push((environment, whom));
+    }
+    drop(conn);
+    let mut known = People { standings: BTreeMap::new(), ..heard.people.clone() };
+    known.standings.extend(heard.people.standings.get_key_value(&asked.by).map(|(by, one)| (by.clone(), one.clone())));
+    let voters: Vec<Voters> = rules.iter().filter_map(|(_, whom)| whom.clone()).collect();
+    people::complete(repository, &mut known, &voters).await;
+    let mut may = MaySync { permitted: Vec::new(), refused: Vec::new(), is_unasked: false };
+    for (environment, whom) in rules {
+        let is_left_to_some = whom.is_some();
+        match may_ask(&known, &asked.by, whom.as_ref()) {
+            Member::Yes => may.permitted.push(environment),
+            Member::No => may.refused.push((environment.name, is_left_to_some)),
+            Member::Unknown => {
+                may.is_unasked |= known.away.is_some();
+                may.refused.push((environment.name, is_left_to_some));
+            }
+        }
+    }
+    Ok(may)
+}
+
+/// Whether somebody may ask for a sync: one of those whom the rules name, else whoever may push. A bot may push; nobody
+/// is named who is no person.
+fn may_ask(people: &People, by: &Account, whom: Option<&Voters>) -> Member {
+    let Some(standing) = people.standings.get(by) else { return Member::No };
+    let writers = Voters { roles: [Role::Write].into(), ..Voters::default() };
+    match (whom, standing.kind, standing.right) {
+        (_, _, Right::Unknown) => Member::Unknown,
+        (_, _, Right::None) => Member::No,
+        (None, _, Right::Has(_)) => people.is_one_of(standing, &writers),
+        (Some(_), Kind::Unknown, Right::Has(_)) => Member::Unknown,
+        (Some(_), Kind::Bot | Kind::Inactive, Right::Has(_)) => Member::No,
+        (Some(whom), Kind::Person, Right::Has(_)) => people.is_one_of(standing, whom),
+    }
 }
 
 /// The answers a comment carries: those of before, and to new commands.
@@ -51,15 +116,17 @@ pub(in crate::jobs) async fn answers(
     for asked in new_commands(repository, heard).await? {
         // Of a run that died after it had said so and before it could note that it had.
         answers.retain(|one| one.asked != asked.id);
-        let writes = may(heard, &asked, Role::Write);
         let answered = match &asked.command {
-            Command::Sync { environments } if writes => {
-                Some(Answered::Said { sentence: sync_answer(repository, environments).await? })
+            Command::Sync { environments } => {
+                let may = may_sync(repository, heard, &asked, environments).await?;
+                Some(Answered::Said { sentence: sync_answer(repository, environments, &may).await? })
             }
             // A render costs us something, and what it renders is a stranger's.
-            Command::Preview if !writes && is_of_fork(repository, heard).await? => Some(Answered::Said {
-                sentence: "what comes from a fork is rendered again for somebody with write access".to_owned(),
-            }),
+            Command::Preview if !writes(heard, &asked) && is_of_fork(repository, heard).await? => {
+                Some(Answered::Said {
+                    sentence: "what comes from a fork is rendered again for somebody with write access".to_owned(),
+                })
+            }
             _ => answered(heard, page, &asked),
         };
         if let Some(answered) = answered {
@@ -67,6 +134,10 @@ pub(in crate::jobs) async fn answers(
         }
     }
     Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
+}
+
+fn writes(heard: &Attended, asked: &Asked) -> bool {
+    may_ask(&heard.people, &asked.by, None) == Member::Yes
 }
 
 /// Whether what is said here is said of a pull request from a fork.
@@ -136,18 +207,11 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
             Some(Answered::Revoked { environments })
         }
         Command::Preview => sentence("rendered again"),
-        Command::Sync { .. } => sentence("a sync is started by somebody with write access"),
+        // Answered by what they may.
+        Command::Sync { .. } => None,
         Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
-}
-
-fn may(heard: &Attended, asked: &Asked, role: Role) -> bool {
-    let voters = Voters { roles: [role].into(), ..Voters::default() };
-    let standing = heard.people.standings.get(&asked.by);
-    standing.is_some_and(|standing| {
-        matches!(standing.right, Right::Has(_)) && heard.people.is_one_of(standing, &voters) == Member::Yes
-    })
 }
 
 pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Result<(), JobError> {
@@ -220,15 +284,17 @@ pub(super) async fn acts(
     };
     let mut conn = repository.context.pool.acquire().await?;
     let held = holds::shown_in(&mut conn, repository.row.id, heard.said.place.number).await?;
+    drop(conn);
     let sync = |ids: &[i64]| ids.iter().map(|id| route::sync_environment(key, *id, job.trace)).collect();
     Ok(match &asked.command {
-        Command::Sync { environments } if may(heard, asked, Role::Write) => {
-            let meant = meant(&mut conn, repository, environments).await?;
-            let detail = json!({ "environments": environments.to_string(), "comment": asked.id });
+        Command::Sync { environments } => {
+            let may = may_sync(repository, heard, asked, environments).await?;
+            let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
+            let detail = json!({ "environments": names, "comment": asked.id });
             Acts {
-                entries: vec![entry("sync.asked", detail)],
+                entries: if names.is_empty() { Vec::new() } else { vec![entry("sync.asked", detail)] },
                 moved_on: Vec::new(),
-                jobs: meant.iter().map(|one| route::asked_sync(key, one.id, job.trace)).collect(),
+                jobs: may.permitted.iter().map(|one| route::asked_sync(key, one.id, job.trace)).collect(),
             }
         }
         Command::Preview if !held.is_empty() => Acts {
@@ -242,7 +308,6 @@ pub(super) async fn acts(
         | Command::Explain { .. }
         | Command::Preview
         | Command::Revoke { .. }
-        | Command::Sync { .. }
         | Command::NotInThisVersion { .. }
         | Command::Misunderstood { .. } => Acts::default(),
     })
@@ -259,12 +324,15 @@ async fn meant(
     Ok(all.into_iter().filter(|one| selector.matches(&one.name, stage(one).as_deref())).collect())
 }
 
-/// What a sync that somebody may ask for will come to, as far as it can be said before the gate is judged.
-async fn sync_answer(repository: &Repository<'_>, selector: &Selector) -> Result<String, JobError> {
+/// What a sync that somebody asks for will come to, as far as it can be said before the gate is judged.
+async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &MaySync) -> Result<String, JobError> {
     let mut conn = repository.context.pool.acquire().await?;
-    let meant = meant(&mut conn, repository, selector).await?;
     let mut sentences = Vec::new();
-    for environment in &meant {
+    for (name, is_left_to_some) in &may.refused {
+        let whom = if *is_left_to_some { "those whom its `may` names" } else { "somebody with write access" };
+        sentences.push(format!("{name}: a sync is started by {whom}"));
+    }
+    for environment in &may.permitted {
         let name = &environment.name;
         let last = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
         let tip = repository.forge().branch(&repository.at, &environment.branch).await.map(|branch| branch.tip).ok();

@@ -6,7 +6,7 @@ use super::{COMMENT_LIMIT, Said, statuses};
 use crate::db::pulls;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::show::open::empty;
+use crate::jobs::show::judged::empty;
 use crate::jobs::show::writer::Writer;
 use crate::preview::{self, Outcome, Page, Subject};
 use crate::queue::Lease;

@@ -77,6 +77,13 @@ pub(super) enum Happened<'a> {
         by: &'a str,
         run: &'a CheckRun,
     },
+    /// A merge queue asks about a group: its branch and commit, and those it is to be merged into.
+    GroupFormed {
+        by: &'a str,
+        repository: i64,
+        group: (&'a str, &'a str),
+        base: (&'a str, &'a str),
+    },
     /// Somebody asks its app to run it again.
     CheckAgain {
         by: &'a str,

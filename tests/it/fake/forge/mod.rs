@@ -15,6 +15,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod hook;
+mod limits;
 mod oauth;
 mod people;
 mod server;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::github::App;
 pub(crate) use self::hook::{Delivering, Delivery};
 pub(crate) use self::state::{CheckRun, Fault, Right, Says, State};
-pub(crate) use self::story::{Merge, Pr, Shop};
+pub(crate) use self::story::{Merge, Pr, Queued, Shop};
 pub(crate) use self::tongue::Tongue;
 
 /// The token our account has.

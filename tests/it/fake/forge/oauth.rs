@@ -54,7 +54,7 @@ pub(super) fn answer(world: &World, call: &Call, is_api: bool, body: &[u8]) -> O
     match (call.method.as_str(), &path[..], is_api) {
         ("GET", ["login", "oauth", "authorize"] | ["oauth", "authorize"], false) => Some(authorize(world, call)),
         ("POST", ["login", "oauth", "access_token"] | ["oauth", "token"], false) => Some(exchange(world, body)),
-        ("GET", ["user"], true) => {
+        ("GET", ["user"] | ["v4", "user"], true) => {
             let token = call.header("authorization").strip_prefix("Bearer ")?.to_owned();
             let mut state = world.state();
             let login = state.oauth.tokens.iter().find(|(known, _)| *known == token)?.1.clone();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::git::Bare;
 use super::state::{Fault, State};
 use super::tongue::Tongue;
-use super::{World, github, oauth};
+use super::{World, github, limits, oauth};
 
 /// One API call, as the tongues want it.
 pub(super) struct Call {
@@ -51,7 +51,7 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
     let tongue = world.state().tongue;
     let api: Vec<String> = tongue.api().iter().map(|part| (*part).to_owned()).collect();
     let rest = path.strip_prefix(api.as_slice());
-    let (wrote, fault) = {
+    let (wrote, fault, refused) = {
         let mut state = world.state();
         let (method, place) = match rest {
             Some(rest) => tongue.called(&state, parts.method.as_str(), rest),
@@ -62,8 +62,12 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
             state.calls.push(wrote.clone());
         }
         let fault = state.fault.clone().filter(|(part, _)| place.contains(part.as_str()));
-        (wrote, fault)
+        let refused = rest.and_then(|_| limits::refused(&mut state, &method, &place));
+        (wrote, fault, refused)
     };
+    if let Some(refused) = refused {
+        return refused;
+    }
     if let Some((_, fault)) = fault {
         let now = world.state().now();
         return broken(tongue, now, fault).await;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::github::App;
 use super::hook::{Delivering, Delivery, Told};
+use super::limits::Enforced;
 use super::oauth::OAuth;
 use super::tongue::Tongue;
 
@@ -298,6 +299,8 @@ pub(crate) struct State {
     pub(super) statuses: Vec<Status>,
     pub(super) check_runs: Vec<CheckRun>,
     pub(super) deployments: Vec<Deployment>,
+    /// What new commits say.
+    pub(super) message: String,
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
@@ -320,6 +323,7 @@ pub(crate) struct State {
     pub(super) largest_page: usize,
     /// Calls our account has left in this hour, where they are counted.
     pub(super) calls_left: u32,
+    pub(super) enforced: Option<Enforced>,
     pub(super) apps: Vec<App>,
     pub(super) oauth: OAuth,
     /// `http://127.0.0.1:PORT`, for the addresses in answers.
@@ -345,6 +349,7 @@ impl State {
             statuses: Vec::new(),
             check_runs: Vec::new(),
             deployments: Vec::new(),
+            message: "Change files".to_owned(),
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),
@@ -359,6 +364,7 @@ impl State {
             operations: Default::default(),
             largest_page: tongue.largest_page(),
             calls_left: 15_000,
+            enforced: None,
             apps: Vec::new(),
             oauth: OAuth::default(),
             fetches: 0,

@@ -1,6 +1,9 @@
 //! What people do on the forge, in the words of the stories.
 
+mod queue;
 mod together;
+
+pub(crate) use queue::Queued;
 
 use super::FakeForge;
 use super::git::{Bare, By, File};
@@ -96,6 +99,15 @@ impl FakeForge {
     pub(crate) async fn pushes_to(&self, who: &str, shop: &Shop, branch: &str, files: &[(&str, &str)]) -> String {
         let from = self.tip(shop, branch).or_else(|| self.tip(shop, "main"));
         self.commit(who, who, shop.id, branch, from.as_deref(), &written(files)).await
+    }
+
+    /// From now on commits say this.
+    pub(crate) fn commits_say(&self, message: &str) {
+        self.world.state().message = message.to_owned();
+    }
+
+    fn message(&self) -> String {
+        self.world.state().message.clone()
     }
 
     /// The same, of a commit that says it is somebody else's.
@@ -423,7 +435,7 @@ impl FakeForge {
     ) -> String {
         let bare = Bare::at(self.world.folder.path(), repository);
         let was_there = self.world.state().repository(repository).branches.get(branch).cloned();
-        let by = By { author, committer: author, at: self.seconds(), message: "Change files" };
+        let by = By { author, committer: author, at: self.seconds(), message: &self.message() };
         let commit = bare.commit(branch, from, &by, files).await;
         self.note_commit(&commit, author, author);
         let forced = was_there.is_some_and(|before| from != Some(before.as_str()));

@@ -63,7 +63,7 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             vec![("status", "status", body)]
         }
         // There are none.
-        Happened::Check { .. } | Happened::CheckAgain { .. } => Vec::new(),
+        Happened::Check { .. } | Happened::CheckAgain { .. } | Happened::GroupFormed { .. } => Vec::new(),
         Happened::Review { .. } | Happened::Repository { .. } => Vec::new(),
         Happened::Comment { ref how, by, comment } => {
             let action = match how {

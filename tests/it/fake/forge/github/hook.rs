@@ -85,6 +85,21 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             let body = json!({ "action": action, "check_run": state.gh_check_run(run) });
             vec![("check_run", "", from(state, run.repository, by, body))]
         }
+        Happened::GroupFormed { by, repository, group: (branch, head), base: (base, from) } => {
+            let commit = state.gh_commit(repository, head);
+            let group = json!({
+                "head_sha": head,
+                "head_ref": format!("refs/heads/{branch}"),
+                "base_sha": from,
+                "base_ref": format!("refs/heads/{base}"),
+                "head_commit": {
+                    "id": head, "tree_id": head, "message": "Change files", "timestamp": state.now(),
+                    "author": commit["commit"]["author"], "committer": commit["commit"]["committer"],
+                },
+            });
+            let body = json!({ "action": "checks_requested", "merge_group": group });
+            vec![("merge_group", "", self::from(state, repository, by, body))]
+        }
         // To nobody but the app whose it is; here all deliveries have one way.
         Happened::CheckAgain { by, run } => {
             let body = json!({ "action": "rerequested", "check_run": state.gh_check_run(run) });

@@ -60,7 +60,7 @@ pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told
             vec![("Pipeline Hook", "", body)]
         }
         // There are none.
-        Happened::Check { .. } | Happened::CheckAgain { .. } => Vec::new(),
+        Happened::Check { .. } | Happened::CheckAgain { .. } | Happened::GroupFormed { .. } => Vec::new(),
         Happened::Repository { ref how, repository, .. } => {
             let page = state.gl_project(state.repository(repository));
             let path = page["path_with_namespace"].as_str().unwrap();
