@@ -1,4 +1,5 @@
-//! GitHub's lists, page by page. That there is another page is read from the `Link` header, and its address never is.
+//! GitHub's lists, page by page. That there is another page is read from the `Link` header, and its address never is. A page that
+//! is unchanged comes with the header it had when it was last sent, so that a full one is followed whatever the header says.
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, LINK};
@@ -10,6 +11,7 @@ use crate::forge::http::Call;
 
 /// The most that GitHub gives.
 pub(super) const PAGE: &str = "100";
+const FULL: usize = 100;
 
 impl GitHub {
     /// One page of a list, counted from 1, and whether there are more.
@@ -24,7 +26,9 @@ impl GitHub {
         query.extend([("per_page", PAGE), ("page", page.as_str())]);
         let call = Call { query: &query, ..call };
         let (headers, body) = self.send::<()>(Method::GET, whom, call, None).await?;
-        Ok((self.http.json(&call, &body)?, next(&headers).is_some()))
+        let found: Vec<T> = self.http.json(&call, &body)?;
+        let goes_on = next(&headers).is_some() || found.len() >= FULL;
+        Ok((found, goes_on))
     }
 
     /// Every entry of a list. One of more than `most` is an error, because a list that is cut would be read as if the rest

@@ -1,5 +1,6 @@
 //! GitLab's lists, page by page. Whether there is another page is read from `X-Next-Page`, which every list has by
-//! offset; it may not say how long it is (docs.gitlab.com/api/rest/#pagination).
+//! offset; it may not say how long it is (docs.gitlab.com/api/rest/#pagination). A page that is unchanged comes with the header it
+//! had when it was last sent, so that a full one is followed whatever the header says.
 
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -10,6 +11,7 @@ use crate::forge::http::{As, Call};
 
 /// The most that GitLab gives.
 const PAGE: &str = "100";
+const FULL: usize = 100;
 
 /// A list to ask for: its name for the metrics, where it is, and what of it.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +32,9 @@ impl GitLab {
         let path = parts(list.path);
         let call = Call { name: list.name, path: &path, query: &query };
         let (headers, body) = self.http.send::<()>(Method::GET, &call, None, As::Ourselves).await?;
-        let goes_on = headers.get("x-next-page").is_some_and(|next| !next.is_empty());
-        Ok((self.http.json(&call, &body)?, goes_on))
+        let found: Vec<T> = self.http.json(&call, &body)?;
+        let goes_on = headers.get("x-next-page").is_some_and(|next| !next.is_empty()) || found.len() >= FULL;
+        Ok((found, goes_on))
     }
 
     /// Every entry of a list. What goes while a page is turned lets another slip through.

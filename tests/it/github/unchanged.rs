@@ -39,6 +39,29 @@ async fn an_answer_is_asked_for_under_its_tag_until_something_is_written_there()
 }
 
 #[tokio::test]
+async fn what_is_new_on_the_page_after_a_full_one_that_is_unchanged_is_read() {
+    const COMMENTS: &str = "/repos/octocat/Hello-World/issues/1347/comments";
+    let (wire, forge, at) = by_token().await;
+    let one = wire.example("GET", COMMENTS)[0].clone();
+    let numbered = |numbers: std::ops::RangeInclusive<i64>| {
+        let comment = |id| {
+            let mut comment = one.clone();
+            comment["id"] = serde_json::json!(id);
+            comment
+        };
+        serde_json::Value::from(numbers.map(comment).collect::<Vec<_>>())
+    };
+    // The tag is of the entries alone: that there is another page by now is in no header of an unchanged one.
+    let full = says(200, numbered(1..=100)).with("etag", "\"1\"");
+    let none = || says(200, serde_json::json!([]));
+    let (same, next) = (|| says(304, "".into()), || says(200, numbered(101..=101)));
+    wire.says(&format!("GET {COMMENTS}"), [full, none(), same(), none(), same(), next(), same(), next()]);
+    assert_eq!(forge.comments(&at, 1347).await.unwrap().len(), 100);
+    assert_eq!(forge.comments(&at, 1347).await.unwrap().len(), 101);
+    wire.check();
+}
+
+#[tokio::test]
 async fn an_answer_is_for_the_token_that_got_it() {
     let t = Test::new().await;
     let pull = says(200, t.wire.example("GET", PULL)).with("etag", "\"1\"");
