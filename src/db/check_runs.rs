@@ -100,6 +100,16 @@ pub async fn asked_again(
         repository.id,
         commit.as_str()
     )
+    .execute(&mut *conn)
+    .await?;
+    // A group of a merge queue is answered anew by the next sweep.
+    sqlx::query!(
+        "DELETE FROM merge_group g USING repository r
+         WHERE r.id = g.repository_id AND r.forge = $1 AND r.forge_id = $2 AND g.head_sha = $3",
+        repository.forge.as_str(),
+        repository.id,
+        commit.as_str()
+    )
     .execute(conn)
     .await?;
     Ok(())

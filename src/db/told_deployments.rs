@@ -57,7 +57,8 @@ pub async fn untold(conn: &mut PgConnection, repository: i64, most: i64) -> Resu
                          WHEN d.state = 'healthy' THEN 'healthy' ELSE 'failed' END AS "wanted!"
              FROM deployment d JOIN environment e ON e.id = d.environment_id
              LEFT JOIN told_deployment t ON t.deployment_id = d.id
-             WHERE e.repository_id = $1 AND (t.deployment_id IS NOT NULL OR d.started_at > now() - interval '7 days')) u
+             WHERE e.repository_id = $1 AND (t.deployment_id IS NOT NULL OR d.started_at > now() - interval '7 days')
+                 AND t.said IS DISTINCT FROM 'replaced') u
            WHERE "wanted!" IS DISTINCT FROM "said?" AND ("said?" IS NOT NULL OR "wanted!" <> 'replaced')
            ORDER BY started_at, id LIMIT $2"#,
         repository,

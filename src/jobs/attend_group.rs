@@ -19,7 +19,7 @@ use super::work;
 use crate::audit::{self, NewEntry};
 use crate::db::merge_groups;
 use crate::event::queue::QueueBranch;
-use crate::forge::Branch;
+use crate::forge::{Branch, PullState};
 use crate::git::{BranchName, Want};
 use crate::ids::{CommitId, ForgeName, RepositoryKey};
 use crate::preview::{
@@ -67,15 +67,20 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     };
     let want = Want::Branch(ids.branch.parse::<BranchName>()?);
     let Some(Tips { default, own }) = repository.tips(&group.base, Some((want, &head))).await? else {
-        return work::finish(context, job).await;
+        // Nobody made it for a queue: it is remembered, and not looked at again.
+        let mut tx = context.pool.begin().await?;
+        merge_groups::set_said(&mut tx, repository.row.id, &ids.branch, &head, &[]).await?;
+        queue::finish(&mut tx, job).await?;
+        tx.commit().await?;
+        return Ok(());
     };
     let steps = steps(&repository, &branches, (&group, &head), &own).await?;
 
     // Decide.
     let (lines, more, away) = match &steps {
-        Some(steps) => work::boxed(judge(&repository, steps, &default)).await?,
+        Some(steps) => work::boxed(judge(&repository, &group.base, steps, &default)).await?,
         None => {
-            let (lines, more) = both(StatusState::Failure, "what is ahead of it in the queue is not there any more");
+            let (lines, more) = both(StatusState::Failure, "it does not follow what is ahead of it in the queue");
             (lines, more, None)
         }
     };
@@ -124,7 +129,8 @@ fn both(state: StatusState, why: &str) -> ([StatusLine; 2], Check) {
 }
 
 /// The pull requests from the branch's tip to the head of the group, in the order they are merged. `None`: what is ahead of
-/// one is neither on the branch nor in the queue.
+/// one is neither the branch's tip nor in the queue, or the group does not follow it. Whoever may push can make a branch of
+/// such a name at any commit, and a status is the commit's, wherever it is asked for.
 async fn steps(
     repository: &Repository<'_>,
     branches: &[Branch],
@@ -136,8 +142,11 @@ async fn steps(
     let mut steps = Vec::new();
     while steps.len() < MOST {
         let from = group.from.clone();
+        if from == head || !mirror.has_commit(&from).await? || !mirror.is_ancestor(&from, &head).await? {
+            break;
+        }
         steps.push(Step { number: group.number, from: from.clone(), to: head });
-        if mirror.has_commit(&from).await? && mirror.is_ancestor(&from, tip).await? {
+        if from == *tip {
             steps.reverse();
             return Ok(Some(steps));
         }
@@ -152,13 +161,25 @@ async fn steps(
 /// is thrown out of a queue for that.
 async fn judge(
     repository: &Repository<'_>,
+    base: &str,
     steps: &[Step],
     default: &CommitId,
 ) -> Result<([StatusLine; 2], Check, Option<String>), JobError> {
     let contents = Contents::to_show(repository);
     let mut lines: Vec<(String, [StatusLine; 2], Check)> = Vec::new();
     for step in steps {
-        let pull = repository.forge().pull(&repository.at, step.number).await?;
+        let refused = |why: &str| {
+            let (lines, more) = both(StatusState::Failure, why);
+            Ok((lines, more, None))
+        };
+        let pull = match repository.forge().pull(&repository.at, step.number).await {
+            Ok(pull) => pull,
+            Err(error) if error.is_gone() => return refused("it names a pull request that is not there"),
+            Err(error) => return Err(error.into()),
+        };
+        if pull.state != PullState::Open || pull.base_branch != base {
+            return refused("it names a pull request that is not in this queue");
+        }
         let on_default = pull.base_branch == repository.row.default_branch;
         let rules = if on_default { &step.from } else { default };
         let judged = work::boxed(judged(repository, &contents, &pull, (rules, &step.from), &step.to)).await?;

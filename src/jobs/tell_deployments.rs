@@ -39,7 +39,18 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         let untold = told_deployments::untold(&mut conn, repository.row.id, MOST).await?;
         drop(conn);
         for one in untold {
-            work::boxed(tell(&repository, one, lease)).await?;
+            let (id, wanted) = (one.id, one.wanted.clone());
+            match work::boxed(tell(&repository, one, lease)).await {
+                Ok(()) => {}
+                // Another try would be refused as well, and the others wait behind it: a protected environment, a branch that
+                // is gone, a token without the right. The log of the server and the audit log say so; how it stands next is
+                // told by a try of its own.
+                Err(JobError::Refused(why) | JobError::Final(why)) => {
+                    tracing::warn!(repository = repository.granted_name(), deployment = %id, why, "a deployment is not told");
+                    told_deployments::said(&mut *context.pool.acquire().await?, id, &wanted).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     work::finish(context, job).await
@@ -73,7 +84,10 @@ async fn tell(repository: &Repository<'_>, one: Untold, lease: &Lease) -> Result
         (Some(told), _) => told,
         (None, is_begun) => {
             let mut conn = pool.acquire().await?;
-            let known = told_deployments::known(&mut conn, repository.row.id).await?;
+            let known = match is_begun {
+                true => told_deployments::known(&mut conn, repository.row.id).await?,
+                false => Vec::new(),
+            };
             told_deployments::begin(&mut conn, one.id).await?;
             drop(conn);
             // Its making was not answered: it may be there.

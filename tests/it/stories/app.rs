@@ -197,6 +197,14 @@ fn a_merge_queue_is_answered_and_what_it_merges_at_once_is_deployed() {
         consent: failure, #3: missing: production 0 of 1
         preview: success, each of #4, #2, #3
         ");
+        // Whoever may push makes a branch of such a name at any commit: nothing of ours is green there for that.
+        let head = t.forge.head(&other);
+        let alike = format!("gh-readonly-queue/main/pr-{}-{head}", other.number);
+        t.forge.resets("dev", &t.shop, &alike, &head).await;
+        t.run_jobs().await;
+        let beside = t.forge.statuses_of(t.shop.id, &head);
+        assert_eq!(beside["bascule/consent"].0, "failure", "{beside:?}");
+        t.forge.deletes_branch("dev", &t.shop, &alike).await;
         // The last is thrown out, and comes back when it is approved, on top of what is left.
         t.forge.leaves_queue(&queue[2..]).await;
         t.forge.approves("lee", &other).await;
