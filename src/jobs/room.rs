@@ -12,6 +12,8 @@ use crate::queue::{Claimed, Lane};
 
 /// Points that are free when a preview or a sweep begins: what the previews cost that two servers have begun by then.
 const ROOM: u32 = 200;
+/// The same of a sweep: most find nothing new, and cost five.
+const SWEEP: u32 = 30;
 
 /// What the jobs of a repository have in their payload.
 #[derive(Debug, Deserialize)]
@@ -51,5 +53,11 @@ pub(super) async fn look(context: &Context, job: &Claimed) -> Result<(), JobErro
     };
     drop(conn);
     let owner = known.full_name.split('/').next().unwrap_or_default();
-    Ok(access.forge.room(owner, Cost { points: ROOM, creations: u32::from(is_unsaid) }).await?)
+    Ok(access
+        .forge
+        .room(
+            owner,
+            Cost { points: if job.lane == Lane::Sweep { SWEEP } else { ROOM }, creations: u32::from(is_unsaid) },
+        )
+        .await?)
 }

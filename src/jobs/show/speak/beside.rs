@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{COMMENT_LIMIT, Said};
 use crate::db::check_runs::{self, CheckRun};
-use crate::forge::{self, NewCheck, NewStatus, StatusState};
+use crate::forge::{self, Fate, NewCheck, NewStatus, StatusState};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
@@ -39,6 +39,7 @@ pub(in crate::jobs) async fn set_statuses(
 ) -> Result<Vec<u8>, JobError> {
     let before: Vec<&[u8]> = before.unwrap_or_default().chunks(HASH).collect();
     let mut hashes = Vec::new();
+    let mut unsaid = None;
     for (at, line) in lines.into_iter().enumerate() {
         let run = match line.context {
             PREVIEW_CONTEXT => run_of(writer.repository(), head).await?,
@@ -60,13 +61,16 @@ pub(in crate::jobs) async fn set_statuses(
         let status =
             NewStatus { context: line.context.into(), state, description: line.description, target_url: url.clone() };
         match run {
-            // Whatever was said before: its making was not answered, or somebody asked for another.
-            Some(run) if !is_said || run.number.is_none() => say(writer, (number, head), run, status, &more).await?,
+            // Whatever was said before: its making was not answered, or somebody asked for another. Consent is said whatever
+            // becomes of it.
+            Some(run) if !is_said || run.number.is_none() => {
+                unsaid = say(writer, (number, head), run, status, &more).await.err().or(unsaid);
+            }
             None if !is_said => writer.status(number, head, &status).await??,
             Some(_) | None => {}
         }
     }
-    Ok(hashes)
+    unsaid.map_or(Ok(hashes), Err)
 }
 
 /// The check run of a commit; `None` where it has a status instead.
@@ -81,6 +85,11 @@ async fn run_of(repository: &Repository<'_>, head: &CommitId) -> Result<Option<C
     Ok(Some(run).filter(|run| !run.as_status))
 }
 
+/// Of the lines it marks.
+fn check_hash(check: &Check) -> [u8; HASH] {
+    Sha256::digest(format!("{:?}", check.marks)).into()
+}
+
 /// Says it in the run there is; in a new one, where other lines are marked than those of the one there is, since what is
 /// marked stays.
 async fn say(
@@ -92,7 +101,7 @@ async fn say(
 ) -> Result<(), JobError> {
     let repository = writer.repository();
     let (pool, row) = (&repository.context.pool, repository.row.id);
-    let marks: [u8; HASH] = Sha256::digest(format!("{:?}", more.marks)).into();
+    let marks = check_hash(more);
     let is_marked_so = run.marks.as_deref() == Some(&marks[..]);
     let known = match run.number {
         Some(number) => Some(number),
@@ -110,7 +119,15 @@ async fn say(
         |mark: &preview::Mark| forge::Mark { path: mark.path.clone(), line: mark.line, message: mark.message.clone() };
     let marks = more.marks.iter().map(mark).collect();
     let check = NewCheck { status, summary: more.summary.clone(), marks, round };
-    let made = writer.check(number, head, known, &check).await??;
+    let (made, round) = match writer.check(number, head, known, &check).await? {
+        // Another App made it, or somebody removed it: there is another one from now on.
+        Err(error) if known.is_some() && (error.is_gone() || error.fate == Fate::Refused) => {
+            let marks = check_hash(more);
+            let round = check_runs::next(&mut *pool.acquire().await?, row, head, &marks).await?;
+            (writer.check(number, head, None, &NewCheck { round, ..check }).await??, round)
+        }
+        made => (made?, round),
+    };
     check_runs::made(&mut *pool.acquire().await?, row, head, round, made).await?;
     Ok(())
 }
