@@ -5,11 +5,11 @@ use std::fmt;
 
 use super::approval::{Approval, ApprovalKey, Place, Recorded, State};
 use super::contributors::{Contributed, Contributors};
-use super::people::{Answer, Kind, People, Person, Standing};
+use super::people::{Answer, Kind, People, Person, Right, Standing};
 use super::required::{InForce, Law, Origin, Required, Requirements, Subject, required};
 use super::void::VoidReason;
 use crate::ids::{Account, ChangeDigest, CommitId, SetDigest};
-use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds, OnPush};
+use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds, OnPush, Role};
 
 /// A change that waits for consent, and what was given for it.
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +176,11 @@ pub fn judge(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
     for required in rules {
         let mut counted: BTreeMap<Person, Account> = BTreeMap::new();
         for (approval, standing) in &eligible {
-            match counts_for(&required.rule, &required.by, approval, standing, people) {
+            let counts = match owns_and_may(&required.origin, standing) {
+                Ok(()) => counts_for(&required.rule, &required.by, approval, standing, people),
+                Err(why) => Err(why),
+            };
+            match counts {
                 Ok(()) => {
                     counted.entry(people.identities.person(&standing.account)).or_insert(standing.account.clone());
                     verdict.counted.insert(approval.key.clone());
@@ -248,6 +252,16 @@ fn discount<'p>(
     match contributed.or_else(|| case.contributors.find(&standing.account, &people.identities)) {
         Some(how) => Err(Discount::Contributor(how)),
         None => Ok(standing),
+    }
+}
+
+/// Who is named in an owner file and may not write is no owner for any forge.
+fn owns_and_may(origin: &Origin, standing: &Standing) -> Result<(), Discount> {
+    match (origin, standing.right) {
+        (Origin::CodeOwners(_), Right::Unknown) => Err(Discount::Unread),
+        (Origin::CodeOwners(_), Right::Has(role)) if role >= Role::Write => Ok(()),
+        (Origin::CodeOwners(_), Right::Has(_) | Right::None) => Err(Discount::NotNamed),
+        _ => Ok(()),
     }
 }
 

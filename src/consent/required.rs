@@ -231,10 +231,25 @@ fn asks(
         return Some(vec![(rule.clone(), origin)]);
     }
     let owner_file = whose.owner_file.as_ref()?;
-    let of_the_entry = [FILE_NAME, owner_file.path.as_str()].into_iter().filter(|_| files.alters_entry);
-    let owned = owner_file.owners(files.changed.iter().map(String::as_str).chain(of_the_entry))?;
+    let of_the_entry = [FILE_NAME, owner_file.path.as_str()];
+    let mut owned = owner_file.owners(
+        files.changed.iter().map(String::as_str).chain(of_the_entry.into_iter().filter(|_| files.alters_entry)),
+    )?;
+    if files.alters_entry {
+        // Another of these files would take the place of the one there is.
+        let places = owner_file.owners(owner_file.forge.places().iter().copied())?;
+        owned.claims.extend(places.claims);
+        // Whose consent is asked is nobody's to change alone: where nobody is named for that, everybody who owns something is
+        // asked.
+        if whose.owners.is_none() && owner_file.owners(of_the_entry)?.unowned.is_some() {
+            owned.claims.extend(owner_file.everybody()?);
+        }
+    }
     let mut all: Vec<(ApprovalRule, Origin)> = Vec::new();
     for claim in owned.claims {
+        if all.iter().any(|(rule, _)| (rule.count, &rule.voters) == (claim.count.max(rule.count), &claim.owners)) {
+            continue;
+        }
         let rule = ApprovalRule { count: claim.count.max(rule.count), voters: claim.owners, when: None };
         all.push((rule, Origin::CodeOwners(claim.file)));
     }

@@ -51,7 +51,7 @@ fn an_owner_of_each_changed_file_consents() {
         let own = owners.replace("@lee", "@dev");
         let pr = t.forge.opens_pull("dev", &t.shop, &[(OWNERS, &own), (WEB, &settings("web", "3"))]).await;
         t.run_jobs().await;
-        assert_snapshot!(t.missing(&pr), @"production needs 1 more of: `@lee` (owners of deploy/web.yaml), and 1 more of: anyone with write access who did not contribute (nobody owns .bascule.yaml)");
+        assert_snapshot!(t.missing(&pr), @"production needs 1 more of: `@lee` (owners of deploy/web.yaml), and 1 more of: team acme/release (owners of CODEOWNERS), and 1 more of: anyone with write access who did not contribute (nobody owns .bascule.yaml)");
         // What no forge would read closes the gate, and says where.
         t.forge.pushes("dev", &pr, &[(OWNERS, "deploy/web.yaml !!\n")]).await;
         t.run_jobs().await;

@@ -48,11 +48,7 @@ impl Contents<'_> {
             let text = match blocks.file(path, LARGEST_OWNER_FILE).await {
                 Ok(text) => text.unwrap_or_default(),
                 Err(GitError::TooLarge { .. }) => {
-                    return wrong(
-                        path,
-                        "it is larger than 3 MB, which no forge reads whole",
-                        "write globs for many files",
-                    );
+                    return wrong(path, "it is larger than the 256 KiB we read", "write globs for many files");
                 }
                 Err(error) => return Err(error.into()),
             };
