@@ -17,8 +17,12 @@ use super::visible::visible;
 const MOST: usize = 20;
 /// Objects of one rule that are looked at: every resource of every group it names.
 const WIDEST: usize = 1_000;
+/// Verbs of one rule that are looked at; there are a dozen.
+const VERBS: usize = 50;
 /// Characters kept of one value.
 const LONGEST: usize = 200;
+/// The same of the verbs of a right, so that what they are allowed on is read as well.
+const SHORTEST: usize = 60;
 
 /// One fact about an object's change. Stored with a preview, so kinds are only added.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,6 +76,11 @@ pub enum Notable {
         /// `spec.selector`
         field: String,
     },
+    /// There is more than is said.
+    More {
+        /// How many facts.
+        count: usize,
+    },
 }
 
 /// What is notable about an object that is added (`old` is none) or changed.
@@ -79,7 +88,11 @@ pub(super) fn notable(old: Option<&Object>, new: &Object) -> Vec<Notable> {
     let before = old.map(|old| &old.json);
     let mut facts = Vec::new();
     if let Some(old) = old {
-        facts.extend(fixed(&new.key, &old.json, &new.json).into_iter().map(|field| Notable::Fixed { field }));
+        facts.extend(
+            fixed(&new.key, &old.json, &new.json)
+                .into_iter()
+                .map(|field| Notable::Fixed { field: short(&visible(&field)) }),
+        );
         containers(&old.json, &new.json, &mut facts);
         let replicas = |json: &Value| text(&json["spec"]["replicas"]);
         let (old, new) = (replicas(&old.json), replicas(&new.json));
@@ -89,7 +102,11 @@ pub(super) fn notable(old: Option<&Object>, new: &Object) -> Vec<Notable> {
     }
     access(new, before, &mut facts);
     exposure(new, before, &mut facts);
-    facts.truncate(MOST);
+    if facts.len() > MOST {
+        let count = facts.len() - MOST;
+        facts.truncate(MOST);
+        facts.push(Notable::More { count });
+    }
     facts
 }
 
@@ -104,7 +121,11 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn short(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    clipped(text, LONGEST)
+}
+
+fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
@@ -165,7 +186,9 @@ fn access(new: &Object, old: Option<&Value>, facts: &mut Vec<Notable>) {
         let mut by_object: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         rights.for_each(|right| by_object.entry(&right.on).or_default().push(&right.verb));
         for (on, verbs) in by_object {
-            let what = short(&visible(format!("{} {on}", verbs.join(", ")).trim()));
+            // What it is about is never what is cut off.
+            let verbs = clipped(&visible(&verbs.join(", ")), SHORTEST);
+            let what = short(visible(&format!("{verbs} {on}")).trim());
             facts.push(Notable::Access { given, what });
         }
     };
@@ -189,15 +212,17 @@ fn rights(json: &Value) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for rule in json["rules"].as_array().into_iter().flatten() {
         let (groups, names) = (words(&rule["apiGroups"]), words(&rule["resourceNames"]));
-        let named = if names.is_empty() { String::new() } else { format!(" named {}", names.join(", ")) };
+        let named = if names.is_empty() { String::new() } else { short(&format!(" named {}", names.join(", "))) };
         let within = |group: &String| if group.is_empty() { String::new() } else { format!(" of {group}") };
         let resources = words(&rule["resources"]);
-        let resources = resources.iter().flat_map(|resource| {
-            groups.iter().map(|group| format!("{resource}{}{named}", within(group))).collect::<Vec<_>>()
-        });
-        let all: Vec<String> = resources.chain(words(&rule["nonResourceURLs"])).collect();
-        for verb in words(&rule["verbs"]) {
-            rights.extend(all.iter().take(WIDEST).map(|on| Right { on: on.clone(), verb: verb.clone() }));
+        let (groups, named, within) = (&groups, &named, &within);
+        let resources = resources
+            .iter()
+            .flat_map(|resource| groups.iter().map(move |group| short(&format!("{resource}{}{named}", within(group)))));
+        // Bounded before it is gathered: the product of two lists of a stranger's is as large as they like.
+        let all: Vec<String> = resources.chain(words(&rule["nonResourceURLs"])).take(WIDEST).collect();
+        for verb in words(&rule["verbs"]).into_iter().take(VERBS) {
+            rights.extend(all.iter().map(|on| Right { on: on.clone(), verb: verb.clone() }));
         }
     }
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -31,6 +31,7 @@ impl Notable {
             Self::Fixed { field } => {
                 format!("{} cannot be changed in place: the sync would fail", value(field))
             }
+            Self::More { count: more } => format!("{} in its lines", count(*more, "more such fact")),
         }
     }
 
@@ -38,7 +39,11 @@ impl Notable {
     fn container(&self) -> Option<&str> {
         match self {
             Self::Image { container, .. } | Self::Resources { container, .. } => Some(container),
-            Self::Replicas { .. } | Self::Access { .. } | Self::Exposure { .. } | Self::Fixed { .. } => None,
+            Self::Replicas { .. }
+            | Self::Access { .. }
+            | Self::Exposure { .. }
+            | Self::Fixed { .. }
+            | Self::More { .. } => None,
         }
     }
 
@@ -52,9 +57,11 @@ impl Notable {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Fixed { .. } | Self::Access { given: true, .. } | Self::Exposure { .. } => true,
-            Self::Image { .. } | Self::Replicas { .. } | Self::Resources { .. } | Self::Access { given: false, .. } => {
-                false
-            }
+            Self::Image { .. }
+            | Self::Replicas { .. }
+            | Self::Resources { .. }
+            | Self::Access { given: false, .. }
+            | Self::More { .. } => false,
         }
     }
 }
