@@ -124,8 +124,14 @@ pub async fn checkpoints(mut signing: Signing, pool: PgPool, clock: Clock, stop:
                     "the head of the audit log is NOT signed: somebody changed the log, or put an older database in its place; \
                      if it was restored from a backup, `bascule restored confirm` puts the heads of what was lost aside"
                 );
-                if let Err(error) = restored::notice(&pool, &clock, &refusal).await {
-                    tracing::error!(error = queue::worker::chain(&error), "that cannot be stored, and pruning goes on");
+                // A chain that is broken after that head is no restore, and nobody could confirm it away.
+                let noticed = match signing.lost().await {
+                    Ok(Some(lost)) => restored::notice(&pool, &clock, &lost).await.map_err(anyhow::Error::from),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = noticed {
+                    tracing::error!(%error, "that cannot be stored, and pruning goes on");
                 }
             }
             Err(error) => tracing::error!(error = queue::worker::chain(&error), "cannot sign the head of the log"),

@@ -171,8 +171,21 @@ impl Checkpoints {
         };
         std::fs::create_dir_all(folder).map_err(at("make", folder))?;
         let public = folder.join(PUBLIC_KEY);
-        if !public.exists() {
-            std::fs::write(&public, hex::encode(signer.public_key()) + "\n").map_err(at("write", &public))?;
+        let own = hex::encode(signer.public_key());
+        match std::fs::read_to_string(&public) {
+            Ok(known) if known.trim() == own => {}
+            // With another key nothing of what is there could be told from a forgery, nor a restored database be noticed.
+            Ok(_) => {
+                return Err(no_key(&format!(
+                    "the heads in {} were signed with another key than `audit.key` holds: put that key back; if it is lost, \
+                     `bascule restored declare`, and move this folder away",
+                    folder.display()
+                )));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::write(&public, own + "\n").map_err(at("write", &public))?;
+            }
+            Err(source) => return Err(at("read", &public)(source)),
         }
         Ok(Self { folder: folder.to_owned() })
     }
