@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     let news = News {
         word,
         status: NewStatus {
-            context: format!("bascule/deploy/{}", environment.name).into(),
+            context: format!("bascule/deploy/{}/{}", ours.full_name, environment.name).into(),
             state,
             description: said.chars().take(LONGEST).collect(),
             target_url: page.map(|page| format!("{}/previews/{page}", context.public_url)),

@@ -172,14 +172,14 @@ fn an_applications_commit_says_what_became_of_its_deployment() {
         t.forge.merges("dev", &pr, Merge::Commit).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"]);
-        let (state, said) = t.forge.statuses_of(app, &commit).remove("bascule/deploy/production").unwrap();
+        let (state, said) = t.forge.statuses_of(app, &commit).remove("bascule/deploy/acme/shop/production").unwrap();
         assert_eq!((state.as_str(), said.as_str()), ("success", "deployment #2 of acme/shop: healthy"));
         assert_eq!(t.forge.statuses_of(elsewhere.id, &other).len(), 0, "no grant names it");
         let comment = t.comment(&pr);
         let noted: Vec<&str> = comment.lines().filter(|line| line.contains("Deploys")).collect();
         assert_snapshot!(noted.join("\n"), @"
-        the trailer Deploys: `other/app@…` is told to nobody: no grant of the server names it together with this repository
         the trailer Deploys: `acme/app@main` is told to nobody: its commit has to be a whole id, in small letters
+        the trailer Deploys: `other/app@…` is told to nobody: no grant of the server names it together with this repository
         ");
     });
 }

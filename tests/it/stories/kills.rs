@@ -167,7 +167,7 @@ async fn life(t: &mut Town) {
     t.forge.pushes_to("dev", &t.shop, "main", &[("README.md", "# the shop\n")]).await;
     t.run_jobs().await;
     assert_eq!(t.objects().await, ["web=3"]);
-    assert_eq!(t.forge.statuses_of(app, &commit)["bascule/deploy/production"].0, "success");
+    assert_eq!(t.forge.statuses_of(app, &commit)["bascule/deploy/acme/shop/production"].0, "success");
 }
 
 /// One telling of it, with these deaths, and what is left at its end.

@@ -263,7 +263,7 @@ fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it
 
         > `stranger`: nothing was approved. production: no rule of this environment names you
 
-        > `stranger`: a sync is started by somebody with write access
+        > `stranger`: production: a sync is started by somebody with write access
 
         > `stranger`: what comes from a fork is rendered again for somebody with write access
 

@@ -262,7 +262,7 @@ fn one_trace_goes_from_a_delivery_to_what_it_led_to() {
         insta::assert_snapshot!(traces, @"
         pull_request: a preview, preview.post, preview.posted, status.post, status.posted, status.post, status.posted
         pull_request_review: approval.recorded, preview.post, preview.posted, status.post, status.posted
-        pull_request: a deployment, preview.post, preview.posted, sync.started, deployment.sync, deployment.ended, preview.post, preview.posted
+        push: a deployment, sync.started, deployment.sync, deployment.ended, preview.post, preview.posted
         ");
     });
 }
