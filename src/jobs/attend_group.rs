@@ -10,7 +10,7 @@ use serde_json::json;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::contents::Contents;
-use super::gather::repository::{self, Opened, Repository};
+use super::gather::repository::{self, Repository};
 use super::gather::tips::Tips;
 use super::show::judged::{Judged, judged};
 use super::show::speak;
@@ -52,9 +52,8 @@ struct Step {
 pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Result<(), JobError> {
     let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key, job).await? {
-        Opened::Granted(repository) => repository,
-        Opened::Recreated(_) | Opened::Silent | Opened::Gone => return work::finish(context, job).await,
+    let Some(repository) = repository::granted(context, &key, job).await? else {
+        return work::finish(context, job).await;
     };
     let Some(group) = QueueBranch::read(&ids.branch) else { return work::finish(context, job).await };
     let (forge, at) = (repository.forge(), &repository.at);

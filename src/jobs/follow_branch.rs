@@ -6,7 +6,7 @@ use serde_json::json;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::contents::{Contents, FileAt};
-use super::gather::repository::{self, Opened, Repository};
+use super::gather::repository::{self, Repository};
 use super::route::attend_pull;
 use super::start;
 use super::step::Step;
@@ -32,9 +32,8 @@ struct Ids {
 pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError> {
     let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key, job).await? {
-        Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return work::finish(context, job).await,
+    let Some(repository) = repository::granted(context, &key, job).await? else {
+        return work::finish(context, job).await;
     };
     let is_default = ids.branch == repository.row.default_branch;
     let named = if is_default { Some(names(&repository).await?) } else { None };

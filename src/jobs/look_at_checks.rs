@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::checks;
-use super::gather::repository::{self, Opened};
+use super::gather::repository;
 use super::route::sync_environment;
 use super::step::Step;
 use super::work;
@@ -36,9 +36,8 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if waiting.is_empty() {
         return work::finish(context, job).await;
     }
-    let repository = match repository::open(context, &key, job).await? {
-        Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return work::finish(context, job).await,
+    let Some(repository) = repository::granted(context, &key, job).await? else {
+        return work::finish(context, job).await;
     };
     let mut jobs = Vec::new();
     for (environment, all) in waiting {

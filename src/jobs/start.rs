@@ -10,8 +10,7 @@ use super::context::Context;
 use super::error::JobError;
 use super::gather::branch::{self, Walked};
 use super::gather::contents::{Contents, FileAt};
-use super::gather::repository;
-use super::gather::repository::{Opened, Repository};
+use super::gather::repository::{self, Repository};
 use super::route::sync_environment;
 use super::work;
 use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, destination};
@@ -54,9 +53,8 @@ async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment:
     let Some(environment) = environments::get(&mut conn, environment).await? else { return Ok(Started::Nothing) };
     let Some(known) = repositories::get(&mut conn, environment.repository).await? else { return Ok(Started::Nothing) };
     drop(conn);
-    let repository = match repository::open(context, &known.key, job).await? {
-        Opened::Granted(repository) => repository,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => return Ok(Started::Nothing),
+    let Some(repository) = repository::granted(context, &known.key, job).await? else {
+        return Ok(Started::Nothing);
     };
     if environment.state != EnvironmentState::Active {
         return Ok(Started::Nothing);

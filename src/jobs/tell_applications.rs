@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::context::Context;
 use super::error::JobError;
-use super::gather::repository::{self, Opened, Repository};
+use super::gather::repository::{self, Repository};
 use super::route::attend_pull;
 use super::show::writer::Writer;
 use super::step::Step;
@@ -135,11 +135,9 @@ async fn tell(
         Err(error) if error.is_gone() => return Ok(Some("the forge does not show it to us".to_owned())),
         Err(error) => return untold(error),
     };
-    match repository::open(context, &found.key, job).await? {
-        Opened::Granted(theirs) => write(&theirs, lease, commit, &news.status).await,
-        Opened::Silent | Opened::Recreated(_) | Opened::Gone => {
-            Ok(Some("it is not what the grant's name was first used for".to_owned()))
-        }
+    match repository::granted(context, &found.key, job).await? {
+        Some(theirs) => write(&theirs, lease, commit, &news.status).await,
+        None => Ok(Some("it is not what the grant's name was first used for".to_owned())),
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::error::JobError;
-use super::gather::repository::{self, Opened, Repository};
+use super::gather::repository::{self, Repository};
 use super::show::writer::Writer;
 use super::{Context, work};
 use crate::db::told_deployments::{self, Untold};
@@ -30,9 +30,8 @@ struct Ids {
 pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Result<(), JobError> {
     let ids: Ids = work::ids(job)?;
     let key = RepositoryKey { forge: ids.forge, id: ids.repository };
-    let repository = match repository::open(context, &key, job).await? {
-        Opened::Granted(repository) => repository,
-        Opened::Recreated(_) | Opened::Silent | Opened::Gone => return work::finish(context, job).await,
+    let Some(repository) = repository::granted(context, &key, job).await? else {
+        return work::finish(context, job).await;
     };
     if may(&repository).await? {
         let mut conn = context.pool.acquire().await?;

@@ -49,6 +49,18 @@ pub(in crate::jobs) enum Opened<'c> {
     Gone,
 }
 
+/// The repository, when everything that its grants allow can be done with it; what most jobs begin with.
+pub(in crate::jobs) async fn granted<'c>(
+    context: &'c Context,
+    key: &RepositoryKey,
+    job: &'c Claimed,
+) -> Result<Option<Box<Repository<'c>>>, JobError> {
+    Ok(match open(context, key, job).await? {
+        Opened::Granted(repository) => Some(repository),
+        Opened::Recreated(_) | Opened::Silent | Opened::Gone => None,
+    })
+}
+
 /// Asks the forge for the repository and opens its mirror.
 pub(in crate::jobs) async fn open<'c>(
     context: &'c Context,
