@@ -1,5 +1,6 @@
 //! What people read, and that nobody else can write in it.
 
+mod beside;
 mod fitting;
 mod inert;
 mod live;
