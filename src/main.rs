@@ -9,9 +9,7 @@ use bascule::cli::client::{Client, ClientError};
 use bascule::cli::diff::{Colour, Output};
 use bascule::cli::table::Said;
 use bascule::cli::{self, Arguments, Command, pager, print};
-use bascule::clock::Clock;
 use bascule::config::{self, Environ};
-use bascule::db::repositories::RepositoryState;
 use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
@@ -20,7 +18,7 @@ use bascule::policy::Located;
 use bascule::preview::{self, Look};
 use bascule::render::Programs;
 use bascule::telemetry;
-use bascule::{app, audit, web};
+use bascule::{app, audit};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -51,9 +49,15 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Audit(audit) => ask(async |client| audit.act.ask(client).await),
         Command::Deliveries(deliveries) => ask(async |client| deliveries.act.ask(client).await),
         Command::Jobs(jobs) => ask(async |client| jobs.act.ask(client).await),
-        Command::Repositories(repositories) => of_repositories(repositories),
-        Command::Restored(restored) => of_restored(restored),
-        Command::Token(token) => of_tokens(token),
+        Command::Repositories(cli::repositories::Repositories { config, act }) => {
+            with_config(config.as_deref(), |loaded, _| app::host::repositories(loaded.server, act))
+        }
+        Command::Restored(cli::restored::Restored { config, act }) => {
+            with_config(config.as_deref(), |loaded, _| app::host::restored(loaded.server, act))
+        }
+        Command::Token(cli::token::Token { config, act }) => {
+            with_config(config.as_deref(), |loaded, _| app::host::tokens(loaded.server, act))
+        }
         Command::Schema(schema) => {
             print::say(match schema.of {
                 cli::schema::Of::Server => config::SCHEMA,
@@ -325,100 +329,4 @@ fn verified_offline(verify: &cli::audit::Verify) -> ExitCode {
         }
         Err(error) => could_not(error),
     }
-}
-
-/// Lists and accepts repositories in the database of the server's file.
-fn of_repositories(cli::repositories::Repositories { config, act }: cli::repositories::Repositories) -> ExitCode {
-    use cli::repositories::Act;
-    with_config(config.as_deref(), |loaded, _| async move {
-        let pool = app::attach(&loaded.server).await?;
-        Ok(match act {
-            Act::List { output } => {
-                let rows: Vec<_> = app::known(&pool)
-                    .await?
-                    .into_iter()
-                    .map(|one| {
-                        serde_json::json!({ "name": format!("{}/{}", one.key.forge, one.full_name), "id": one.key.id,
-                            "state": if one.state == RepositoryState::Recreated { "refused" } else { one.state.as_str() } })
-                    })
-                    .collect();
-                let columns = [("REPOSITORY", "/name"), ("ID", "/id"), ("STATE", "/state")];
-                cli::table::show(output, &columns, &rows).text
-            }
-            Act::Accept { name, id } => app::accept(&pool, &Clock::system(), &name, id).await?,
-        })
-    })
-}
-
-fn of_restored(cli::restored::Restored { config, act }: cli::restored::Restored) -> ExitCode {
-    use cli::restored::Act;
-    with_config(config.as_deref(), |loaded, _| async move {
-        let (pool, clock) = (app::attach(&loaded.server).await?, Clock::system());
-        Ok(match act {
-            Act::Show { output } => {
-                let rows: Vec<_> = app::restored(&pool)
-                    .await?
-                    .map(|one| serde_json::json!({ "noticed": one.noticed_at, "entries": one.entries, "signed": one.signed }))
-                    .into_iter()
-                    .collect();
-                let columns = [("NOTICED", "/noticed"), ("ENTRIES", "/entries"), ("SIGNED", "/signed")];
-                cli::table::show(output, &columns, &rows).text
-            }
-            Act::Declare { reason } => app::declare(&pool, &clock, &reason).await?,
-            Act::Confirm { reason } => app::confirm(&loaded.server, &pool, &clock, &reason).await?,
-        })
-    })
-}
-
-/// Makes, lists and ends tokens in the database of the server's file.
-fn of_tokens(cli::token::Token { config, act }: cli::token::Token) -> ExitCode {
-    use cli::token::{Act, Scope};
-    with_config(config.as_deref(), |loaded, _| async move {
-        let pool = app::attach(&loaded.server).await?;
-        let clock = Clock::system();
-        Ok(match act {
-            Act::Create { name, scope, expires } => {
-                let scopes: Vec<_> = scope
-                    .into_iter()
-                    .map(|scope| match scope {
-                        Scope::Read => web::token::Scope::Read,
-                        Scope::Operate => web::token::Scope::Operate,
-                        Scope::Audit => web::token::Scope::Audit,
-                    })
-                    .collect();
-                web::token::create(&pool, &clock, &name, &scopes, expires).await? + "\n"
-            }
-            Act::List { output } => {
-                let tokens = web::token::list(&pool).await?.into_iter().map(|token| {
-                    serde_json::json!({ "name": token.name, "person": null, "scopes": token.scopes,
-                        "created": token.created_at, "expires": token.expires_at, "revoked": token.revoked_at })
-                });
-                let people = web::session::of_command_lines(&pool).await?.into_iter().map(|session| {
-                    let person = session.person;
-                    serde_json::json!({ "name": session.id, "person": format!("{}/{}", person.forge, person.login),
-                        "scopes": [], "created": session.created_at, "expires": session.expires_at, "revoked": null })
-                });
-                let rows: Vec<_> = tokens.chain(people).collect();
-                let columns = [
-                    ("NAME", "/name"),
-                    ("PERSON", "/person"),
-                    ("SCOPES", "/scopes"),
-                    ("CREATED", "/created"),
-                    ("EXPIRES", "/expires"),
-                    ("REVOKED", "/revoked"),
-                ];
-                cli::table::show(output, &columns, &rows).text
-            }
-            Act::Revoke { name } => {
-                let is_person = match name.parse() {
-                    Ok(id) => web::session::revoke(&pool, &clock, id).await?,
-                    Err(_) => false,
-                };
-                if !is_person {
-                    web::token::revoke(&pool, &clock, &name).await?;
-                }
-                format!("token {name} is revoked\n")
-            }
-        })
-    })
 }

@@ -16,7 +16,7 @@ use crate::queue;
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn known(pool: &PgPool) -> anyhow::Result<Vec<Repository>> {
+pub(super) async fn known(pool: &PgPool) -> anyhow::Result<Vec<Repository>> {
     Ok(repositories::all(&mut *pool.acquire().await?).await?)
 }
 

@@ -11,6 +11,7 @@ pub mod check;
 mod clockwork;
 pub mod connect;
 pub mod create_app;
+pub mod host;
 mod keys;
 pub mod listen;
 mod people;
@@ -44,12 +45,11 @@ use crate::{telemetry, web};
 use listen::Patience;
 use reload::{Live, Reloads};
 
-pub use accept::{accept, known};
+pub use accept::accept;
 pub use assemble::{context, endpoints, forges, public_router};
 pub use budget::SharedBudget;
 pub use clockwork::{checkpoints, sweep_all};
 pub use people::People;
-pub use restored::{confirm, declare, restored};
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);

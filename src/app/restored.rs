@@ -19,7 +19,7 @@ use super::keys;
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub async fn restored(pool: &PgPool) -> anyhow::Result<Option<Restored>> {
+pub(super) async fn restored(pool: &PgPool) -> anyhow::Result<Option<Restored>> {
     Ok(restored::open(&mut *pool.acquire().await?).await?)
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn notice(pool: &PgPool, clock: &Clock, refusal: &Refusal) -> R
 ///
 /// # Errors
 /// When the database cannot be asked, or knows it already.
-pub async fn declare(pool: &PgPool, clock: &Clock, reason: &str) -> anyhow::Result<String> {
+pub(super) async fn declare(pool: &PgPool, clock: &Clock, reason: &str) -> anyhow::Result<String> {
     let by = ("operator", "restore.declared", "bascule restored declare");
     if !store(pool, clock, None, by, json!({ "reason": reason })).await? {
         bail!("that is known already: `bascule restored show`");
@@ -74,7 +74,7 @@ async fn store(
 ///
 /// # Errors
 /// When there is nothing to confirm, or the heads cannot be moved.
-pub async fn confirm(server: &Server, pool: &PgPool, clock: &Clock, reason: &str) -> anyhow::Result<String> {
+pub(super) async fn confirm(server: &Server, pool: &PgPool, clock: &Clock, reason: &str) -> anyhow::Result<String> {
     if restored(pool).await?.is_none() {
         bail!("no restore waits for a word");
     }
