@@ -514,3 +514,14 @@ CREATE TABLE login_code (
     person      jsonb NOT NULL,
     expires_at  timestamptz NOT NULL
 );
+-- What an act over HTTP was answered under the key its client gave it (`Idempotency-Key`), so that it is done once however
+-- often it is asked for. Written in the transaction of the act, gone after a day.
+CREATE TABLE act_answer (
+    owner         text NOT NULL,                 -- the token by its name, or the person by forge and number
+    key           text NOT NULL,
+    request       bytea NOT NULL,                -- SHA-256 of method, address and body
+    repositories  jsonb NOT NULL,                -- forge and number of each it tells of: told again to whom may read them
+    answer        jsonb NOT NULL,
+    done_at       timestamptz NOT NULL,          -- by the server's clock
+    CONSTRAINT act_answer_key PRIMARY KEY (owner, key)
+);

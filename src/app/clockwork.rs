@@ -17,6 +17,7 @@ use crate::forge::Fate;
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
+use crate::web::once;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -85,7 +86,7 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Closes what nobody ends any more, see [`jobs::close_abandoned`], and forgets what nobody needs any more, see
-/// [`sets::tidy`]: when the server starts, and daily.
+/// [`sets::tidy`] and [`once::tidy`]: when the server starts, and daily.
 pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken) {
     loop {
         match jobs::close_abandoned(&pool).await {
@@ -103,6 +104,12 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
                 error = &error as &dyn std::error::Error,
                 "old rendered sets cannot be forgotten; tomorrow it is tried again"
             ),
+        }
+        if let Err(error) = once::tidy(&pool, clock.now()).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "old answers to acts cannot be forgotten; tomorrow it is tried again"
+            );
         }
         tokio::select! {
             () = stop.cancelled() => return,
