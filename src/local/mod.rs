@@ -3,5 +3,6 @@
 pub mod check;
 pub mod diff;
 pub mod init;
+mod owner_file;
 pub mod report;
 mod survey;
