@@ -186,7 +186,10 @@ async fn created(loaded: &config::Loaded, asked: &cli::connect::Connect) -> Repo
             cli::login::open(address);
         }
     };
-    app::create_app::create(loaded, &creation, tell).await
+    match app::told_to_stop() {
+        Ok(stopped) => app::create_app::create(loaded, &creation, tell, stopped).await,
+        Err(error) => Report::new(Verdict::CouldNot, format!("{error}\n")),
+    }
 }
 
 /// The server's file; or what to exit with, every complaint already said.
