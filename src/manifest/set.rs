@@ -103,6 +103,10 @@ impl RenderedSet {
             }
         }
         errors.extend(set.out_of_reach(within, &lines));
+        if set.objects.is_empty() && errors.is_empty() {
+            // Never taken for the wish to delete everything.
+            errors.push(ManifestError { file: None, line: None, object: None, problem: Problem::NothingToSync });
+        }
         errors.sort_by(|a: &ManifestError, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
