@@ -13,6 +13,7 @@ mod github;
 mod gitlab;
 mod http;
 mod name;
+mod rules;
 mod shown;
 mod sign_in;
 
@@ -33,6 +34,7 @@ pub use self::github::{GitHub, Manifest, NewApp, Wanted};
 pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::name::{NotAName, RepositoryName};
+pub use self::rules::MergeRule;
 pub use self::shown::{DeploymentState, DeploymentWord, Mark, NewCheck, NewDeployment};
 pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;

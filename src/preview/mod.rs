@@ -18,6 +18,7 @@ mod facts;
 mod fit;
 mod live;
 mod markdown;
+mod merge_rule;
 mod page;
 mod status;
 mod terminal;
@@ -29,6 +30,7 @@ pub use answer::{Answer, Answered};
 pub use check::{Check, check};
 pub use comment::{Comment, MARKER, comment, is_marked};
 pub use live::Live;
+pub use merge_rule::MergeRule;
 pub use page::{
     Consent, Deployment, EnvironmentRow, Mark, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };

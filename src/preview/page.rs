@@ -8,6 +8,7 @@ use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compar
 
 use super::answer::Answer;
 use super::live::Live;
+use super::merge_rule::MergeRule;
 
 /// All that a comment, a page or a terminal shows of one look at a pull request, a held change or a local clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Page {
     /// Of the errors, those that know their line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
+    /// What the forge itself asks for before it merges; no part of consent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merge_rules: Vec<MergeRule>,
 }
 
 /// A line of a file, and what is wrong there.
@@ -204,6 +208,9 @@ pub enum Consent {
         /// One sentence: what is missing and who can give it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         missing: String,
+        /// The number of deletions that each approval has to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deletions: Option<u64>,
     },
     /// It cannot be judged, so nothing passes.
     Closed {

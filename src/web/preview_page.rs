@@ -11,7 +11,7 @@ use super::{Of, State};
 use crate::db::previews;
 use crate::manifest::{Body, Hunk, Notable, Verb};
 use crate::preview::{
-    Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
+    Answered, Consent, Deployment, EnvironmentRow, Live, MergeRule, ObjectChange, Outcome, Page, RowChange, Subject,
 };
 
 /// The page of a preview.
@@ -75,6 +75,15 @@ fn write(id: i64, page: &Page) -> String {
     }
     for row in &page.environments {
         environment(&mut html, row);
+    }
+    if !page.merge_rules.is_empty() {
+        html.ours("<h2>The forge's own rules</h2><p>It asks for these approvals before it merges; they are no part of consent.</p>");
+        let told = |rule: &MergeRule| {
+            let state = if rule.is_met { "met" } else { "not met" };
+            let by = if rule.given.is_empty() { "nobody".to_owned() } else { rule.given.join(", ") };
+            format!("{}: {state}, approved by {by}, {} asked for", rule.name, rule.wanted)
+        };
+        list(&mut html, &page.merge_rules.iter().map(told).collect::<Vec<_>>());
     }
     if !page.answers.is_empty() {
         html.ours("<h2>Answers</h2>");
@@ -159,7 +168,7 @@ fn consent(consent: &Consent) -> String {
     match consent {
         Consent::NotNeeded => "nobody is asked".to_owned(),
         Consent::Closed { why } => format!("cannot be judged: {why}"),
-        Consent::Asked { wanted, given, counted, not_counted, missing } => {
+        Consent::Asked { wanted, given, counted, not_counted, missing, deletions: _ } => {
             let mut text = format!("{given} of {wanted}");
             if !counted.is_empty() {
                 text += &format!(" by {}", counted.join(", "));
@@ -303,6 +312,7 @@ mod tests {
             }],
             notes: vec![x.to_owned()],
             marks: Vec::new(),
+            merge_rules: vec![MergeRule { name: x.to_owned(), wanted: 1, given: vec![x.to_owned()], is_met: true }],
             answers: vec![crate::preview::Answer {
                 to: x.to_owned(),
                 asked: 0,

@@ -339,12 +339,13 @@ fn consented<'a>(
 ) -> Consent {
     let used: Vec<Uuid> = deployments.into_iter().flat_map(|one| one.new.approvals.iter().copied()).collect();
     match &row.consent {
-        Consent::Asked { wanted, not_counted, .. } if !used.is_empty() => {
+        Consent::Asked { wanted, not_counted, deletions, .. } if !used.is_empty() => {
             let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));
             let mut counted: Vec<String> = given.map(|one| one.recorded.approval.person.login.clone()).collect();
             counted.sort_unstable();
             let not_counted = not_counted.iter().filter(|one| !counted.contains(&one.login)).cloned().collect();
-            Consent::Asked { wanted: *wanted, given: *wanted, counted, not_counted, missing: String::new() }
+            let (wanted, deletions, missing) = (*wanted, *deletions, String::new());
+            Consent::Asked { wanted, given: wanted, counted, not_counted, missing, deletions }
         }
         asked => asked.clone(),
     }

@@ -327,6 +327,7 @@ pub(super) fn touched_no_more(heard: &Attended, is_touched: impl Fn(&Environment
 }
 
 pub(in crate::jobs) fn empty(subject: PageSubject) -> Page {
-    let (environments, notes) = (Vec::new(), Vec::new());
-    Page { subject, outcome: Outcome::Compared, environments, notes, answers: Vec::new(), marks: Vec::new() }
+    let (environments, notes, merge_rules) = (Vec::new(), Vec::new(), Vec::new());
+    let (outcome, answers, marks) = (Outcome::Compared, Vec::new(), Vec::new());
+    Page { subject, outcome, environments, notes, answers, marks, merge_rules }
 }

@@ -80,6 +80,7 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
         counted,
         not_counted,
         missing: if met { String::new() } else { explain(name, verdict, people, None) },
+        deletions: verdict.deletions,
     }
 }
 

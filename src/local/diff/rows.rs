@@ -84,8 +84,8 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
 
 fn page_of(sides: &Sides, outcome: Outcome, environments: Vec<EnvironmentRow>, notes: Vec<String>) -> Page {
     let (base, head) = sides.names.clone();
-    let (answers, marks) = (Vec::new(), Vec::new());
-    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers, marks }
+    let (answers, marks, merge_rules) = (Vec::new(), Vec::new(), Vec::new());
+    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers, marks, merge_rules }
 }
 
 enum Looked {
@@ -255,7 +255,8 @@ fn asked(environment: &Environment) -> Consent {
     if wanted == 0 {
         return Consent::NotNeeded;
     }
-    Consent::Asked { wanted, given: 0, counted: Vec::new(), not_counted: Vec::new(), missing: String::new() }
+    let (counted, not_counted, missing) = (Vec::new(), Vec::new(), String::new());
+    Consent::Asked { wanted, given: 0, counted, not_counted, missing, deletions: None }
 }
 
 /// The order they would be synced in: those waited for first, then by name.

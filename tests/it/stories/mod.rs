@@ -35,6 +35,7 @@ mod limits;
 mod log;
 mod long_lists;
 mod looks;
+mod merge_rules;
 mod outages;
 mod own_file;
 mod own_words;

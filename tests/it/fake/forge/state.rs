@@ -73,6 +73,16 @@ pub(super) struct User {
     pub(super) hides_activity: bool,
 }
 
+/// Whose approvals GitLab asks for before it merges.
+#[derive(Clone, Debug)]
+pub(super) struct ApprovalRule {
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) name: String,
+    pub(super) wanted: usize,
+    pub(super) eligible: Vec<String>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Team {
     pub(super) id: i64,
@@ -289,6 +299,7 @@ pub(crate) struct State {
     pub(super) tongue: Tongue,
     pub(super) users: Vec<User>,
     pub(super) teams: Vec<Team>,
+    pub(super) approval_rules: Vec<ApprovalRule>,
     pub(super) repositories: Vec<Repository>,
     /// Old names, and the repository each leads to.
     pub(super) moved: BTreeMap<String, i64>,
@@ -354,6 +365,7 @@ impl State {
             turns: Vec::new(),
             commits: BTreeMap::new(),
             reactions: Vec::new(),
+            approval_rules: Vec::new(),
             hook: None,
             delivering: Delivering::AtOnce,
             kept: Vec::new(),
