@@ -43,7 +43,7 @@ pub(super) fn give(
     let mut wrong: Option<Vec<Located>> = None;
     for forge in dialects {
         let at = |place: &&str| found.iter().find(|(at, ..)| at == place);
-        let Some((_, called, bytes)) = forge.places().iter().find_map(|place| at(&place)) else { continue };
+        let Some((_, called, bytes)) = forge.places().iter().find_map(|place| at(place)) else { continue };
         match OwnerFile::read(*forge, called, bytes.clone()) {
             Ok(file) => {
                 for one in all.iter_mut().filter(asks) {
