@@ -69,6 +69,30 @@ CREATE TABLE delivery_conflict (
     received_at  timestamptz NOT NULL DEFAULT now()
 );
 
+-- How far a forge's own log of its deliveries was read: an App's, or that of the webhook of a repository. Stays.
+CREATE TABLE delivery_log (
+    forge       text NOT NULL,
+    repository  bigint NOT NULL,                 -- the forge's number; 0: the App's own log
+    hook        bigint,                          -- the forge's number of our webhook there; null: to be looked for
+    read_to     timestamptz,                     -- the newest attempt that was read, by the forge's clock; null: there was none
+    newest      timestamptz,                     -- the same of a log that is being read, from its newest end on
+    next_page   text,                            -- where that goes on, in the forge's words
+    refused     boolean NOT NULL DEFAULT false,  -- it is not shown to us, which was said
+    rests_until timestamptz,                     -- not looked at before
+    CONSTRAINT delivery_log_of PRIMARY KEY (forge, repository)
+);
+-- A delivery that failed and that we do not have. Asked for once; goes after a month, when the forge's log has long forgotten
+-- it.
+CREATE TABLE redelivery (
+    forge       text NOT NULL,
+    delivery_id text NOT NULL,                   -- the forge's own id of it, which a redelivery keeps
+    repository  bigint NOT NULL,                 -- of the log it is in, as in delivery_log
+    attempt     bigint NOT NULL,                 -- the forge's number of the attempt that is to be repeated
+    found_at    timestamptz NOT NULL DEFAULT now(),
+    asked_at    timestamptz,                     -- committed with the intent: whatever comes of it, it is not asked for again
+    CONSTRAINT redelivery_once PRIMARY KEY (forge, delivery_id)
+);
+
 CREATE TABLE pull (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repository_id   bigint NOT NULL REFERENCES repository,

@@ -12,8 +12,8 @@ use super::restored;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
-use crate::db::{repositories, sets};
-use crate::forge::Fate;
+use crate::db::{redeliveries, repositories, sets};
+use crate::forge::{DeliveryLogs, Fate};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
@@ -41,7 +41,8 @@ pub(super) async fn sweeps(mut follows: watch::Receiver<Live>, stop: Cancellatio
     }
 }
 
-/// Enqueues a sweep of every granted repository: of those that are known, and of those that a grant names.
+/// Enqueues a sweep of every granted repository: of those that are known, and of those that a grant names; and of what the
+/// forges say of their deliveries.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -75,8 +76,15 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
             }
         }
         let mut tx = context.pool.begin().await?;
+        let logs = access.forge.delivery_logs();
         for key in keys {
             queue::enqueue(&mut tx, &jobs::sweep_repository(&key, TraceId(context.clock.new_id()))).await?;
+            if logs == DeliveryLogs::OfRepositories {
+                queue::enqueue(&mut tx, &jobs::sweep_deliveries(&key, TraceId(context.clock.new_id()))).await?;
+            }
+        }
+        if logs == DeliveryLogs::OfApp {
+            queue::enqueue(&mut tx, &jobs::sweep_app_deliveries(name, TraceId(context.clock.new_id()))).await?;
         }
         tx.commit().await?;
     }
@@ -103,6 +111,13 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
                 error = &error as &dyn std::error::Error,
                 "old rendered sets cannot be forgotten; tomorrow it is tried again"
             ),
+        }
+        if let Err(error) = redeliveries::tidy(&pool).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "old deliveries that were asked for again cannot be forgotten; tomorrow it is tried again"
+            );
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -31,6 +31,7 @@ pub mod ourselves;
 pub mod previews;
 pub mod pulls;
 pub mod pushes;
+pub mod redeliveries;
 pub mod renders;
 pub mod reports;
 pub mod repositories;

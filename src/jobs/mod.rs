@@ -10,6 +10,7 @@
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
+//! | `sweep_deliveries` | forge, or repository | reads the forge's own log of its deliveries, and asks again for what failed |
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
 //! and may run twice. What several of them gather alike has a room, [`gather`]; what they say on a forge has another,
@@ -32,6 +33,7 @@ mod start;
 mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
+mod sweep_deliveries;
 pub mod sync_environment;
 mod tell_applications;
 mod tell_deployments;
@@ -41,8 +43,8 @@ pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
 pub use route::{
-    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_repository, sync_environment,
-    tell_applications, tell_deployments,
+    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_app_deliveries, sweep_deliveries,
+    sweep_repository, sync_environment, tell_applications, tell_deployments,
 };
 pub use step::{Observer, Step, Write};
 
@@ -72,6 +74,7 @@ async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdic
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
         "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
+        "sweep_deliveries" => work::boxed(sweep_deliveries::run(context, job, lease)),
         other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };
     // The others run again from their beginning wherever they are dropped, so no stop waits for a forge that is slow.

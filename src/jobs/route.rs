@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::event::Event;
-use crate::ids::{RepositoryKey, TraceId};
+use crate::ids::{ForgeName, RepositoryKey, TraceId};
 use crate::queue::{Lane, NewJob};
 
 /// The jobs an event causes.
@@ -94,6 +94,24 @@ pub fn tell_applications(repository: &RepositoryKey, deployment: Uuid, trace: Tr
 pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });
     job("sweep_repository", share(repository), Lane::Sweep, repository, payload, trace)
+}
+
+/// Reads the forge's log of what it delivered by the webhook of a repository.
+pub fn sweep_deliveries(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    NewJob { kind: "sweep_deliveries".to_owned(), ..sweep_repository(repository, trace) }
+}
+
+/// The same of what it delivered to our App, about all repositories.
+pub fn sweep_app_deliveries(forge: &ForgeName, trace: TraceId) -> NewJob {
+    NewJob {
+        kind: "sweep_deliveries".to_owned(),
+        key: forge.to_string(),
+        lane: Lane::Sweep,
+        share: forge.to_string(),
+        payload: json!({ "forge": forge }),
+        trace,
+        run_after: Duration::ZERO,
+    }
 }
 
 fn share(repository: &RepositoryKey) -> String {

@@ -62,6 +62,8 @@ pub enum Write {
     Deployment,
     /// How it stands.
     DeploymentWord,
+    /// That a delivery which failed is made again.
+    Redelivery,
 }
 
 impl Write {
@@ -75,6 +77,7 @@ impl Write {
             Self::IssueEnd => ["issue.close", "issue.closed", "issue.not_closed"],
             Self::Deployment => ["deployment.show", "deployment.shown", "deployment.not_shown"],
             Self::DeploymentWord => ["deployment.tell", "deployment.told", "deployment.not_told"],
+            Self::Redelivery => ["delivery.ask", "delivery.asked", "delivery.not_asked"],
         }
     }
 
@@ -82,7 +85,13 @@ impl Write {
     pub(super) fn cost(self) -> Cost {
         let creations = match self {
             Self::Comment | Self::Issue => 1,
-            Self::Edit | Self::Status | Self::Reaction | Self::IssueEnd | Self::Deployment | Self::DeploymentWord => 0,
+            Self::Edit
+            | Self::Status
+            | Self::Reaction
+            | Self::IssueEnd
+            | Self::Deployment
+            | Self::DeploymentWord
+            | Self::Redelivery => 0,
         };
         Cost { points: 5, creations }
     }
@@ -97,6 +106,7 @@ impl Write {
             Self::IssueEnd => "issue-end",
             Self::Deployment => "deployment",
             Self::DeploymentWord => "deployment-word",
+            Self::Redelivery => "redelivery",
         }
     }
 }
@@ -114,7 +124,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 8] = [
+    pub const OF: [(&'static str, &'static [Self]); 9] = [
         (
             "attend_pull",
             steps!(
@@ -137,6 +147,7 @@ impl Step {
         ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
+        ("sweep_deliveries", steps!([LeftOpenClosed], [Redelivery], [Recorded])),
     ];
 
     /// The label in logs and on the command line of a test.

@@ -88,7 +88,7 @@ fn what_writes_on_a_forge_is_called_in_one_place() {
         }
     }
     // What Gitea has nothing of.
-    let elsewhere = ["create_check", "create_deployment", "edit_check", "set_deployment"];
+    let elsewhere = ["create_check", "create_deployment", "edit_check", "redeliver", "set_deployment"];
     writes.extend(elsewhere.map(str::to_owned));
     let expected = [
         "create_check",
@@ -100,6 +100,7 @@ fn what_writes_on_a_forge_is_called_in_one_place() {
         "edit_issue",
         "put_webhook",
         "react",
+        "redeliver",
         "set_deployment",
         "set_status",
     ];

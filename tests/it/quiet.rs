@@ -62,9 +62,11 @@ namespaces = ["shop"]
     /// One sweep, and how many jobs it found a reason for.
     async fn sweeps(&self) -> u64 {
         app::sweep_all(&self.context).await.unwrap();
-        let job = self.source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop().unwrap();
-        let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
-        assert_eq!(Box::pin(jobs::run(&self.context, &job, &lease)).await, Verdict::Done);
+        while let Some(job) = self.source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop() {
+            let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
+            assert_eq!(Box::pin(jobs::run(&self.context, &job, &lease)).await, Verdict::Done);
+            self.source.settle(&job, &Verdict::Done).await.unwrap();
+        }
         // Whoever would work on them is not here.
         sqlx::query("DELETE FROM job").execute(&self.database.owner).await.unwrap().rows_affected()
     }

@@ -21,6 +21,7 @@ mod app;
 mod checks;
 mod connect;
 mod conversation;
+mod deliveries;
 mod deployments;
 mod lists;
 mod manifest;

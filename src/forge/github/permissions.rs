@@ -80,8 +80,8 @@ pub(super) fn needed(call: &str) -> &'static str {
             "the repository permission “Pull requests: Read-only”"
         }
         "branches" | "branch" | "commit" | "pushes" => "the repository permission “Contents: Read-only”",
-        "webhooks" => "the repository permission “Webhooks: Read-only”",
-        "put_webhook" => "the repository permission “Webhooks: Read and write”",
+        "webhooks" | "hook_deliveries" => "the repository permission “Webhooks: Read-only”",
+        "put_webhook" | "redeliver" => "the repository permission “Webhooks: Read and write”",
         "organisation_webhooks" => "the organization permission “Webhooks: Read-only”",
         "team" | "team_member" => "the organization permission “Members: Read-only”",
         // Everything else is known of what our account sees at all.

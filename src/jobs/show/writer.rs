@@ -14,13 +14,17 @@ use sqlx::{Postgres, Transaction};
 use crate::audit::{self, NewEntry};
 use crate::db::ourselves;
 use crate::db::previews::{self, Showing};
-use crate::forge::{self, Comment, DeploymentWord, Issue, NewCheck, NewDeployment, NewStatus, Reaction};
+use crate::db::redeliveries::{self, Lost};
+use crate::forge::{
+    self, Comment, DeliveryLog, DeploymentWord, Fate, Forge, Issue, NewCheck, NewDeployment, NewStatus, Reaction,
+};
 use crate::ids::CommitId;
+use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::step::{Step, Write};
 use crate::jobs::work;
-use crate::queue::{self, Lease, Permit};
+use crate::queue::{self, Claimed, Lease, Permit};
 
 /// The lease must outlast one write to the forge, whose own limit is 10 s.
 const LIMIT: Duration = Duration::from_secs(11);
@@ -174,17 +178,9 @@ impl<'a> Writer<'a> {
         self.repository
     }
 
-    /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
     async fn begin(&self, write: Write, subject: String, detail: Value) -> Result<Begun, JobError> {
-        let _early = self.lease.check(LIMIT)?;
-        // What cannot be sent now is not intended now.
-        self.repository.forge().room(self.repository.at.name.owner(), write.cost()).await?;
-        let [action, ..] = write.actions();
-        let mut tx = self.ours().await?;
-        let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;
-        tx.commit().await?;
-        self.repository.met(Step::Intended(write));
-        Ok(Begun { write, subject, detail, intent, _permit: self.lease.check(LIMIT)? })
+        let pen = self.pen();
+        pen.intend(pen.may(write).await?, write, subject, detail).await
     }
 
     async fn end<T>(
@@ -195,7 +191,86 @@ impl<'a> Writer<'a> {
         said: Option<&Comment>,
         shown: Option<(&Showing, Timestamp)>,
     ) -> Result<(), JobError> {
-        self.repository.met(Step::Written(begun.write));
+        let pen = self.pen();
+        let mut tx = pen.wrote(&begun).await?;
+        if let Some(comment) = said {
+            ourselves::said(&mut tx, &self.repository.row.key, comment.id, &comment.body).await?;
+        }
+        if let Some((showing, at)) = shown {
+            previews::now_shown(&mut tx, showing, at).await?;
+        }
+        pen.tell(tx, begun, written, came).await
+    }
+
+    fn pen(&self) -> Pen<'_> {
+        let Repository { context, job, at, .. } = self.repository;
+        Pen { context, job, lease: self.lease, forge: self.repository.forge(), owner: at.name.owner() }
+    }
+}
+
+/// A job's right to write on a forge, wherever: what each write begins and ends with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::jobs) struct Pen<'a> {
+    pub(in crate::jobs) context: &'a Context,
+    pub(in crate::jobs) job: &'a Claimed,
+    pub(in crate::jobs) lease: &'a Lease,
+    pub(in crate::jobs) forge: &'a Forge,
+    /// Whose limits it counts towards; nobody's for our App itself.
+    pub(in crate::jobs) owner: &'a str,
+}
+
+impl Pen<'_> {
+    /// Asks for a delivery again, and never more than once: that it is asked for is committed with the intent, and
+    /// taken back only when the forge surely did nothing. `of`: whose log it is in, for people.
+    pub(in crate::jobs) async fn ask_again(&self, log: &DeliveryLog, lost: &Lost, of: &str) -> Answer<()> {
+        let (write, forge) = (Write::Redelivery, self.forge.name());
+        let mut tx = self.may(write).await?;
+        redeliveries::asked(&mut tx, forge, &lost.delivery_id).await?;
+        let detail = json!({ "delivery": lost.delivery_id, "attempt": lost.attempt });
+        let begun = self.intend(tx, write, of.to_owned(), detail).await?;
+        let written = self.forge.redeliver(log, lost.attempt).await;
+        let mut tx = self.wrote(&begun).await?;
+        if written.as_ref().is_err_and(was_not_done) {
+            redeliveries::not_done(&mut tx, forge, &lost.delivery_id).await?;
+        }
+        self.tell(tx, begun, &written, |()| json!({})).await?;
+        Ok(written)
+    }
+
+    /// The lease is checked twice: nobody whose time is over begins anything, and the log may have taken its own.
+    async fn may(&self, write: Write) -> Result<Transaction<'static, Postgres>, JobError> {
+        let _early = self.lease.check(LIMIT)?;
+        // What cannot be sent now is not intended now.
+        self.forge.room(self.owner, write.cost()).await?;
+        self.ours().await
+    }
+
+    async fn intend(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        write: Write,
+        subject: String,
+        detail: Value,
+    ) -> Result<Begun, JobError> {
+        let [action, ..] = write.actions();
+        let intent = audit::intent(&mut tx, &self.entry(action, &subject, detail.clone())).await?;
+        tx.commit().await?;
+        self.met(Step::Intended(write));
+        Ok(Begun { write, subject, detail, intent, _permit: self.lease.check(LIMIT)? })
+    }
+
+    async fn wrote(&self, begun: &Begun) -> Result<Transaction<'static, Postgres>, JobError> {
+        self.met(Step::Written(begun.write));
+        self.ours().await
+    }
+
+    async fn tell<T>(
+        &self,
+        mut tx: Transaction<'static, Postgres>,
+        begun: Begun,
+        written: &forge::Result<T>,
+        came: impl FnOnce(&T) -> Value,
+    ) -> Result<(), JobError> {
         let [_, done, failed] = begun.write.actions();
         let (action, more) = match written {
             Ok(written) => (done, came(written)),
@@ -205,35 +280,37 @@ impl<'a> Writer<'a> {
         if let (Some(detail), Value::Object(more)) = (detail.as_object_mut(), more) {
             detail.extend(more);
         }
-        let mut tx = self.ours().await?;
-        if let Some(comment) = said {
-            ourselves::said(&mut tx, &self.repository.row.key, comment.id, &comment.body).await?;
-        }
-        if let Some((showing, at)) = shown {
-            previews::now_shown(&mut tx, showing, at).await?;
-        }
         audit::outcome(&mut tx, begun.intent, &self.entry(action, &begun.subject, detail)).await?;
         tx.commit().await?;
-        self.repository.met(Step::Told(begun.write));
+        self.met(Step::Told(begun.write));
         Ok(())
     }
 
     /// A transaction in which the job is surely ours: whoever takes it over closes what we began, and we add nothing.
     async fn ours(&self) -> Result<Transaction<'static, Postgres>, JobError> {
-        let mut tx = self.repository.context.pool.begin().await?;
-        queue::confirm(&mut tx, self.repository.job).await?;
+        let mut tx = self.context.pool.begin().await?;
+        queue::confirm(&mut tx, self.job).await?;
         Ok(tx)
     }
 
+    fn met(&self, step: Step) {
+        self.context.observer.met(self.job, step);
+    }
+
     fn entry(&self, action: &'static str, subject: &str, detail: Value) -> NewEntry {
-        let job = self.repository.job;
         NewEntry {
             actor: "bascule".to_owned(),
             action,
             subject: subject.to_owned(),
             detail,
-            cause: work::cause(job),
-            trace: job.trace,
+            cause: work::cause(self.job),
+            trace: self.job.trace,
         }
     }
+}
+
+/// The forge said no before it did anything: a limit, or a right that is missing.
+fn was_not_done(error: &forge::ForgeError) -> bool {
+    let asks_for_patience = matches!(error.fate, Fate::Retry { .. }) && error.status.is_some_and(|code| code < 500);
+    asks_for_patience || error.fate == Fate::Refused
 }

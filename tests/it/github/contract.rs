@@ -3,8 +3,8 @@
 
 use bascule::clock::Clock;
 use bascule::forge::{
-    DeploymentState, DeploymentWord, Forge, Mark, NewCheck, NewDeployment, NewStatus, NewWebhook, Pull, Reaction,
-    Result, SignIn, StatusState,
+    DeliveryLog, DeliveryLogs, DeploymentState, DeploymentWord, Forge, Mark, NewCheck, NewDeployment, NewStatus,
+    NewWebhook, Pull, Reaction, Result, SignIn, StatusState,
 };
 use insta::assert_snapshot;
 use jiff::Timestamp;
@@ -77,6 +77,14 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     if forge.may_check(&at).await? {
         checks(forge).await?;
     }
+    let log = match forge.delivery_logs() {
+        DeliveryLogs::OfApp => DeliveryLog::App,
+        DeliveryLogs::OfRepositories | DeliveryLogs::None => DeliveryLog::Webhook { at: at.clone(), hook: 12_345_678 },
+    };
+    let logged = forge.delivery_tries(&log, None).await?;
+    assert!(!logged.tries.is_empty());
+    forge.delivery_tries(&log, Some("v1_17323292984")).await?;
+    forge.redeliver(&log, logged.tries[0].id).await?;
     forge.statuses(&at, &commit).await?;
     forge.checks(&at, &commit, &["mighty_readme".to_owned()].into()).await?;
     forge.permission(&at, "octocat").await?;
@@ -145,6 +153,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     GET repos/list-deployment-statuses
     GET repos/list-deployments
     GET repos/list-for-authenticated-user
+    GET repos/list-webhook-deliveries
     GET repos/list-webhooks
     GET search/users
     GET teams/get-by-name
@@ -161,6 +170,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     POST repos/create-deployment
     POST repos/create-deployment-status
     POST repos/create-webhook
+    POST repos/redeliver-webhook-delivery
     "#);
 }
 
@@ -180,6 +190,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     GET apps/get-authenticated
     GET apps/get-webhook-config-for-app
     GET apps/list-installations
+    GET apps/list-webhook-deliveries
     GET checks/list-for-ref
     GET issues/get
     GET issues/get-comment
@@ -210,6 +221,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     PATCH issues/update
     PATCH issues/update-comment
     POST apps/create-installation-access-token
+    POST apps/redeliver-webhook-delivery
     POST checks/create
     POST issues/create
     POST issues/create-comment

@@ -41,6 +41,7 @@ mod own_words;
 mod owners;
 mod patterns;
 mod pulls;
+mod redelivery;
 mod refusals;
 mod renderers;
 mod replay;

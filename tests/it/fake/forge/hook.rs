@@ -45,6 +45,16 @@ impl Delivery {
     }
 }
 
+/// One try to deliver something.
+#[derive(Clone, Debug)]
+pub(super) struct Try {
+    pub(super) id: i64,
+    pub(super) at: jiff::Timestamp,
+    pub(super) delivery: Delivery,
+    /// `None`: by nobody.
+    pub(super) answered: Option<u16>,
+}
+
 /// What happened, before anyone tells it.
 pub(super) enum Happened<'a> {
     Pull {
@@ -152,6 +162,11 @@ impl FakeForge {
         self.world.state().hook = Some(url.to_owned());
     }
 
+    /// The address that its webhooks have in its answers: a proxy leads from there to where they go.
+    pub(crate) fn hooks_are_called(&self, url: &str) {
+        self.world.state().hook_name = Some(url.to_owned());
+    }
+
     /// It signs its deliveries by the time of who hears them.
     pub(crate) fn shares(&self, clock: &bascule::clock::Clock) {
         self.world.state().clock = Some(clock.clone());
@@ -176,21 +191,23 @@ impl FakeForge {
 impl World {
     /// Tells whoever wants to know what happened since the last time.
     pub(super) async fn tell_all(&self) {
-        let deliveries: Vec<Delivery> = {
+        let (deliveries, delivering) = {
             let mut state = self.state();
             let untold = std::mem::take(&mut state.untold);
-            let all: Vec<Delivery> = untold.into_iter().map(|told| state.delivery(told)).collect();
-            match state.delivering {
-                Delivering::Lost => Vec::new(),
-                Delivering::Kept => {
-                    state.kept.extend(all);
-                    Vec::new()
-                }
-                Delivering::AtOnce => all,
-            }
+            let mut all: Vec<Delivery> = std::mem::take(&mut state.again);
+            all.extend(untold.into_iter().map(|told| state.delivery(told)).collect::<Vec<_>>());
+            (all, state.delivering)
         };
-        for delivery in &deliveries {
-            send(self, delivery).await;
+        for delivery in deliveries {
+            let answered = match delivering {
+                Delivering::Lost => None,
+                Delivering::Kept => {
+                    self.state().kept.push(delivery);
+                    continue;
+                }
+                Delivering::AtOnce => send(self, &delivery).await,
+            };
+            self.state().log(delivery, answered);
         }
     }
 }
@@ -199,6 +216,12 @@ impl State {
     fn delivery(&mut self, (event, event_type, body): Told) -> Delivery {
         let id = format!("00000000-0000-4000-8000-{:012}", self.id());
         Delivery { tongue: self.tongue, id, event, event_type, body: serde_json::to_vec_pretty(&body).unwrap() }
+    }
+
+    /// One try, and the status that it was answered with.
+    fn log(&mut self, delivery: Delivery, answered: Option<u16>) {
+        let (id, at) = (self.id(), self.now());
+        self.tries.push(Try { id, at, delivery, answered });
     }
 
     /// Will be told, as it is now.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::github::App;
-use super::hook::{Delivering, Delivery, Told};
+use super::hook::{Delivering, Delivery, Told, Try};
 use super::limits::Enforced;
 use super::oauth::OAuth;
 use super::tongue::Tongue;
@@ -307,10 +307,15 @@ pub(crate) struct State {
     /// (comment, login, what).
     pub(super) reactions: Vec<(i64, String, String)>,
     pub(super) hook: Option<String>,
+    pub(super) hook_name: Option<String>,
     pub(super) delivering: Delivering,
     pub(super) kept: Vec<Delivery>,
     /// What happened and is not told yet.
     pub(super) untold: Vec<Told>,
+    /// What was told and is to be told again.
+    pub(super) again: Vec<Delivery>,
+    /// What was delivered or lost, oldest first.
+    pub(super) tries: Vec<Try>,
     pub(super) fault: Option<(String, Fault)>,
     /// The call that is carried out and not answered as it should be, once.
     pub(super) lost: Option<(String, Fault)>,
@@ -355,9 +360,12 @@ impl State {
             commits: BTreeMap::new(),
             reactions: Vec::new(),
             hook: None,
+            hook_name: None,
             delivering: Delivering::AtOnce,
             kept: Vec::new(),
             untold: Vec::new(),
+            again: Vec::new(),
+            tries: Vec::new(),
             fault: None,
             lost: None,
             calls: Vec::new(),

@@ -235,6 +235,7 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, path: &[&str
             let url = state.hook.clone().unwrap_or_default();
             found(json!({ "content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url }))
         }
+        (_, ["app", "hook", "deliveries", rest @ ..]) => super::deliveries::call(state, call, None, rest),
         ("GET", ["app", "installations"]) => Page::List(vec![installation(state, &app)]),
         ("GET", ["app", "installations", at]) if *at == app.installation.to_string() => {
             found(installation(state, &app))

@@ -28,17 +28,23 @@ pub(super) fn numbered(all: Vec<Value>, place: &str, call: &Call, largest: usize
 }
 
 /// A page after a cursor; `None` when it is none of ours. A page's number means nothing here.
-pub(super) fn by_cursor(all: Vec<Value>, place: &str, call: &Call, largest: usize) -> Option<(Vec<Value>, String)> {
+pub(super) fn by_cursor(
+    key: &str,
+    all: Vec<Value>,
+    place: &str,
+    call: &Call,
+    largest: usize,
+) -> Option<(Vec<Value>, String)> {
     let per_page = call.number("per_page").filter(|count| *count > 0).unwrap_or(DEFAULT).min(largest);
     let cursor = |entry: &Value| format!("djE6ks8{:016x}", entry["id"].as_i64().unwrap());
-    let from = match call.query.get("after") {
+    let from = match call.query.get(key) {
         None => 0,
         Some(after) => all.iter().position(|entry| cursor(entry) == *after)? + 1,
     };
     let more = all.len() > from + per_page;
     let shown: Vec<Value> = all.into_iter().skip(from).take(per_page).collect();
     let links = match shown.last().filter(|_| more) {
-        Some(last) => link(place, call, &[("after", &cursor(last))], "next"),
+        Some(last) => link(place, call, &[(key, &cursor(last))], "next"),
         None => String::new(),
     };
     Some((shown, links))

@@ -12,6 +12,7 @@
 mod answer;
 mod app;
 mod checks;
+mod deliveries;
 mod deployments;
 mod hook;
 mod issues;

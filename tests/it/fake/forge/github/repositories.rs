@@ -6,6 +6,7 @@ use super::super::server::Call;
 use super::super::state::{Activity, Moved, Repository, State, Status};
 use super::app::Caller;
 use super::checks;
+use super::deliveries;
 use super::deployments;
 use super::wire::{NOT_FOUND, Page, found, made};
 
@@ -53,9 +54,10 @@ pub(super) fn call(state: &mut State, caller: &Caller, call: &Call, at: &Reposit
         (_, ["deployments", rest @ ..]) => deployments::call(state, caller, call, at, rest),
         ("POST", ["statuses", sha]) => set_status(state, caller, call, at, sha),
         ("GET", ["hooks"]) => {
-            let hooks = state.hook.iter().map(|url| state.gh_hook(at, url));
+            let hooks = state.hook_name.iter().chain(&state.hook).take(1).map(|url| state.gh_hook(at, url));
             Page::List(hooks.collect())
         }
+        (_, ["hooks", "1", "deliveries", rest @ ..]) => deliveries::call(state, call, Some(at.id), rest),
         _ => NOT_FOUND,
     }
 }
@@ -86,7 +88,7 @@ fn activity(state: &State, call: &Call, at: &Repository) -> Page {
     if asked("direction") != Some("asc") {
         all.reverse();
     }
-    Page::ByCursor(all)
+    Page::ByCursor("after", all)
 }
 
 fn kind(one: &Activity) -> &'static str {

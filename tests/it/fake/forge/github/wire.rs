@@ -19,7 +19,8 @@ pub(super) enum Page {
     List(Vec<Value>),
     /// A list within an object: the key it is under, and what is beside it.
     Within(&'static str, Vec<Value>, Value),
-    ByCursor(Vec<Value>),
+    /// The parameter that says where it goes on.
+    ByCursor(&'static str, Vec<Value>),
     /// Below the API's own place.
     Moved(String),
     Refused(StatusCode, String),
@@ -60,7 +61,7 @@ pub(super) fn sent(state: &mut State, page: Page, call: &Call) -> Response<Body>
             beside[key] = Value::Array(shown);
             (StatusCode::OK, beside, links)
         }
-        Page::ByCursor(all) => match link::by_cursor(all, &place, call, largest) {
+        Page::ByCursor(key, all) => match link::by_cursor(key, all, &place, call, largest) {
             Some((shown, links)) => (StatusCode::OK, Value::Array(shown), links),
             None => return refusal(StatusCode::UNPROCESSABLE_ENTITY, "Invalid cursor"),
         },
