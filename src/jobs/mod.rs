@@ -53,11 +53,14 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
-    work::boxed(room::urgency(job.lane).during(run_urgently(context, job, lease))).await
+    match room::terms(context, job).await {
+        Ok(terms) => work::boxed(terms.urgency.during(run_on(context, job, lease, terms))).await,
+        Err(error) => verdict(job, Err(error)),
+    }
 }
 
-async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
-    if let Err(error) = room::look(context, job).await {
+async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Terms) -> Verdict {
+    if let Err(error) = room::look(context, job, terms).await {
         return verdict(job, Err(error));
     }
     if let Err(error) = close_what_was_left_open(context, job).await {
