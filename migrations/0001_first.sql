@@ -221,7 +221,8 @@ CREATE TABLE environment (
 );
 
 -- How `bascule/preview` is said of a commit where a forge has two ways: as a status or as a check run, always so, or branch
--- protection would ask for both. Written before the first word; stays.
+-- protection would ask for both. Written before the first word; goes a month after every pull request that had the commit was
+-- merged.
 CREATE TABLE check_run (
     repository_id  bigint NOT NULL REFERENCES repository,
     commit_sha     text NOT NULL,
@@ -229,6 +230,7 @@ CREATE TABLE check_run (
     round          integer NOT NULL DEFAULT 0,   -- which run is wanted: a new one when somebody asks, or when other lines are marked
     number         bigint,                       -- the forge's number of it; null: to be looked for, and made if it is not there
     marks          bytea,                        -- hash of the lines it marks
+    begun_at       timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT check_run_of PRIMARY KEY (repository_id, commit_sha)
 );
 
@@ -387,8 +389,8 @@ CREATE TABLE deployment (
 );
 CREATE UNIQUE INDEX deployment_one_running ON deployment (environment_id) WHERE state = 'running';
 
--- What the forge's own page of deployments was told of one, where it has such a page. Written before the first word; stays
--- with the deployment.
+-- What the forge's own page of deployments was told of one, where it has such a page. Written before the first word; goes a
+-- month after the deployment began, when another took its place or it failed, and nobody goes back to it any more.
 CREATE TABLE told_deployment (
     deployment_id  uuid PRIMARY KEY REFERENCES deployment,
     number         bigint,                       -- the forge's; null: to be looked for, and made if it is not there
