@@ -84,6 +84,10 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
             }
         }
         if logs == DeliveryLogs::OfApp {
+            // What is granted by its name is asked for by its name.
+            if context.platform.grants.values().flat_map(|grant| &grant.repositories).any(|one| one.contains('*')) {
+                queue::enqueue(&mut tx, &jobs::sweep_installations(name, TraceId(context.clock.new_id()))).await?;
+            }
             queue::enqueue(&mut tx, &jobs::sweep_app_deliveries(name, TraceId(context.clock.new_id()))).await?;
         }
         tx.commit().await?;

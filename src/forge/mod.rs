@@ -192,6 +192,14 @@ impl Forge {
         asked!(self, forge => forge.repositories().await)
     }
 
+    /// The repositories that our App was given, wherever it is installed; none where we are no App.
+    pub async fn installed(&self) -> Result<Vec<Repository>> {
+        match self {
+            Self::GitHub(forge) => forge.installed().await,
+            Self::Gitea(_) | Self::GitLab(_) => Ok(Vec::new()),
+        }
+    }
+
     /// One branch; gone when it is deleted.
     pub async fn branch(&self, at: &RepositoryAt, name: &str) -> Result<Branch> {
         asked!(self, forge => forge.branch(at, name).await)

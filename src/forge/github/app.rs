@@ -233,6 +233,14 @@ impl App {
         self.ask(http, &mut known, &installation, Scope::Public, asked).await
     }
 
+    /// The accounts it is installed at, and not suspended.
+    pub(super) async fn owners(&self, http: &Http) -> Result<Vec<String>> {
+        let mut known = self.known.lock().await;
+        let all = self.installations(http, &mut known).await?;
+        let working = all.iter().filter(|one| one.suspended_at.is_none());
+        Ok(working.filter_map(|one| Some(one.login()?.to_owned())).collect())
+    }
+
     /// Forgets a token that GitHub does not take any more.
     pub(super) async fn forget(&self, token: &Token) {
         let mut known = self.known.lock().await;

@@ -23,6 +23,7 @@ mod connect;
 mod conversation;
 mod deliveries;
 mod deployments;
+mod installed;
 mod lists;
 mod manifest;
 mod people;
