@@ -284,6 +284,13 @@ pub(super) struct Commit {
     pub(super) committer: String,
 }
 
+/// Calls that are open together.
+#[derive(Default)]
+pub(super) struct AtOnce {
+    pub(super) now: usize,
+    pub(super) most: usize,
+}
+
 /// Everything.
 pub(crate) struct State {
     pub(super) tongue: Tongue,
@@ -304,6 +311,10 @@ pub(crate) struct State {
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
+    /// What a push brought that brought many, newest first, by its newest.
+    pub(super) brought: BTreeMap<String, Vec<String>>,
+    /// Of these, how many are asked for side by side.
+    pub(super) at_once: AtOnce,
     /// (comment, login, what).
     pub(super) reactions: Vec<(i64, String, String)>,
     pub(super) hook: Option<String>,
@@ -353,6 +364,8 @@ impl State {
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            at_once: AtOnce::default(),
             reactions: Vec::new(),
             hook: None,
             delivering: Delivering::AtOnce,
