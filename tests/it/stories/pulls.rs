@@ -269,6 +269,11 @@ fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it
 
         rendered by plain · [whole diff](<http://bascule.example/previews/…>)
         "#);
+        for _ in 0..7 {
+            t.forge.comments("stranger", &pr, "/bascule sync production").await;
+        }
+        t.run_jobs().await;
+        assert_eq!(t.comment(&pr).matches("> `stranger`").count(), 5, "however much a stranger types");
         t.forge.approves("lee", &pr).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
