@@ -7,7 +7,7 @@ use super::*;
 use crate::fake::forge::{CheckRun, Fault, Pr, Queued};
 
 /// What `docs/github.md` asks for.
-const PERMISSIONS: &[(&str, &str)] = &[
+pub(super) const PERMISSIONS: &[(&str, &str)] = &[
     ("checks", "write"),
     ("contents", "read"),
     ("deployments", "write"),
