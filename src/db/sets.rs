@@ -167,7 +167,7 @@ pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> 
 fn object(key: ObjectKey, hash: ObjectHash, content: &[u8]) -> Option<Object> {
     let json: serde_json::Value = serde_json::from_slice(content).ok()?;
     let api_version = json.get("apiVersion")?.as_str()?.to_owned();
-    Some(Object { key, api_version, json, file: None, hash })
+    Some(Object { key, api_version, json, file: None, line: None, hash })
 }
 
 /// What entries say, by their hashes; one that is not known is left out.

@@ -197,6 +197,23 @@ pub struct SyncRules {
     pub timeout_seconds: u64,
 }
 
+/// What a preview has to know of the API server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// What can be asked is; what cannot be is said.
+    #[default]
+    BestEffort,
+    /// Without an answer about each added and changed object `bascule/preview` is not good.
+    Required,
+}
+
+impl Admission {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `after:` one environment of the same branch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct After {
@@ -244,6 +261,9 @@ pub struct Environment {
     pub deletions_confirm_above: Option<u32>,
     /// How it is synced.
     pub sync: SyncRules,
+    /// Whether the API server has to have answered before the merge.
+    #[serde(default, skip_serializing_if = "Admission::is_default")]
+    pub admission: Admission,
     /// `owners:` of the file: consent to changes of this environment's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<ApprovalRule>,
@@ -339,7 +359,7 @@ mod tests {
     /// Environments are stored and read back; the entry's hash depends on the very text.
     #[test]
     fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"admission":"required","owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
         let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
         for text in [all, few] {
             let read: Environment = serde_json::from_str(text).unwrap();

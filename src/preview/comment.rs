@@ -9,6 +9,7 @@ use crate::ids::EnvironmentName;
 use crate::manifest::visible;
 
 use super::answer::written;
+use super::baselines::baselines;
 use super::facts::facts;
 use super::fit::sections;
 use super::markdown::{NAME, clip, code, fence, prose};
@@ -160,6 +161,7 @@ pub(super) fn overview(rows: &[EnvironmentRow], detail: Detail) -> String {
     for row in rows {
         text.push_str(&removals(row, names));
     }
+    text.push_str(&baselines(rows, notable));
     text.push_str(&facts(rows, notable));
     for row in rows {
         if let RowChange::Failed { errors: all, .. } = &row.change {

@@ -11,7 +11,7 @@ use super::{Of, State};
 use crate::db::previews;
 use crate::manifest::{Body, Hunk, Notable, Verb};
 use crate::preview::{
-    Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
+    Answered, Consent, Deployment, EnvironmentRow, HEADS, Live, ObjectChange, Outcome, Page, RowChange, Subject,
 };
 
 /// The page of a preview.
@@ -136,6 +136,7 @@ fn environment(html: &mut Html, row: &EnvironmentRow) {
         fact("Left out", &format!("{} (hook of {})", left.key, left.acts));
     }
     html.ours("</table>");
+    beside(html, row);
     match &row.change {
         RowChange::Same => {
             html.ours("<p>Nothing changes.</p>");
@@ -153,6 +154,25 @@ fn environment(html: &mut Html, row: &EnvironmentRow) {
             objects.iter().for_each(|one| object(html, one));
         }
     }
+}
+
+/// The three baselines, each by its name, and what has to be said of single objects.
+fn beside(html: &mut Html, row: &EnvironmentRow) {
+    let Some(cells) = row.baselines() else { return };
+    html.ours("<table><caption class=\"quiet\">Three baselines</caption><tr>");
+    for head in HEADS {
+        html.ours("<th scope=\"col\">").ours(head).ours("</th>");
+    }
+    html.ours("</tr><tr>");
+    for cell in &cells {
+        html.within("<td>", cell, "</td>");
+    }
+    html.ours("</tr></table>");
+    if let Some(why) = row.not_compared() {
+        html.within("<p>Effect and drift are not known: ", why, "</p>");
+    }
+    let remarks = row.remarks(str::to_owned, str::to_owned, ToString::to_string);
+    list(html, &remarks.into_iter().map(|(_, remark)| remark).collect::<Vec<_>>());
 }
 
 fn consent(consent: &Consent) -> String {
@@ -218,6 +238,9 @@ fn object(html: &mut Html, one: &ObjectChange) {
     if let Some(live) = &one.live {
         html.within("; in the cluster: ", &found(live), "");
     }
+    if let Some(admission) = &one.admission {
+        html.ours("; ").ours(admission.mark());
+    }
     html.ours("</p>");
     if !one.diff.notable.is_empty() {
         let mark = |fact: &Notable| if fact.is_warning() { "⚠ " } else { "" };
@@ -257,6 +280,7 @@ fn hunks(html: &mut Html, hunks: &[Hunk]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preview::{Admission, Drift, Drifted, Effect, Standing};
 
     /// What an author would put wherever a word of theirs is shown.
     const HOSTILE: &str = "</pre><script>alert(1)</script><img src=x onerror='a()'>\" & \u{202e}evil\u{200b}";
@@ -293,6 +317,8 @@ mod tests {
                             body: Body::TooLarge(vec![x.to_owned()]),
                         },
                         live: Some(Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
+                        admission: Some(Admission::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
+                        effect: Some(Effect::Stays { why: x.to_owned() }),
                     }],
                 },
                 consent: Consent::Closed { why: x.to_owned() },
@@ -300,6 +326,22 @@ mod tests {
                 rendering: None,
                 left_out: Vec::new(),
                 unasked: Some(x.to_owned()),
+                standing: Some(Standing {
+                    set: crate::ids::SetDigest([1; 32]),
+                    unknown: None,
+                    drift: vec![Drift {
+                        key: crate::ids::ObjectKey {
+                            group: String::new(),
+                            kind: x.to_owned(),
+                            namespace: None,
+                            name: x.to_owned(),
+                        },
+                        how: Drifted::Fields { paths: vec![x.to_owned()], held: [(x.to_owned(), Vec::new())].into() },
+                        is_touched: false,
+                    }],
+                    more: 0,
+                }),
+                admission_is_required: true,
             }],
             notes: vec![x.to_owned()],
             marks: Vec::new(),

@@ -8,10 +8,12 @@
 //! | `contents` | what environments render to at a commit |
 //! | `touched`, `claims` | which environments a pull request changes; which of its objects are somebody else's |
 //! | `live` | what a cluster has of a first set |
+//! | `there`, `baselines` | what is in a cluster of a set; what it says beside a change |
 //! | `checks` | what statuses and checks say of a commit |
 //! | `people`, `whose`, `place` | who is who, who made what, who said what |
 //! | `court`, `branch` | who judges an environment; the walk of consent over its branch |
 
+pub(super) mod baselines;
 pub(super) mod branch;
 pub(super) mod checks;
 pub(super) mod claims;
@@ -23,6 +25,7 @@ pub(super) mod place;
 pub(super) mod pull;
 pub(super) mod repository;
 pub(super) mod size;
+pub(super) mod there;
 pub(super) mod tips;
 pub(super) mod touched;
 pub(super) mod whose;

@@ -15,6 +15,7 @@ use crate::db::holds::{self, Hold};
 use crate::db::{environments, previews, pulls, sets};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
+use crate::jobs::gather::baselines::{self, Patience};
 use crate::jobs::gather::branch::{self, Walked};
 use crate::jobs::gather::contents::Contents;
 use crate::jobs::gather::live::{self, Looked, Origin, Whose};
@@ -23,7 +24,6 @@ use crate::jobs::gather::repository::Repository;
 use crate::jobs::route::sync_environment;
 use crate::jobs::work;
 use crate::manifest::Room;
-use crate::policy::rules::SyncMode;
 use crate::preview::{Consent, Deployment, EnvironmentRow, Page, RowChange, Subject};
 use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::HoldReason;
@@ -98,7 +98,8 @@ async fn settled(
     lease: &Lease,
 ) -> Result<Option<Spoken>, JobError> {
     let Some(newest) = remembered.previews.last() else { return Ok(None) };
-    let Ok(mut page) = serde_json::from_value::<Page>(newest.page.clone()) else { return Ok(None) };
+    let page = serde_json::from_value(newest.page.clone()).map(Page::shown_before);
+    let Ok(mut page) = page else { return Ok(None) };
     let mut conn = repository.context.pool.acquire().await?;
     let all = environments::of_repository(&mut conn, repository.row.id).await?;
     let mut over = true;
@@ -156,7 +157,7 @@ pub(in crate::jobs) async fn in_merged(
     }
     drop(conn);
     let newest = remembered.previews.last();
-    let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
+    let stored = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok()).map(Page::shown_before);
     let mut seen: Vec<Seen> = match newest {
         Some(newest) => newest
             .looks
@@ -287,14 +288,14 @@ async fn add(
     };
     drop(conn);
     let block = walked.court.entries.get(&new.entry);
-    let mode = block.map_or(SyncMode::None, |block| block.sync.mode);
-    let looked = match held.old_set {
+    let whose = Whose { environment: environment.id, name: &environment.name, sync: block.map(|block| &block.sync) };
+    let (sets, patience) = ((old.as_ref(), &new), Patience::begins());
+    let compared = baselines::compare(repository, &whose, sets, Origin::Branch, &patience).await?;
+    let looked = match &old {
         Some(_) => Looked::default(),
-        None => {
-            let whose = Whose { environment: environment.id, name: &environment.name, mode };
-            live::look(repository, &whose, &new, Origin::Branch).await?
-        }
+        None => live::look(repository, &whose, &new, Origin::Branch).await?,
     };
+    let objects = rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live);
     let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
     let row = EnvironmentRow {
         name: environment.name.clone(),
@@ -303,13 +304,15 @@ async fn add(
         change: RowChange::Change {
             digest: Some(held.digest),
             rules: block.map(|block| rows::rules(before, block)).unwrap_or_default(),
-            objects: rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live),
+            objects: rows::compared(objects, &compared),
         },
         consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
         deployment: held_by(hold),
         rendering: None,
         left_out: new.left_out,
         unasked: looked.unasked,
+        standing: compared.standing(held.new_set),
+        admission_is_required: false, // It is merged: no status waits for it.
     };
     page.environments.push(row);
     let shown = Shown {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::consent::{People, Verdict, explain};
 use crate::ids::{EnvironmentName, ObjectKey};
 use crate::manifest::{Body, Hunk, Object, ObjectDiff, RenderedSet, Room, Verb, apply_order, compare, diff_rules};
-use crate::policy::rules::Environment;
+use crate::policy::rules::{Admission, Environment};
 use crate::preview::{Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, Rendering, RowChange};
 
+use crate::jobs::gather::baselines::Compared;
 use crate::jobs::gather::contents::Content;
 
 /// An environment that does not render, or renders what it may not: then with its objects, as far as they are known.
@@ -22,12 +23,14 @@ pub(in crate::jobs) fn failed(block: &Environment, errors: Vec<String>, objects:
         rendering: None,
         left_out: Vec::new(),
         unasked: None,
+        standing: None,
+        admission_is_required: block.admission == Admission::Required,
     }
 }
 
 /// Its objects' changes.
 pub(in crate::jobs) fn objects(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut Room) -> Vec<ObjectChange> {
-    compare(old, new, room).into_iter().map(|diff| ObjectChange { diff, live: None }).collect()
+    compare(old, new, room).into_iter().map(ObjectChange::from).collect()
 }
 
 /// The same, with what the cluster has of them.
@@ -36,13 +39,23 @@ pub(in crate::jobs) fn found(objects: Vec<ObjectChange>, live: &BTreeMap<ObjectK
     objects.into_iter().map(found).collect()
 }
 
+/// The same, with what the cluster says beside a change.
+pub(in crate::jobs) fn compared(objects: Vec<ObjectChange>, compared: &Compared) -> Vec<ObjectChange> {
+    let beside = |object: ObjectChange| {
+        let admission = compared.admission.get(&object.diff.key).cloned();
+        let effect = compared.effect.get(&object.diff.key).cloned();
+        ObjectChange { admission, effect, ..object }
+    };
+    objects.into_iter().map(beside).collect()
+}
+
 /// The objects of a set that cannot be, by name, with what is known of them.
 pub(in crate::jobs) fn named(set: &RenderedSet, live: &BTreeMap<ObjectKey, Live>) -> Vec<ObjectChange> {
     let named = |object: &Object| {
         let (key, file) = (object.key.clone(), object.file.clone());
         let diff =
             ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body: Body::Name, notable: Vec::new() };
-        ObjectChange { diff, live: live.get(&object.key).cloned() }
+        ObjectChange { live: live.get(&object.key).cloned(), ..ObjectChange::from(diff) }
     };
     apply_order(set.objects.keys()).into_iter().filter_map(|key| set.objects.get(key)).map(named).collect()
 }

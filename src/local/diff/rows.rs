@@ -216,13 +216,15 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
         rendering,
         left_out,
         unasked: None,
+        standing: None,
+        admission_is_required: false,
     }
 }
 
 fn change(pair: &Pair, old: Option<&RenderedSet>, new: &RenderedSet) -> RowChange {
     let mut room = Room::default();
     let objects = compare(old, new, &mut room);
-    let objects: Vec<ObjectChange> = objects.into_iter().map(|diff| ObjectChange { diff, live: None }).collect();
+    let objects: Vec<ObjectChange> = objects.into_iter().map(ObjectChange::from).collect();
     let rules = match (&pair.old, &pair.new) {
         (Some(before), Some(after)) if before != after => rules(before, after, &mut room),
         _ => Vec::new(),
@@ -241,7 +243,7 @@ fn rules(old: &Environment, new: &Environment, room: &mut Room) -> Vec<Hunk> {
         let name = environment.name.to_string();
         let key = ObjectKey { group: String::new(), kind: "Environment".to_owned(), namespace: None, name };
         let hash: ObjectHash = HashKey::new(KEY).hash(&json);
-        Some(Object { key, api_version: String::new(), json, file: None, hash })
+        Some(Object { key, api_version: String::new(), json, file: None, line: None, hash })
     };
     let difference = diff(object(old).as_ref(), object(new).as_ref(), room);
     match difference.map(|difference| difference.body) {

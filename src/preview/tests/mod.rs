@@ -1,5 +1,6 @@
 //! What people read, and that nobody else can write in it.
 
+mod baselines;
 mod beside;
 mod fitting;
 mod inert;
@@ -10,6 +11,7 @@ use super::answer::{Answer, Answered};
 use super::check::check;
 use super::comment::{Comment, MARKER, comment, is_marked};
 use super::live::Live;
+use super::mark::Mark;
 use super::markdown::NAME;
 use super::markdown::{clip, html};
 use super::page::*;
@@ -35,7 +37,7 @@ fn object(name: &str, verb: Verb, text: &str, live: Option<Live>) -> ObjectChang
     };
     let diff =
         ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body, notable: Vec::new() };
-    ObjectChange { diff, live }
+    ObjectChange { live, ..ObjectChange::from(diff) }
 }
 
 fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) -> EnvironmentRow {
@@ -49,6 +51,8 @@ fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) 
         rendering: None,
         left_out: Vec::new(),
         unasked: None,
+        standing: None,
+        admission_is_required: false,
     }
 }
 
@@ -96,6 +100,7 @@ fn page_of(x: &str, prose: &str) -> Page {
             Deployment::Nothing,
         ),
         row("closed", RowChange::Same, Consent::Closed { why: prose.to_owned() }, Deployment::Never),
+        EnvironmentRow { name: "ahead".parse().unwrap(), ..baselines::everything(x, prose) },
     ];
     let value = || Some(x.to_owned());
     let notable = [
@@ -145,10 +150,7 @@ fn two_environments() -> Page {
         let body = text("shop/web:1.26", "shop/web:1.27");
         let (old, new) = (Some("shop/web:1.26".to_owned()), Some("shop/web:1.27".to_owned()));
         let notable = vec![Notable::Image { container: "web".to_owned(), old, new }];
-        ObjectChange {
-            diff: ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable },
-            live: None,
-        }
+        ObjectChange::from(ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable })
     };
     let mut legacy = object("legacy", Verb::Removed, "deploy/legacy.yaml", None);
     legacy.diff.key.kind = "Service".to_owned();

@@ -13,6 +13,7 @@
 
 mod app;
 mod asked;
+mod baselines;
 mod branches;
 mod checks;
 mod claims;

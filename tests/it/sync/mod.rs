@@ -257,6 +257,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         consent: Consent::none(),
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
+        admission: bascule::policy::rules::Admission::default(),
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
