@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::*;
-use crate::fake::forge::Pr;
+use crate::fake::forge::{Pr, Right};
 
 /// A kind with a schema, served by the cluster of all stories.
 const WIDGETS: &str = "\
@@ -117,7 +117,8 @@ fn what_the_api_server_says_to_each_object_is_in_the_preview_and_nothing_is_writ
         let before = (t.objects().await, t.tried().await);
 
         let service = "apiVersion: v1\nkind: Service\nmetadata: { name: web }\nspec: { ports: [{ port: 80 }] }\n";
-        let widget = "apiVersion: baselines.example.com/v1\nkind: Widget\nmetadata: { name: web }\nspec: { size: large, colour: red }\n";
+        let widget =
+            "apiVersion: baselines.example.com/v1\nkind: Widget\nmetadata: { name: web }\nspec: { colour: red }\n";
         let new = format!("{}-new", t.namespace);
         let inside = settings("inside", "1").replace("name: inside", &format!("name: inside, namespace: {new}"));
         let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {new} }}\n");
@@ -244,6 +245,7 @@ fn what_somebody_changed_by_hand_is_drift_and_not_the_pull_requests() {
         "#);
 
         // A fork's pull request says what it changes, and no more, until somebody with write access has seen it.
+        t.forge.lets("stranger", &t.shop, Right::Read);
         let fork = t.forge.opens_pull_from_fork("stranger", &t.shop, &[(WEB, &change)]).await;
         t.run_jobs().await;
         assert_snapshot!(t.baselines_of(&fork), @r"
