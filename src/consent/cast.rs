@@ -71,6 +71,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         limits: Limits::default(),
         may: May::default(),
         owner_file: None,
+        policies: BTreeMap::new(),
     }
 }
 

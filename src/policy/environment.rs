@@ -1,6 +1,6 @@
 //! Reads one environment's block, defaults merged in and placeholders filled, into the rules of `rules.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::approvals::{RULE_KEYS, approval_rules, whom};
@@ -140,6 +140,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         limits: Limits::default(),
         may,
         owner_file: None,
+        policies: BTreeMap::new(),
     })
 }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use crate::ids::{ClusterName, EnvironmentName, Target};
 
@@ -256,6 +257,32 @@ pub struct Environment {
     /// Who owns which files, where a rule asks for them: of the default branch, as the block is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_file: Option<OwnerFile>,
+    /// Policies of the file by name, each with its text: of the default branch, as the block is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, Policy>,
+}
+
+/// A policy of one of the files: a question about objects and changes, and what becomes of what it finds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// What its findings do.
+    pub effect: Effect,
+    /// What is said of a finding where the policy does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Who is asked for a review, and who may waive a denial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRule>,
+    /// What it says.
+    #[serde(flatten)]
+    pub source: Source,
+}
+
+impl Policy {
+    /// What is asked, under a name that says whose it is.
+    pub fn question(&self, name: String) -> Question {
+        Question { name, effect: self.effect, message: self.message.clone(), source: self.source.clone() }
+    }
 }
 
 /// Sizes of one pull request above which an owner must consent.

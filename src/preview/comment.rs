@@ -13,6 +13,7 @@ use super::facts::facts;
 use super::fit::sections;
 use super::markdown::{NAME, clip, code, fence, prose};
 use super::page::{Consent, Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject};
+use super::policies::remarks;
 use super::words::{changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject};
 
 /// Begins every comment of ours. It tells ours among ours: who wrote it is told by author and stored id.
@@ -159,6 +160,9 @@ pub(super) fn overview(rows: &[EnvironmentRow], detail: Detail) -> String {
     text.push('\n');
     for row in rows {
         text.push_str(&removals(row, names));
+    }
+    for row in rows {
+        text.push_str(&remarks(row, notable));
     }
     text.push_str(&facts(rows, notable));
     for row in rows {

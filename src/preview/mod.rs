@@ -19,6 +19,7 @@ mod fit;
 mod live;
 mod markdown;
 mod page;
+mod policies;
 mod status;
 mod terminal;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use live::Live;
 pub use page::{
     Consent, Deployment, EnvironmentRow, Mark, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };
+pub use policies::{PolicyRemark, Ruling};
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, one_line, preview_status};
 pub use terminal::{Look, terminal};
 pub use words::{held_issue, is_held_issue};

@@ -8,6 +8,7 @@ use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compar
 
 use super::answer::Answer;
 use super::live::Live;
+use super::policies::PolicyRemark;
 
 /// All that a comment, a page or a terminal shows of one look at a pull request, a held change or a local clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +145,9 @@ pub struct EnvironmentRow {
     /// Why the cluster was not asked what it has of a first set, or not of all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<String>,
+    /// What policies say of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRemark>,
 }
 
 /// What changes in an environment.
@@ -355,6 +359,15 @@ impl EnvironmentRow {
             RowChange::Change { digest, .. } => digest.as_ref(),
             RowChange::Same | RowChange::Failed { .. } => None,
         }
+    }
+
+    /// Policies that let nothing pass, by name.
+    pub fn denied_by(&self) -> Vec<&str> {
+        let closing = self.policies.iter().filter(|one| one.ruling.closes());
+        let mut names: Vec<&str> = closing.map(|one| one.policy.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether it could not be rendered.

@@ -78,6 +78,10 @@ pub fn preview_status(page: &Page) -> StatusLine {
             if !failed.is_empty() {
                 return says(StatusState::Failure, format!("does not render: {}", failed.join(", ")));
             }
+            let denied = page.environments.iter().map(|row| (row, row.denied_by())).find(|(_, by)| !by.is_empty());
+            if let Some((row, by)) = denied {
+                return says(StatusState::Failure, format!("{} is closed by policy {}", row.name, by.join(", ")));
+            }
             let changed = page.environments.iter().filter(|row| row.digest().is_some()).count();
             match changed {
                 0 => says(StatusState::Success, "nothing changes".to_owned()),

@@ -107,6 +107,11 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
         RowChange::Change { rules, objects, .. } => {
             let by = row.rendering.as_ref().map(|by| format!(" · {}", visible(&by.renderer))).unwrap_or_default();
             line(out, &format!("{name}{stage} {target}: +{added} ~{changed} −{removed}{by}"));
+            for remark in &row.policies {
+                let tone = if remark.ruling.closes() { Tone::Red } else { Tone::Yellow };
+                let sign = if remark.ruling.closes() { "✗" } else { "⚠" };
+                line(out, &format!("  {} {}", look.paint(tone, sign), visible(&remark.line())));
+            }
             if !rules.is_empty() {
                 line(out, &look.paint(Tone::Yellow, "~ its own rules"));
                 lines(out, &flat(rules), look);

@@ -11,7 +11,7 @@ use super::{Of, State};
 use crate::db::previews;
 use crate::manifest::{Body, Hunk, Notable, Verb};
 use crate::preview::{
-    Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, RowChange, Subject,
+    Answered, Consent, Deployment, EnvironmentRow, Live, ObjectChange, Outcome, Page, PolicyRemark, RowChange, Subject,
 };
 
 /// The page of a preview.
@@ -136,6 +136,10 @@ fn environment(html: &mut Html, row: &EnvironmentRow) {
         fact("Left out", &format!("{} (hook of {})", left.key, left.acts));
     }
     html.ours("</table>");
+    if !row.policies.is_empty() {
+        html.ours("<h3>Policies</h3>");
+        list(html, &row.policies.iter().map(PolicyRemark::line).collect::<Vec<_>>());
+    }
     match &row.change {
         RowChange::Same => {
             html.ours("<p>Nothing changes.</p>");
@@ -257,6 +261,7 @@ fn hunks(html: &mut Html, hunks: &[Hunk]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preview::Ruling;
 
     /// What an author would put wherever a word of theirs is shown.
     const HOSTILE: &str = "</pre><script>alert(1)</script><img src=x onerror='a()'>\" & \u{202e}evil\u{200b}";
@@ -300,6 +305,13 @@ mod tests {
                 rendering: None,
                 left_out: Vec::new(),
                 unasked: Some(x.to_owned()),
+                policies: vec![PolicyRemark {
+                    ruling: Ruling::Denies,
+                    policy: x.to_owned(),
+                    object: None,
+                    message: x.to_owned(),
+                    more: 1,
+                }],
             }],
             notes: vec![x.to_owned()],
             marks: Vec::new(),

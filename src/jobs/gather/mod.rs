@@ -10,6 +10,7 @@
 //! | `live` | what a cluster has of a first set |
 //! | `checks` | what statuses and checks say of a commit |
 //! | `people`, `whose`, `place` | who is who, who made what, who said what |
+//! | `policies` | what the policies in force say of a step from one set to another |
 //! | `court`, `branch` | who judges an environment; the walk of consent over its branch |
 
 pub(super) mod branch;
@@ -20,6 +21,7 @@ pub(super) mod court;
 pub(super) mod live;
 pub(super) mod people;
 pub(super) mod place;
+pub(super) mod policies;
 pub(super) mod pull;
 pub(super) mod repository;
 pub(super) mod size;

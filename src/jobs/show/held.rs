@@ -310,6 +310,7 @@ async fn add(
         rendering: None,
         left_out: new.left_out,
         unasked: looked.unasked,
+        policies: rows::remarks(walked.court.said.get(&(held.old_set, held.new_set))),
     };
     page.environments.push(row);
     let shown = Shown {

@@ -7,6 +7,7 @@ use super::rows;
 use super::speak::Seen;
 use crate::consent::{
     Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
+    policies_in_force,
 };
 use crate::db::{environments, previews, sets};
 use crate::forge;
@@ -18,6 +19,7 @@ use crate::jobs::gather::contents::{Contents, FileAt, SetAt};
 use crate::jobs::gather::court::court;
 use crate::jobs::gather::live::{self, Looked, Origin, Whose};
 use crate::jobs::gather::place::{self, Attended};
+use crate::jobs::gather::policies;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::gather::size;
 use crate::jobs::gather::touched::{Sides, Touched, touched};
@@ -191,8 +193,18 @@ impl Scene<'_> {
         }
         let court = court(self.repository, &environment, entries, &files, [&self.heard.people]).await?;
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
+        let mut conn = self.repository.context.pool.acquire().await?;
+        let seal = &self.repository.context.seal;
+        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
+        let old_set = match old {
+            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
+            None => None,
+        };
+        drop(conn);
+        let standing = policies_in_force(law);
+        let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
-        let subject = Subject { change: &change, files: &files, size: self.size };
+        let subject = Subject { change: &change, files: &files, size: self.size, said: Some(&said) };
         let case = Case {
             subject,
             digest,
@@ -204,13 +216,6 @@ impl Scene<'_> {
             approvals: &recorded,
         };
         let verdict = judge(case, law, &court.people);
-        let mut conn = self.repository.context.pool.acquire().await?;
-        let seal = &self.repository.context.seal;
-        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
-        let old_set = match old {
-            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
-            None => None,
-        };
         let rules = rows::rules(touched.old.as_ref().filter(|_| old.is_some()).map(|(block, _)| block), block);
         let checks = block.consent.checks.iter().cloned().collect();
         let deployment = match block.sync.mode {
@@ -221,7 +226,6 @@ impl Scene<'_> {
             SyncMode::Manual => Deployment::OnCommand { checks },
             SyncMode::None => Deployment::Never,
         };
-        drop(conn);
         let is_first = old.is_none() && environment.position.is_none();
         let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
         let row = EnvironmentRow {
@@ -238,6 +242,7 @@ impl Scene<'_> {
             rendering: Some(rows::rendering(content)),
             left_out: new_set.left_out,
             unasked: looked.unasked,
+            policies: rows::remarks(Some(&said)),
         };
         let shown = crate::consent::Shown {
             environment: name.clone(),

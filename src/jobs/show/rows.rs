@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::consent::{People, Verdict, explain};
+use crate::consent::{People, Said, Verdict, explain};
 use crate::ids::{EnvironmentName, ObjectKey};
 use crate::manifest::{Body, Hunk, Object, ObjectDiff, RenderedSet, Room, Verb, apply_order, compare, diff_rules};
 use crate::policy::rules::Environment;
-use crate::preview::{Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, Rendering, RowChange};
+use crate::preview::{
+    Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, PolicyRemark, Rendering, RowChange,
+};
+use crate::render;
 
 use crate::jobs::gather::contents::Content;
 
@@ -22,6 +25,7 @@ pub(in crate::jobs) fn failed(block: &Environment, errors: Vec<String>, objects:
         rendering: None,
         left_out: Vec::new(),
         unasked: None,
+        policies: Vec::new(),
     }
 }
 
@@ -56,8 +60,8 @@ pub(in crate::jobs) fn rules(old: Option<&Environment>, new: &Environment) -> Ve
 
 /// Who consents.
 pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people: &People) -> Consent {
-    if let Some(why) = verdict.closed {
-        return Consent::Closed { why: why.to_owned() };
+    if let Some(why) = &verdict.closed {
+        return Consent::Closed { why: why.clone() };
     }
     if verdict.rules.is_empty() {
         return Consent::NotNeeded;
@@ -87,4 +91,9 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
 pub(in crate::jobs) fn rendering(content: &Content) -> Rendering {
     let milliseconds = content.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     Rendering { renderer: content.renderer.clone(), milliseconds }
+}
+
+/// What policies said, where they were asked.
+pub(in crate::jobs) fn remarks(said: Option<&Said>) -> Vec<PolicyRemark> {
+    said.map(|said| render::remarks(&said.opinions)).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use super::sides::Sides;
 use super::tree::TreeFiles;
 use crate::ids::EntryKind;
 use crate::ids::EnvironmentName;
+use crate::policy::policies::{rego_paths, with_rego};
 use crate::policy::rules::Environment;
 use crate::policy::{FILE_NAME, Located, RepositoryFile, name_matches};
 
@@ -136,7 +137,20 @@ async fn read(files: &TreeFiles) -> Result<ReadFile, DiffError> {
         Err(complaints) => return Ok(Some(Err(complaints))),
     };
     let folders = folders(files, &file.folder_roots()).await?;
-    Ok(Some(file.expand(folders)))
+    let mut expanded = match file.expand_placed(folders) {
+        Ok(expanded) => expanded,
+        Err(complaints) => return Ok(Some(Err(complaints))),
+    };
+    let mut texts = BTreeMap::new();
+    for path in rego_paths(&file.policies) {
+        texts.insert(path.to_owned(), files.0.rego(path).await?);
+    }
+    let complaints = with_rego(&mut expanded, &file.policies, &texts);
+    Ok(Some(if complaints.is_empty() {
+        Ok(expanded.into_iter().map(|one| one.environment).collect())
+    } else {
+        Err(complaints)
+    }))
 }
 
 /// Every folder below some of a tree's.

@@ -9,13 +9,16 @@ use super::environments::{Pair, Pairs};
 use super::sides::Sides;
 use super::tree::TreeFiles;
 use super::{DiffError, Diffed};
+use crate::consent::{InForce, Law, policies_in_force};
 use crate::ids::{EnvironmentName, ObjectHash, ObjectKey, Target};
 use crate::manifest::{
     Body, Dialect, HashKey, Hunk, Limits, Object, RenderedSet, Room, Scopes, Within, compare, diff, parse,
 };
 use crate::policy::rules::Environment;
-use crate::preview::{Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, Rendering, RowChange, Subject};
-use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer};
+use crate::preview::{
+    Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, PolicyRemark, Rendering, RowChange, Subject,
+};
+use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer, matter, remarks};
 
 /// Hashes are compared within this process and never leave it, so the key need not be secret.
 const KEY: [u8; 32] = [0; 32];
@@ -74,8 +77,10 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
     }
     let outcome = if rows.is_empty() { Outcome::Untouched } else { Outcome::Compared };
     let page = page_of(sides, outcome, rows, notes);
+    let denied = page.environments.iter().any(|row| !row.denied_by().is_empty());
     let verdict = match (page.has_errors(), page.has_changes() || ends) {
         (true, _) => Verdict::CouldNot,
+        (false, _) if denied => Verdict::Denied,
         (false, true) => Verdict::Bad,
         (false, false) => Verdict::Good,
     };
@@ -140,7 +145,28 @@ async fn look(sides: &Sides, renderer: &Renderer, name: &EnvironmentName, pair: 
         }
         _ => None,
     };
-    Ok(Looked::Row(Box::new(row(environment, pair, old, new)), note))
+    let policies = remarks_on(renderer, pair, &old, &new).await?;
+    Ok(Looked::Row(Box::new(EnvironmentRow { policies, ..row(environment, pair, old, new) }), note))
+}
+
+/// What policies say: those of the old side, as the server asks them; of what is new its own. Floors are the server's.
+async fn remarks_on(renderer: &Renderer, pair: &Pair, old: &Set, new: &Set) -> Result<Vec<PolicyRemark>, DiffError> {
+    let (Set::Is(set, _), Some(after)) = (new, &pair.new) else { return Ok(Vec::new()) };
+    let before = match old {
+        Set::Is(old, _) if old.target == set.target => Some(old.as_ref()),
+        Set::Is(..) | Set::Absent | Set::Fails(_) => None,
+    };
+    let rules = match (before, &pair.old) {
+        (Some(_), Some(block)) => InForce::OfSet(block),
+        _ => InForce::First { own: after, neighbours: &[] },
+    };
+    let standing = policies_in_force(Law { rules, floors: &[], grant_owners: None });
+    if standing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let questions = standing.into_iter().map(|one| one.question).collect();
+    let opinions = renderer.opinions(questions, matter(after, before, set)).await;
+    Ok(remarks(&opinions.map_err(|error| DiffError::Ask(format!("policies cannot be asked: {error}")))?))
 }
 
 /// What an environment reads on one side.
@@ -216,6 +242,7 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
         rendering,
         left_out,
         unasked: None,
+        policies: Vec::new(),
     }
 }
 

@@ -49,6 +49,7 @@ fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) 
         rendering: None,
         left_out: Vec::new(),
         unasked: None,
+        policies: Vec::new(),
     }
 }
 

@@ -100,6 +100,7 @@ impl Cast {
             floors: floor.into_iter().collect(),
             grant_owners: Some(rule(1, "owners", None)),
             people: self.people(sam),
+            said: BTreeMap::new(),
         }
     }
 
@@ -177,6 +178,7 @@ impl Cast {
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
             owner_file: None,
+            policies: BTreeMap::new(),
         }
     }
 

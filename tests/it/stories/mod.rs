@@ -40,6 +40,7 @@ mod own_file;
 mod own_words;
 mod owners;
 mod patterns;
+mod policies;
 mod pulls;
 mod refusals;
 mod renderers;

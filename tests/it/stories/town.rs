@@ -342,7 +342,9 @@ impl Town {
 pub(super) fn environ(database_url: &str, tongue: Tongue, token: &str) -> Environ {
     let tools = program("kustomize").unwrap();
     let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
-    let path = format!("{}:{path}", Path::new(&tools).parent().unwrap().display());
+    // The tests are not the program that judges policies.
+    let bascule = Path::new(env!("CARGO_BIN_EXE_bascule")).parent().unwrap().display();
+    let path = format!("{}:{bascule}:{path}", Path::new(&tools).parent().unwrap().display());
     let secret = tongue.secret();
     let all = [("PATH", path.as_str()), ("DATABASE_URL", database_url), ("SECRET", &secret), ("TOKEN", token)];
     Environ::from_iter(BTreeMap::from(all).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())))

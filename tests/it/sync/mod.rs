@@ -261,6 +261,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         limits: rules::Limits::default(),
         may: rules::May::default(),
         owner_file: None,
+        policies: BTreeMap::new(),
     }
 }
 
