@@ -265,12 +265,14 @@ fn policies_are_asked_and_their_tests_are_run() {
     let told: Vec<&str> = denied.lines().filter(|line| line.contains("policy ") || line.starts_with("exit")).collect();
     insta::assert_snapshot!(told.join("\n"), @"");
     insta::assert_snapshot!(run(&["check"]), @"");
-    // One that takes all it gets ends alone, and is named.
-    let endless = "package main\n\na := numbers.range(1, 1000)\n\ndeny contains \"x\" if {\n\tsome b in a\n\tsome c in a\n\tsome d in a\n\tb * c * d == 7.5\n}\n";
-    clone.write("policy/pods.rego", endless.as_bytes());
+    // One that takes all the memory it gets ends alone, and is named.
+    let greedy = "package main\n\ndeny contains \"x\" if {\n\tline := concat(\"\", [\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" | some n in numbers.range(1, 2000)])\n\tcount([concat(line, [line, line, line]) | some n in numbers.range(1, 100000)]) == 7\n}\n";
+    clone.write("policy/pods.rego", greedy.as_bytes());
     clone.write("policy/pods_test.rego", b"package main\n");
-    let denied = run(&["diff", "HEAD"]);
-    assert!(denied.contains("policy pods") && denied.ends_with("exit 3"), "{denied}");
+    clone.commit();
+    clone.write("deploy/web.yaml", WEB.replace("'1'", "'2'").as_bytes());
+    let denied = run(&["diff"]);
+    assert!(denied.contains("`pods` took more than 512 MiB of memory") && denied.ends_with("exit 3"), "{denied}");
 }
 
 #[tokio::test]
