@@ -221,7 +221,8 @@ CREATE TABLE environment (
 );
 
 -- How `bascule/preview` is said of a commit where a forge has two ways: as a status or as a check run, always so, or branch
--- protection would ask for both. Written before the first word; stays.
+-- protection would ask for both. Written before the first word; goes a month after every pull request that had the commit was
+-- merged.
 CREATE TABLE check_run (
     repository_id  bigint NOT NULL REFERENCES repository,
     commit_sha     text NOT NULL,
@@ -229,6 +230,7 @@ CREATE TABLE check_run (
     round          integer NOT NULL DEFAULT 0,   -- which run is wanted: a new one when somebody asks, or when other lines are marked
     number         bigint,                       -- the forge's number of it; null: to be looked for, and made if it is not there
     marks          bytea,                        -- hash of the lines it marks
+    begun_at       timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT check_run_of PRIMARY KEY (repository_id, commit_sha)
 );
 
@@ -387,8 +389,8 @@ CREATE TABLE deployment (
 );
 CREATE UNIQUE INDEX deployment_one_running ON deployment (environment_id) WHERE state = 'running';
 
--- What the forge's own page of deployments was told of one, where it has such a page. Written before the first word; stays
--- with the deployment.
+-- What the forge's own page of deployments was told of one, where it has such a page. Written before the first word; goes a
+-- month after the deployment began, when another took its place or it failed, and nobody goes back to it any more.
 CREATE TABLE told_deployment (
     deployment_id  uuid PRIMARY KEY REFERENCES deployment,
     number         bigint,                       -- the forge's; null: to be looked for, and made if it is not there
@@ -537,4 +539,15 @@ CREATE TABLE login_code (
     challenge   text NOT NULL,                   -- of the command line: only who made it can use the word
     person      jsonb NOT NULL,
     expires_at  timestamptz NOT NULL
+);
+-- What an act over HTTP was answered under the key its client gave it (`Idempotency-Key`), so that it is done once however
+-- often it is asked for. Written in the transaction of the act, gone after a day.
+CREATE TABLE act_answer (
+    owner         text NOT NULL,                 -- the token by its name, or the person by forge and number
+    key           text NOT NULL,
+    request       bytea NOT NULL,                -- SHA-256 of method, address and body
+    repositories  jsonb NOT NULL,                -- forge and number of each it tells of: told again to whom may read them
+    answer        jsonb NOT NULL,
+    done_at       timestamptz NOT NULL,          -- by the server's clock
+    CONSTRAINT act_answer_key PRIMARY KEY (owner, key)
 );

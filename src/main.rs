@@ -16,7 +16,7 @@ use bascule::local::report::{Report, Verdict};
 use bascule::policy;
 use bascule::policy::Located;
 use bascule::preview::{self, Look};
-use bascule::render::Programs;
+use bascule::render::{Limits, Programs, Renderer};
 use bascule::telemetry;
 use bascule::{app, audit};
 
@@ -64,6 +64,15 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
                 cli::schema::Of::Repository => policy::repository::SCHEMA,
             });
             ExitCode::SUCCESS
+        }
+        Command::Judge(judge) => {
+            match local::judge::judge(&judge.order, |name| print::complain(&format!("asking {name}\n"))) {
+                Ok(answers) => {
+                    print::say(&answers);
+                    ExitCode::SUCCESS
+                }
+                Err(error) => could_not(error),
+            }
         }
         Command::Completions(completions) => {
             print::say(&completions.script());
@@ -116,7 +125,7 @@ fn show_diff(asked: &cli::diff::Diff) -> ExitCode {
 /// A verdict goes to standard output, why there is none to standard error.
 fn tell(report: Report) -> ExitCode {
     match report.verdict {
-        Verdict::Good | Verdict::Bad => print::say(&report.text),
+        Verdict::Good | Verdict::Bad | Verdict::Denied => print::say(&report.text),
         Verdict::CouldNot => print::complain(&report.text),
     }
     report.verdict.into()
@@ -124,7 +133,8 @@ fn tell(report: Report) -> ExitCode {
 
 /// Both files; with `--live`, and when they are good, also what the server's file names.
 fn checked(asked: &cli::check::Check) -> ExitCode {
-    let report = local::check::check(asked.path.as_deref(), config::FILE_NAME, &check_server);
+    let report =
+        local::check::check(asked.path.as_deref(), config::FILE_NAME, &check_server).and(policies_checked(asked));
     if !asked.live || report.verdict != Verdict::Good {
         return tell(report);
     }
@@ -146,6 +156,23 @@ fn checked(asked: &cli::check::Check) -> ExitCode {
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => tell(report.and(runtime.block_on(live))),
         Err(error) => could_not(error.into()),
+    }
+}
+
+/// The policies of the repository's file, where it has some.
+fn policies_checked(asked: &cli::check::Check) -> Report {
+    let files = local::check::files(asked.path.as_deref(), config::FILE_NAME);
+    let Some(policed) = local::check_policies::policed(&files) else { return Report::new(Verdict::Good, "") };
+    let environ = Environ::of_process();
+    let checked = async {
+        let scratch = tempfile::tempdir()?;
+        let programs = Programs { search: environ.get("PATH").map(Into::into), ..Programs::default() };
+        let renderer = Box::pin(Renderer::new(&programs, scratch.path(), Limits::default())).await;
+        anyhow::Ok(local::check_policies::check(policed, &renderer).await)
+    };
+    match tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(checked)) {
+        Ok(report) => report,
+        Err(error) => Report::new(Verdict::CouldNot, format!("bascule: {error:#}\n")),
     }
 }
 
@@ -186,7 +213,10 @@ async fn created(loaded: &config::Loaded, asked: &cli::connect::Connect) -> Repo
             cli::login::open(address);
         }
     };
-    app::create_app::create(loaded, &creation, tell).await
+    match app::told_to_stop() {
+        Ok(stopped) => app::create_app::create(loaded, &creation, tell, stopped).await,
+        Err(error) => Report::new(Verdict::CouldNot, format!("{error}\n")),
+    }
 }
 
 /// The server's file; or what to exit with, every complaint already said.

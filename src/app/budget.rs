@@ -206,3 +206,18 @@ impl SharedBudget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn previews_that_leave_a_sweep_no_room_leave_it_some_when_it_is_as_urgent_as_they() {
+        let limits = Some(Limits { points_a_minute: 900, creations_a_minute: 80, creations_an_hour: 500 });
+        let (mut ledger, now) = (Ledger::default(), Timestamp::UNIX_EPOCH);
+        ledger.spend((430, 0), now);
+        let begins = |points, urgency| room(&ledger, limits, Cost { points, creations: 0 }, urgency, now).is_ok();
+        assert!(!begins(30, Urgency::Sweep));
+        assert!(begins(200, Urgency::Preview));
+    }
+}

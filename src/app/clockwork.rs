@@ -12,11 +12,12 @@ use super::restored;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
-use crate::db::{redeliveries, repositories, sets};
+use crate::db::{check_runs, redeliveries, repositories, sets, told_deployments};
 use crate::forge::{DeliveryLogs, Fate};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
+use crate::web::once;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -84,6 +85,10 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
             }
         }
         if logs == DeliveryLogs::OfApp {
+            // What is granted by its name is asked for by its name.
+            if context.platform.grants.values().flat_map(|grant| &grant.repositories).any(|one| one.contains('*')) {
+                queue::enqueue(&mut tx, &jobs::sweep_installations(name, TraceId(context.clock.new_id()))).await?;
+            }
             queue::enqueue(&mut tx, &jobs::sweep_app_deliveries(name, TraceId(context.clock.new_id()))).await?;
         }
         tx.commit().await?;
@@ -92,8 +97,8 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Closes what nobody ends any more, see [`jobs::close_abandoned`], and forgets what nobody needs any more, see
-/// [`sets::tidy`]: when the server starts, and daily.
+/// Closes what nobody ends any more, see [`jobs::close_abandoned`], and forgets what nobody needs any more, after
+/// [`sets::KEPT`]: when the server starts, and daily.
 pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken) {
     loop {
         match jobs::close_abandoned(&pool).await {
@@ -104,20 +109,23 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
                 "effects that were begun and never ended cannot be closed; tomorrow it is tried again"
             ),
         }
-        match sets::tidy(&pool, clock.now() - sets::KEPT).await {
-            Ok(0) => {}
-            Ok(gone) => tracing::info!(gone, "rendered sets that nobody needs any more are forgotten"),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "old rendered sets cannot be forgotten; tomorrow it is tried again"
-            ),
-        }
-        if let Err(error) = redeliveries::tidy(&pool).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "old deliveries that were asked for again cannot be forgotten; tomorrow it is tried again"
-            );
+        let before = clock.now() - sets::KEPT;
+        for (what, gone) in [
+            ("rendered sets", sets::tidy(&pool, before).await),
+            ("lost deliveries", redeliveries::tidy(&pool, before).await),
+            ("check runs", check_runs::tidy(&pool, before).await),
+            ("answers to acts", once::tidy(&pool, clock.now()).await),
+            ("deployments that a forge was told of", told_deployments::tidy(&pool, before).await),
+        ] {
+            match gone {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(gone, what, "what nobody needs any more is forgotten"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    what,
+                    "what nobody needs any more cannot be forgotten; tomorrow it is tried again"
+                ),
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,

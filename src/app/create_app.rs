@@ -44,8 +44,13 @@ pub struct Creation {
     pub port: u16,
 }
 
-/// Makes an App with a person at a browser. `tell` is given the address to open.
-pub async fn create(loaded: &Loaded, asked: &Creation, tell: impl FnOnce(&str)) -> Report {
+/// Makes an App with a person at a browser, unless it is `stopped` first. `tell` is given the address to open.
+pub async fn create(
+    loaded: &Loaded,
+    asked: &Creation,
+    tell: impl FnOnce(&str),
+    stopped: impl Future<Output = ()>,
+) -> Report {
     let server = &loaded.server;
     let name: ForgeName = match asked.forge.parse() {
         Ok(name) => name,
@@ -77,7 +82,15 @@ pub async fn create(loaded: &Loaded, asked: &Creation, tell: impl FnOnce(&str)) 
         Ok(kept) => kept,
         Err(error) => return bad(format!("{}: {error}", asked.directory.display())),
     };
-    let made = match tokio::time::timeout(PATIENCE, with_browser(&manifest, &name, public, asked, tell)).await {
+    let making = tokio::time::timeout(PATIENCE, with_browser(&manifest, &name, public, asked, tell));
+    let made = tokio::select! {
+        made = making => made,
+        () = stopped => {
+            kept.forget();
+            return could_not("stopped; an App that GitHub shows nevertheless is deleted there, on its page".to_owned());
+        }
+    };
+    let made = match made {
         Ok(Ok(made)) => made,
         Ok(Err(why)) => {
             kept.forget();

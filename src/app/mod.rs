@@ -199,7 +199,10 @@ async fn run(
 }
 
 /// Ends when somebody tells us to stop. Who is told before this is polled is heard as well.
-fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+///
+/// # Errors
+/// When the system lets nobody listen.
+pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

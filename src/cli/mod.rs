@@ -17,6 +17,7 @@ mod deployments;
 pub mod diff;
 pub mod init;
 pub mod jobs;
+pub mod judge;
 pub mod kept;
 pub mod listed;
 pub mod login;
@@ -86,6 +87,9 @@ pub enum Command {
     Token(token::Token),
     /// Print the JSON Schema of one of the files, for editors.
     Schema(schema::Schema),
+    /// Judge by policies, in a box: what the server starts for each change.
+    #[command(hide = true)]
+    Judge(judge::Judge),
     /// Print completions for a shell.
     Completions(completions::Completions),
 }

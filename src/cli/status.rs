@@ -81,6 +81,7 @@ impl Status {
                 let holds: String = items.iter().filter_map(held).collect();
                 let rows: Vec<Value> = items.into_iter().map(now).collect();
                 let mut said = table::show(self.output, NOW, &rows);
+                said.text += &put_back(&client.get("restored", &[]).await?["waiting"]);
                 // Programs ask for the jobs; people look here.
                 let query = [("state", Some("refused".to_owned()))];
                 said.text += &(holds + &refusals(&client.pages("jobs", &query, REFUSALS + 1).await?));
@@ -116,6 +117,15 @@ fn held(environment: &Value) -> Option<String> {
 fn full_name(environment: &Value) -> String {
     let word = |name: &str| environment[name].as_str().unwrap_or_default().to_owned();
     format!("{}:{}", word("repository"), word("name"))
+}
+
+/// A database that came from a backup: no environment shows that what left it stays.
+fn put_back(waiting: &Value) -> String {
+    let Some(at) = waiting["noticed_at"].as_str().and_then(table::to_the_second) else { return String::new() };
+    format!(
+        "the database was put back from a backup (found {at}): no sync deletes anything until an operator has looked\n  lifted \
+         by bascule restored confirm, on the server's host\n"
+    )
 }
 
 /// A forge that has no room for what is to be done, or asked for a pause.

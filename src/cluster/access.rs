@@ -28,7 +28,7 @@ impl Cluster {
             "resourceAttributes": { "verb": verb, "group": group, "resource": plural, "namespace": namespace } } });
         let sent = Sent { method: Method::POST, content_type: wire::JSON, body: asked.to_string().into_bytes() };
         let answer = self.write(REVIEWS, sent).await?;
-        let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
+        let allowed = answer.body.pointer("/status/allowed").and_then(Value::as_bool);
         allowed.ok_or_else(|| ClusterError::unreadable("it does not tell what we may"))
     }
 }

@@ -11,7 +11,7 @@ use crate::sync::{FIELD_MANAGER, OWNER_ANNOTATION};
 use super::Cluster;
 use super::discovery::Resource;
 use super::error::ClusterError;
-use super::wire::Sent;
+use super::wire::{Sent, Told};
 
 /// A version that no object has: a server begins to count above it. Sent with an object that should not be there, it
 /// makes the server refuse (409) when it is, and is ignored when it is not.
@@ -66,22 +66,39 @@ impl Cluster {
     /// [`ClusterError::Stale`] when `onto` is no longer what is there, [`ClusterError::Conflict`] when others hold
     /// fields with other values, and as every request. After [`ClusterError::Timeout`] it may have been applied.
     pub async fn apply(&self, write: Write<'_>, hash_key: &HashKey) -> Result<Applied, ClusterError> {
-        let answer = self.patch(write, "").await?;
-        Ok(read(answer, write.object, hash_key))
+        let answer = self.patch(write, "force=false").await?;
+        Ok(read(answer.body, write.object, hash_key))
     }
 
-    /// What [`Self::apply`] would answer, without doing it.
+    /// What [`Self::apply`] would answer, without doing it, and what the server warns of.
     ///
     /// # Errors
     /// As [`Self::apply`].
-    pub async fn try_apply(&self, write: Write<'_>, hash_key: &HashKey) -> Result<Applied, ClusterError> {
-        let answer = self.patch(write, "&dryRun=All").await?;
-        Ok(read(answer, write.object, hash_key))
+    pub async fn try_apply(
+        &self,
+        write: Write<'_>,
+        hash_key: &HashKey,
+    ) -> Result<(Applied, Vec<String>), ClusterError> {
+        let answer = self.patch(write, "force=false&dryRun=All").await?;
+        Ok((read(answer.body, write.object, hash_key), answer.warnings))
     }
 
-    async fn patch(&self, write: Write<'_>, options: &str) -> Result<Value, ClusterError> {
+    /// The same if nobody held any field: an answer that does not tell what others hold. It is never done, only asked.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], without a conflict.
+    pub async fn try_taking(
+        &self,
+        write: Write<'_>,
+        hash_key: &HashKey,
+    ) -> Result<(Applied, Vec<String>), ClusterError> {
+        let answer = self.patch(write, "force=true&dryRun=All").await?;
+        Ok((read(answer.body, write.object, hash_key), answer.warnings))
+    }
+
+    async fn patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
         let path = write.resource.object(write.key);
-        let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=false{options}");
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&{options}");
         let body = canonical_json(&with_marks(write));
         self.write(&path, Sent { method: Method::PATCH, content_type: "application/apply-patch+yaml", body }).await
     }

@@ -35,7 +35,7 @@ impl Cluster {
         });
         let sent = Sent { method: Method::DELETE, content_type: JSON, body: body.to_string().into_bytes() };
         let answer = match self.write(&resource.object(key), sent).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.body,
             Err(ClusterError::NotFound(_)) => return Ok(Deleted::Gone),
             Err(ClusterError::Stale(_)) => return Ok(Deleted::Recreated),
             Err(error) => return Err(error),

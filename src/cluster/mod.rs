@@ -8,7 +8,8 @@
 //!                                 └── delete (by uid) ── watch (health until well or time is up)
 //! ```
 //!
-//! Every write is a server-side apply by one field manager, never forced, with strict validation. A write to an object
+//! Every write is a server-side apply by one field manager, never forced, with strict validation. (A dry run may be
+//! forced, so that its answer does not tell what others hold.) A write to an object
 //! that is there carries its uid and resourceVersion, and one to an object that is not carries a version that no
 //! object can have, so that a stale writer is refused by the server and not by our care alone.
 //!
@@ -32,7 +33,7 @@ pub use connection::{Identity, Kubeconfig};
 pub use delete::Deleted;
 pub use discovery::{Resource, Served};
 pub use error::{ClusterError, Fate};
-pub use foresee::{First, Found};
+pub use foresee::{Found, Trial};
 pub use named::Clusters;
 pub use watch::{Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;

@@ -31,16 +31,23 @@ pub(super) struct Sent {
     pub(super) body: Vec<u8>,
 }
 
+/// An answer that is a success.
+pub(super) struct Told {
+    pub(super) body: Value,
+    /// What the server, or a policy or webhook of it, warns of.
+    pub(super) warnings: Vec<String>,
+}
+
 impl Cluster {
     /// Reads JSON.
     pub(super) async fn read_json(&self, path: &str, accept: &'static str) -> Result<Value, ClusterError> {
         self.0.counts.reads.fetch_add(1, Ordering::Relaxed);
         let request = Request::builder().method(Method::GET).uri(path).header(header::ACCEPT, accept);
-        self.0.exchange(request.body(Body::empty()), READ_LIMIT).await
+        Ok(self.0.exchange(request.body(Body::empty()), READ_LIMIT).await?.body)
     }
 
     /// Writes, or tries to.
-    pub(super) async fn write(&self, path: &str, sent: Sent) -> Result<Value, ClusterError> {
+    pub(super) async fn write(&self, path: &str, sent: Sent) -> Result<Told, ClusterError> {
         self.0.counts.writes.fetch_add(1, Ordering::Relaxed);
         let separator = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{separator}timeout={}s", WRITE_LIMIT.as_secs());
@@ -58,7 +65,7 @@ impl Inner {
         &self,
         request: Result<Request<Body>, hyper::http::Error>,
         limit: Duration,
-    ) -> Result<Value, ClusterError> {
+    ) -> Result<Told, ClusterError> {
         let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
         let exchange = async {
@@ -72,11 +79,28 @@ impl Inner {
         };
         let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
         if head.status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"));
+            let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
+            return Ok(Told { body, warnings: warnings(&head.headers) });
         }
         let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs)))
     }
+}
+
+/// Warnings that are kept of one answer.
+const WARNINGS: usize = 10;
+/// Characters that are kept of one.
+const WARNING: usize = 300;
+
+/// `299 - "text"`, of which the text is somebody else's.
+fn warnings(headers: &header::HeaderMap) -> Vec<String> {
+    let read = |value: &header::HeaderValue| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let quoted = value.split_once('"').and_then(|(_, text)| text.trim_end().strip_suffix('"')).unwrap_or(&value);
+        let text = quoted.replace("\\\"", "\"").replace("\\\\", "\\");
+        text.chars().take(WARNING).collect()
+    };
+    headers.get_all(header::WARNING).iter().take(WARNINGS).map(read).collect()
 }
 
 /// The innermost reason: those around it only say that something failed.
@@ -106,6 +130,14 @@ pub(super) fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_read_without_its_frame() {
+        let mut headers = header::HeaderMap::new();
+        headers.append(header::WARNING, r#"299 - "spec.x: is \"old\"""#.parse().unwrap());
+        headers.append(header::WARNING, "299 - plain".parse().unwrap());
+        assert_eq!(warnings(&headers), [r#"spec.x: is "old""#, "299 - plain"]);
+    }
 
     #[test]
     fn a_name_stays_within_its_segment() {

@@ -6,6 +6,7 @@ use super::approval::{Place, Recorded};
 use super::change::{Change, HashedSet};
 use super::contributors::Contributors;
 use super::people::People;
+use super::policies::Said;
 use super::required::Size;
 use crate::ids::{CommitId, EnvironmentName, ObjectHash, RepositoryKey, SetDigest, Target};
 use crate::policy::rules::{ApprovalRule, Environment, Floor};
@@ -30,6 +31,9 @@ pub struct Court {
     pub grant_owners: Option<ApprovalRule>,
     /// People, as of now.
     pub people: People,
+    /// What policies say of steps from one set (`None` is the empty one) to another. What is not here and is asked for comes
+    /// back as [`super::Walk::unasked`].
+    pub said: BTreeMap<(Option<SetDigest>, SetDigest), Said>,
 }
 
 /// Where an environment stands (rule 8).

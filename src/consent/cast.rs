@@ -67,10 +67,12 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         consent: Consent { approvals, ..Consent::none() },
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },
+        admission: Admission::default(),
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
         may: May::default(),
         owner_file: None,
+        policies: BTreeMap::new(),
     }
 }
 

@@ -35,7 +35,7 @@ pub fn explain(environment: &EnvironmentName, verdict: &Verdict, people: &People
 }
 
 fn needs(verdict: &Verdict, people: &People) -> String {
-    if let Some(why) = verdict.closed {
+    if let Some(why) = &verdict.closed {
         return format!("is closed: {why}");
     }
     if verdict.rules.is_empty() {
@@ -69,6 +69,8 @@ fn open(rule: &RuleVerdict, verdict: &Verdict, people: &People) -> String {
         Origin::GrantOwners => " (its first set)".to_owned(),
         Origin::CodeOwners(file) => format!(" (owners of {file})"),
         Origin::Unowned(file) => format!(" (nobody owns {file})"),
+        Origin::Policy(name) => format!(" (policy {name})"),
+        Origin::Mended(name) => format!(" (policy {name} cannot be asked, and changes)"),
         Origin::Deletions => " (it deletes more than may pass unsaid)".to_owned(),
     };
     let given = match rule.counted.len() {
@@ -164,7 +166,7 @@ mod tests {
         let approvals = given(&change);
         let files = BTreeSet::new();
         let case = Case {
-            subject: Subject { change: &change, files: &files, size: Size::default() },
+            subject: Subject { change: &change, files: &files, size: Size::default(), said: None },
             digest: change.digest(&super::super::cast::repository(), &production()),
             from_set: None,
             place: Some(&place()),
@@ -265,7 +267,8 @@ mod tests {
         let names = |rules: &Environment, new: &HashedSet, files: &[&str], lines: u64| -> String {
             let change = Change::between(Some(&base), new);
             let files = files.iter().map(|file| (*file).to_owned()).collect();
-            let subject = Subject { change: &change, files: &files, size: Size { lines, ..Size::default() } };
+            let subject =
+                Subject { change: &change, files: &files, size: Size { lines, ..Size::default() }, said: None };
             let asked = required(subject, Law { rules: InForce::OfSet(rules), floors: &[], grant_owners: None });
             let who = |voters: &Voters| match voters.groups.first() {
                 Some(group) => group.clone(),

@@ -135,7 +135,7 @@ pub struct Verdict {
     /// Contributors, to leave out of who can give what is missing.
     pub contributors: Contributors,
     /// Why nothing passes at all.
-    pub closed: Option<&'static str>,
+    pub closed: Option<String>,
     /// A held change that the grant's owners let pass, with these reasons: an exception to be reviewed later.
     pub exception: Option<BTreeSet<String>>,
 }

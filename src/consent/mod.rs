@@ -28,6 +28,9 @@ pub mod explain;
 pub mod gate;
 pub mod judge;
 pub mod people;
+pub mod policies;
+#[cfg(test)]
+mod policies_tests;
 pub mod pushes;
 pub mod required;
 pub mod void;
@@ -45,6 +48,7 @@ pub use explain::explain;
 pub use gate::{Before, Destination, Reading, Stale, WaitsFor, destination, to_ask};
 pub use judge::{Case, Discount, NotCounted, Passage, RuleVerdict, Verdict, judge};
 pub use people::{Answer, Identities, Kind, People, Person, Right, Standing};
+pub use policies::{Said, Standing as StandingPolicy, policies_in_force};
 pub use pushes::{Brought, FoundAt, Own, Told, brought, every_push, gaps};
 pub use required::{InForce, Law, Origin, Required, Requirements, Size, Subject, required, voters};
 pub use void::{Look, Now, Objection, Revocation, SourceNow, VoidReason, voids};

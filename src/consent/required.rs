@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::Change;
+use super::policies::{Asks, Said, asks as policy_asks, policies_in_force};
 use crate::ids::SetKey;
 use crate::policy::rules::{
     ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Limits, OnPush, Role, Voters, When,
@@ -44,6 +45,8 @@ pub struct Subject<'a> {
     pub files: &'a BTreeSet<String>,
     /// How much.
     pub size: Size,
+    /// What the policies in force say of it, where they were asked.
+    pub said: Option<&'a Said>,
 }
 
 /// The rules a change is judged by.
@@ -112,6 +115,10 @@ pub enum Origin {
     Unowned(String),
     /// `deletions.confirm_above`, where no rule asks for anybody.
     Deletions,
+    /// A policy that asks for a review of what it found.
+    Policy(String),
+    /// A policy that cannot be asked, and that the change replaces.
+    Mended(String),
 }
 
 /// One rule that has to be met.
@@ -133,7 +140,7 @@ pub struct Requirements {
     /// The exact number of deletions.
     pub deletions: Option<u64>,
     /// Why nothing passes at all.
-    pub closed: Option<&'static str>,
+    pub closed: Option<String>,
 }
 
 impl Requirements {
@@ -143,8 +150,53 @@ impl Requirements {
     }
 }
 
-/// What a change asks for.
+/// What a change asks for: by the rules, and by the policies in force.
 pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
+    let mut asked = by_rules(subject, law);
+    if subject.change.is_empty() || asked.closed.is_some() {
+        return asked;
+    }
+    for standing in policies_in_force(law) {
+        let name = &standing.question.name;
+        let (rules, origin) = match policy_asks(&standing, subject.said) {
+            Asks::Nothing => continue,
+            Asks::Closed(why) => {
+                asked.closed = Some(why);
+                return asked;
+            }
+            Asks::Review => (standing.approvals.clone(), Origin::Policy(name.clone())),
+            Asks::Owners => {
+                let owners = match law.rules {
+                    InForce::OfSet(own) | InForce::First { own, .. } => own.owners.clone(),
+                    InForce::Unreadable => None,
+                };
+                (vec![owners.or(law.grant_owners.cloned()).unwrap_or_else(admin)], Origin::Mended(name.clone()))
+            }
+        };
+        for rule in rules {
+            asked.add(&rule, &standing.by, origin.clone());
+        }
+    }
+    asked
+}
+
+impl Requirements {
+    /// Adds a rule; of equal ones the first stays.
+    fn add(&mut self, rule: &ApprovalRule, by: &BTreeSet<ApprovalSource>, origin: Origin) {
+        let same = |one: &Required| (one.rule.count, &one.rule.voters, &one.by) == (rule.count, &rule.voters, by);
+        if !self.rules.iter().any(same) {
+            self.rules.push(Required { rule: rule.clone(), by: by.clone(), origin });
+        }
+    }
+}
+
+/// A file that names nobody must not close itself for ever.
+fn admin() -> ApprovalRule {
+    ApprovalRule { count: 1, voters: role(Role::Admin), when: None }
+}
+
+/// What a change asks for whatever its policies say.
+pub fn by_rules(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     let mut asked = Requirements::default();
     if subject.change.is_empty() {
         return asked;
@@ -153,14 +205,8 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
         InForce::OfSet(rules) => (rules, &[][..], None),
         InForce::First { own, neighbours } => (own, neighbours, law.grant_owners),
         InForce::Unreadable => {
-            asked.closed = Some("the rules in force cannot be read");
+            asked.closed = Some("the rules in force cannot be read".to_owned());
             return asked;
-        }
-    };
-    let add = |asked: &mut Requirements, rule: &ApprovalRule, by: &BTreeSet<ApprovalSource>, origin: Origin| {
-        let same = |one: &Required| (one.rule.count, &one.rule.voters, &one.by) == (rule.count, &rule.voters, by);
-        if !asked.rules.iter().any(same) {
-            asked.rules.push(Required { rule: rule.clone(), by: by.clone(), origin });
         }
     };
     let by = &own.consent.by;
@@ -168,7 +214,7 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     // First, because of equal rules the floor's is the one that no exception passes.
     for (name, floor) in law.floors {
         for rule in applying(&floor.approvals, everything, subject) {
-            add(&mut asked, rule, by, Origin::Floor(name.clone()));
+            asked.add(rule, by, Origin::Floor(name.clone()));
         }
     }
     let files = Files { changed: subject.files, alters_entry: everything };
@@ -180,23 +226,21 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     }
     for (whose, rule, origin) in all {
         let Some(all) = asks(rule, whose, files, origin) else {
-            asked.closed = Some("the owners of its files cannot be read");
+            asked.closed = Some("the owners of its files cannot be read".to_owned());
             return asked;
         };
         for (rule, origin) in all {
-            add(&mut asked, &rule, &whose.consent.by, origin);
+            asked.add(&rule, &whose.consent.by, origin);
         }
     }
     if let (true, Some(owners)) = (everything, &own.owners) {
-        add(&mut asked, owners, by, Origin::Owners);
+        asked.add(owners, by, Origin::Owners);
     }
     if let Some(owners) = first {
-        add(&mut asked, owners, by, Origin::GrantOwners);
+        asked.add(owners, by, Origin::GrantOwners);
     }
     if subject.size.exceeds(own.limits) {
-        // A file that sets limits and names nobody must not close itself for ever.
-        let admin = ApprovalRule { count: 1, voters: role(Role::Admin), when: None };
-        add(&mut asked, own.owners.as_ref().or(law.grant_owners).unwrap_or(&admin), by, Origin::Limits);
+        asked.add(own.owners.as_ref().or(law.grant_owners).unwrap_or(&admin()), by, Origin::Limits);
     }
     let deletions = subject.change.deletions();
     if own.deletions_confirm_above.is_some_and(|most| deletions > u64::from(most)) {
@@ -204,7 +248,7 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
         // Where nobody is asked, somebody who may push still has to say the number.
         if asked.rules.is_empty() {
             for rule in &Consent::one_writer().approvals {
-                add(&mut asked, rule, by, Origin::Deletions);
+                asked.add(rule, by, Origin::Deletions);
             }
         }
     }
@@ -276,6 +320,7 @@ pub fn voters(
         let rules = whose.consent.approvals.iter().chain(&whose.owners);
         let asked = rules.filter_map(|rule| asks(rule, whose, files, Origin::Environment)).flatten();
         all.extend(asked.map(|(rule, _)| rule.voters));
+        all.extend(whose.policies.values().flat_map(|policy| &policy.approvals).map(|rule| rule.voters.clone()));
     }
     if own.owners.is_none() && grant_owners.is_empty() {
         // What is larger than the file's limits is asked of somebody.

@@ -10,13 +10,15 @@
 //! A commit is covered when the running set is exactly its set. Nothing here depends on which covered commits were
 //! synced in between: a walk that begins at a covered commit continues as the walk that went through it.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::approval::{ApprovalKey, Place, Recorded, State};
 use super::branch::{Court, Hold, Made, Merged, Position, Step};
 use super::change::{Change, HashedSet};
 use super::judge::{Case, Passage, Verdict, judge};
-use super::required::{InForce, Law, Subject, required};
+use super::policies::{Said, policies_in_force};
+use super::required::{InForce, Law, Subject, by_rules, required};
 use crate::ids::{ChangeDigest, CommitId, ObjectHash, SetDigest, SetKey};
 use crate::policy::rules::Binds;
 
@@ -108,6 +110,8 @@ pub struct Walk {
     pub grounds: Vec<Ground>,
     /// The running set at the end: whose entry judges what is still open.
     pub running: HashedSet,
+    /// Steps from one set to another that policies have to be asked about first: while there are any, the walk is none.
+    pub unasked: Vec<(HashedSet, HashedSet)>,
 }
 
 impl Walk {
@@ -134,6 +138,7 @@ pub fn walk(court: &Court, position: Option<&Position>, steps: &[Step], hold: Op
         since: Made::default(),
         covered: Vec::new(),
         grounds: Vec::new(),
+        unasked: RefCell::default(),
     };
     let mut hold_index = None;
     for (index, step) in steps.iter().enumerate() {
@@ -153,7 +158,8 @@ pub fn walk(court: &Court, position: Option<&Position>, steps: &[Step], hold: Op
         .filter(|last| *last >= walker.newest.steps)
         .and_then(|last| walker.held(steps, kept.zip(hold_index), last));
     let (covered, grounds, running) = (walker.covered, walker.grounds, walker.running);
-    Walk { without_set: without_set.collect(), held, covered, grounds, running }
+    let unasked = walker.unasked.into_inner();
+    Walk { without_set: without_set.collect(), held, covered, grounds, running, unasked }
 }
 
 /// What all commits between a held change's two ends brought, of which `to` is the index of the later.
@@ -183,6 +189,7 @@ struct Walker<'a> {
     since: Made,
     covered: Vec<Covered>,
     grounds: Vec<Ground>,
+    unasked: RefCell<Vec<(HashedSet, HashedSet)>>,
 }
 
 impl Walker<'_> {
@@ -251,8 +258,24 @@ impl Walker<'_> {
 
     fn asks_nothing(&self, from: &HashedSet, to: &HashedSet) -> bool {
         let change = Change::between(Some(from), to);
-        let subject = Subject { change: &change, files: &self.since.files, size: self.since.size };
-        from.target == to.target && required(subject, self.law(from, &change)).is_nothing()
+        let law = self.law(from, &change);
+        let subject = Subject { change: &change, files: &self.since.files, size: self.since.size, said: None };
+        from.target == to.target
+            && by_rules(subject, law).is_nothing()
+            && required(Subject { said: self.said(law, from, to), ..subject }, law).is_nothing()
+    }
+
+    /// What the policies in force say of a step; not known, it is noted as asked for.
+    fn said(&self, law: Law<'_>, from: &HashedSet, to: &HashedSet) -> Option<&Said> {
+        if policies_in_force(law).is_empty() {
+            return None;
+        }
+        let said = self.court.said.get(&(digest_of(from), to.digest()));
+        let mut unasked = self.unasked.borrow_mut();
+        if said.is_none() && !unasked.iter().any(|(old, new)| old == from && new == to) {
+            unasked.push((from.clone(), to.clone()));
+        }
+        said
     }
 
     /// The running set with the approved change of a merged pull request, if it fits. Of several that do, the one that
@@ -268,7 +291,12 @@ impl Walker<'_> {
             let Some(sum) = offer.change.added_to(&self.running) else { continue };
             let digest = offer.change.digest(&self.court.repository, &self.court.environment);
             let case = Case {
-                subject: Subject { change: &offer.change, files: &offer.made.files, size: offer.made.size },
+                subject: Subject {
+                    change: &offer.change,
+                    files: &offer.made.files,
+                    size: offer.made.size,
+                    said: self.said(law, &self.running, &sum),
+                },
                 digest,
                 from_set: running,
                 place: Some(&merged.place),
@@ -319,10 +347,13 @@ impl Walker<'_> {
         made: &Made,
         old_set: Option<SetDigest>,
         given: Option<(&Place, &[Recorded])>,
+        to: Option<&HashedSet>,
     ) -> (ChangeDigest, Verdict) {
         let digest = change.digest(&self.court.repository, &self.court.environment);
+        let law = self.law(&self.newest.set, change);
+        let said = to.and_then(|to| self.said(law, &self.newest.set, to));
         let case = Case {
-            subject: Subject { change, files: &made.files, size: made.size },
+            subject: Subject { change, files: &made.files, size: made.size, said },
             digest,
             from_set: old_set,
             place: given.map(|(place, _)| place),
@@ -331,11 +362,11 @@ impl Walker<'_> {
             contributors: &made.contributors,
             approvals: given.map_or(&[], |(_, approvals)| approvals),
         };
-        (digest, judge(case, self.law(&self.newest.set, change), &self.court.people))
+        (digest, judge(case, law, &self.court.people))
     }
 
     fn approved_hold(&self, hold: &Hold, made: &Made, set: Option<&HashedSet>) -> Option<(HashedSet, Why)> {
-        let (digest, verdict) = self.judge_hold(&hold.change, made, hold.old_set, hold.given());
+        let (digest, verdict) = self.judge_hold(&hold.change, made, hold.old_set, hold.given(), set);
         let set = set.filter(|_| verdict.met())?;
         Some((set.clone(), Why::Held(digest, verdict)))
     }
@@ -356,7 +387,7 @@ impl Walker<'_> {
         let set = to.set.as_ref()?;
         let change = change.unwrap_or_else(|| Change::between(Some(&self.newest.set), set));
         let given = kept.and_then(|(hold, _)| hold.given());
-        let (digest, verdict) = self.judge_hold(&change, &made, old_set, given);
+        let (digest, verdict) = self.judge_hold(&change, &made, old_set, given, Some(set));
         let pull = to.merged.as_ref().map(|merged| merged.place.number);
         Some(Held { from, old_set, to: to.commit.clone(), new_set: set.digest(), change, digest, pull, verdict })
     }

@@ -25,6 +25,7 @@ fn court() -> Court {
         floors: vec![],
         grant_owners: Some(rule(1, "leads")),
         people: people(),
+        said: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! How `bascule/preview` is said of a commit, where a forge has statuses and check runs.
 
-use sqlx::PgConnection;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::{PgConnection, PgPool};
 
 use crate::ids::{CommitId, RepositoryKey};
 
@@ -27,6 +29,15 @@ pub async fn of(
     commit: &CommitId,
     as_status: bool,
 ) -> Result<CheckRun, sqlx::Error> {
+    let known = sqlx::query_as!(
+        CheckRun,
+        "SELECT as_status, round, number, marks FROM check_run WHERE repository_id = $1 AND commit_sha = $2",
+        repository,
+        commit.as_str()
+    );
+    if let Some(known) = known.fetch_optional(&mut *conn).await? {
+        return Ok(known);
+    }
     sqlx::query_as!(
         CheckRun,
         "INSERT INTO check_run (repository_id, commit_sha, as_status) VALUES ($1, $2, $3)
@@ -127,4 +138,24 @@ pub async fn wanted(conn: &mut PgConnection, repository: i64) -> Result<Vec<i64>
     )
     .fetch_all(conn)
     .await
+}
+
+/// Forgets those of before `before` whose commits are in no merge queue and in no pull request, or in ones alone that were
+/// merged, and quiet since `before`: nobody opens those again. Gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let gone = sqlx::query!(
+        "DELETE FROM check_run c WHERE begun_at < $1
+             AND NOT EXISTS (SELECT FROM merge_group g
+                             WHERE g.repository_id = c.repository_id AND g.head_sha = c.commit_sha)
+             AND NOT EXISTS (SELECT FROM pull p
+                             WHERE p.repository_id = c.repository_id AND (p.state <> 'merged' OR p.touched_at >= $1)
+                                 AND (p.head_sha = c.commit_sha OR EXISTS (
+                                     SELECT FROM preview v WHERE v.repository_id = p.repository_id
+                                         AND v.pull_number = p.number AND v.head_sha = c.commit_sha)))",
+        before.to_sqlx() as _
+    );
+    Ok(gone.execute(pool).await?.rows_affected())
 }

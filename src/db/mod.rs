@@ -16,6 +16,7 @@ pub mod seal;
 pub mod sets;
 pub mod swept;
 
+pub mod act_answers;
 pub mod approvals;
 pub mod check_runs;
 pub mod comment_edits;

@@ -193,11 +193,11 @@ pub async fn not_done(conn: &mut PgConnection, forge: &ForgeName, delivery_id: &
     Ok(())
 }
 
-/// Forgets those that were found more than a month ago. Gives how many.
+/// Forgets those that were found before `before`: the forge keeps its log for three days. Gives how many.
 ///
 /// # Errors
 /// The database's own.
-pub async fn tidy(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let gone = sqlx::query!("DELETE FROM redelivery WHERE found_at < now() - interval '30 days'").execute(pool).await?;
+pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let gone = sqlx::query!("DELETE FROM redelivery WHERE found_at < $1", before.to_sqlx() as _).execute(pool).await?;
     Ok(gone.rows_affected())
 }

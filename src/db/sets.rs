@@ -108,7 +108,16 @@ pub async fn load_hashed(conn: &mut PgConnection, digest: &SetDigest) -> Result<
 /// [`SetError`]; an object whose content is gone or does not open is never passed over.
 pub async fn load(conn: &mut PgConnection, digest: &SetDigest, seal: &Seal) -> Result<RenderedSet, SetError> {
     let hashed = load_hashed(&mut *conn, digest).await?;
-    let broken = |why| SetError::Broken(*digest, why);
+    load_objects(conn, hashed, seal).await
+}
+
+/// A set that may be stored nowhere, of objects that are: what one is with the change of another added to it.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_objects(conn: &mut PgConnection, hashed: HashedSet, seal: &Seal) -> Result<RenderedSet, SetError> {
+    let digest = hashed.digest();
+    let broken = |why| SetError::Broken(digest, why);
     let wanted: Vec<Vec<u8>> = hashed.hashes.values().map(|hash| hash.as_bytes().to_vec()).collect();
     let rows =
         sqlx::query!("SELECT hash, sealed FROM object_content WHERE hash = ANY($1)", &wanted).fetch_all(conn).await?;
@@ -167,7 +176,7 @@ pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> 
 fn object(key: ObjectKey, hash: ObjectHash, content: &[u8]) -> Option<Object> {
     let json: serde_json::Value = serde_json::from_slice(content).ok()?;
     let api_version = json.get("apiVersion")?.as_str()?.to_owned();
-    Some(Object { key, api_version, json, file: None, hash })
+    Some(Object { key, api_version, json, file: None, line: None, hash })
 }
 
 /// What entries say, by their hashes; one that is not known is left out.

@@ -1,7 +1,9 @@
 //! What a forge's page of deployments was told of ours.
 
-use sqlx::PgConnection;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::ids::{CommitId, EnvironmentName};
@@ -142,4 +144,25 @@ pub async fn saying(conn: &mut PgConnection, id: Uuid, word: &str) -> Result<(),
 pub async fn said(conn: &mut PgConnection, id: Uuid, word: &str) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE told_deployment SET said = $2 WHERE deployment_id = $1", id, word).execute(conn).await?;
     Ok(())
+}
+
+/// Healthy deployments of an environment that are younger than one that is forgotten: twice as many as it may be rolled back
+/// by. A forge that knows ours by their commits alone is told of none of those.
+const AFTER: i64 = 20;
+
+/// Forgets what was told of deployments of before `before` that another one replaced, or that failed: [`untold`] does not
+/// speak of what is so old. Gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn tidy(pool: &PgPool, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let gone = sqlx::query!(
+        "DELETE FROM told_deployment t USING deployment d
+         WHERE d.id = t.deployment_id AND t.said IN ('replaced', 'failed') AND d.state <> 'running' AND d.started_at < $1
+             AND (SELECT count(*) FROM deployment n WHERE n.environment_id = d.environment_id AND n.number > d.number
+                      AND n.state IN ('healthy', 'superseded')) >= $2",
+        before.to_sqlx() as _,
+        AFTER
+    );
+    Ok(gone.execute(pool).await?.rows_affected())
 }

@@ -98,6 +98,8 @@ pub enum Event {
     ChecksChanged,
     /// The repository was created, renamed, transferred or deleted, or its settings changed.
     RepositoryChanged,
+    /// An app was given or lost more repositories than the delivery is taken at its word for: the forge is asked for them.
+    InstallationChanged,
     /// The forge tries the webhook.
     Ping,
     /// Known to be of no interest, or not known at all; kept, and nothing is done.

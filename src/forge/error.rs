@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::ids::ForgeName;
 
 /// What an error means for the work that met it.
@@ -31,6 +33,8 @@ pub struct ForgeError {
     pub fate: Fate,
     /// The answer's status, when there was an answer.
     pub status: Option<u16>,
+    /// When it was refused, by the forge's own clock, where it says that.
+    pub at: Option<Timestamp>,
     /// One sentence: what was asked, and what came.
     pub what: String,
     /// The cause below, for the log.

@@ -283,7 +283,7 @@ impl Http {
 
     /// An error of this forge.
     pub(super) fn error(&self, fate: Fate, status: Option<u16>, what: String) -> ForgeError {
-        ForgeError { forge: self.forge.clone(), fate, status, what, source: None }
+        ForgeError { forge: self.forge.clone(), fate, status, at: None, what, source: None }
     }
 
     fn place(&self, call: &Call<'_>) -> String {

@@ -14,6 +14,7 @@ mod gitlab;
 mod http;
 mod log;
 mod name;
+mod rules;
 mod shown;
 mod sign_in;
 
@@ -35,6 +36,7 @@ pub use self::gitlab::GitLab;
 pub use self::http::{ANSWER_WITHIN, Settings, SettingsError, SignIn};
 pub use self::log::{DeliveryLog, DeliveryLogs, DeliveryTries, DeliveryTry};
 pub use self::name::{NotAName, RepositoryName};
+pub use self::rules::MergeRule;
 pub use self::shown::{DeploymentState, DeploymentWord, Mark, NewCheck, NewDeployment};
 pub use self::sign_in::{Application, Attempt};
 use crate::clock::Clock;
@@ -190,6 +192,14 @@ impl Forge {
     /// one webhook is told of all (a GitHub App).
     pub async fn repositories(&self) -> Result<Option<Vec<RepositoryName>>> {
         asked!(self, forge => forge.repositories().await)
+    }
+
+    /// The repositories that our App was given, wherever it is installed; none where we are no App.
+    pub async fn installed(&self) -> Result<Vec<Repository>> {
+        match self {
+            Self::GitHub(forge) => forge.installed().await,
+            Self::Gitea(_) | Self::GitLab(_) => Ok(Vec::new()),
+        }
     }
 
     /// One branch; gone when it is deleted.

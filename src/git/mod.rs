@@ -22,6 +22,7 @@ mod mirror;
 mod names;
 mod objects;
 mod program;
+mod rego;
 mod remote;
 #[cfg(test)]
 pub(crate) mod scratch;

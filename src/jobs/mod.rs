@@ -10,6 +10,7 @@
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
+//! | `sweep_installations` | forge | finds the granted repositories that our App was given and we do not know |
 //! | `sweep_deliveries` | forge, or repository | reads the forge's own log of its deliveries, and asks again for what failed |
 //!
 //! Each reads in four paragraphs: gather, decide, act, record. A job's payload is ids; it reads the truth when it runs,
@@ -34,6 +35,7 @@ mod step;
 #[path = "sweep_repository.rs"]
 mod sweep;
 mod sweep_deliveries;
+mod sweep_installations;
 pub mod sync_environment;
 mod tell_applications;
 mod tell_deployments;
@@ -44,7 +46,7 @@ pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
 pub use route::{
     asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_app_deliveries, sweep_deliveries,
-    sweep_repository, sync_environment, tell_applications, tell_deployments,
+    sweep_installations, sweep_repository, sync_environment, tell_applications, tell_deployments,
 };
 pub use step::{Observer, Step, Write};
 
@@ -53,11 +55,14 @@ use crate::queue::{self, Claimed, Lane, Lease, Verdict};
 
 /// Runs a job of any kind: what the worker loop is given.
 pub async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
-    work::boxed(room::urgency(job.lane).during(run_urgently(context, job, lease))).await
+    match room::terms(context, job).await {
+        Ok(terms) => work::boxed(terms.urgency.during(run_on(context, job, lease, terms))).await,
+        Err(error) => verdict(job, Err(error)),
+    }
 }
 
-async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
-    if let Err(error) = room::look(context, job).await {
+async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Terms) -> Verdict {
+    if let Err(error) = room::look(context, job, terms).await {
         return verdict(job, Err(error));
     }
     if let Err(error) = close_what_was_left_open(context, job).await {
@@ -74,6 +79,7 @@ async fn run_urgently(context: &Context, job: &Claimed, lease: &Lease) -> Verdic
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
         "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
+        "sweep_installations" => work::boxed(sweep_installations::run(context, job)),
         "sweep_deliveries" => work::boxed(sweep_deliveries::run(context, job, lease)),
         other => return JobError::Final(format!("this version has no job `{other}`")).verdict(),
     };

@@ -29,8 +29,13 @@ pub fn route(repository: &RepositoryKey, event: &Event, trace: TraceId) -> Vec<N
         Event::GroupFormed { branch } => vec![attend_group(repository, branch, trace)],
         Event::ChecksChanged => vec![look_at_checks(repository, trace)],
         Event::RepositoryChanged => vec![sweep_repository(repository, trace)],
-        Event::Ping | Event::Ignored { .. } => Vec::new(),
+        Event::InstallationChanged | Event::Ping | Event::Ignored { .. } => Vec::new(),
     }
+}
+
+/// Those an event causes that is about no single repository.
+pub fn route_forge(forge: &ForgeName, event: &Event, trace: TraceId) -> Option<NewJob> {
+    (*event == Event::InstallationChanged).then(|| sweep_installations(forge, trace))
 }
 
 /// Looks at a pull request, or at an issue of ours.
@@ -103,8 +108,13 @@ pub fn sweep_deliveries(repository: &RepositoryKey, trace: TraceId) -> NewJob {
 
 /// The same of what it delivered to our App, about all repositories.
 pub fn sweep_app_deliveries(forge: &ForgeName, trace: TraceId) -> NewJob {
+    NewJob { kind: "sweep_deliveries".to_owned(), ..sweep_installations(forge, trace) }
+}
+
+/// Looks which repositories our App was given.
+pub fn sweep_installations(forge: &ForgeName, trace: TraceId) -> NewJob {
     NewJob {
-        kind: "sweep_deliveries".to_owned(),
+        kind: "sweep_installations".to_owned(),
         key: forge.to_string(),
         lane: Lane::Sweep,
         share: forge.to_string(),

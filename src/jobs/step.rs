@@ -124,7 +124,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 9] = [
+    pub const OF: [(&'static str, &'static [Self]); 10] = [
         (
             "attend_pull",
             steps!(
@@ -147,6 +147,7 @@ impl Step {
         ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
+        ("sweep_installations", steps!([LeftOpenClosed], [], [Recorded])),
         ("sweep_deliveries", steps!([LeftOpenClosed], [Redelivery], [Recorded])),
     ];
 

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::owner_file;
 use super::report::{Report, Verdict};
+use crate::policy::codeowners::LARGEST_OWNER_FILE;
 use crate::policy::document::{Node, Value};
 use crate::policy::located::Complaints;
 use crate::policy::rules::{ApprovalRule, Environment, SyncMode, Voters};
-use crate::policy::{Expanded, FILE_NAME, Located, Place, RepositoryFile, paths};
+use crate::policy::{Dialect, Expanded, FILE_NAME, Located, Place, RepositoryFile, paths};
 
 /// Environments that are listed when all is well; the others are counted.
 const LISTED: usize = 20;
@@ -82,7 +84,11 @@ fn check_repository(file: &Path) -> Report {
     let read = RepositoryFile::parse(&name, &text).and_then(|read| {
         let environments = read.expand_placed(folders_below(root, &read.folder_roots()))?;
         let missing = missing_files(root, &environments);
-        if missing.is_empty() { Ok(environments) } else { Err(missing) }
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let forges = owner_file::dialects(root);
+        owner_file::give(&forges, &owner_files(root, &forges), environments)
     });
     match read {
         Ok(environments) => Report::new(Verdict::Good, summary(&name, &environments)),
@@ -123,6 +129,17 @@ fn folders_below(root: &Path, below: &BTreeSet<String>) -> BTreeSet<String> {
         }
     }
     found
+}
+
+/// The owner files there are, where a forge would look.
+fn owner_files(root: &Path, forges: &[Dialect]) -> Vec<owner_file::Found> {
+    let read = |place: &'static str| {
+        let path = root.join(place);
+        let size = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
+        let bytes = if size > LARGEST_OWNER_FILE { None } else { Some(fs::read(&path).ok()?) };
+        Some((place, path.display().to_string(), bytes))
+    };
+    owner_file::places(forges).into_iter().filter_map(read).collect()
 }
 
 /// What the environments name and this working tree does not have. Those of another branch are left to that branch.

@@ -282,6 +282,11 @@ fn server_file(planned: &[Planned], remote: Option<&Remote>, called: &str) -> St
     text
 }
 
+/// What the forge of the remote `origin` is, as far as its name tells.
+pub(super) fn origin_kind(root: &Path) -> Option<&'static str> {
+    remote(root).map(|remote| remote.kind)
+}
+
 /// The forge and name of the remote `origin`; none when there is no such remote, or on a forge we do not speak with.
 fn remote(root: &Path) -> Option<Remote> {
     let config = fs::read_to_string(git_folder(root)?.join("config")).ok()?;

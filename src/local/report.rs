@@ -11,6 +11,8 @@ pub enum Verdict {
     Bad,
     /// 2: it could not be found out.
     CouldNot,
+    /// 3: a policy denies it.
+    Denied,
 }
 
 impl From<Verdict> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Verdict> for ExitCode {
             Verdict::Good => 0,
             Verdict::Bad => 1,
             Verdict::CouldNot => 2,
+            Verdict::Denied => 3,
         })
     }
 }

@@ -77,6 +77,9 @@ pub enum Problem {
     /// Outside every grant; the judge's words.
     #[error("is outside what the server grants this repository: {0}")]
     NotGranted(String),
+    /// Something was rendered, and none of it is an object that is synced: only hooks, or a list of nothing.
+    #[error("nothing of what is rendered is synced: an environment that is to be empty is taken out of .bascule.yaml")]
+    NothingToSync,
     /// No grant at all.
     #[error("no grant of the server covers this environment")]
     NoGrant,

@@ -29,6 +29,8 @@ pub struct Object {
     pub json: Value,
     /// The file it comes from.
     pub file: Option<String>,
+    /// Where it begins in there, from 1.
+    pub line: Option<u64>,
     /// Of its canonical JSON.
     pub hash: ObjectHash,
 }
@@ -103,6 +105,10 @@ impl RenderedSet {
             }
         }
         errors.extend(set.out_of_reach(within, &lines));
+        if set.objects.is_empty() && errors.is_empty() {
+            // Never taken for the wish to delete everything.
+            errors.push(ManifestError { file: None, line: None, object: None, problem: Problem::NothingToSync });
+        }
         errors.sort_by(|a: &ManifestError, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
@@ -151,7 +157,8 @@ impl RenderedSet {
         let json = Value::Object(json);
         let hash = key.hash(&json);
         let file = Some(parsed.file);
-        let whole = Object { key: object.clone(), api_version: identity.api_version, json, file, hash };
+        let line = Some(parsed.line);
+        let whole = Object { key: object.clone(), api_version: identity.api_version, json, file, line, hash };
         self.objects.insert(object.clone(), whole);
         Ok(Some(object))
     }

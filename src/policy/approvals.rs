@@ -15,14 +15,21 @@ pub const RULE_KEYS: Keys =
     Keys { known: &["count", "users", "teams", "groups", "roles", "codeowners", "when"], later: &["any"] };
 /// The keys of one approval rule of a floor, which knows no repository's files.
 pub const FLOOR_RULE_KEYS: Keys =
-    Keys { known: &["count", "users", "teams", "groups", "roles", "when"], later: &["any", "codeowners"] };
+    Keys { known: &["count", "users", "teams", "groups", "roles", "when"], later: &["any"] };
 /// The keys of `owners`.
-pub const OWNERS_KEYS: Keys =
-    Keys { known: &["count", "users", "teams", "groups", "roles"], later: &["any", "codeowners"] };
+pub const OWNERS_KEYS: Keys = Keys { known: &["count", "users", "teams", "groups", "roles"], later: &["any"] };
 /// The keys of whom a command is left to.
 pub const WHOM_KEYS: Keys = Keys { known: &["users", "teams", "groups", "roles"], later: &[] };
 /// The keys of `when`.
 pub const WHEN_KEYS: Keys = Keys { known: &["paths", "kinds"], later: &[] };
+
+/// Why no floor asks for owners of files: they would be part of each environment's entry, so that a change of the server's
+/// file would be a change of every environment.
+const NO_FLOOR: &str = "a floor names people of the platform's: a repository's own file would say who they are; name groups \
+    here, and write `codeowners: true` in the environments' approvals";
+/// Why `owners` are named: they consent to changes of who is asked.
+const NO_OWNERS: &str = "`owners` consent to changes of who is asked, those of the owner file among them: name people. Where an \
+    environment's approvals say `codeowners: true`, the owners of .bascule.yaml are asked beside them";
 
 /// The most people a rule can ask for: more is a mistyped number.
 const MOST_PEOPLE: u32 = 100;
@@ -41,7 +48,11 @@ pub fn approval_rules(node: &Node, what: &str, keys: Keys, complaints: &mut Comp
 
 fn approval_rule(node: &Node, what: &str, keys: Keys, complaints: &mut Complaints) -> Option<ApprovalRule> {
     let before = complaints.len();
-    let block = Block::open(node, &format!("in an approval rule {what}"), keys, complaints)?;
+    let what = format!("in an approval rule {what}");
+    if !keys.known.contains(&"codeowners") {
+        refuse_codeowners(node, &what, NO_FLOOR, complaints)?;
+    }
+    let block = Block::open(node, &what, keys, complaints)?;
     if complaints.len() > before {
         return None;
     }
@@ -56,9 +67,19 @@ fn approval_rule(node: &Node, what: &str, keys: Keys, complaints: &mut Complaint
 /// Reads `owners`: an approval rule that always applies.
 pub fn owners(node: &Node, what: &str, complaints: &mut Complaints) -> Option<ApprovalRule> {
     let before = complaints.len();
-    let block = Block::open(node, &format!("in `owners` {what}"), OWNERS_KEYS, complaints)?;
+    let what = format!("in `owners` {what}");
+    refuse_codeowners(node, &what, NO_OWNERS, complaints)?;
+    let block = Block::open(node, &what, OWNERS_KEYS, complaints)?;
     let (count, voters) = people(&block, complaints)?;
     (complaints.len() == before).then_some(ApprovalRule { count, voters, when: None })
+}
+
+/// `None`, with why, where a block asks for owners of files and cannot.
+fn refuse_codeowners(node: &Node, what: &str, why: &str, complaints: &mut Complaints) -> Option<()> {
+    let Value::Map(entries) = &node.value else { return Some(()) };
+    let Some((key, _)) = entries.iter().find(|(key, _)| key.name == "codeowners") else { return Some(()) };
+    complaints.add(&key.at, format!("`codeowners` cannot stand {what}"), why);
+    None
 }
 
 fn people(block: &Block<'_>, complaints: &mut Complaints) -> Option<(u32, Voters)> {

@@ -153,6 +153,25 @@ impl OwnerFile {
         complaints.unless_any(Self { path: path.to_owned(), forge, lines })
     }
 
+    /// Reads what is at a place; `None`: more than [`LARGEST_OWNER_FILE`].
+    ///
+    /// # Errors
+    /// As [`OwnerFile::parse`].
+    pub fn read(forge: Dialect, path: &str, bytes: Option<Vec<u8>>) -> Result<Self, Vec<Located>> {
+        let wrong = |problem, advice| Err(vec![Located::new(&Place::whole(path), problem, advice)]);
+        match bytes.map(String::from_utf8) {
+            None => wrong("it is larger than the 256 KiB we read", "write globs for many files"),
+            Some(Err(_)) => wrong("the file is not UTF-8", "save it as UTF-8"),
+            Some(Ok(text)) => Self::parse(forge, path, &text),
+        }
+    }
+
+    /// What is said where a rule asks for owners and there is no file that names them.
+    pub fn absent(places: &[&str], asked_at: &Place) -> Located {
+        let problem = "`codeowners` asks for the owners of files, and there is no file that names them";
+        Located::new(asked_at, problem, format!("add one of {}", super::block::listed(places)))
+    }
+
     /// Who is asked for a change of these files. `None`: a line cannot be read any more, by this version.
     pub fn owners<'f>(&self, files: impl IntoIterator<Item = &'f str>) -> Option<Owned> {
         let mut sections = Sections::default();

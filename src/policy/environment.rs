@@ -1,6 +1,6 @@
 //! Reads one environment's block, defaults merged in and placeholders filled, into the rules of `rules.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::approvals::{RULE_KEYS, approval_rules, whom};
@@ -9,7 +9,8 @@ use super::document::{Key, Node, Value};
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode, SyncRules,
+    Admission, After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
+    SyncRules,
 };
 use crate::ids::{EnvironmentName, Target};
 
@@ -25,6 +26,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "consent",
         "deletions",
         "sync",
+        "admission",
         "may",
         "helm",
         "for",
@@ -106,9 +108,16 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         block.number("confirm_above", 0, complaints)
     });
     let sync = sync(block.get("sync"), complaints);
+    let words = [("best_effort", Admission::BestEffort), ("required", Admission::Required)];
+    let admission = block.text("admission", complaints);
+    let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
 
+    if let (Some(at), Admission::Required, SyncMode::None) = (block.place_of("admission"), admission, sync.mode) {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `admission: required`", key.name);
+        complaints.add(at, problem, "remove `admission`: the cluster of what is never synced is not asked");
+    }
     if let Some(at) = block.place_of("after")
         && sync.mode == SyncMode::None
         && !after.is_empty()
@@ -136,10 +145,12 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         consent: consent?,
         deletions_confirm_above,
         sync,
+        admission,
         owners: owners.cloned(),
         limits: Limits::default(),
         may,
         owner_file: None,
+        policies: BTreeMap::new(),
     })
 }
 

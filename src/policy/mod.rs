@@ -14,6 +14,7 @@ pub mod reach;
 
 pub mod approvals;
 pub mod block;
+pub mod code;
 pub mod codeowners;
 pub mod document;
 pub mod environment;
@@ -21,6 +22,7 @@ pub mod globs;
 pub mod located;
 pub mod paths;
 pub mod pattern;
+pub mod policies;
 
 pub use codeowners::{Dialect, OwnerFile};
 pub use expand::Expanded;

@@ -141,7 +141,7 @@ pub fn complaints(
 ) -> Vec<Located> {
     let mut all = Complaints::default();
     let blocks = environments.iter().map(|expanded| &expanded.block);
-    for (group, at) in blocks.chain(&file.owners_node).flat_map(groups_named) {
+    for (group, at) in blocks.chain(&file.owners_node).chain(&file.policies_node).flat_map(groups_named) {
         if !platform.groups.contains_key(group) {
             let known = platform.groups.keys().map(String::as_str);
             let advice = match did_you_mean(group, known) {

@@ -1,6 +1,6 @@
 //! Reads `.bascule.yaml`: everything that can be said without knowing the repository's folders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::approvals;
 use super::block::{Block, Keys, named};
@@ -8,6 +8,7 @@ use super::document::{Key, Node, Value, read_yaml};
 use super::environment;
 use super::located::{Complaints, Located, Place};
 use super::pattern::{Binding, FolderPattern, fill, fill_tree, placeholders};
+use super::policies::{self, Written};
 use super::rules::{ApprovalRule, Limits};
 
 /// The name of the file, at the root of the repository's default branch.
@@ -18,8 +19,8 @@ pub const SCHEMA: &str = include_str!("../../config/repository.schema.json");
 
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
-    known: &["version", "owners", "limits", "defaults", "environments"],
-    later: &["policies", "include", "extends", "engine", "notify", "promote", "verify", "secrets", "ignore", "health"],
+    known: &["version", "owners", "limits", "defaults", "environments", "policies"],
+    later: &["include", "extends", "engine", "notify", "promote", "verify", "secrets", "ignore", "health"],
 };
 /// The keys of `limits`.
 pub const LIMITS_KEYS: Keys = Keys { known: &["files", "lines", "objects"], later: &[] };
@@ -36,7 +37,10 @@ pub struct RepositoryFile {
     pub owners: Option<ApprovalRule>,
     /// Sizes of one pull request above which an owner must consent.
     pub limits: Limits,
+    /// By name.
+    pub policies: BTreeMap<String, Written>,
     pub(super) owners_node: Option<Node>,
+    pub(super) policies_node: Option<Node>,
     pub(super) environments: Place,
     pub(super) blocks: Vec<Declared>,
 }
@@ -91,6 +95,8 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
     let owners_node = block.get("owners");
     let owners = owners_node.and_then(|node| approvals::owners(node, "of the file", complaints));
     let limits = block.get("limits").map_or(Some(Limits::default()), |node| limits(node, complaints));
+    let policies_node = block.get("policies");
+    let policies = policies_node.map_or(Some(BTreeMap::new()), |node| policies::policies(node, complaints));
     let defaults = block.get("defaults").and_then(|node| defaults(node, complaints));
     let Some(environments) = block.get("environments") else {
         complaints.add(block.at, "the file has no `environments`", "add `environments:` with a block for each");
@@ -104,6 +110,8 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
     Some(RepositoryFile {
         owners,
         limits: limits?,
+        policies: policies?,
+        policies_node: policies_node.cloned(),
         owners_node: owners_node.cloned(),
         environments: environments.at.clone(),
         blocks,

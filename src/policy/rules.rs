@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use crate::ids::{ClusterName, EnvironmentName, Target};
 
@@ -197,6 +198,23 @@ pub struct SyncRules {
     pub timeout_seconds: u64,
 }
 
+/// What a preview has to know of the API server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// What can be asked is; what cannot be is said.
+    #[default]
+    BestEffort,
+    /// Without an answer about each added and changed object `bascule/preview` is not good.
+    Required,
+}
+
+impl Admission {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `after:` one environment of the same branch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct After {
@@ -244,6 +262,9 @@ pub struct Environment {
     pub deletions_confirm_above: Option<u32>,
     /// How it is synced.
     pub sync: SyncRules,
+    /// Whether the API server has to have answered before the merge.
+    #[serde(default, skip_serializing_if = "Admission::is_default")]
+    pub admission: Admission,
     /// `owners:` of the file: consent to changes of this environment's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<ApprovalRule>,
@@ -256,6 +277,32 @@ pub struct Environment {
     /// Who owns which files, where a rule asks for them: of the default branch, as the block is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_file: Option<OwnerFile>,
+    /// Policies of the file by name, each with its text: of the default branch, as the block is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, Policy>,
+}
+
+/// A policy of one of the files: a question about objects and changes, and what becomes of what it finds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// What its findings do.
+    pub effect: Effect,
+    /// What is said of a finding where the policy does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Who is asked for a review, and who may waive a denial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalRule>,
+    /// What it says.
+    #[serde(flatten)]
+    pub source: Source,
+}
+
+impl Policy {
+    /// What is asked, under a name that says whose it is.
+    pub fn question(&self, name: String) -> Question {
+        Question { name, effect: self.effect, message: self.message.clone(), source: self.source.clone() }
+    }
 }
 
 /// Sizes of one pull request above which an owner must consent.
@@ -339,7 +386,7 @@ mod tests {
     /// Environments are stored and read back; the entry's hash depends on the very text.
     #[test]
     fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
+        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"admission":"required","owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
         let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
         for text in [all, few] {
             let read: Environment = serde_json::from_str(text).unwrap();

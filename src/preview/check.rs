@@ -4,8 +4,9 @@
 use crate::manifest::visible;
 
 use super::comment::{Detail, MARKER, head, overview};
+use super::mark::Mark;
 use super::markdown::clip;
-use super::page::{Mark, Page};
+use super::page::Page;
 use super::words::count;
 
 /// GitHub takes as many of a run, in one request.

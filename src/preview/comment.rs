@@ -5,14 +5,17 @@
 //! a table holds, each keeps one line; beyond that they are counted, and what is not in the text was not shown to
 //! anybody, which [`Comment::shows`] says.
 
-use crate::ids::EnvironmentName;
+use crate::ids::{EnvironmentName, ObjectKey};
 use crate::manifest::visible;
 
 use super::answer::written;
+use super::baselines::baselines;
 use super::facts::facts;
 use super::fit::sections;
 use super::markdown::{NAME, clip, code, fence, prose};
-use super::page::{Consent, Deployment, EnvironmentRow, Outcome, Page, RowChange, Subject};
+use super::merge_rule::merge_rules;
+use super::page::{Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, RowChange, Subject};
+use super::policies::remarks;
 use super::words::{changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject};
 
 /// Begins every comment of ours. It tells ours among ours: who wrote it is told by author and stored id.
@@ -52,7 +55,8 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     let head = head(page);
     let answers = answers(page);
     let foot = |cut| foot(page, link, cut);
-    let fixed = head.len() + answers.len() + foot(true).len();
+    let beside = merge_rules(&page.merge_rules);
+    let fixed = head.len() + beside.len() + answers.len() + foot(true).len();
     let room = limit.saturating_sub(fixed);
     let rows = page.environments.as_slice();
     let written = [Detail::Full, Detail::Short].map(|detail| essentials(rows, detail)).into_iter().enumerate();
@@ -66,7 +70,7 @@ pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
     };
     let (diffs, cut) = sections(rows, room - essentials.len().min(room));
     Comment {
-        text: format!("{head}{essentials}{diffs}{answers}{}", foot(cut || !full)),
+        text: format!("{head}{essentials}{beside}{diffs}{answers}{}", foot(cut || !full)),
         shows: shown.iter().filter(|row| prints(row)).map(|row| row.name.clone()).collect(),
     }
 }
@@ -160,6 +164,10 @@ pub(super) fn overview(rows: &[EnvironmentRow], detail: Detail) -> String {
     for row in rows {
         text.push_str(&removals(row, names));
     }
+    text.push_str(&baselines(rows, notable));
+    for row in rows {
+        text.push_str(&remarks(row, notable));
+    }
     text.push_str(&facts(rows, notable));
     for row in rows {
         if let RowChange::Failed { errors: all, .. } = &row.change {
@@ -185,15 +193,35 @@ fn table_row(row: &EnvironmentRow) -> String {
     format!("| {}{rules} | {numbers} | {consent} | {deployment} |\n", name(row))
 }
 
-/// Removed objects by name, in bold: what is deleted is read first.
+/// Removed objects by name, in bold: what is deleted is read first, and what takes more along has a line of its own.
 fn removals(row: &EnvironmentRow, most: usize) -> String {
-    let names: Vec<String> = removed(row).take(most).map(|one| format!("**{}**", object(&one.diff.key))).collect();
-    if names.is_empty() {
-        return String::new();
+    let (grave, others): (Vec<_>, Vec<_>) = removed(row).partition(|one| takes_along(&one.diff.key).is_some());
+    let named = |one: &ObjectChange| format!("**{}**", object(&one.diff.key));
+    let mut text = String::new();
+    for one in grave.iter().take(most) {
+        let along = takes_along(&one.diff.key).unwrap_or_default();
+        text.push_str(&format!("⚠ {} removes {}{along}\n\n", name(row), named(one)));
     }
-    let more = row.counts()[2].saturating_sub(names.len());
-    let more = if more > 0 { format!(" and **{more} more**") } else { String::new() };
-    format!("⚠ {} removes {}{more}\n\n", name(row), names.join(", "))
+    let left = most.saturating_sub(grave.len());
+    let names: Vec<String> = others.into_iter().take(left).map(named).collect();
+    let more = row.counts()[2].saturating_sub(names.len() + grave.len().min(most));
+    let more = if more > 0 { vec![format!("**{more} more**")] } else { Vec::new() };
+    let all: Vec<String> = [names.join(", ")].into_iter().filter(|names| !names.is_empty()).chain(more).collect();
+    if !all.is_empty() {
+        text.push_str(&format!("⚠ {} removes {}\n\n", name(row), all.join(" and ")));
+    }
+    text
+}
+
+/// What goes with an object that is deleted, where that is more than itself.
+fn takes_along(key: &ObjectKey) -> Option<&'static str> {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("", "Namespace") => Some(", with everything in it"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Some(", with every object of its kind"),
+        ("", "PersistentVolumeClaim") => Some(", and what it holds, unless its volume is retained"),
+        ("apps", "StatefulSet") => Some(", with its pods; the claims of its volumes stay"),
+        _ => None,
+    }
 }
 
 /// Whether its digest is printed: no sync has begun with it.
@@ -221,7 +249,15 @@ fn to_type(row: &EnvironmentRow) -> Option<String> {
     let digest = row.digest().filter(|_| asks(row))?;
     let [_, _, removed] = row.counts();
     let removing = if removed > 0 { format!(" ({} removed)", count(removed, "object")) } else { String::new() };
-    Some(format!("- `/bascule approve {} {}`{removing}\n", row.name, digest.short()))
+    Some(format!("- `/bascule approve {} {}{}`{removing}\n", row.name, digest.short(), saying(&row.consent)))
+}
+
+/// What a line that consents ends with, where each approval has to say how much it deletes.
+fn saying(consent: &Consent) -> String {
+    match consent {
+        Consent::Asked { deletions: Some(number), .. } => format!(" --deletions {number}"),
+        Consent::NotNeeded | Consent::Asked { .. } | Consent::Closed { .. } => String::new(),
+    }
 }
 
 /// One line for each environment, its numbers and what to type, for as many as fit; and which those are. What waits for
@@ -258,7 +294,8 @@ fn line(row: &EnvironmentRow) -> String {
         }
         (RowChange::Change { .. }, Some(digest)) => {
             let met = if row.consent.is_met() { ", given" } else { "" };
-            format!("- `/bascule approve {} {}` {numbers}{met}\n", row.name, digest.short())
+            let saying = saying(&row.consent);
+            format!("- `/bascule approve {} {}{saying}` {numbers}{met}\n", row.name, digest.short())
         }
     }
 }

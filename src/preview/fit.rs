@@ -90,7 +90,8 @@ fn block(change: &ObjectChange) -> Block {
     let diff = &change.diff;
     let name = object(&diff.key);
     let from = diff.file.as_ref().map(|file| format!(" · {}", super::markdown::code(file))).unwrap_or_default();
-    let head = format!("\n**{name}** {}, +{} −{}{from}\n\n", done(diff.verb), diff.plus, diff.minus);
+    let answer = change.admission.as_ref().map(|admission| format!(" · {}", admission.mark())).unwrap_or_default();
+    let head = format!("\n**{name}** {}, +{} −{}{from}{answer}\n\n", done(diff.verb), diff.plus, diff.minus);
     let body = match &diff.body {
         Body::Name => String::new(),
         Body::Hunks(hunks) => fence("diff", &flat(hunks)),

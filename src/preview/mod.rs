@@ -12,13 +12,18 @@
 //! ours are in this module alone.
 
 mod answer;
+mod baselines;
 mod check;
 mod comment;
 mod facts;
 mod fit;
 mod live;
+mod mark;
 mod markdown;
+mod merge_rule;
 mod page;
+mod policies;
+mod standing;
 mod status;
 mod terminal;
 #[cfg(test)]
@@ -26,12 +31,17 @@ mod tests;
 mod words;
 
 pub use answer::{Answer, Answered};
+pub use baselines::{HEADS, Weight};
 pub use check::{Check, check};
 pub use comment::{Comment, MARKER, comment, is_marked};
 pub use live::Live;
+pub use mark::Mark;
+pub use merge_rule::MergeRule;
 pub use page::{
-    Consent, Deployment, EnvironmentRow, Mark, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
+    Consent, Deployment, EnvironmentRow, NotCounted, ObjectChange, Outcome, Page, Rendering, RowChange, Subject,
 };
+pub use policies::{PolicyRemark, Ruling};
+pub use standing::{Admission, Drift, Drifted, Effect, Standing};
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, one_line, preview_status};
 pub use terminal::{Look, terminal};
 pub use words::{held_issue, is_held_issue};

@@ -8,6 +8,10 @@ use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compar
 
 use super::answer::Answer;
 use super::live::Live;
+use super::mark::Mark;
+use super::merge_rule::MergeRule;
+use super::policies::PolicyRemark;
+use super::standing::{Admission, Effect, Standing};
 
 /// All that a comment, a page or a terminal shows of one look at a pull request, a held change or a local clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,36 +32,9 @@ pub struct Page {
     /// Of the errors, those that know their line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
-}
-
-/// A line of a file, and what is wrong there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// In the repository.
-    pub path: String,
-    /// From 1.
-    pub line: u32,
-    /// In words.
-    pub message: String,
-}
-
-impl Mark {
-    /// Of an error that begins with the place of one of these files: `deploy/web.yaml:3: …`. A renderer's output has other
-    /// names, and lines of its own.
-    pub fn of<'p>(error: &str, files: impl IntoIterator<Item = &'p str>) -> Option<Self> {
-        let placed = |path: &'p str| {
-            let (line, message) = error.strip_prefix(path)?.strip_prefix(':')?.split_once(": ")?;
-            let line = line.split_once(':').map_or(line, |(line, _column)| line);
-            let line = line.parse().ok().filter(|line| *line > 0)?;
-            Some(Self { path: path.to_owned(), line, message: message.to_owned() })
-        };
-        files.into_iter().find_map(placed)
-    }
-
-    /// Of those errors that begin so.
-    pub fn all<'p>(errors: &[String], files: impl IntoIterator<Item = &'p str> + Clone) -> Vec<Self> {
-        errors.iter().filter_map(|error| Self::of(error, files.clone())).collect()
-    }
+    /// What the forge itself asks for before it merges; no part of consent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merge_rules: Vec<MergeRule>,
 }
 
 /// What was looked at.
@@ -144,6 +121,15 @@ pub struct EnvironmentRow {
     /// Why the cluster was not asked what it has of a first set, or not of all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unasked: Option<String>,
+    /// What its cluster says beside the change; nothing of a first set, of which it says so object by object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// Whether its rules ask for an answer of the API server about each object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admission_is_required: bool,
+    /// What policies say of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRemark>,
 }
 
 /// What changes in an environment.
@@ -182,6 +168,18 @@ pub struct ObjectChange {
     /// What is there already, where it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
+    /// What the API server answered when it was asked to try it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
+    /// How applying it now would depart from its change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+impl From<ObjectDiff> for ObjectChange {
+    fn from(diff: ObjectDiff) -> Self {
+        Self { diff, live: None, admission: None, effect: None }
+    }
 }
 
 /// Who consents to a change.
@@ -204,6 +202,9 @@ pub enum Consent {
         /// One sentence: what is missing and who can give it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         missing: String,
+        /// The number of deletions that each approval has to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deletions: Option<u64>,
     },
     /// It cannot be judged, so nothing passes.
     Closed {
@@ -321,7 +322,7 @@ impl RowChange {
         if objects.is_empty() && rules.is_empty() {
             return Self::Same;
         }
-        let objects = objects.into_iter().map(|diff| ObjectChange { diff, live: None }).collect();
+        let objects = objects.into_iter().map(ObjectChange::from).collect();
         Self::Change { digest, rules, objects }
     }
 }
@@ -364,6 +365,12 @@ impl EnvironmentRow {
 }
 
 impl Page {
+    /// As it was shown once, without what was said of the cluster then.
+    pub fn shown_before(mut self) -> Self {
+        self.environments.iter_mut().for_each(|row| row.standing = None);
+        self
+    }
+
     /// How many objects change in all environments.
     pub fn objects(&self) -> usize {
         self.environments.iter().map(|row| row.objects().len()).sum()

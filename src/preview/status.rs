@@ -2,7 +2,7 @@
 //! of a granted repository.
 
 use super::markdown::clip;
-use super::page::{Consent, Outcome, Page};
+use super::page::{Consent, EnvironmentRow, Outcome, Page};
 use super::words::count;
 use crate::manifest::visible;
 
@@ -78,6 +78,13 @@ pub fn preview_status(page: &Page) -> StatusLine {
             if !failed.is_empty() {
                 return says(StatusState::Failure, format!("does not render: {}", failed.join(", ")));
             }
+            if let Some(why) = not_admitted(&page.environments) {
+                return says(StatusState::Failure, why);
+            }
+            let denied = page.environments.iter().map(|row| (row, row.denied_by())).find(|(_, by)| !by.is_empty());
+            if let Some((row, by)) = denied {
+                return says(StatusState::Failure, format!("{} is closed by policy {}", row.name, by.join(", ")));
+            }
             let changed = page.environments.iter().filter(|row| row.digest().is_some()).count();
             match changed {
                 0 => says(StatusState::Success, "nothing changes".to_owned()),
@@ -88,6 +95,29 @@ pub fn preview_status(page: &Page) -> StatusLine {
             }
         }
     }
+}
+
+/// What the API server would not take, or was not asked about where it has to be.
+fn not_admitted(rows: &[EnvironmentRow]) -> Option<String> {
+    let of = |number: fn(&EnvironmentRow) -> usize| {
+        let some = rows.iter().filter(|row| number(row) > 0);
+        let names: Vec<&str> = some.clone().map(|row| row.name.as_str()).collect();
+        let objects = count(some.map(number).sum(), "object");
+        (!names.is_empty()).then(|| (objects, names.join(", ")))
+    };
+    let refused = |row: &EnvironmentRow| {
+        let [_, refused, conflicts, _] = row.answers();
+        refused + conflicts
+    };
+    let unasked = |row: &EnvironmentRow| {
+        let [.., unasked] = row.answers();
+        if row.admission_is_required { unasked } else { 0 }
+    };
+    if let Some((objects, names)) = of(refused) {
+        return Some(format!("the API server would not take {objects}: {names}"));
+    }
+    let (objects, names) = of(unasked)?;
+    Some(format!("the API server was not asked about {objects}, and has to be (admission): {names}"))
 }
 
 /// What `bascule/consent` says.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::manifest::{Body, Verb, visible};
 
+use super::baselines::{HEADS, Weight};
 use super::fit::flat;
 use super::page::{EnvironmentRow, ObjectChange, Outcome, Page, RowChange, Subject};
 use super::words::count;
@@ -107,6 +108,12 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
         RowChange::Change { rules, objects, .. } => {
             let by = row.rendering.as_ref().map(|by| format!(" · {}", visible(&by.renderer))).unwrap_or_default();
             line(out, &format!("{name}{stage} {target}: +{added} ~{changed} −{removed}{by}"));
+            beside(out, row, look);
+            for remark in &row.policies {
+                let tone = if remark.ruling.closes() { Tone::Red } else { Tone::Yellow };
+                let sign = if remark.ruling.closes() { "✗" } else { "⚠" };
+                line(out, &format!("  {} {}", look.paint(tone, sign), visible(&remark.line())));
+            }
             if !rules.is_empty() {
                 line(out, &look.paint(Tone::Yellow, "~ its own rules"));
                 lines(out, &flat(rules), look);
@@ -127,6 +134,21 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
     }
 }
 
+/// The three baselines, each by its name.
+fn beside(out: &mut String, row: &EnvironmentRow, look: Look) {
+    let Some(cells) = row.baselines() else { return };
+    for (head, cell) in HEADS.iter().zip(cells) {
+        line(out, &format!("  {head:27} {cell}"));
+    }
+    if let Some(why) = row.not_compared() {
+        line(out, &format!("  effect and drift are not known: {}", visible(why)));
+    }
+    for (weight, remark) in row.remarks(visible, visible, |key| visible(&key.to_string())) {
+        let tone = if weight == Weight::Refused { Tone::Red } else { Tone::Yellow };
+        line(out, &format!("  {}", look.paint(tone, &remark)));
+    }
+}
+
 fn object(out: &mut String, change: &ObjectChange, look: Look) {
     let diff = &change.diff;
     let (tone, sign) = match diff.verb {
@@ -139,6 +161,9 @@ fn object(out: &mut String, change: &ObjectChange, look: Look) {
     line(out, &format!("{}{file}", look.paint(tone, &format!("{sign} {}", visible(&diff.key.to_string())))));
     if let Some(live) = &change.live {
         line(out, &format!("  in the cluster: {}", live.words(visible, visible)));
+    }
+    if let Some(admission) = &change.admission {
+        line(out, &format!("  {}", admission.mark()));
     }
     for fact in &diff.notable {
         let words = visible(&fact.sentence());

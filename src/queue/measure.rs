@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use super::Lane;
 use super::worker::chain;
+use super::{Claimed, Lane};
 
 /// How full a lane is.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,20 @@ impl Depth {
         }
         metrics::gauge!("bascule_queue_oldest_seconds", "lane" => lane).set(self.oldest);
     }
+}
+
+/// How long ago a job that is ours was asked for, by the database's clock. What was put back waits on.
+///
+/// # Errors
+/// The statement's.
+pub async fn age(connection: &mut PgConnection, job: &Claimed) -> Result<Duration, sqlx::Error> {
+    let age = sqlx::query_scalar!(
+        r#"SELECT greatest(extract(epoch FROM now() - created_at), 0)::float8 AS "age!" FROM job WHERE id = $1"#,
+        job.id
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default())
 }
 
 /// How full every lane is, as the metrics show it.

@@ -41,7 +41,7 @@ pub use bell::Bell;
 pub use claim::{PgSource, Renewal, Source, SourceError};
 pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
-pub use measure::{Depth, Waiting, depths, measure, waiting};
+pub use measure::{Depth, Waiting, age, depths, measure, waiting};
 pub use operate::{Job, State, hurry_refused, is_to_run, list, list_of, retry, show};
 pub use settle::{Unsettled, confirm, finish};
 

@@ -180,7 +180,8 @@ async fn no_room(pool: &PgPool, job: &Claimed, wait: Duration, (of, error): (&st
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
              payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
                             THEN EXCLUDED.payload || job.payload ELSE job.payload END,
-             attempt = greatest(job.attempt, EXCLUDED.attempt), error = EXCLUDED.error",
+             attempt = greatest(job.attempt, EXCLUDED.attempt), error = EXCLUDED.error,
+             created_at = least(job.created_at, EXCLUDED.created_at)",
         job.id,
         job.fence,
         seconds(wait),

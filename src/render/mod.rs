@@ -12,13 +12,14 @@
 //! Which renderer: a kustomization file makes it kustomize, a `Chart.yaml` helm, anything else plain YAML and JSON.
 //!
 //! Deliberately absent: fetching anything. Remote bases and charts, plugins, KRM functions and symbolic links are
-//! refused by name. There is no fallback that runs a renderer on a checkout.
+//! refused by name. Policies are asked in the same box (`judge.rs`). There is no fallback that runs a renderer on a checkout.
 
 mod archive;
 mod chart;
 mod closure;
 mod error;
 mod files;
+mod judge;
 mod kustomize;
 mod limits;
 mod paths;
@@ -32,6 +33,7 @@ mod yaml;
 pub use closure::{Closure, InputHash};
 pub use error::{Blame, RenderError};
 pub use files::{Entry, Files, FilesError};
+pub use judge::{matter, remarks};
 pub use limits::Limits;
 pub use renderer::{RenderInput, Rendered, Renderer};
 pub use tools::{Programs, Tool};

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::closure::{Closure, read_one, too_many_bytes};
+use super::judge::Judge;
 use super::sandbox::{Ran, Sandbox};
 use super::tools::{HELM, KUSTOMIZE, Tool, find};
 use super::{Files, Limits, Programs, RenderError, chart, closure};
 use crate::manifest::Dialect;
+use crate::policy::code::order::{Answer, Order};
+use crate::policy::code::{Matter, Opinion, Question};
 use crate::policy::rules::{Environment, Helm};
 
 /// What is rendered, and how.
@@ -69,6 +72,7 @@ pub struct Renderer {
     /// A renderer is bound by the processor: more of them than processors only take memory.
     slots: Semaphore,
     renders: AtomicU64,
+    judge: Judge,
 }
 
 impl Renderer {
@@ -81,8 +85,34 @@ impl Renderer {
             find(KUSTOMIZE, programs.kustomize.as_deref(), search, scratch, &limits),
         );
         let slots = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let judge = Judge::new(programs, scratch, &limits);
         let scratch = scratch.to_owned();
-        Self { helm, kustomize, limits, scratch, slots: Semaphore::new(slots), renders: AtomicU64::new(0) }
+        Self { helm, kustomize, limits, scratch, slots: Semaphore::new(slots), renders: AtomicU64::new(0), judge }
+    }
+
+    /// Asks policies, in a box of their own: an answer for each, also for one that takes too long or too much.
+    ///
+    /// # Errors
+    /// This machine's: there is no program to judge with, or no box.
+    pub async fn judge(&self, order: &Order) -> Result<BTreeMap<String, Answer>, RenderError> {
+        self.judge.carry_out(order).await
+    }
+
+    /// Asks policies about a change: an opinion for each of them.
+    ///
+    /// # Errors
+    /// As [`Renderer::judge`].
+    pub async fn opinions(
+        &self,
+        questions: Vec<Question>,
+        matter: Matter,
+    ) -> Result<BTreeMap<String, Opinion>, RenderError> {
+        let answers = self.judge(&Order::Ask(questions, Box::new(matter))).await?;
+        let opinion = |answer| match answer {
+            Answer::Says(opinion) => opinion,
+            Answer::Faults(_) | Answer::Tests(_) => Opinion::broken("the answer is to another question"),
+        };
+        Ok(answers.into_iter().map(|(name, answer)| (name, opinion(answer))).collect())
     }
 
     /// `helm`, or why there is none.

@@ -9,7 +9,7 @@ use crate::render::walls::Level;
 
 fn programs() -> Programs {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/.bin");
-    Programs { helm: Some(tools.join("helm")), kustomize: Some(tools.join("kustomize")), search: None }
+    Programs { helm: Some(tools.join("helm")), kustomize: Some(tools.join("kustomize")), ..Programs::default() }
 }
 
 struct Box_ {
@@ -201,7 +201,8 @@ async fn the_walls_on_this_machine_are_reported_as_they_are() {
     let scratch = tempfile::tempdir().unwrap();
     let none = Renderer::new(&Programs::default(), scratch.path(), Limits::default()).await;
     insta::assert_snapshot!(none.helm().unwrap_err(), @"helm 3.14 or newer is needed, and is not on PATH");
-    let wrong = Programs { helm: Some("/bin/true".into()), kustomize: Some("/nonexistent".into()), search: None };
+    let wrong =
+        Programs { helm: Some("/bin/true".into()), kustomize: Some("/nonexistent".into()), ..Programs::default() };
     let wrong = Renderer::new(&wrong, scratch.path(), Limits::default()).await;
     assert!(wrong.helm().unwrap_err().ends_with("/true does not tell its version"));
     insta::assert_snapshot!(wrong.kustomize().unwrap_err(), @"/nonexistent: No such file or directory (os error 2)");

@@ -14,6 +14,8 @@ pub struct Programs {
     pub helm: Option<PathBuf>,
     /// `kustomize`, 5 or newer.
     pub kustomize: Option<PathBuf>,
+    /// `bascule`, which judges policies in a process of its own; what runs now when it is that.
+    pub judge: Option<PathBuf>,
     /// Folders, as in `PATH`.
     pub search: Option<OsString>,
 }
@@ -42,9 +44,9 @@ impl Tool {
 /// A program we know how to use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    name: &'static str,
-    version: &'static [&'static str],
-    least: (u32, u32),
+    pub(super) name: &'static str,
+    pub(super) version: &'static [&'static str],
+    pub(super) least: (u32, u32),
 }
 
 /// Before 3.14 `tpl` took quadratic time.

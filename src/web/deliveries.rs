@@ -2,11 +2,12 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::asked::{Asked, Named, Page, limit};
+use super::once::{IdempotencyKey, Once};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
@@ -96,16 +97,17 @@ pub(super) struct Whole {
 }
 
 /// Whether somebody may have to do with a delivery: who may write to all it is about.
-async fn permitted(who: &Allowed<Operate>, state: &State, id: Uuid) -> Result<(), Problem> {
+async fn permitted(who: &Allowed<Operate>, state: &State, id: Uuid) -> Result<Vec<RepositoryKey>, Problem> {
     let absent = || Problem::absent("delivery");
     let about = deliveries::about(&mut *state.pool.acquire().await?, id).await?;
     let (forge, repositories) = about.ok_or_else(absent)?;
     // One of a forge whose name is none any more is nobody's but a machine's.
-    let keys = match forge.parse::<ForgeName>() {
+    let keys: Vec<RepositoryKey> = match forge.parse::<ForgeName>() {
         Ok(forge) => repositories.into_iter().map(|id| RepositoryKey { forge: forge.clone(), id }).collect(),
         Err(_) => Vec::new(),
     };
-    who.may_write(state, keys, "delivery").await
+    who.may_write(state, keys.clone(), "delivery").await?;
+    Ok(keys)
 }
 
 /// One delivery with its body, which holds what people wrote: scope `operate`, or write access.
@@ -140,14 +142,18 @@ pub(super) struct Replayed {
 /// Reads a stored delivery once more and enqueues what it causes. Jobs read the truth when they run, so this does no harm
 /// however late and however often.
 #[utoipa::path(post, path = "/api/v1/deliveries/{id}/replay", tag = "deliveries",
-    params(("id" = Uuid, Path, description = "Our id")),
+    params(("id" = Uuid, Path, description = "Our id"), IdempotencyKey),
     responses((status = 200, body = Replayed), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn replay(
     who: Allowed<Operate>,
     Of(state): Of<State>,
     Named(id): Named<Uuid>,
-) -> Result<Json<Replayed>, Problem> {
-    permitted(&who, &state, id).await?;
+    once: Once,
+) -> Result<Json<Value>, Problem> {
+    if let Some(said) = once.said(&who, &state).await? {
+        return Ok(Json(said));
+    }
+    let repositories = permitted(&who, &state, id).await?;
     let mut tx = state.pool.begin().await?;
     let (forge, event, body) = deliveries::body(&mut tx, id).await?.ok_or_else(|| Problem::absent("delivery"))?;
     let forge =
@@ -180,8 +186,10 @@ pub(super) async fn replay(
     let jobs: Vec<String> = told.jobs.iter().map(|job| format!("{} {}", job.kind, job.key)).collect();
     let detail = json!({ "state": told.state.as_str(), "jobs": jobs });
     audit::append(&mut tx, &who.entry("delivery.replayed", format!("delivery {id}"), detail)).await?;
+    let (now, reason) = (told.state.as_str().to_owned(), told.reason);
+    let answer = Replayed { state: now, reason, jobs, trace: who.trace.to_string() };
+    let answer = once.keep(&mut tx, (&who, &state.clock), repositories, &answer).await?;
     tx.commit().await?;
     told.jobs.iter().for_each(|job| state.bell.ring(job.lane));
-    let (state, reason) = (told.state.as_str().to_owned(), told.reason);
-    Ok(Json(Replayed { state, reason, jobs, trace: who.trace.to_string() }))
+    Ok(Json(answer))
 }

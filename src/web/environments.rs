@@ -2,11 +2,12 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
 use super::deployments::Deployment;
+use super::once::{IdempotencyKey, Once};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
@@ -158,22 +159,33 @@ pub(super) struct SyncAsked {
 
 /// Asks for a sync, as `/bascule sync ENV` does: it goes as far as the gate lets it.
 #[utoipa::path(post, path = "/api/v1/environments/{id}/sync", tag = "environments",
-    params(("id" = i64, Path, description = "The environment's number")),
+    params(("id" = i64, Path, description = "The environment's number"), IdempotencyKey),
     responses((status = 200, body = SyncAsked), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn sync(
     who: Allowed<Operate>,
     Of(state): Of<State>,
     Named(id): Named<i64>,
-) -> Result<Json<SyncAsked>, Problem> {
+    once: Once,
+) -> Result<Json<Value>, Problem> {
+    if let Some(said) = once.said(&who, &state).await? {
+        return Ok(Json(said));
+    }
     let absent = || Problem::absent("environment");
     let mut connection = state.pool.acquire().await?;
     let environment = environments::get(&mut connection, id).await?.ok_or_else(absent)?;
     let repository = repositories::get(&mut connection, environment.repository).await?.ok_or_else(absent)?;
-    let rules = environments::in_force(&mut connection, &environment).await.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, environment = id, "rules cannot be read");
-        Problem::unavailable("its rules cannot be read, so nobody is let in; the server's log says why")
-    })?;
+    let rules = environments::in_force(&mut connection, &environment).await;
     drop(connection);
+    let rules = match rules {
+        Ok(rules) => rules,
+        Err(error) => {
+            // To whom may not even know of it, it is not there, whatever becomes of its rules.
+            who.may_still_read(&state, vec![repository.key], "environment").await?;
+            tracing::error!(error = &error as &dyn std::error::Error, environment = id, "rules cannot be read");
+            let why = "its rules cannot be read, so nobody is let in; the server's log says why";
+            return Err(Problem::unavailable(why));
+        }
+    };
     let whom = rules.as_ref().and_then(|rules| rules.may.sync.as_ref());
     who.may_command(&state, &repository.key, whom, "environment").await?;
     if environment.state != EnvironmentState::Active {
@@ -184,9 +196,11 @@ pub(super) async fn sync(
     queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
     let detail = json!({ "environments": [environment.name] });
     audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
+    let answer = SyncAsked { repository: name, name: environment.name.to_string() };
+    let answer = once.keep(&mut tx, (&who, &state.clock), vec![repository.key], &answer).await?;
     tx.commit().await?;
     state.bell.ring(Lane::Sync);
-    Ok(Json(SyncAsked { repository: name, name: environment.name.to_string() }))
+    Ok(Json(answer))
 }
 
 /// Which deployments of one environment.

@@ -9,11 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::manifest::visible;
 
-/// The one style sheet, within the page.
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}\
-h2{border-bottom:1px solid #d0d7de;margin-top:2.5rem}pre{background:#f6f8fa;padding:.75rem;overflow-x:auto;line-height:1.35}\
-code{font-family:ui-monospace,monospace;font-size:.9em}.plus{background:#dafbe1;display:block}.minus{background:#ffebe9;display:block}\
-.same{display:block}.quiet{color:#57606a}table{border-collapse:collapse}td,th{text-align:left;padding:.25rem 1rem .25rem 0;vertical-align:top}";
+/// The one style sheet, within the page: dark where the reader's system is, lines broken where they do not fit.
+const STYLE: &str = include_str!("style.css");
 
 /// The style's digest, by which a browser knows it.
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
+use super::once::{IdempotencyKey, Once};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
@@ -101,15 +102,22 @@ fn whose(share: &str) -> Option<RepositoryKey> {
 }
 
 /// Gives a job that failed, or waits for a later time, a new beginning.
-#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", params(("id" = i64, Path, description = "Its number")),
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs",
+    params(("id" = i64, Path, description = "Its number"), IdempotencyKey),
     responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn retry(
     who: Allowed<Operate>,
     Of(state): Of<State>,
     Named(id): Named<i64>,
-) -> Result<Json<Job>, Problem> {
+    once: Once,
+) -> Result<Json<Value>, Problem> {
+    // First of all: a job that was retried may be done by now, and a job that is done is not there.
+    if let Some(said) = once.said(&who, &state).await? {
+        return Ok(Json(said));
+    }
     let job = queue::show(&mut *state.pool.acquire().await?, id).await?.ok_or_else(|| Problem::absent("job"))?;
-    who.may_write(&state, whose(&job.share).into_iter().collect(), "job").await?;
+    let repositories: Vec<RepositoryKey> = whose(&job.share).into_iter().collect();
+    who.may_write(&state, repositories.clone(), "job").await?;
     let mut tx = state.pool.begin().await?;
     if !queue::retry(&mut tx, id).await? {
         return Err(Problem::conflict("only a job that failed for good, or waits for a later time, can be retried"));
@@ -117,8 +125,10 @@ pub(super) async fn retry(
     let detail = json!({ "kind": job.kind, "key": job.key, "error": job.error });
     audit::append(&mut tx, &who.entry("job.retried", format!("job {id}"), detail)).await?;
     // Where the same work was pending already, that one is it.
-    let now = queue::show(&mut tx, id).await?.unwrap_or_else(|| job.clone());
+    let lane = job.lane;
+    let now = Job::from(queue::show(&mut tx, id).await?.unwrap_or(job));
+    let answer = once.keep(&mut tx, (&who, &state.clock), repositories, &now).await?;
     tx.commit().await?;
-    state.bell.ring(job.lane);
-    Ok(Json(now.into()))
+    state.bell.ring(lane);
+    Ok(Json(answer))
 }

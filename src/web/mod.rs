@@ -20,12 +20,14 @@ mod forges;
 mod html;
 mod jobs;
 mod login;
+pub mod once;
 mod origin;
 pub mod people;
 mod place;
 mod preview_page;
 mod previews;
 mod problem;
+mod restored;
 pub mod session;
 mod sign_in;
 pub mod token;
@@ -105,6 +107,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
         .routes(routes!(previews::list))
+        .routes(routes!(restored::show))
         .routes(routes!(previews::show))
         .routes(routes!(login::show, login::begin, login::end))
         .split_for_parts();
@@ -133,7 +136,7 @@ pub fn router(state: State) -> Router {
             response
         })
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
-        .layer(middleware::from_fn(no_idempotency))
+        .layer(middleware::from_fn(kept_or_refused))
         .layer(middleware::from_fn(measure))
         .layer(middleware::from_fn(harden))
         .with_state(state)
@@ -144,11 +147,11 @@ fn is_below(path: &str, page: &str) -> bool {
     path == page || path.strip_prefix(page).is_some_and(|rest| page != "/" && rest.starts_with('/'))
 }
 
-/// An act with an `Idempotency-Key` expects that its answer is kept. Ours are not: doing one twice does no harm, and saying
-/// nothing would promise more.
-async fn no_idempotency(request: Request, next: Next) -> Response {
-    if request.headers().contains_key("idempotency-key") {
-        return Problem::later("`Idempotency-Key`").into_response();
+/// An act with an `Idempotency-Key` expects that its answer is kept. Where that is not so, saying nothing would promise it.
+async fn kept_or_refused(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if once::is_elsewhere(request.method(), request.headers(), route) {
+        return Problem::bad("`Idempotency-Key` is for the acts whose description names it").into_response();
     }
     next.run(request).await
 }

@@ -60,6 +60,11 @@ impl Problem {
         Self { status: StatusCode::CONFLICT, detail: detail.into() }
     }
 
+    /// It is right in itself, and not what was asked before under the same key.
+    pub(super) fn another(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: detail.into() }
+    }
+
     /// Our fault, or our database's: worth trying again.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, detail: detail.into() }

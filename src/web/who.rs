@@ -151,6 +151,28 @@ impl Allowed<Read> {
 }
 
 impl Allowed<Operate> {
+    /// Whose the keys are that it gives its acts.
+    pub(super) fn owner(&self) -> String {
+        match &self.who {
+            Who::Machine(token) => format!("token {token}"),
+            // Not by the login, which may become another's.
+            Who::Person(session) => format!("person {}/{}", session.person.forge, session.person.id),
+        }
+    }
+
+    /// Whether what was answered about these repositories is told again; else the thing is not there.
+    pub(super) async fn may_still_read(
+        &self,
+        state: &State,
+        repositories: Vec<RepositoryKey>,
+        what: &str,
+    ) -> Result<(), Problem> {
+        let Who::Person(session) = &self.who else { return Ok(()) };
+        let count = repositories.len();
+        let rights = rights(state, &session.person, repositories, SHOWN_FOR).await?;
+        if rights.len() < count { Err(Problem::absent(what)) } else { Ok(()) }
+    }
+
     /// Whether an act on a thing of these repositories is permitted: a person has to have write access to each, now.
     pub(super) async fn may_write(
         &self,

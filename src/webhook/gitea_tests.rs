@@ -40,6 +40,7 @@ fn told(delivered: &Delivered) -> String {
         Event::GroupFormed { branch } => format!("{branch} is to be judged"),
         Event::ChecksChanged => "a check changed".to_owned(),
         Event::RepositoryChanged => "the repository changed".to_owned(),
+        Event::InstallationChanged => "an installation changed".to_owned(),
         Event::Ping => "a ping".to_owned(),
         Event::Ignored { why } => format!("ignored: {why}"),
     };

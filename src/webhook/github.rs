@@ -129,13 +129,14 @@ fn completed(body: CompletedBody) -> Result<Delivered, Unreadable> {
     }
 }
 
-/// Our app was installed or removed, or was given or lost repositories.
+/// Our app was installed or removed, or was given or lost repositories: those it names are looked at. That they are all is
+/// promised by nobody, and a sweep reads the list.
 fn admitted(repositories: Vec<Object<RepositoryName>>) -> Result<Delivered, Unreadable> {
     let repositories: Vec<_> = repositories.into_iter().map(named).collect::<Result<_, _>>()?;
     Ok(match repositories.len() {
         0 => nothing("it names no repository"),
         1..=LISTED => Delivered { repositories, event: Event::RepositoryChanged },
-        _ => nothing("so many repositories are not looked at at once; sweeps look at those that are granted"),
+        _ => Delivered { repositories: Vec::new(), event: Event::InstallationChanged },
     })
 }
 

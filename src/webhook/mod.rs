@@ -285,6 +285,7 @@ impl Told {
             | Event::GroupFormed { .. }
             | Event::ChecksChanged
             | Event::RepositoryChanged
+            | Event::InstallationChanged
             | Event::Ping
             | Event::Ignored { .. } => {}
         }
@@ -306,7 +307,9 @@ pub fn tell((forge, kind): (&ForgeName, Kind), event: &str, body: &[u8], trace: 
     let Ok(Delivered { repositories, event }) = read else { return Told::nothing(state, reason) };
     let key = |named: NamedRepository| RepositoryKey { forge: forge.clone(), id: named.id };
     let repositories: Vec<RepositoryKey> = repositories.into_iter().map(key).collect();
-    let jobs = repositories.iter().flat_map(|repository| jobs::route(repository, &event, trace)).collect();
+    let mut jobs: Vec<NewJob> =
+        repositories.iter().flat_map(|repository| jobs::route(repository, &event, trace)).collect();
+    jobs.extend(jobs::route::route_forge(forge, &event, trace));
     let repositories = if event == Event::ChecksChanged { Vec::new() } else { repositories };
     let mut told = Told { repositories, jobs, ..Told::nothing(state, reason) };
     told.keep(event);

@@ -55,6 +55,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("k8s_openapi", &["cluster"]),
     ("reqwest", &["forge", "cli"]),
     ("octocrab", &[]),
+    ("regorus", &["policy"]),
+    ("cel", &["policy"]),
 ];
 
 /// Where SQL is written. Elsewhere `sqlx` is a connection to pass on and an error to translate.

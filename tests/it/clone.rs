@@ -191,8 +191,11 @@ fn story() -> Clone {
 #[tokio::test]
 async fn exactly_the_environments_that_read_a_file_are_rendered() {
     let scratch = tempfile::tempdir().unwrap();
-    let programs =
-        Programs { helm: Some(tools().join("helm")), kustomize: Some(tools().join("kustomize")), search: None };
+    let programs = Programs {
+        helm: Some(tools().join("helm")),
+        kustomize: Some(tools().join("kustomize")),
+        ..Programs::default()
+    };
     let renderer = Box::pin(Renderer::new(&programs, scratch.path(), Limits::default())).await;
     let git = Program::of_person(Path::new("git")).await.unwrap();
     let web = WEB.replace('1', "2");
@@ -233,6 +236,56 @@ async fn exactly_the_environments_that_read_a_file_are_rendered() {
         assert_eq!(diff(&git, &renderer, &again).await.unwrap().verdict, Verdict::Good);
         assert_eq!(renderer.renders(), before, "{path}");
     }
+}
+
+/// Policies through the real binary: what is denied, and how their own tests go.
+#[test]
+fn policies_are_asked_and_their_tests_are_run() {
+    let clone = Clone::of(&[
+        (
+            ".bascule.yaml",
+            "version: 1\nenvironments:\n  production: { path: deploy, cluster: prod, namespace: shop }\npolicies:\n  pods: { rego: policy, effect: deny }\n  labels: { cel: \"has(object.metadata.labels)\", effect: warn }\n",
+        ),
+        ("policy/pods.rego", "package main\n\ndeny contains \"no bare pods\" if input.kind == \"Pod\"\n"),
+        (
+            "policy/pods_test.rego",
+            "package main\n\ntest_pods if count(deny) == 1 with input as {\"kind\": \"Pod\"}\n\ntest_others if count(deny) == 1 with input as {\"kind\": \"Service\"}\n",
+        ),
+        ("deploy/web.yaml", WEB),
+    ]);
+    clone.write("deploy/pod.yaml", b"apiVersion: v1\nkind: Pod\nmetadata: { name: debug }\n");
+    let run = |words: &[&str]| {
+        let path = format!("{}:/usr/bin:/bin", tools().display());
+        let mut command = quiet(Command::new(env!("CARGO_BIN_EXE_bascule")));
+        let ran = command.args(words).current_dir(&clone.folder).env("PATH", path).output().unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap();
+        format!("{said}exit {}", ran.status.code().unwrap())
+    };
+    let denied = run(&["diff"]);
+    let told: Vec<&str> = denied.lines().filter(|line| line.contains("policy ") || line.starts_with("exit")).collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+      ⚠ policy labels warns ConfigMap shop/web: `has(object.metadata.labels)` is not true
+      ⚠ policy labels warns Pod shop/debug: `has(object.metadata.labels)` is not true
+      ✗ policy pods denies Pod shop/debug: no bare pods
+    exit 3
+    ");
+    insta::assert_snapshot!(run(&["check"]), @"
+    .bascule.yaml: good, 1 environment
+      production  deploy to prod/shop; 1 of write access
+    2 policies: good
+    policy: 1 of 2 tests good
+      FAILED main.test_others: it is not true
+      good   main.test_pods
+    exit 1
+    ");
+    // One that takes all the memory it gets ends alone, and is named.
+    let greedy = "package main\n\ndeny contains \"x\" if {\n\tline := concat(\"\", [\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" | some n in numbers.range(1, 2000)])\n\tcount([concat(line, [line, line, line]) | some n in numbers.range(1, 100000)]) == 7\n}\n";
+    clone.write("policy/pods.rego", greedy.as_bytes());
+    clone.write("policy/pods_test.rego", b"package main\n");
+    clone.commit();
+    clone.write("deploy/web.yaml", WEB.replace("'1'", "'2'").as_bytes());
+    let denied = run(&["diff"]);
+    assert!(denied.contains("`pods` took more than 512 MiB of memory") && denied.ends_with("exit 3"), "{denied}");
 }
 
 #[tokio::test]

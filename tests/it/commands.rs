@@ -122,7 +122,7 @@ async fn what_anybody_wrote_moves_no_cursor_and_json_says_it_exactly() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_forge_is_said_and_until_when() {
+async fn what_waits_for_a_forge_or_an_operator_is_said_and_until_when() {
     let api = Api::new().await;
     let token = api.token("all", &[Scope::Read]).await;
     let rows = r#"INSERT INTO forge_budget (forge, account, ledger) VALUES ('hub', 'acme',
@@ -130,11 +130,14 @@ async fn what_waits_for_a_forge_is_said_and_until_when() {
               "left": {"left": 420, "of": 5000, "until": "2999-01-01T00:00:00Z"}}');
         INSERT INTO job (kind, key, lane, share, payload, trace, run_at, waits_for, error)
         SELECT 'attend_pull', 'hub/3#' || n, 'default', 'hub/3', '{}', gen_random_uuid(), now() + interval '1 hour', 'hub',
-               'forge hub: asked for a pause that is not over (nothing is begun)' FROM generate_series(1, 2) AS n"#;
+               'forge hub: asked for a pause that is not over (nothing is begun)' FROM generate_series(1, 2) AS n;
+        INSERT INTO restore (entries, signed) VALUES (3, 5)"#;
     sqlx::raw_sql(rows).execute(&api.database.owner).await.unwrap();
     let ran = run("status", &api.url(), &token).await;
     insta::assert_snapshot!(timeless(&ran.out), @r"
     none
+    the database was put back from a backup (found TIME): no sync deletes anything until an operator has looked
+      lifted by bascule restored confirm, on the server's host
     hub/acme asked for a pause until TIME
     hub/acme: 0 points and 0 comments in the last minute, 0 comments in the last hour, 420 calls left of the hour
     2 jobs wait for hub, the first until TIME: forge hub: asked for a pause that is not over (nothing is begun)

@@ -7,40 +7,17 @@ use std::time::{Duration, Instant};
 use bascule::config::Environ;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::fake::forge::{FakeForge, Fault, Merge, Pr, Right, SECRET, TOKEN};
-use crate::parts::program;
+use crate::fake::forge::{FakeForge, Fault, Merge, Pr, SECRET, TOKEN};
+use crate::parts::{ControlPlane, program};
 use crate::plane::on_plane;
 use crate::support::database::Database;
 use crate::support::script;
 use crate::support::server::Server;
+use crate::support::shop::{self, until, web};
 
 const NAMESPACE: &str = "a-day";
-
-/// Asks the database until there is an answer.
-async fn until<T>(database: &Database, query: &'static str) -> T
-where
-    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
-{
-    let deadline = Instant::now() + Duration::from_secs(240);
-    loop {
-        if let Some(found) = sqlx::query_scalar::<_, T>(query).fetch_optional(&database.owner).await.unwrap() {
-            return found;
-        }
-        if Instant::now() > deadline {
-            panic!("it does not come to: {query}\n{}", instead(database).await);
-        }
-    }
-}
-
-/// What there is where something else was awaited.
-async fn instead(database: &Database) -> String {
-    let all = "SELECT 'deployment ' || number || ' ' || state || coalesce(' ' || outcome::text, '') FROM deployment
-               UNION ALL SELECT 'hold ' || reason || ' ' || detail FROM hold
-               UNION ALL SELECT 'job ' || kind || ' ' || key || ' ' || state || coalesce(' ' || error, '') FROM job";
-    sqlx::query_scalar::<_, String>(all).fetch_all(&database.owner).await.unwrap().join("\n")
-}
 
 async fn count(database: &Database, query: &'static str) -> f64 {
     let count: i64 = sqlx::query_scalar(query).fetch_one(&database.owner).await.unwrap();
@@ -70,56 +47,10 @@ fn recorded_git(folder: &Path) -> std::path::PathBuf {
     programs
 }
 
-fn configuration(forge: &FakeForge, kubeconfig: &Path) -> String {
-    format!(
-        r#"version = 1
-[server]
-listen = "127.0.0.1:0"
-admin_listen = "127.0.0.1:0"
-log_format = "json"
-[database]
-url = {{ env = "DATABASE_URL" }}
-[forge.work]
-kind = "gitea"
-url = "{}"
-webhook_secrets = [{{ env = "SECRET" }}]
-token = {{ env = "TOKEN" }}
-[cluster.test]
-kubeconfig = {{ file = "{}" }}
-[grant.shop]
-repositories = ["work/acme/shop"]
-clusters = ["test"]
-namespaces = ["{NAMESPACE}"]
-[sweep]
-pulls = "1h"
-branches = "1h"
-"#,
-        forge.url(),
-        kubeconfig.display()
-    )
-}
-
-const RULES: &str = "\
-version: 1
-environments:
-  production:
-    path: deploy
-    cluster: test
-    namespace: a-day
-    consent: { approvals: [{ count: 1, users: [lee] }] }
-";
-
-fn web(value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: web }}\ndata: {{ value: '{value}' }}\n")
-}
-
 /// A held first set, a preview, a fetch that fails, an approval, a merge, and a direct push that is held.
-async fn a_day(forge: &FakeForge, server: &Server, database: &Database) {
+async fn a_day(forge: &FakeForge, plane: &ControlPlane, server: &Server, database: &str) {
     forge.hooks_to(&format!("http://{}/webhooks/work", server.listens));
-    let shop = forge.repository("acme/shop", &[(".bascule.yaml", RULES), ("deploy/web.yaml", &web("1"))]).await;
-    for login in ["dev", "lee"] {
-        forge.lets(login, &shop, Right::Write);
-    }
+    let shop = shop::opens(forge, plane, NAMESPACE).await;
     let number: i64 = until(database, "SELECT pull_number FROM preview WHERE shown_at IS NOT NULL").await;
     forge.comments("lee", &Pr { repository: shop.id, number }, "/bascule approve").await;
     let _: i64 = until(database, "SELECT number FROM deployment WHERE state = 'healthy'").await;
@@ -142,11 +73,13 @@ async fn a_day(forge: &FakeForge, server: &Server, database: &Database) {
 #[test]
 fn a_day_is_counted_as_it_was_logged_line_by_line_and_the_token_is_nowhere() {
     on_plane(|plane| async move {
-        let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-        plane.request(reqwest::Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
         let (forge, database) = (FakeForge::start().await, Database::new().await);
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("bascule.toml"), configuration(&forge, plane.kubeconfig())).unwrap();
+        std::fs::write(
+            folder.path().join("bascule.toml"),
+            shop::configuration(&forge, plane.kubeconfig(), NAMESPACE, "1h"),
+        )
+        .unwrap();
         let tools = program("kustomize").unwrap();
         let ours = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
         let programs = recorded_git(folder.path());
@@ -156,7 +89,7 @@ fn a_day_is_counted_as_it_was_logged_line_by_line_and_the_token_is_nowhere() {
         let server = Server::start(folder.path(), &environment);
         assert!(folder.path().join("data/mirrors").is_dir(), "beside the file, wherever it was started");
 
-        a_day(&forge, &server, &database).await;
+        a_day(&forge, plane, &server, &database.owner_url()).await;
         let told = scrape(&server).await;
         let calls = forge.take_calls();
         let wrote =
@@ -220,7 +153,7 @@ async fn memory_is_compared_with_the_forge_as_often_as_the_file_says() {
     forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kubeconfig"), "apiVersion: v1\nkind: Config\n").unwrap();
-    let hourly = configuration(&forge, Path::new("kubeconfig"));
+    let hourly = shop::configuration(&forge, Path::new("kubeconfig"), NAMESPACE, "1h");
     let file = folder.path().join("bascule.toml");
     std::fs::write(&file, hourly.replace("branches = \"1h\"", "branches = \"1s\"")).unwrap();
     let url = database.server_url();

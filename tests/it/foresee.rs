@@ -1,6 +1,6 @@
 //! What a first sync would find, asked of a real API server: and nothing is written.
 
-use bascule::cluster::{Cluster, ClusterError, First, Found, Identity, Kubeconfig};
+use bascule::cluster::{Cluster, ClusterError, Found, Identity, Kubeconfig, Trial};
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
 use insta::assert_snapshot;
@@ -27,8 +27,8 @@ async fn foresee(cluster: &Cluster, namespace: &str, object: &Value) -> Result<F
         namespace: Some(namespace.to_owned()),
         name: object["metadata"]["name"].as_str().unwrap().to_owned(),
     };
-    let first = First { resource: &resource, key: &key, object: &object, owner: OWNER };
-    cluster.foresee(first, &HashKey::new([7; 32])).await
+    let trial = Trial { resource: &resource, key: &key, object: &object, owner: OWNER };
+    cluster.foresee(trial, &HashKey::new([7; 32])).await.map(|(found, _)| found)
 }
 
 fn settings(name: &str, data: &Value) -> Value {
@@ -78,7 +78,7 @@ fn a_first_sync_creates_adopts_or_meets_who_holds_it_and_asking_writes_nothing()
         assert_snapshot!(lines.join("\n"), @r#"
         new: Absent
         with its values: Same
-        with a value more: Differs
+        with a value more: Differs([".data.b"])
         with another value: Conflict([FieldConflict { manager: "kubectl-create", path: ".data.a" }])
         of another environment: Owned("work/18/staging@server")
         a deployment as it is: Conflict([FieldConflict { manager: "kubectl-client-side-apply", path: ".spec.template.spec.containers[name=\"web\"].resources.requests.cpu" }])

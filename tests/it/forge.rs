@@ -10,7 +10,7 @@ use bascule::policy::rules::Role;
 use insta::assert_snapshot;
 use jiff::SignedDuration;
 
-use crate::fake::forge::{FakeForge, Fault, Right, Shop, TOKEN};
+use crate::fake::forge::{FakeForge, Fault, Right, Shop, TOKEN, Tongue};
 
 struct Test {
     fake: FakeForge,
@@ -25,6 +25,10 @@ fn client(url: &str, clock: &Clock) -> Forge {
 }
 
 fn client_with(url: &str, clock: &Clock, answer_within: Duration) -> Forge {
+    client_of(Kind::Gitea, url, clock, answer_within)
+}
+
+fn client_of(kind: Kind, url: &str, clock: &Clock, answer_within: Duration) -> Forge {
     let settings = Settings {
         name: "work".parse().unwrap(),
         url: url.to_owned(),
@@ -32,7 +36,7 @@ fn client_with(url: &str, clock: &Clock, answer_within: Duration) -> Forge {
         ca_pem: None,
         answer_within,
     };
-    Forge::new(Kind::Gitea, settings, clock.clone()).unwrap()
+    Forge::new(kind, settings, clock.clone()).unwrap()
 }
 
 impl Test {
@@ -155,6 +159,46 @@ async fn no_redirect_is_followed_and_no_token_leaves() {
 }
 
 #[tokio::test]
+async fn what_is_no_answer_of_an_api_says_nothing_on_any_forge() {
+    let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
+    for (tongue, kind) in [(Tongue::GitHub, Kind::GitHub), (Tongue::GitLab, Kind::GitLab)] {
+        let (fake, elsewhere) = (FakeForge::that_speaks(tongue).await, FakeForge::that_speaks(tongue).await);
+        let shop = fake.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+        let at = RepositoryAt { id: shop.id, name: shop.name.parse().unwrap() };
+        let pull = fake.opens_pull("alice", &shop, &[("a", "1")]).await;
+        let mut told_of = String::new();
+        for fault in [
+            Fault::Html(200),
+            Fault::Html(404),
+            Fault::Html(503),
+            Fault::BreaksOff,
+            Fault::Hangs,
+            Fault::Endless,
+            Fault::OtherShape,
+            Fault::Redirects(elsewhere.url()),
+        ] {
+            fake.breaks(fault.clone());
+            let patience = Duration::from_millis(if matches!(fault, Fault::Hangs) { 200 } else { 30_000 });
+            let forge = client_of(kind, &fake.url(), &clock, patience);
+            let errors = [
+                forge.pull(&at, pull.number).await.unwrap_err(),
+                forge.comments(&at, pull.number).await.unwrap_err(),
+                forge.create_comment(&at, pull.number, "hello").await.unwrap_err(),
+            ];
+            for error in errors {
+                assert!(matches!(error.fate, Fate::Retry { .. } | Fate::Invalid), "{kind:?}, {fault:?}: {error}");
+                told_of.push_str(&told(&error));
+            }
+        }
+        assert!(!told_of.contains(TOKEN), "{told_of}");
+        assert_eq!(elsewhere.take_calls(), [""; 0], "no redirect is followed");
+        fake.recovers();
+        let forge = client_of(kind, &fake.url(), &clock, Duration::from_secs(30));
+        assert_eq!(forge.comments(&at, pull.number).await.unwrap().len(), 0, "what failed was not written");
+    }
+}
+
+#[tokio::test]
 async fn a_repository_that_is_renamed_deleted_or_made_anew_is_never_mistaken() {
     let t = Test::new().await;
     let pr = t.fake.opens_pull("alice", &t.shop, &[("a", "1")]).await;
@@ -272,8 +316,8 @@ async fn what_our_account_is_not_shown_is_an_error_and_never_a_no() {
     t.fake.team("acme", "platform", Right::Write, &["lead"]);
     t.fake.lets("lead", &t.shop, Right::Read);
     t.fake.breaks_at("/members/", Fault::Status(403));
-    assert_snapshot!(told(&t.forge.is_team_member("acme/platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
-    assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/8/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
+    assert_snapshot!(told(&t.forge.is_team_member("acme/platform", "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/9/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
+    assert_snapshot!(told(&t.forge.permission(&t.at, "lead").await.unwrap_err()), @"refused       forge work: does not let our account do this (GET /teams/9/members/lead answered 403: as you wished); it needs to be an owner of the organisation or a site administrator, who alone see all teams, and a token with the scope `read:organization`");
     t.fake.breaks_at("/collaborators/", Fault::Status(404));
     t.fake.deletes(&t.shop).await;
     assert!(t.forge.permission(&t.at, "lead").await.unwrap_err().is_gone(), "the repository is gone, not the right");

@@ -27,6 +27,11 @@ struct Sweeper {
 impl Sweeper {
     /// Of `acme/shop`.
     async fn of(forge: &FakeForge) -> Self {
+        Self::by(forge, "token = { env = \"TOKEN\" }", TOKEN, "acme/shop").await
+    }
+
+    /// Of these, by this way to sign in and its secret.
+    async fn by(forge: &FakeForge, sign_in: &str, secret: &str, repositories: &str) -> Self {
         let (database, folder) = (Database::new().await, tempfile::tempdir().unwrap());
         let text = format!(
             r#"version = 1
@@ -37,10 +42,10 @@ data_dir = "./data"
 kind = "{}"
 url = "{}"
 webhook_secrets = [{{ env = "SECRET" }}]
-token = {{ env = "TOKEN" }}
+{sign_in}
 [cluster.paper]
 [grant.shop]
-repositories = ["work/acme/shop"]
+repositories = ["work/{repositories}"]
 clusters = ["paper"]
 namespaces = ["shop"]
 "#,
@@ -50,7 +55,7 @@ namespaces = ["shop"]
         std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
         let path = Environ::of_process().get("PATH").unwrap_or_default().to_owned();
         let url = database.server_url();
-        let given = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", TOKEN)];
+        let given = [("PATH", path.as_str()), ("DATABASE_URL", &url), ("SECRET", SECRET), ("TOKEN", secret)];
         let environ = Environ::from_iter(given);
         let loaded = config::load(Some(&folder.path().join("bascule.toml")), &environ).unwrap();
         let clock = Clock::manual("2026-01-05T09:00:00Z".parse().unwrap());
@@ -122,4 +127,27 @@ async fn a_quiet_repository_of_github_costs_nothing_of_its_limit() {
     let (found, counts, _) = counted().await;
     assert_eq!(found, 1, "what is said is heard all the same");
     assert!((1..5).contains(&counts), "and only what it changed is told: {counts}");
+}
+
+#[tokio::test]
+async fn an_app_that_was_given_hundreds_of_repositories_finds_each_that_a_pattern_grants() {
+    let forge = FakeForge::that_speaks(Tongue::GitHub).await;
+    let app = forge.has_app("acme", &[("metadata", "read")]);
+    let first = forge.has_many_repositories("acme", 250)[0];
+    let sign_in = format!("app = {{ id = {}, private_key = {{ env = \"TOKEN\" }} }}", app.id);
+    let server = Sweeper::by(&forge, &sign_in, &app.private_key, "acme/*").await;
+    let known = "INSERT INTO repository (forge, forge_id, full_name, default_branch)
+                 SELECT 'work', $1, 'acme/r0', 'main'";
+    sqlx::query(known).bind(first).execute(&server.database.owner).await.unwrap();
+    forge.take_calls();
+    app::sweep_all(&server.context).await.unwrap();
+    sqlx::query("DELETE FROM job WHERE kind <> 'sweep_installations'").execute(&server.database.owner).await.unwrap();
+    let job = server.source.claim(Lane::Sweep, 1, TERM).await.unwrap().pop().unwrap();
+    let lease = Lease::new(job.fence, Instant::now(), TERM, CancellationToken::new());
+    assert_eq!(Box::pin(jobs::run(&server.context, &job, &lease)).await, Verdict::Done);
+    let found = "SELECT count(*) FROM job WHERE kind = 'sweep_repository'";
+    let found: i64 = sqlx::query_scalar(found).fetch_one(&server.database.owner).await.unwrap();
+    assert_eq!(found, 249, "all that are new, however many pages they are on");
+    let pages = forge.take_calls().into_iter().filter(|call| call.ends_with("/installation/repositories"));
+    assert_eq!(pages.count(), 3);
 }

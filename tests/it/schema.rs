@@ -188,6 +188,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("whom", policy::approvals::WHOM_KEYS),
         ("rule", policy::approvals::RULE_KEYS),
         ("owners", policy::approvals::OWNERS_KEYS),
+        ("policy", policy::policies::POLICY_KEYS),
         ("when", policy::approvals::WHEN_KEYS),
     ] {
         same(&repository["definitions"][name], keys, name);

@@ -8,6 +8,7 @@
 //! library of its own.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -15,8 +16,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{lists, permissions, wire};
@@ -35,11 +37,18 @@ const LIST_GOOD_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// Of a hundred installations each. Ours are as many as the organisations that it works for.
 const MOST_INSTALLATIONS_PAGES: usize = 10;
 
+/// A clock that is off by less is no reason for GitHub to refuse a signature: there is another.
+const OFF: SignedDuration = SignedDuration::from_secs(30);
+/// No clock is believed that is off by more: what is signed for it would be good at a time when nobody expects it.
+const FAR_OFF: SignedDuration = SignedDuration::from_hours(1);
+
 /// The App, and the tokens it has.
 pub(super) struct App {
     pub(super) id: u64,
     key: RsaKeyPair,
     clock: Clock,
+    /// Seconds that GitHub's clock is ahead of ours, as it said when it refused our signature.
+    ahead: AtomicI64,
     /// One asks at a time, so that many jobs ask once.
     known: tokio::sync::Mutex<Known>,
 }
@@ -93,17 +102,49 @@ impl App {
     /// `None`: it is no private key that GitHub gives.
     pub(super) fn new(id: u64, private_key: &SecretString, clock: Clock) -> Option<Self> {
         let key = key_of(private_key.expose_secret())?;
-        Some(Self { id, key, clock, known: tokio::sync::Mutex::default() })
+        Some(Self { id, key, clock, ahead: AtomicI64::new(0), known: tokio::sync::Mutex::default() })
+    }
+
+    /// One call as the App itself. A signature of a wrong time is refused like any other, and nothing was done then: it is
+    /// made once more, of the time that the refusal has. A time that did not help is forgotten.
+    pub(super) async fn send<B: Serialize>(
+        &self,
+        http: &Http,
+        method: Method,
+        call: &Call<'_>,
+        body: Option<&B>,
+    ) -> Result<(HeaderMap, Vec<u8>)> {
+        let before = self.ahead.load(Ordering::Relaxed);
+        let refused = match http.send(method.clone(), call, body, As::Once(&self.signed(http)?)).await {
+            Err(error) if error.status == Some(401) => error,
+            answer => return answer,
+        };
+        let said = refused.at.and_then(|at| correction(at, self.clock.now(), SignedDuration::from_secs(before)));
+        let Some(ahead) = said else { return Err(refused) };
+        self.ahead.store(ahead.as_secs(), Ordering::Relaxed);
+        let answer = http.send(method, call, body, As::Once(&self.signed(http)?)).await;
+        if answer.as_ref().is_err_and(|error| error.status == Some(401)) {
+            self.ahead.store(before, Ordering::Relaxed);
+        } else {
+            let forge = &http.forge;
+            tracing::warn!(%forge, seconds = ahead.as_secs(), "the forge's clock is ahead of ours by this; set ours right");
+        }
+        answer
+    }
+
+    /// What time it is there.
+    fn now(&self) -> Timestamp {
+        self.clock.now() + SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed))
     }
 
     /// That it is the App who asks: for a few minutes.
-    pub(super) fn signed(&self, http: &Http) -> Result<HeaderValue> {
+    fn signed(&self, http: &Http) -> Result<HeaderValue> {
         let cannot = || http.error(Fate::Invalid, None, "cannot be shown who our App is: it does not sign".to_owned());
         self.signature().ok_or_else(cannot)
     }
 
     fn signature(&self) -> Option<HeaderValue> {
-        let now = self.clock.now();
+        let now = self.now();
         let (from, until) = ((now - BEHIND).as_second(), (now + SIGNED_FOR).as_second());
         let claims = json!({ "iat": from, "exp": until, "iss": self.id.to_string() });
         let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
@@ -192,6 +233,14 @@ impl App {
         self.ask(http, &mut known, &installation, Scope::Public, asked).await
     }
 
+    /// The accounts it is installed at, and not suspended.
+    pub(super) async fn owners(&self, http: &Http) -> Result<Vec<String>> {
+        let mut known = self.known.lock().await;
+        let all = self.installations(http, &mut known).await?;
+        let working = all.iter().filter(|one| one.suspended_at.is_none());
+        Ok(working.filter_map(|one| Some(one.login()?.to_owned())).collect())
+    }
+
     /// Forgets a token that GitHub does not take any more.
     pub(super) async fn forget(&self, token: &Token) {
         let mut known = self.known.lock().await;
@@ -201,7 +250,7 @@ impl App {
 
     fn kept(&self, known: &Known, scope: &Scope) -> Option<Token> {
         let token = known.tokens.get(scope)?;
-        let is_good = token.until.duration_since(self.clock.now()) > GOOD_FOR;
+        let is_good = token.until.duration_since(self.now()) > GOOD_FOR;
         is_good.then(|| Token { is_kept: true, ..token.clone() })
     }
 
@@ -219,7 +268,7 @@ impl App {
     }
 
     async fn installations<'k>(&self, http: &Http, known: &'k mut Known) -> Result<&'k [wire::InstallationJson]> {
-        let now = self.clock.now();
+        let now = self.now();
         let is_old = known.installations.as_ref().is_none_or(|(at, _)| now.duration_since(*at) > LIST_GOOD_FOR);
         if is_old {
             known.installations = None;
@@ -228,7 +277,7 @@ impl App {
                 let page = page.to_string();
                 let query = [("per_page", lists::PAGE), ("page", page.as_str())];
                 let call = Call { name: "installations", path: &["app", "installations"], query: &query };
-                let (headers, body) = http.send::<()>(Method::GET, &call, None, As::Once(&self.signed(http)?)).await?;
+                let (headers, body) = self.send::<()>(http, Method::GET, &call, None).await?;
                 all.extend(http.json::<Vec<wire::InstallationJson>>(&call, &body)?);
                 if lists::next(&headers).is_none() {
                     break;
@@ -274,7 +323,7 @@ impl App {
         let id = installation.id.to_string();
         let path = ["app", "installations", &id, "access_tokens"];
         let call = Call { name: "installation_token", path: &path, query: &[] };
-        let answer = match http.send(Method::POST, &call, Some(&body), As::Once(&self.signed(http)?)).await {
+        let answer = match self.send(http, Method::POST, &call, Some(&body)).await {
             Ok((_, answer)) => answer,
             Err(error) => {
                 known.installations = None;
@@ -298,11 +347,17 @@ impl App {
         let (until, permissions) = (given.expires_at, given.permissions);
         let at = installation.login().unwrap_or_default().to_ascii_lowercase();
         let token = Token { secret, signed, at, until, is_kept: false, repository, permissions };
-        let now = self.clock.now();
+        let now = self.now();
         known.tokens.retain(|_, one| one.until > now);
         known.tokens.insert(scope, token.clone());
         Ok(token)
     }
+}
+
+/// How far a clock that says this is ahead of ours; `None`: it says nothing new, or nothing to be believed.
+fn correction(there: Timestamp, here: Timestamp, known: SignedDuration) -> Option<SignedDuration> {
+    let ahead = there.duration_since(here);
+    ((ahead - known).abs() > OFF && ahead.abs() <= FAR_OFF).then_some(ahead)
 }
 
 fn is_suspended(http: &Http, installation: &wire::InstallationJson) -> ForgeError {

@@ -11,7 +11,7 @@ use crate::forge::http::Call;
 
 /// The most that GitHub gives.
 pub(super) const PAGE: &str = "100";
-const FULL: usize = 100;
+pub(super) const FULL: usize = 100;
 
 impl GitHub {
     /// One page of a list, counted from 1, and whether there are more.
@@ -27,7 +27,7 @@ impl GitHub {
         let call = Call { query: &query, ..call };
         let (headers, body) = self.send::<()>(Method::GET, whom, call, None).await?;
         let found: Vec<T> = self.http.json(&call, &body)?;
-        let goes_on = next(&headers).is_some() || found.len() >= FULL;
+        let goes_on = goes_on(&headers, found.len());
         Ok((found, goes_on))
     }
 
@@ -71,6 +71,11 @@ impl GitHub {
             }
         }
     }
+}
+
+/// Whether there is a page after one of so many entries.
+pub(super) fn goes_on(headers: &HeaderMap, found: usize) -> bool {
+    next(headers).is_some() || found >= FULL
 }
 
 /// What the `Link` header says of the next page: its query.

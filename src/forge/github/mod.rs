@@ -23,6 +23,7 @@ mod connect;
 mod conversation;
 mod deliveries;
 mod deployments;
+mod installed;
 mod lists;
 mod manifest;
 mod people;
@@ -190,7 +191,7 @@ impl GitHub {
     ) -> Result<(reqwest::header::HeaderMap, Vec<u8>)> {
         let Way::App(app) = &self.way else { return self.http.send(method, &call, body, As::Ourselves).await };
         let Some(token) = self.token(app, whom).await? else {
-            return self.http.send(method, &call, body, As::Once(&app.signed(&self.http)?)).await;
+            return app.send(&self.http, method, &call, body).await;
         };
         match self.http.send(method.clone(), &call, body, token.shown()).await {
             Err(error) if error.status == Some(401) && token.is_kept => app.forget(&token).await,
@@ -198,7 +199,7 @@ impl GitHub {
         }
         match self.token(app, whom).await? {
             Some(token) => self.http.send(method, &call, body, token.shown()).await,
-            None => self.http.send(method, &call, body, As::Once(&app.signed(&self.http)?)).await,
+            None => app.send(&self.http, method, &call, body).await,
         }
     }
 

@@ -24,6 +24,7 @@ mod permissions;
 mod pulls;
 mod repositories;
 mod reviews;
+mod rules;
 mod statuses;
 mod wire;
 

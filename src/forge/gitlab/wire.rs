@@ -6,7 +6,7 @@ mod pulls;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-pub(super) use self::pulls::{Approvals, Numbered, PullAt, PullJson, Reviewer};
+pub(super) use self::pulls::{ApprovalState, Approvals, Numbered, PullAt, PullJson, Reviewer};
 use crate::forge::facts::{Comment, CommitStatus, Issue, Push, Repository, RepositoryAt, StatusState};
 use crate::forge::name::RepositoryName;
 use crate::ids::{Account, CommitId, ForgeName, Iid, RepositoryKey};

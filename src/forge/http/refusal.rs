@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::{As, Http};
 use crate::forge::budget::{LONGEST_PAUSE, PAUSE};
@@ -54,7 +54,8 @@ impl Http {
             403 if fate == Fate::Refused => format!("; it needs {}", (self.manners.needed)(call)),
             _ => String::new(),
         };
-        self.error(fate, Some(code), format!("{why} ({asked} answered {code}{said}){needs}"))
+        let what = format!("{why} ({asked} answered {code}{said}){needs}");
+        ForgeError { at: date_of(headers), ..self.error(fate, Some(code), what) }
     }
 
     /// Nothing is asked for a while, by any server.
@@ -80,6 +81,11 @@ fn asked_pause(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     }
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(at.duration_since(now))
+}
+
+/// The forge's clock.
+fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(headers.get(DATE)?.to_str().ok()?.trim()).ok()?.timestamp())
 }
 
 /// What is said of a limit: GitHub's headers begin with `x-`, GitLab's do not.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::contents::{Contents, FileAt};
 use super::court::{befores, court};
 use super::place::Attended;
+use super::policies;
 use super::repository::Repository;
 use super::tips::Tips;
 use crate::consent::{Before, Court, Hold, Position, Reading, Step, Walk, walk};
@@ -93,8 +94,15 @@ pub(in crate::jobs) async fn walked(
     };
     let (entries, places) = looker.found();
     let heard = places.values().map(|place| &place.people);
-    let court = court(repository, &environment, entries, &files(&steps, hold.as_ref()), heard).await?;
-    let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
+    let mut court = court(repository, &environment, entries, &files(&steps, hold.as_ref()), heard).await?;
+    let walk = loop {
+        let mut walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
+        if walk.unasked.is_empty() {
+            break walk;
+        }
+        // Each round answers what this one asked, and there are no more steps than commits.
+        policies::ask(repository, &mut court, std::mem::take(&mut walk.unasked)).await?;
+    };
     let befores = befores(repository, contents, &environment, &court, &walk, &default_tip).await?;
     Ok(Some(Walked {
         environment,

@@ -4,6 +4,7 @@
 
 pub(in crate::jobs) mod files;
 mod owner_file;
+mod policies;
 mod rendered;
 pub(in crate::jobs) mod scopes;
 
@@ -166,6 +167,10 @@ impl<'r> Contents<'r> {
             return Ok(FileAt::Invalid(complaints));
         }
         let expanded = match self.with_owner_file(blocks, expanded).await? {
+            Ok(expanded) => expanded,
+            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
+        };
+        let expanded = match self.with_policies(blocks, &file.policies, expanded).await? {
             Ok(expanded) => expanded,
             Err(complaints) => return Ok(FileAt::Invalid(complaints)),
         };

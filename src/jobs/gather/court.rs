@@ -52,6 +52,7 @@ pub(in crate::jobs) async fn court<'p>(
         floors: floors.into_iter().map(|(name, floor)| (name.to_owned(), floor.clone())).collect(),
         grant_owners: grants.into_iter().find_map(|granted| granted.grant.owners.clone()),
         people,
+        said: BTreeMap::new(),
     })
 }
 

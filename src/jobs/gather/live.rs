@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, stream};
 
 use super::repository::Repository;
-use crate::cluster::{Cluster, ClusterError, Fate, First, Found, Identity, Served};
+use crate::cluster::{Cluster, ClusterError, Fate, Found, Identity, Served, Trial};
 use crate::db::inventory;
 use crate::ids::{EnvironmentName, ObjectKey};
 use crate::jobs::error::JobError;
 use crate::jobs::work;
 use crate::manifest::{HashKey, Object, RenderedSet, apply_order};
-use crate::policy::rules::SyncMode;
+use crate::policy::rules::{SyncMode, SyncRules};
 use crate::preview::Live;
 use crate::sync::Owner;
 
@@ -21,6 +21,10 @@ use crate::sync::Owner;
 const MOST: usize = 300;
 /// Requests at once; the cluster's own slots bound those of all jobs.
 const WIDTH: usize = 16;
+
+/// Why the cluster is not asked on behalf of somebody who perhaps may not write to the repository.
+pub(super) const FORK: &str = "the cluster is not asked for a pull request from a fork, until somebody with write access \
+                               has seen this preview and comments /bascule preview";
 
 /// Where the first set comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,15 @@ pub(in crate::jobs) enum Origin {
 pub(in crate::jobs) struct Whose<'a> {
     pub(in crate::jobs) environment: i64,
     pub(in crate::jobs) name: &'a EnvironmentName,
-    pub(in crate::jobs) mode: SyncMode,
+    /// How it is synced; `None` where its rules cannot be read.
+    pub(in crate::jobs) sync: Option<&'a SyncRules>,
+}
+
+impl Whose<'_> {
+    /// Whether anything of it is ever sent to its cluster.
+    pub(super) fn is_synced(&self) -> bool {
+        self.sync.is_some_and(|sync| sync.mode != SyncMode::None)
+    }
 }
 
 /// What is known of the objects.
@@ -69,7 +81,7 @@ pub(in crate::jobs) async fn look(
         looked.live.insert((*key).clone(), Live::NotGranted { why: outside.to_string() });
     }
     // An environment that is never synced needs no cluster.
-    if whose.mode == SyncMode::None {
+    if !whose.is_synced() {
         return Ok(looked);
     }
     let order = apply_order(set.objects.keys());
@@ -81,7 +93,7 @@ pub(in crate::jobs) async fn look(
     }
     drop(conn);
     if from == Origin::Fork {
-        looked.unasked = Some("the cluster is not asked for a pull request from a fork".to_owned());
+        looked.unasked = Some(FORK.to_owned());
         return Ok(looked);
     }
     let open: Vec<&Object> =
@@ -113,7 +125,7 @@ pub(in crate::jobs) async fn look(
 }
 
 /// What the cluster serves, read anew when a kind is missing from what is remembered.
-async fn served(
+pub(super) async fn served(
     cluster: &Cluster,
     objects: &[&Object],
     defined: &BTreeSet<(String, String)>,
@@ -173,15 +185,16 @@ impl Asker<'_> {
         if self.from == Origin::Pull && is_secret && self.cluster.glance(resource, key).await?.is_some() {
             return Ok(Live::Unknown { why: "it is there, and a Secret is not compared before the merge".to_owned() });
         }
-        let first = First { resource, key, object: json, owner: self.owner };
-        Ok(match self.cluster.foresee(first, self.hash_key).await? {
+        let trial = Trial { resource, key, object: json, owner: self.owner };
+        let (found, _warnings) = self.cluster.foresee(trial, self.hash_key).await?;
+        Ok(match found {
             Found::Absent => Live::Absent { unchecked: None },
             Found::NoNamespace => {
                 let namespace = key.namespace.as_deref().unwrap_or_default();
                 Live::Absent { unchecked: Some(format!("namespace `{namespace}` is not there yet")) }
             }
             Found::Same => Live::Same,
-            Found::Differs => Live::Differs,
+            Found::Differs(_) => Live::Differs,
             Found::Conflict(fields) => {
                 let mut held: BTreeMap<String, Vec<String>> = BTreeMap::new();
                 for field in fields {
@@ -192,6 +205,7 @@ impl Asker<'_> {
             Found::Owned(by) => Live::Owned { by },
             Found::Deleting(how) => Live::Unknown { why: format!("it is being deleted {how}") },
             Found::Refused(why) => Live::Refused { why },
+            Found::Unaskable(why) => Live::Unknown { why },
         })
     }
 }

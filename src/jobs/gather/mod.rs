@@ -8,10 +8,13 @@
 //! | `contents` | what environments render to at a commit |
 //! | `touched`, `claims` | which environments a pull request changes; which of its objects are somebody else's |
 //! | `live` | what a cluster has of a first set |
+//! | `there`, `baselines` | what is in a cluster of a set; what it says beside a change |
 //! | `checks` | what statuses and checks say of a commit |
 //! | `people`, `whose`, `place` | who is who, who made what, who said what |
+//! | `policies` | what the policies in force say of a step from one set to another |
 //! | `court`, `branch` | who judges an environment; the walk of consent over its branch |
 
+pub(super) mod baselines;
 pub(super) mod branch;
 pub(super) mod checks;
 pub(super) mod claims;
@@ -20,9 +23,11 @@ pub(super) mod court;
 pub(super) mod live;
 pub(super) mod people;
 pub(super) mod place;
+pub(super) mod policies;
 pub(super) mod pull;
 pub(super) mod repository;
 pub(super) mod size;
+pub(super) mod there;
 pub(super) mod tips;
 pub(super) mod touched;
 pub(super) mod whose;

@@ -98,6 +98,12 @@ impl Touched {
         set.content().filter(|_| same)
     }
 
+    /// Whether its objects are written in the repository as they are: their lines are lines of its files.
+    pub(in crate::jobs) fn is_plain(&self) -> bool {
+        let closure = self.new.as_ref().and_then(|(_, set)| set.closure());
+        closure.is_some_and(|closure| closure.kind == Dialect::Plain)
+    }
+
     fn new_content(&self) -> Option<&Content> {
         self.new.as_ref()?.1.content()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use jiff::SignedDuration;
 
 use super::repository::Repository;
@@ -11,9 +12,14 @@ use crate::forge;
 use crate::git::{CommitFacts, Mirror, Want};
 use crate::ids::{Account, CommitId};
 use crate::jobs::error::JobError;
+use crate::jobs::work;
 
 /// A branch whose pushes are older than this, before its pull request last changed, was pushed by nobody known.
 const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(24 * 14);
+
+/// Commits whose people are asked for side by side. One after the other, those of a branch with hundreds would be older than
+/// a gate believes (30 s) before the last is read, each time anew.
+const ASKED_AT_ONCE: usize = 8;
 
 /// Whose a pull request is: everybody who opened, pushed to, or wrote it.
 pub(in crate::jobs) async fn contributors_of_pull(
@@ -105,21 +111,31 @@ pub(in crate::jobs) async fn written(
 ) -> Result<Vec<Written>, JobError> {
     let mut by_email: BTreeMap<String, Option<Account>> = BTreeMap::new();
     let mut all = Vec::with_capacity(commits.len());
-    for commit in commits {
-        let clean = commit.parents.len() == 2 && repository.mirror.is_clean_merge(&commit.id).await?;
-        if clean {
-            all.push(Written { people: Vec::new(), brings: Brings::CleanMerges });
-            continue;
+    for some in commits.chunks(ASKED_AT_ONCE) {
+        let mut asked = Vec::with_capacity(some.len());
+        for commit in some {
+            let clean = commit.parents.len() == 2 && repository.mirror.is_clean_merge(&commit.id).await?;
+            asked.push(work::boxed(async move {
+                match clean {
+                    true => Ok(None),
+                    false => repository.forge().commit_people(&repository.at, &commit.id).await.map(Some),
+                }
+            }));
         }
-        let named = repository.forge().commit_people(&repository.at, &commit.id).await?;
-        let mut people: Vec<Account> = [named.author, named.committer].into_iter().flatten().collect();
-        for email in &commit.co_authors {
-            if !by_email.contains_key(email) {
-                by_email.insert(email.clone(), repository.forge().account_by_email(email).await?);
+        for (commit, named) in some.iter().zip(try_join_all(asked).await?) {
+            let Some(named) = named else {
+                all.push(Written { people: Vec::new(), brings: Brings::CleanMerges });
+                continue;
+            };
+            let mut people: Vec<Account> = [named.author, named.committer].into_iter().flatten().collect();
+            for email in &commit.co_authors {
+                if !by_email.contains_key(email) {
+                    by_email.insert(email.clone(), repository.forge().account_by_email(email).await?);
+                }
+                people.extend(by_email.get(email).cloned().flatten());
             }
-            people.extend(by_email.get(email).cloned().flatten());
+            all.push(Written { people, brings: Brings::Work });
         }
-        all.push(Written { people, brings: Brings::Work });
     }
     Ok(all)
 }

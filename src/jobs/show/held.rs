@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::speak::{self, Seen, Spoken};
 use super::writer::Writer;
 use super::{judged, rows};
@@ -15,6 +13,7 @@ use crate::db::holds::{self, Hold};
 use crate::db::{environments, previews, pulls, sets};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
+use crate::jobs::gather::baselines::{self, Patience};
 use crate::jobs::gather::branch::{self, Walked};
 use crate::jobs::gather::contents::Contents;
 use crate::jobs::gather::live::{self, Looked, Origin, Whose};
@@ -23,10 +22,8 @@ use crate::jobs::gather::repository::Repository;
 use crate::jobs::route::sync_environment;
 use crate::jobs::work;
 use crate::manifest::Room;
-use crate::policy::rules::SyncMode;
-use crate::preview::{Consent, Deployment, EnvironmentRow, Page, RowChange, Subject};
+use crate::preview::{Deployment, EnvironmentRow, Page, RowChange, Subject};
 use crate::queue::{self, Claimed, Lane, Lease};
-use crate::sync::HoldReason;
 
 /// An issue of ours. `None`: nothing of ours is shown in it.
 pub(in crate::jobs) async fn in_issue(
@@ -98,7 +95,8 @@ async fn settled(
     lease: &Lease,
 ) -> Result<Option<Spoken>, JobError> {
     let Some(newest) = remembered.previews.last() else { return Ok(None) };
-    let Ok(mut page) = serde_json::from_value::<Page>(newest.page.clone()) else { return Ok(None) };
+    let page = serde_json::from_value(newest.page.clone()).map(Page::shown_before);
+    let Ok(mut page) = page else { return Ok(None) };
     let mut conn = repository.context.pool.acquire().await?;
     let all = environments::of_repository(&mut conn, repository.row.id).await?;
     let mut over = true;
@@ -112,12 +110,12 @@ async fn settled(
         let of_this = newest.filter(|newest| Some(newest.new.change) == row.digest().copied());
         let hold = holds::get(&mut conn, environment.id).await?;
         row.deployment = match (&of_this, &hold) {
-            (Some(newest), hold) => deployed(newest, hold.as_ref()),
+            (Some(newest), hold) => rows::deployed(newest, hold.as_ref()),
             // Consented to, and not there yet: what is typed next is typed here.
-            (None, Some(hold)) if hold.shown_in == Some(number) => held_by(hold),
+            (None, Some(hold)) if hold.shown_in == Some(number) => rows::held_by(hold),
             (None, Some(_) | None) => Deployment::Nothing,
         };
-        row.consent = consented(row, of_this.as_ref(), remembered);
+        row.consent = rows::consented(row, of_this.as_ref(), remembered);
         over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
     }
     drop(conn);
@@ -156,7 +154,7 @@ pub(in crate::jobs) async fn in_merged(
     }
     drop(conn);
     let newest = remembered.previews.last();
-    let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
+    let stored = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok()).map(Page::shown_before);
     let mut seen: Vec<Seen> = match newest {
         Some(newest) => newest
             .looks
@@ -184,13 +182,13 @@ pub(in crate::jobs) async fn in_merged(
         let newest =
             carried.iter().filter(|one| one.new.environment == environment.id).max_by_key(|one| one.new.number);
         shown.deployment = match (holds_of.get(&environment.id), newest) {
-            (Some(hold), None) => held_by(hold),
-            (hold, Some(deployment)) => deployed(deployment, hold),
+            (Some(hold), None) => rows::held_by(hold),
+            (hold, Some(deployment)) => rows::deployed(deployment, hold),
             (None, None) if is_behind(repository, environment, row).await? => Deployment::Nothing,
             (None, None) => Deployment::Queued,
         };
         shown.consent =
-            consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
+            rows::consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }
     untold(repository, &carried, &mut page).await?;
     let mut away = None;
@@ -287,14 +285,14 @@ async fn add(
     };
     drop(conn);
     let block = walked.court.entries.get(&new.entry);
-    let mode = block.map_or(SyncMode::None, |block| block.sync.mode);
-    let looked = match held.old_set {
+    let whose = Whose { environment: environment.id, name: &environment.name, sync: block.map(|block| &block.sync) };
+    let (sets, patience) = ((old.as_ref(), &new), Patience::begins());
+    let compared = baselines::compare(repository, &whose, sets, Origin::Branch, &patience).await?;
+    let looked = match &old {
         Some(_) => Looked::default(),
-        None => {
-            let whose = Whose { environment: environment.id, name: &environment.name, mode };
-            live::look(repository, &whose, &new, Origin::Branch).await?
-        }
+        None => live::look(repository, &whose, &new, Origin::Branch).await?,
     };
+    let objects = rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live);
     let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
     let row = EnvironmentRow {
         name: environment.name.clone(),
@@ -303,13 +301,16 @@ async fn add(
         change: RowChange::Change {
             digest: Some(held.digest),
             rules: block.map(|block| rows::rules(before, block)).unwrap_or_default(),
-            objects: rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live),
+            objects: rows::compared(objects, &compared),
         },
         consent: rows::consent(&environment.name, &held.verdict, &walked.court.people),
-        deployment: held_by(hold),
+        deployment: rows::held_by(hold),
         rendering: None,
         left_out: new.left_out,
         unasked: looked.unasked,
+        standing: compared.standing(held.new_set),
+        admission_is_required: false, // It is merged: no status waits for it.
+        policies: rows::remarks(walked.court.said.get(&(held.old_set, held.new_set))),
     };
     page.environments.push(row);
     let shown = Shown {
@@ -328,46 +329,6 @@ async fn add(
     let files = std::collections::BTreeSet::new();
     seen.push(Seen::changed(previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size }));
     Ok(looked.away.or_else(|| walked.court.people.away.clone()))
-}
-
-/// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.
-/// One that is sent again used none itself, so those before it are asked as well.
-fn consented<'a>(
-    row: &EnvironmentRow,
-    deployments: impl IntoIterator<Item = &'a Stored>,
-    remembered: &place::Remembered,
-) -> Consent {
-    let used: Vec<Uuid> = deployments.into_iter().flat_map(|one| one.new.approvals.iter().copied()).collect();
-    match &row.consent {
-        Consent::Asked { wanted, not_counted, .. } if !used.is_empty() => {
-            let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));
-            let mut counted: Vec<String> = given.map(|one| one.recorded.approval.person.login.clone()).collect();
-            counted.sort_unstable();
-            let not_counted = not_counted.iter().filter(|one| !counted.contains(&one.login)).cloned().collect();
-            Consent::Asked { wanted: *wanted, given: *wanted, counted, not_counted, missing: String::new() }
-        }
-        asked => asked.clone(),
-    }
-}
-
-fn held_by(hold: &Hold) -> Deployment {
-    Deployment::Held { reason: hold.reason.clone(), detail: hold.detail.clone(), lifts: hold.lifts.clone() }
-}
-
-/// What became of a deployment; of one that waits for its cluster that it does, of one that failed also what sends it
-/// again, while that is what it waits for.
-fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
-    let number = deployment.new.number;
-    let Some(ended) = &deployment.ended else {
-        let away = hold.filter(|hold| hold.reason == HoldReason::ClusterAway.as_str());
-        return away.map_or(Deployment::Running { number }, held_by);
-    };
-    let Some(reason) = ended.outcome.hold() else {
-        return Deployment::Healthy { number, kept: ended.outcome.stays().unwrap_or_default() };
-    };
-    let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
-    let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
-    Deployment::Failed { number, object: None, why }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a place, what is said there, and the job that says it")]

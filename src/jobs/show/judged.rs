@@ -4,20 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows;
-use super::speak::Seen;
+use super::speak::{Seen, lets_in};
 use crate::consent::{
     Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
+    policies_in_force,
 };
 use crate::db::{environments, previews, sets};
 use crate::forge;
 use crate::git::Tree;
 use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey};
 use crate::jobs::error::JobError;
+use crate::jobs::gather::baselines::{self, Patience};
 use crate::jobs::gather::claims::{self, Claims};
 use crate::jobs::gather::contents::{Contents, FileAt, SetAt};
 use crate::jobs::gather::court::court;
 use crate::jobs::gather::live::{self, Looked, Origin, Whose};
 use crate::jobs::gather::place::{self, Attended};
+use crate::jobs::gather::policies;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::gather::size;
 use crate::jobs::gather::touched::{Sides, Touched, touched};
@@ -25,8 +28,10 @@ use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
 use crate::manifest::{RenderedSet, Room};
 use crate::policy::FILE_NAME;
-use crate::policy::rules::{Environment, SyncMode};
-use crate::preview::{Deployment, EnvironmentRow, Mark, Outcome, Page, RowChange, Subject as PageSubject};
+use crate::policy::rules::{self, Environment, SyncMode};
+use crate::preview::{
+    Admission, Deployment, EnvironmentRow, Mark, ObjectChange, Outcome, Page, RowChange, Subject as PageSubject,
+};
 
 /// What came of the look.
 pub(in crate::jobs) enum Judged {
@@ -115,12 +120,17 @@ pub(in crate::jobs) async fn judged(
         merged: &merged,
         is_proposal: matches!(page.subject, PageSubject::Proposal { .. }),
         claims: work::boxed(claims::second(repository, &touched)).await?,
-        origin: if pull.from_fork { Origin::Fork } else { Origin::Pull },
+        origin: match pull.from_fork && !lets_in(repository, &heard, &pull.head).await? {
+            true => Origin::Fork,
+            false => Origin::Pull,
+        },
+        patience: Patience::begins(),
     };
     for (name, touched) in &touched {
         let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
         page.environments.extend(made.row);
         page.marks.extend(touched.marks());
+        page.marks.extend(made.marks);
         seen.extend(made.seen);
         away = away.or(made.away);
     }
@@ -138,6 +148,8 @@ struct Made {
     row: Option<EnvironmentRow>,
     seen: Option<Seen>,
     away: Option<String>,
+    /// What is wrong at which line.
+    marks: Vec<Mark>,
 }
 
 struct Scene<'a> {
@@ -147,6 +159,7 @@ struct Scene<'a> {
     is_proposal: bool,
     claims: Claims,
     origin: Origin,
+    patience: Patience,
     place: &'a Place,
     heard: &'a Attended,
     contributors: &'a Contributors,
@@ -191,8 +204,18 @@ impl Scene<'_> {
         }
         let court = court(self.repository, &environment, entries, &files, [&self.heard.people]).await?;
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
+        let mut conn = self.repository.context.pool.acquire().await?;
+        let seal = &self.repository.context.seal;
+        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
+        let old_set = match old {
+            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
+            None => None,
+        };
+        drop(conn);
+        let standing = policies_in_force(law);
+        let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
-        let subject = Subject { change: &change, files: &files, size: self.size };
+        let subject = Subject { change: &change, files: &files, size: self.size, said: Some(&said) };
         let case = Case {
             subject,
             digest,
@@ -204,13 +227,6 @@ impl Scene<'_> {
             approvals: &recorded,
         };
         let verdict = judge(case, law, &court.people);
-        let mut conn = self.repository.context.pool.acquire().await?;
-        let seal = &self.repository.context.seal;
-        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
-        let old_set = match old {
-            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
-            None => None,
-        };
         let rules = rows::rules(touched.old.as_ref().filter(|_| old.is_some()).map(|(block, _)| block), block);
         let checks = block.consent.checks.iter().cloned().collect();
         let deployment = match block.sync.mode {
@@ -221,24 +237,28 @@ impl Scene<'_> {
             SyncMode::Manual => Deployment::OnCommand { checks },
             SyncMode::None => Deployment::Never,
         };
-        drop(conn);
         let is_first = old.is_none() && environment.position.is_none();
         let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
+        let (whose, sets) = (whose(&environment, block), (old_set.as_ref(), &new_set));
+        let compared = baselines::compare(self.repository, &whose, sets, self.origin, &self.patience).await?;
+        let objects = rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live);
+        let (objects, marks) = self.placed(block, touched, rows::compared(objects, &compared)).await?;
         let row = EnvironmentRow {
             name: name.clone(),
             stage: block.stage.clone(),
             target: block.target.clone(),
-            change: RowChange::Change {
-                digest: Some(digest),
-                rules,
-                objects: rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live),
-            },
+            change: RowChange::Change { digest: Some(digest), rules, objects },
             consent: rows::consent(name, &verdict, &court.people),
             deployment,
             rendering: Some(rows::rendering(content)),
             left_out: new_set.left_out,
             unasked: looked.unasked,
+            standing: compared.standing(content.digest),
+            admission_is_required: requires(block) || touched.old.as_ref().is_some_and(|(old, _)| requires(old)),
+            policies: rows::remarks(Some(&said)),
         };
+        // Where an answer is required, the status waits for it; elsewhere it is said, and asked for by whoever wants to know.
+        let away = compared.away.filter(|_| row.admission_is_required);
         let shown = crate::consent::Shown {
             environment: name.clone(),
             shown_as: ShownAs::Pull,
@@ -252,7 +272,34 @@ impl Scene<'_> {
         };
         let change =
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
-        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away: looked.away.or(court.people.away) })
+        let away = looked.away.or(away).or(court.people.away);
+        Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away, marks })
+    }
+
+    /// What the API server would not take, with its file, and its line where that is a line of the repository: a remembered
+    /// set does not know them.
+    async fn placed(
+        &self,
+        block: &Environment,
+        touched: &Touched,
+        mut objects: Vec<ObjectChange>,
+    ) -> Result<(Vec<ObjectChange>, Vec<Mark>), JobError> {
+        let mut marks = Vec::new();
+        let is_refused = |one: &ObjectChange| matches!(one.admission, Some(Admission::Refused { .. }));
+        if !objects.iter().any(is_refused) {
+            return Ok((objects, marks));
+        }
+        let Ok(set) = self.contents.afresh(block, self.merged).await? else { return Ok((objects, marks)) };
+        for one in objects.iter_mut().filter(|one| is_refused(one)) {
+            let Some(object) = set.objects.get(&one.diff.key) else { continue };
+            one.diff.file.clone_from(&object.file);
+            let line = object.line.and_then(|line| u32::try_from(line).ok()).filter(|_| touched.is_plain());
+            if let (Some(path), Some(line), Some(Admission::Refused { why })) = (&object.file, line, &one.admission) {
+                let message = format!("{}: the API server refuses it: {why}", one.diff.key);
+                marks.push(Mark { path: path.clone(), line, message });
+            }
+        }
+        Ok((objects, marks))
     }
 
     /// Second claims, each with the object's file, which a remembered set does not know.
@@ -272,7 +319,8 @@ impl Scene<'_> {
         if let Some(why) = &away {
             errors.push(format!("the cluster `{}` did not say what it serves: {why}", block.target.cluster));
         }
-        let mut made = Made { row: Some(rows::failed(block, errors.clone(), Vec::new())), seen: None, away };
+        let row = rows::failed(block, errors.clone(), Vec::new());
+        let mut made = Made { row: Some(row), away, ..Made::default() };
         if !self.is_proposal {
             return Ok(made);
         }
@@ -300,9 +348,17 @@ impl Scene<'_> {
         block: &Environment,
         set: &RenderedSet,
     ) -> Result<Looked, JobError> {
-        let whose = Whose { environment: environment.id, name: &environment.name, mode: block.sync.mode };
-        live::look(self.repository, &whose, set, self.origin).await
+        live::look(self.repository, &whose(environment, block), set, self.origin).await
     }
+}
+
+/// A pull request that takes the requirement away has still to meet it.
+fn requires(block: &Environment) -> bool {
+    block.admission == rules::Admission::Required
+}
+
+fn whose<'e>(environment: &'e environments::Environment, block: &'e Environment) -> Whose<'e> {
+    Whose { environment: environment.id, name: &environment.name, sync: Some(&block.sync) }
 }
 
 /// Rule 8: the rules of the set at hand; of a first set its own, and its neighbours'.
@@ -327,6 +383,7 @@ pub(super) fn touched_no_more(heard: &Attended, is_touched: impl Fn(&Environment
 }
 
 pub(in crate::jobs) fn empty(subject: PageSubject) -> Page {
-    let (environments, notes) = (Vec::new(), Vec::new());
-    Page { subject, outcome: Outcome::Compared, environments, notes, answers: Vec::new(), marks: Vec::new() }
+    let (environments, notes, merge_rules) = (Vec::new(), Vec::new(), Vec::new());
+    let (outcome, answers, marks) = (Outcome::Compared, Vec::new(), Vec::new());
+    Page { subject, outcome, environments, notes, answers, marks, merge_rules }
 }

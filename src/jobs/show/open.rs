@@ -12,7 +12,7 @@ use crate::jobs::gather::place::{self, Attended};
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::gather::tips::Tips;
 use crate::jobs::work;
-use crate::preview::{Outcome, Page, Subject as PageSubject};
+use crate::preview::{MergeRule, Outcome, Page, Subject as PageSubject};
 use crate::queue::{Claimed, Lease};
 
 /// Attends to it.
@@ -58,12 +58,33 @@ pub(in crate::jobs) async fn attend(
         Judged::Unheard(page) => say(repository, row, &place, page, Vec::new(), job, lease).await?,
         Judged::Heard { mut page, heard, seen, away } => {
             page.answers = speak::answers(repository, &heard, &page).await?;
+            let (rules, unknown) = merge_rules(repository, pull.number, &heard).await;
+            page.merge_rules = rules;
             let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
-            spoken.away = away.or(spoken.away);
+            spoken.away = away.or(spoken.away).or(unknown);
             spoken
         }
     };
     Ok(Some(spoken))
+}
+
+/// What the forge itself asks for before it merges. It is told beside consent and judges nothing, so that a preview does not
+/// wait for it: where the forge does not say, it is as it was shown last, and why is given where asking again may help.
+async fn merge_rules(repository: &Repository<'_>, number: i64, heard: &Attended) -> (Vec<MergeRule>, Option<String>) {
+    let error = match repository.forge().merge_rules(&repository.at, number).await {
+        Ok(rules) => return (rules.into_iter().map(shown).collect(), None),
+        Err(error) => error,
+    };
+    tracing::warn!(repository = repository.granted_name(), number, %error, "the forge does not say what it asks for before it merges");
+    let newest = heard.remembered.previews.last();
+    let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
+    let again = error.is_passing().then(|| format!("what the forge asks for before it merges is not known: {error}"));
+    (stored.map(|page| page.merge_rules).unwrap_or_default(), again)
+}
+
+fn shown(rule: forge::MergeRule) -> MergeRule {
+    let forge::MergeRule { name, wanted, given, is_met } = rule;
+    MergeRule { name, wanted, given, is_met }
 }
 
 /// Nothing of ours is touched, by this head or in this branch. Where something was, it is heard and looked at all the same:

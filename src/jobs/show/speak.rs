@@ -25,7 +25,7 @@ use crate::queue::{Claimed, Lease, NewJob};
 use beside::statuses;
 
 pub(in crate::jobs) use beside::set_statuses;
-pub(in crate::jobs) use commands::answers;
+pub(in crate::jobs) use commands::{answers, lets_in};
 pub(in crate::jobs) use failed::say_failed;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::{FutureExt as _, StreamExt as _, stream};
-
-use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
+use crate::cluster::{Cluster, ClusterError, Identity};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
 use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
+use crate::jobs::gather::there::{Look, desired};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
-use crate::sync::{Desired, Live, Owner, Plan, PruneRule, Recorded, Seen, plan, suspects};
+use crate::sync::{Owner, Plan, PruneRule, Recorded, plan, suspects};
 
 use super::record::Subject;
 use super::{Interrupted, Run};
@@ -122,134 +121,5 @@ impl Run<'_> {
             None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
             Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
         }
-    }
-}
-
-fn desired(object: &Object) -> Desired {
-    Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
-}
-
-/// What the cluster says.
-struct Look<'a> {
-    cluster: &'a Cluster,
-    defined: &'a BTreeSet<(String, String)>,
-    live: BTreeMap<ObjectKey, Live>,
-}
-
-impl Look<'_> {
-    /// One list of metadata per kind and namespace, of the set and of the inventory.
-    async fn at_all(
-        &mut self,
-        desired: &[Desired],
-        recorded: &BTreeMap<ObjectKey, Recorded>,
-    ) -> Result<(), ClusterError> {
-        let mut groups: BTreeMap<Group, Vec<ObjectKey>> = BTreeMap::new();
-        let wanted = desired.iter().map(|object| (&object.key, &object.api_version));
-        let ours = recorded.values().map(|row| (&row.key, &row.api_version));
-        let mut grouped = BTreeSet::new();
-        for (key, api_version) in wanted.chain(ours) {
-            if grouped.insert(key) {
-                let group = (api_version.clone(), key.kind.clone(), key.namespace.clone());
-                groups.entry(group).or_default().push(key.clone());
-            }
-        }
-        let cluster = self.cluster;
-        let lists: Vec<_> = groups.into_iter().map(|(group, keys)| list(cluster, group, keys).boxed()).collect();
-        let lists = stream::iter(lists).buffer_unordered(WIDTH);
-        let mut lists = std::pin::pin!(lists);
-        while let Some((keys, listed)) = lists.next().await {
-            match listed {
-                Ok(mut found) => {
-                    for key in keys {
-                        let live = found.remove(&key).map_or(Live::Absent, Live::Seen);
-                        self.live.insert(key, live);
-                    }
-                }
-                Err(error) if error.fate() == Fate::Away => return Err(error),
-                Err(error) => {
-                    for key in keys {
-                        let live = self.unlisted(&key, &error);
-                        self.live.insert(key, live);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A kind that the set is about to define has no objects yet; of any other, not knowing is not absence.
-    fn unlisted(&self, key: &ObjectKey, error: &ClusterError) -> Live {
-        let defined = self.defined.contains(&(key.group.clone(), key.kind.clone()));
-        match error {
-            ClusterError::NotServed(_) if defined => Live::Absent,
-            error => Live::Unknown(error.to_string()),
-        }
-    }
-
-    /// Our own fields of those whose version moved.
-    async fn closer_at(
-        &mut self,
-        suspects: &[Desired],
-        set: &RenderedSet,
-        hash_key: &crate::manifest::HashKey,
-    ) -> Result<(), ClusterError> {
-        let cluster = self.cluster;
-        let looks: Vec<_> = suspects.iter().map(|object| look_at(cluster, object, set, hash_key).boxed()).collect();
-        let looks = stream::iter(looks).buffered(WIDTH).zip(stream::iter(suspects));
-        let mut looks = std::pin::pin!(looks);
-        while let Some((live, object)) = looks.next().await {
-            let live = match live {
-                Ok(live) => live,
-                Err(error) if error.fate() == Fate::Away => return Err(error),
-                Err(error) => Live::Unknown(error.to_string()),
-            };
-            self.live.insert(object.key.clone(), live);
-        }
-        Ok(())
-    }
-}
-
-/// API version, kind, namespace.
-type Group = (String, String, Option<String>);
-
-async fn list(
-    cluster: &Cluster,
-    (api_version, kind, namespace): Group,
-    keys: Vec<ObjectKey>,
-) -> (Vec<ObjectKey>, Result<BTreeMap<ObjectKey, Seen>, ClusterError>) {
-    let listed = match find(cluster, &api_version, &kind, keys.first()).await {
-        Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
-        Err(error) => Err(error),
-    };
-    (keys, listed)
-}
-
-/// One object of the set, in full.
-pub(super) async fn look_at(
-    cluster: &Cluster,
-    object: &Desired,
-    set: &RenderedSet,
-    hash_key: &crate::manifest::HashKey,
-) -> Result<Live, ClusterError> {
-    let resource = cluster.resource(&object.api_version, &object.key.kind).await?;
-    let sent = set.objects.get(&object.key).map(|object| &object.json).unwrap_or(&serde_json::Value::Null);
-    Ok(cluster.look(&resource, &object.key, sent, hash_key).await?.map_or(Live::Absent, Live::Seen))
-}
-
-/// The kind at this version, or at the one the server prefers: what we applied at a version that is no longer served
-/// is still there at another.
-pub(super) async fn find(
-    cluster: &Cluster,
-    api_version: &str,
-    kind: &str,
-    key: Option<&ObjectKey>,
-) -> Result<Resource, ClusterError> {
-    match cluster.resource(api_version, kind).await {
-        Err(ClusterError::NotServed(what)) => {
-            let group = key.map(|key| key.group.as_str()).unwrap_or_default();
-            let served = cluster.served().await?;
-            served.preferred(group, kind).cloned().ok_or(ClusterError::NotServed(what))
-        }
-        found => found,
     }
 }

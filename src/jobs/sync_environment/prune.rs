@@ -7,8 +7,9 @@ use crate::db::inventory;
 use crate::ids::ObjectKey;
 use crate::sync::{Failure, Kept, Outcome, Prune, Recorded, Step};
 
-use super::gather::{Scene, find};
+use super::gather::Scene;
 use super::{Interrupted, Run, away};
+use crate::jobs::gather::there::find;
 
 /// How long a deleted object may take to be gone before it is reported; what belongs to a namespace may take longer,
 /// and the next sync looks again.

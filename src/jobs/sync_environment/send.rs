@@ -14,8 +14,9 @@ use crate::manifest::Phase;
 use crate::sync::health::waits;
 use crate::sync::{Action, Desired, Failure, Health, Live, Outcome, PruneRule, Recorded, Step, Troubled, plan};
 
-use super::gather::{Scene, WIDTH, look_at};
+use super::gather::{Scene, WIDTH};
 use super::{Interrupted, Run, away};
+use crate::jobs::gather::there::look_at;
 
 /// How often one object is looked at again because it changed under our hands: whoever changes it that often will be
 /// there in the next sync, too.

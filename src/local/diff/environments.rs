@@ -1,14 +1,19 @@
 //! Which environments there are on each side.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::DiffError;
 use super::sides::Sides;
 use super::tree::TreeFiles;
+use crate::git::GitError;
 use crate::ids::EntryKind;
 use crate::ids::EnvironmentName;
+use crate::local::owner_file;
+use crate::policy::codeowners::LARGEST_OWNER_FILE;
+use crate::policy::policies::{rego_paths, with_rego};
 use crate::policy::rules::Environment;
-use crate::policy::{FILE_NAME, Located, RepositoryFile, name_matches};
+use crate::policy::{Dialect, Expanded, FILE_NAME, Located, RepositoryFile, name_matches};
 
 /// The environments of both sides, by name.
 pub(super) struct Pairs {
@@ -32,12 +37,12 @@ const LARGEST: u64 = 4 << 20;
 /// The inner error is the new side's file, invalid: that is a preview, too.
 pub(super) async fn pairs(sides: &Sides, wanted: &[String]) -> Result<Result<Pairs, Vec<String>>, DiffError> {
     let mut notes = Vec::new();
-    let new = match read(&sides.new).await? {
+    let new = match read(&sides.new, sides.clone.root()).await? {
         Some(Ok(environments)) => Some(environments),
         Some(Err(complaints)) => return Ok(Err(complaints.iter().map(Located::to_string).collect())),
         None => None,
     };
-    let old = match read(&sides.old).await? {
+    let old = match read(&sides.old, sides.clone.root()).await? {
         Some(Ok(environments)) => Some(environments),
         Some(Err(_)) => {
             // The new side mends it: its environments are all there is to compare.
@@ -128,7 +133,7 @@ fn proposed(sides: &Sides) -> Result<Vec<Environment>, DiffError> {
 type ReadFile = Option<Result<Vec<Environment>, Vec<Located>>>;
 
 /// The environments of a side; `None` without a file.
-async fn read(files: &TreeFiles) -> Result<ReadFile, DiffError> {
+async fn read(files: &TreeFiles, root: &Path) -> Result<ReadFile, DiffError> {
     let Some(text) = files.0.file(FILE_NAME, LARGEST).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text).into_owned();
     let file = match RepositoryFile::parse(FILE_NAME, &text) {
@@ -136,7 +141,37 @@ async fn read(files: &TreeFiles) -> Result<ReadFile, DiffError> {
         Err(complaints) => return Ok(Some(Err(complaints))),
     };
     let folders = folders(files, &file.folder_roots()).await?;
-    Ok(Some(file.expand(folders)))
+    let mut expanded = match file.expand_placed(folders) {
+        Ok(expanded) => expanded,
+        Err(complaints) => return Ok(Some(Err(complaints))),
+    };
+    let mut texts = BTreeMap::new();
+    for path in rego_paths(&file.policies) {
+        texts.insert(path.to_owned(), files.0.rego(path).await?);
+    }
+    let complaints = with_rego(&mut expanded, &file.policies, &texts);
+    if !complaints.is_empty() {
+        return Ok(Some(Err(complaints)));
+    }
+    let forges = owner_file::dialects(root);
+    let found = owner_files(files, &forges).await?;
+    let environments = |all: Vec<Expanded>| all.into_iter().map(|one| one.environment).collect();
+    Ok(Some(owner_file::give(&forges, &found, expanded).map(environments)))
+}
+
+/// The owner files there are, where a forge would look.
+async fn owner_files(files: &TreeFiles, forges: &[Dialect]) -> Result<Vec<owner_file::Found>, DiffError> {
+    let mut found = Vec::new();
+    for place in owner_file::places(forges) {
+        let bytes = match files.0.file(place, LARGEST_OWNER_FILE).await {
+            Ok(None) => continue,
+            Ok(bytes) => bytes,
+            Err(GitError::TooLarge { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        found.push((place, place.to_owned(), bytes));
+    }
+    Ok(found)
 }
 
 /// Every folder below some of a tree's.

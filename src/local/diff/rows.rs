@@ -9,13 +9,16 @@ use super::environments::{Pair, Pairs};
 use super::sides::Sides;
 use super::tree::TreeFiles;
 use super::{DiffError, Diffed};
+use crate::consent::{InForce, Law, policies_in_force};
 use crate::ids::{EnvironmentName, ObjectHash, ObjectKey, Target};
 use crate::manifest::{
     Body, Dialect, HashKey, Hunk, Limits, Object, RenderedSet, Room, Scopes, Within, compare, diff, parse,
 };
 use crate::policy::rules::Environment;
-use crate::preview::{Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, Rendering, RowChange, Subject};
-use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer};
+use crate::preview::{
+    Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, PolicyRemark, Rendering, RowChange, Subject,
+};
+use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer, matter, remarks};
 
 /// Hashes are compared within this process and never leave it, so the key need not be secret.
 const KEY: [u8; 32] = [0; 32];
@@ -74,8 +77,10 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
     }
     let outcome = if rows.is_empty() { Outcome::Untouched } else { Outcome::Compared };
     let page = page_of(sides, outcome, rows, notes);
+    let denied = page.environments.iter().any(|row| !row.denied_by().is_empty());
     let verdict = match (page.has_errors(), page.has_changes() || ends) {
         (true, _) => Verdict::CouldNot,
+        (false, _) if denied => Verdict::Denied,
         (false, true) => Verdict::Bad,
         (false, false) => Verdict::Good,
     };
@@ -84,8 +89,8 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
 
 fn page_of(sides: &Sides, outcome: Outcome, environments: Vec<EnvironmentRow>, notes: Vec<String>) -> Page {
     let (base, head) = sides.names.clone();
-    let (answers, marks) = (Vec::new(), Vec::new());
-    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers, marks }
+    let (answers, marks, merge_rules) = (Vec::new(), Vec::new(), Vec::new());
+    Page { subject: Subject::Local { base, head }, outcome, environments, notes, answers, marks, merge_rules }
 }
 
 enum Looked {
@@ -140,7 +145,28 @@ async fn look(sides: &Sides, renderer: &Renderer, name: &EnvironmentName, pair: 
         }
         _ => None,
     };
-    Ok(Looked::Row(Box::new(row(environment, pair, old, new)), note))
+    let policies = remarks_on(renderer, pair, &old, &new).await?;
+    Ok(Looked::Row(Box::new(EnvironmentRow { policies, ..row(environment, pair, old, new) }), note))
+}
+
+/// What policies say: those of the old side, as the server asks them; of what is new its own. Floors are the server's.
+async fn remarks_on(renderer: &Renderer, pair: &Pair, old: &Set, new: &Set) -> Result<Vec<PolicyRemark>, DiffError> {
+    let (Set::Is(set, _), Some(after)) = (new, &pair.new) else { return Ok(Vec::new()) };
+    let before = match old {
+        Set::Is(old, _) if old.target == set.target => Some(old.as_ref()),
+        Set::Is(..) | Set::Absent | Set::Fails(_) => None,
+    };
+    let rules = match (before, &pair.old) {
+        (Some(_), Some(block)) => InForce::OfSet(block),
+        _ => InForce::First { own: after, neighbours: &[] },
+    };
+    let standing = policies_in_force(Law { rules, floors: &[], grant_owners: None });
+    if standing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let questions = standing.into_iter().map(|one| one.question).collect();
+    let opinions = renderer.opinions(questions, matter(after, before, set)).await;
+    Ok(remarks(&opinions.map_err(|error| DiffError::Ask(format!("policies cannot be asked: {error}")))?))
 }
 
 /// What an environment reads on one side.
@@ -216,13 +242,16 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
         rendering,
         left_out,
         unasked: None,
+        standing: None,
+        admission_is_required: false,
+        policies: Vec::new(),
     }
 }
 
 fn change(pair: &Pair, old: Option<&RenderedSet>, new: &RenderedSet) -> RowChange {
     let mut room = Room::default();
     let objects = compare(old, new, &mut room);
-    let objects: Vec<ObjectChange> = objects.into_iter().map(|diff| ObjectChange { diff, live: None }).collect();
+    let objects: Vec<ObjectChange> = objects.into_iter().map(ObjectChange::from).collect();
     let rules = match (&pair.old, &pair.new) {
         (Some(before), Some(after)) if before != after => rules(before, after, &mut room),
         _ => Vec::new(),
@@ -241,7 +270,7 @@ fn rules(old: &Environment, new: &Environment, room: &mut Room) -> Vec<Hunk> {
         let name = environment.name.to_string();
         let key = ObjectKey { group: String::new(), kind: "Environment".to_owned(), namespace: None, name };
         let hash: ObjectHash = HashKey::new(KEY).hash(&json);
-        Some(Object { key, api_version: String::new(), json, file: None, hash })
+        Some(Object { key, api_version: String::new(), json, file: None, line: None, hash })
     };
     let difference = diff(object(old).as_ref(), object(new).as_ref(), room);
     match difference.map(|difference| difference.body) {
@@ -255,7 +284,8 @@ fn asked(environment: &Environment) -> Consent {
     if wanted == 0 {
         return Consent::NotNeeded;
     }
-    Consent::Asked { wanted, given: 0, counted: Vec::new(), not_counted: Vec::new(), missing: String::new() }
+    let (counted, not_counted, missing) = (Vec::new(), Vec::new(), String::new());
+    Consent::Asked { wanted, given: 0, counted, not_counted, missing, deletions: None }
 }
 
 /// The order they would be synced in: those waited for first, then by name.

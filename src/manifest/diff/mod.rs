@@ -12,6 +12,7 @@
 
 mod align;
 mod lines;
+mod quoted;
 mod secret;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ use super::order::{apply_order, delete_order};
 use super::set::{Object, RenderedSet};
 use align::{Run, align};
 use lines::{Line, lines};
+
+pub use quoted::without_secrets;
 
 /// Lines kept around a change, as `diff -u` does.
 const CONTEXT: usize = 3;
@@ -140,6 +143,12 @@ pub fn diff(old: Option<&Object>, new: Option<&Object>, room: &mut Room) -> Opti
             Some(written(shown, Some(&old.json), &new.json, room))
         }
     }
+}
+
+/// The paths at which two values differ, as the API server writes them (`.data.a`), at most `most`: names, and no values.
+pub fn differing(old: &Value, new: &Value, most: usize) -> Vec<String> {
+    let paths = lines::changed_paths(old, new, most).into_iter();
+    paths.map(|path| format!(".{}", path.rsplit_once(" (").map_or(path.as_str(), |(path, _sizes)| path))).collect()
 }
 
 /// The difference of an environment's own rules: what its entry in the set stands for. No hunks: they are the same.

@@ -12,7 +12,7 @@ fn config_map(data: &str) -> Object {
     let json = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"text": data}});
     let hash = super::super::HashKey::new([0; 32]).hash(&json);
     let ObjectHash(_) = hash;
-    Object { key, api_version: "v1".to_owned(), json, file: None, hash }
+    Object { key, api_version: "v1".to_owned(), json, file: None, line: None, hash }
 }
 
 fn shown(old: &str, new: &str) -> ObjectDiff {

@@ -7,8 +7,14 @@ use super::*;
 fn statuses_say_in_one_line_what_is_missing() {
     let mut pages = vec![("two environments", two_environments())];
     let mut given = two_environments();
-    given.environments[1].consent =
-        Consent::Asked { wanted: 2, given: 2, counted: Vec::new(), not_counted: Vec::new(), missing: String::new() };
+    given.environments[1].consent = Consent::Asked {
+        wanted: 2,
+        given: 2,
+        counted: Vec::new(),
+        not_counted: Vec::new(),
+        missing: String::new(),
+        deletions: None,
+    };
     pages.push(("given", given));
     let mut none = two_environments();
     none.environments.truncate(1);

@@ -1,5 +1,6 @@
 //! What people read, and that nobody else can write in it.
 
+mod baselines;
 mod beside;
 mod fitting;
 mod inert;
@@ -10,8 +11,10 @@ use super::answer::{Answer, Answered};
 use super::check::check;
 use super::comment::{Comment, MARKER, comment, is_marked};
 use super::live::Live;
+use super::mark::Mark;
 use super::markdown::NAME;
 use super::markdown::{clip, html};
+use super::merge_rule::MergeRule;
 use super::page::*;
 use super::status::{consent_status, preview_status};
 use super::terminal::{Look, terminal};
@@ -35,7 +38,7 @@ fn object(name: &str, verb: Verb, text: &str, live: Option<Live>) -> ObjectChang
     };
     let diff =
         ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body, notable: Vec::new() };
-    ObjectChange { diff, live }
+    ObjectChange { live, ..ObjectChange::from(diff) }
 }
 
 fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) -> EnvironmentRow {
@@ -49,6 +52,9 @@ fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) 
         rendering: None,
         left_out: Vec::new(),
         unasked: None,
+        standing: None,
+        admission_is_required: false,
+        policies: Vec::new(),
     }
 }
 
@@ -61,8 +67,8 @@ fn pull() -> Subject {
 }
 
 fn page(environments: Vec<EnvironmentRow>) -> Page {
-    let (notes, answers, marks) = (Vec::new(), Vec::new(), Vec::new());
-    Page { subject: pull(), outcome: Outcome::Compared, environments, notes, answers, marks }
+    let (notes, answers, marks, merge_rules) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Page { subject: pull(), outcome: Outcome::Compared, environments, notes, answers, marks, merge_rules }
 }
 
 /// A page with `x` wherever a name or value from outside can stand, and `prose` wherever a sentence can.
@@ -73,6 +79,7 @@ fn page_of(x: &str, prose: &str) -> Page {
         counted: vec![x.to_owned()],
         not_counted: vec![NotCounted { login: x.to_owned(), why: prose.to_owned() }],
         missing: missing.to_owned(),
+        deletions: None,
     };
     let conflict = Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() };
     let first = vec![
@@ -96,6 +103,7 @@ fn page_of(x: &str, prose: &str) -> Page {
             Deployment::Nothing,
         ),
         row("closed", RowChange::Same, Consent::Closed { why: prose.to_owned() }, Deployment::Never),
+        EnvironmentRow { name: "ahead".parse().unwrap(), ..baselines::everything(x, prose) },
     ];
     let value = || Some(x.to_owned());
     let notable = [
@@ -119,6 +127,8 @@ fn page_of(x: &str, prose: &str) -> Page {
     let mut page = page(rows);
     page.subject = Subject::Pull { head: "a".repeat(40).parse().unwrap(), into: x.to_owned() };
     page.notes = vec![prose.to_owned()];
+    let rule = MergeRule { name: x.to_owned(), wanted: 2, given: vec![x.to_owned()], is_met: false };
+    page.merge_rules = vec![MergeRule { is_met: true, ..rule.clone() }, rule];
     page.answers = vec![
         Answer { to: x.to_owned(), asked: 0, answered: Answered::Said { sentence: prose.to_owned() } },
         Answer { to: x.to_owned(), asked: 0, answered: Answered::WhichChange { lines: vec![x.to_owned()] } },
@@ -145,10 +155,7 @@ fn two_environments() -> Page {
         let body = text("shop/web:1.26", "shop/web:1.27");
         let (old, new) = (Some("shop/web:1.26".to_owned()), Some("shop/web:1.27".to_owned()));
         let notable = vec![Notable::Image { container: "web".to_owned(), old, new }];
-        ObjectChange {
-            diff: ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable },
-            live: None,
-        }
+        ObjectChange::from(ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable })
     };
     let mut legacy = object("legacy", Verb::Removed, "deploy/legacy.yaml", None);
     legacy.diff.key.kind = "Service".to_owned();
@@ -158,6 +165,7 @@ fn two_environments() -> Page {
         counted: vec!["lee".to_owned()],
         not_counted: vec![NotCounted { login: "kim".to_owned(), why: "contributor: opened the pull request".to_owned() }],
         missing: "production needs 1 more of: @ann, @bob (group sre) beside @lee; @kim's does not count: contributor: opened the pull request".to_owned(),
+        deletions: None,
     };
     let mut rows = vec![
         row(
@@ -195,6 +203,7 @@ fn crowd(environments: usize, objects: usize, lines: usize) -> Page {
         counted: Vec::new(),
         not_counted: Vec::new(),
         missing: "e needs 1 more of: group sre".to_owned(),
+        deletions: None,
     };
     let row = |n: usize| {
         row(&format!("edge-{n}"), change((0..objects).map(|o| one(n, o)).collect()), asked(), Deployment::Never)

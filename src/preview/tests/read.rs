@@ -72,6 +72,7 @@ fn what_became_of_it_is_in_the_same_comment() {
         counted: vec!["lee".to_owned(), "ann".to_owned()],
         not_counted: Vec::new(),
         missing: String::new(),
+        deletions: None,
     };
     page.answers = vec![
         Answer { to: "kim".to_owned(), asked: 0, answered: Answered::Help },
@@ -167,6 +168,7 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
             counted: Vec::new(),
             not_counted: Vec::new(),
             missing: "production needs 1 more of: group sre".to_owned(),
+            deletions: None,
         },
         Deployment::Held {
             reason: "uncovered".to_owned(),
@@ -278,4 +280,55 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
 
         - `/bascule approve production 9f9f9f9f9f9f` (1 object removed)
         ");
+}
+
+#[test]
+fn what_takes_more_along_is_removed_on_a_line_of_its_own_and_the_number_is_in_the_line_to_type() {
+    let kinds = [
+        ("", "Service"),
+        ("apps", "StatefulSet"),
+        ("", "PersistentVolumeClaim"),
+        ("", "Namespace"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("example.com", "Namespace"),
+    ];
+    let gone = |(group, kind): (&str, &str)| {
+        let mut gone = object("db", Verb::Removed, "x", None);
+        (gone.diff.key.group, gone.diff.key.kind) = (group.to_owned(), kind.to_owned());
+        gone
+    };
+    let asked = Consent::Asked {
+        wanted: 1,
+        given: 0,
+        counted: Vec::new(),
+        not_counted: Vec::new(),
+        missing: String::new(),
+        deletions: Some(6),
+    };
+    let row = row("production", change(kinds.map(gone).to_vec()), asked, Deployment::Never);
+    let shown = comment(&page(vec![row]), None, 65_536).text;
+    let told = shown.lines().filter(|line| line.starts_with('⚠') || line.contains("/bascule approve"));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @"
+    ⚠ `production` removes **StatefulSet `shop/db`**, with its pods; the claims of its volumes stay
+    ⚠ `production` removes **PersistentVolumeClaim `shop/db`**, and what it holds, unless its volume is retained
+    ⚠ `production` removes **Namespace `shop/db`**, with everything in it
+    ⚠ `production` removes **CustomResourceDefinition `shop/db`**, with every object of its kind
+    ⚠ `production` removes **Service `shop/db`**, **Namespace `shop/db`**
+    - `/bascule approve production 9f9f9f9f9f9f --deletions 6` (6 objects removed)
+    ");
+}
+
+#[test]
+fn what_the_forge_asks_for_before_it_merges_stands_beside_consent() {
+    let rule = |name: &str, wanted, given: &[&str], is_met| MergeRule {
+        name: name.to_owned(),
+        wanted,
+        given: given.iter().map(|login| (*login).to_owned()).collect(),
+        is_met,
+    };
+    let merge_rules = vec![rule("security | *all*", 2, &["kim"], false), rule("All Members", 1, &["lee"], true)];
+    let page = Page { merge_rules, ..two_environments() };
+    let shown = comment(&page, None, 65_536).text;
+    let told = shown.lines().find(|line| line.starts_with("Before it merges")).unwrap_or_default();
+    insta::assert_snapshot!(told, @"Before it merges, the forge asks for approvals by rules of its own, which are no part of consent: `security | *all*` 1 of 2 (`kim`), `All Members` met (`lee`)");
 }

@@ -1,5 +1,6 @@
 //! The API and the pages, over a real socket and a real PostgreSQL.
 
+mod acts;
 mod deliveries;
 mod described;
 mod log;

@@ -100,6 +100,7 @@ impl Cast {
             floors: floor.into_iter().collect(),
             grant_owners: Some(rule(1, "owners", None)),
             people: self.people(sam),
+            said: BTreeMap::new(),
         }
     }
 
@@ -173,10 +174,12 @@ impl Cast {
             consent,
             deletions_confirm_above: [8, 11].contains(&rules).then_some(0),
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
+            admission: bascule::policy::rules::Admission::default(),
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
             owner_file: None,
+            policies: BTreeMap::new(),
         }
     }
 

@@ -1,77 +1,17 @@
 //! A backup, a day that is lost, and the restore, as `docs/backup.md` says: what the server makes of it, and what it leaves
 //! alone until somebody has looked.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 
 use super::Document;
-use crate::fake::forge::{FakeForge, Merge, Pr, Right, SECRET, Shop, TOKEN};
+use crate::fake::forge::{FakeForge, Merge, Pr, SECRET, Shop, TOKEN};
 use crate::plane::on_plane;
 use crate::support::database::Database;
 use crate::support::server::Server;
+use crate::support::shop::{self, until, web};
 
 const NAMESPACE: &str = "backup";
-
-fn configuration(forge: &FakeForge, kubeconfig: &Path) -> String {
-    format!(
-        r#"version = 1
-[server]
-listen = "127.0.0.1:0"
-[database]
-url = {{ env = "DATABASE_URL" }}
-[forge.work]
-kind = "gitea"
-url = "{}"
-webhook_secrets = [{{ env = "SECRET" }}]
-token = {{ env = "TOKEN" }}
-[cluster.test]
-kubeconfig = {{ file = "{}" }}
-[grant.shop]
-repositories = ["work/acme/shop"]
-clusters = ["test"]
-namespaces = ["{NAMESPACE}"]
-[sweep]
-pulls = "1s"
-branches = "1s"
-"#,
-        forge.url(),
-        kubeconfig.display()
-    )
-}
-
-const RULES: &str = "\
-version: 1
-environments:
-  production:
-    path: deploy
-    cluster: test
-    namespace: backup
-    consent: { approvals: [{ count: 1, users: [lee] }] }
-";
-
-fn web(value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: web }}\ndata: {{ value: '{value}' }}\n")
-}
-
-/// Asks the database until there is an answer.
-async fn until<T>(url: &str, query: &'static str) -> T
-where
-    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
-{
-    let pool = PgPool::connect(url).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
-        if let Some(found) = sqlx::query_scalar::<_, T>(query).fetch_optional(&pool).await.unwrap() {
-            pool.close().await;
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it does not come to: {query}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// Where the first set is held, or what was lost of consent; approved there.
 async fn lee_approves_what_is_held(forge: &FakeForge, shop: &Shop, url: &str) {
@@ -84,13 +24,15 @@ async fn lee_approves_what_is_held(forge: &FakeForge, shop: &Shop, url: &str) {
 #[test]
 fn a_database_of_yesterday_deletes_nothing_until_an_operator_has_looked() {
     on_plane(async |plane| {
-        let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } });
-        plane.request(reqwest::Method::POST, "/api/v1/namespaces", Some(&body)).await.unwrap();
         let (forge, database) = (FakeForge::start().await, Database::new().await);
         let (url, owner) = (database.server_url(), database.owner_url());
         let administrator = database.administrator_url();
         let mut page = Document::open("backup");
-        std::fs::write(page.home.path().join("bascule.toml"), configuration(&forge, plane.kubeconfig())).unwrap();
+        std::fs::write(
+            page.home.path().join("bascule.toml"),
+            shop::configuration(&forge, plane.kubeconfig(), NAMESPACE, "1s"),
+        )
+        .unwrap();
         page.sets("BASCULE_MIGRATE_URL", owner.clone());
         page.sets("ADMIN_URL", format!("{}/postgres", administrator.rsplit_once('/').unwrap().0));
         page.sets("DATABASE_URL", url);
@@ -101,10 +43,7 @@ fn a_database_of_yesterday_deletes_nothing_until_an_operator_has_looked() {
 
         let server = Server::start(page.home.path(), &page.environment());
         forge.hooks_to(&format!("http://{}/webhooks/work", server.listens));
-        let shop = forge.repository("acme/shop", &[(".bascule.yaml", RULES), ("deploy/web.yaml", &web("1"))]).await;
-        for login in ["dev", "lee"] {
-            forge.lets(login, &shop, Right::Write);
-        }
+        let shop = shop::opens(&forge, plane, NAMESPACE).await;
         lee_approves_what_is_held(&forge, &shop, &owner).await;
         let _: i64 = until(&owner, "SELECT number FROM deployment WHERE state = 'healthy'").await;
         page.follow("What to keep");

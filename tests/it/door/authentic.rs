@@ -1,6 +1,6 @@
 //! Is it from our forge? Everything that is not, on the wire.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::wire::{Client, Delivery, recorded, sign};
 use super::{Door, OTHER_SECRET, SECRET, counted};
@@ -160,7 +160,27 @@ async fn forgejo_is_taken_under_its_own_name_and_under_giteas() {
     let gitea =
         ["signature", "delivery", "event"].iter().fold(gitea, |one, name| one.without(&format!("x-forgejo-{name}")));
     assert_eq!(door.send(&gitea).await.status, 202, "an old Forgejo");
-    assert_eq!(door.jobs().await, ["attend_pull berg/1#7"]);
+    // With the fields and headers of the example in its documentation (forgejo.org/docs/latest/user/webhooks).
+    let person = json!({
+        "id": 1, "login": "dev", "full_name": "Dev", "email": "dev@example.com", "avatar_url": "", "username": "dev",
+    });
+    let push = json!({
+        "ref": "refs/heads/develop", "before": "1".repeat(40), "after": "2".repeat(40), "compare_url": "",
+        "commits": [{ "id": "2".repeat(40), "message": "Webhooks", "url": "", "author": person, "committer": person }],
+        "repository": {
+            "id": 140, "owner": person, "name": "shop", "full_name": "acme/shop", "description": "", "private": false,
+            "fork": false, "html_url": "", "ssh_url": "", "clone_url": "", "website": "", "stars_count": 0,
+            "forks_count": 1, "watchers_count": 1, "open_issues_count": 7, "default_branch": "master",
+            "created_at": "2017-02-26T04:29:06-05:00", "updated_at": "2017-03-13T13:51:58-04:00",
+        },
+        "pusher": person, "sender": person,
+    });
+    let documented = Delivery::forgejo("push", "documented", push.to_string());
+    let documented = ["github", "gogs"].iter().fold(documented, |one, name| {
+        one.with(&format!("x-{name}-delivery"), "documented").with(&format!("x-{name}-event"), "push")
+    });
+    assert_eq!(door.send(&documented).await.status, 202);
+    assert_eq!(door.jobs().await, ["attend_pull berg/1#7", "follow_branch berg/140@develop"]);
 }
 
 #[tokio::test]

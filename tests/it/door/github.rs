@@ -248,7 +248,6 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
         ("merge_group", payload(json!({ "action": "destroyed", "merge_group": {} }))),
         ("create", payload(json!({ "ref": "topic", "ref_type": "branch" }))),
         ("installation", json!({ "action": "suspend" })),
-        ("installation", json!({ "action": "created", "repositories": many(101) })),
         // A later GitHub's.
         ("unheard_of", json!({ "repository": "renamed to something else" })),
     ]
@@ -266,7 +265,6 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     assert_snapshot!(reasons.join("\n"), @"
     0 ignored: not an event we act on
     1 ignored: a check that is not over
-    10 ignored: not an event we act on
     2 ignored: a status of our own
     3 ignored: nothing of it is shown or judged
     4 ignored: nothing of it is shown or judged
@@ -274,7 +272,7 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     6 ignored: nothing is to be answered
     7 ignored: the push that created it is told too
     8 ignored: it names no repository
-    9 ignored: so many repositories are not looked at at once; sweeps look at those that are granted
+    9 ignored: not an event we act on
     ");
     assert_eq!(door.jobs().await, [""; 0]);
     let before = door.count("SELECT fact_version FROM repository").await;
@@ -298,6 +296,11 @@ async fn what_is_nothing_to_us_is_kept_and_spoils_no_judgement() {
     let hundred = json!({ "action": "created", "repositories": many(100) });
     assert_eq!(door.send(&delivery("installation", "b", &hundred)).await.status, 202);
     assert_eq!(door.count("SELECT count(*) FROM job WHERE kind = 'sweep_repository'").await, 100);
+    // Of more the forge is asked, page by page; what the delivery says of them is a hint.
+    let more = json!({ "action": "added", "repositories_added": many(101) });
+    assert_eq!(door.send(&delivery("installation_repositories", "c", &more)).await.status, 202);
+    assert_eq!(door.count("SELECT count(*) FROM job WHERE kind = 'sweep_repository'").await, 100);
+    assert_eq!(door.count("SELECT count(*) FROM job WHERE kind = 'sweep_installations' AND key = 'hub'").await, 1);
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ fn word(event: &Event) -> String {
         Event::GroupFormed { .. } => "group formed".to_owned(),
         Event::ChecksChanged => "checks changed".to_owned(),
         Event::RepositoryChanged => "repository changed".to_owned(),
+        Event::InstallationChanged => "installation changed".to_owned(),
         Event::Ping => "ping".to_owned(),
         Event::Ignored { why } => format!("ignored: {why}"),
     }

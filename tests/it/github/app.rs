@@ -253,6 +253,50 @@ async fn what_the_installation_was_not_given_is_not_asked_for_and_named_when_it_
     assert_snapshot!(asked[1].body["permissions"], @r#"{"contents":"read","issues":"read","metadata":"read"}"#);
 }
 
+#[tokio::test]
+async fn a_clock_that_is_off_is_corrected_by_what_a_refusal_says_and_no_further() {
+    let t = Test::new().await;
+    let all: Value =
+        ["github", "octocat"].iter().zip(1..).map(|(login, id)| installation(&t.wire, id, login)).collect();
+    let refusal = |at: String| {
+        says(401, json!({ "message": "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued" })).with("date", at)
+    };
+    let rfc = |at: jiff::Timestamp| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let mut ahead = 0;
+    for off in [600, -600] {
+        let there = t.clock.now() + SignedDuration::from_secs(off);
+        t.wire.says("GET /app/installations", [refusal(rfc(there)), says(200, all.clone())]);
+        t.forge.git_token(&hello()).await.unwrap();
+        let asked = t.wire.take_asked();
+        let issued: Vec<i64> = asked.iter().map(|asked| t.key.claims(&asked.signed)["iat"].as_i64().unwrap()).collect();
+        let now = t.clock.now().as_second();
+        // Refused, once more, and for the token.
+        assert_eq!(issued, [now + ahead - 60, now + off - 60, now + off - 60], "{off}");
+        ahead = off;
+        // The token that was given for an hour is over by whichever clock is right.
+        t.clock.advance(SignedDuration::from_mins(80));
+        t.gives("ghs_next");
+    }
+    // What no clock says, what a clock says that nothing is wrong with, and what is far off: as it was, and once.
+    let now = t.clock.now() + SignedDuration::from_secs(ahead);
+    let days = SignedDuration::from_hours(24 * 400);
+    for date in
+        ["yesterday".to_owned(), rfc(now), rfc(now + days), rfc(now - days), "Fri, 31 Dec 9999 23:59:59 GMT".into()]
+    {
+        t.wire.says("GET /app/installations", [refusal(date.clone())]);
+        assert!(t.forge.git_token(&hello()).await.is_err(), "{date}");
+        assert_eq!(t.wire.take_lines().len(), 1, "{date}");
+    }
+    // A time that helps nothing is forgotten.
+    t.wire.says("GET /app/installations", [refusal(rfc(now + SignedDuration::from_mins(50)))]);
+    assert!(t.forge.git_token(&hello()).await.is_err());
+    assert_eq!(t.wire.take_lines().len(), 2);
+    t.wire.says("GET /app/installations", [says(200, all)]);
+    t.forge.git_token(&hello()).await.unwrap();
+    let first = t.key.claims(&t.wire.take_asked()[0].signed)["iat"].as_i64().unwrap();
+    assert_eq!(first, now.as_second() - 60);
+}
+
 #[test]
 fn a_key_that_is_none_is_refused_before_any_call() {
     let refused = |sign_in: SignIn, kind: Kind| {

@@ -31,6 +31,7 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     forge.put_webhook(&at, Some(12_345_678), wanted).await?;
     forge.rights(&at).await?;
     forge.repositories().await?;
+    forge.installed().await?;
     forge.pushes(&at, Timestamp::MIN).await?;
     forge.commit_people(&at, &commit).await?;
     let pull: Pull = forge.pull(&at, 1347).await?;
@@ -190,6 +191,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     GET apps/get-authenticated
     GET apps/get-webhook-config-for-app
     GET apps/list-installations
+    GET apps/list-repos-accessible-to-installation
     GET apps/list-webhook-deliveries
     GET checks/list-for-ref
     GET issues/get

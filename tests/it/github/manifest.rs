@@ -1,5 +1,6 @@
 //! An App that a person makes in a browser: three clicks, and what somebody else's browser may try meanwhile.
 
+use std::future::pending;
 use std::os::unix::fs::PermissionsExt as _;
 
 use bascule::app::create_app::{Creation, create};
@@ -49,7 +50,7 @@ async fn an_app_is_made_by_whoever_sees_the_terminal_once() {
     let creation = creation(&wire, &folder.path().join("secrets"));
 
     let (tell, told) = oneshot::channel();
-    let making = create(&loaded, &creation, |address| tell.send(address.to_owned()).unwrap());
+    let making = create(&loaded, &creation, |address| tell.send(address.to_owned()).unwrap(), pending());
     let browser = async {
         let address: String = told.await.unwrap();
         let (here, word) = address.split_once("?word=").unwrap();
@@ -113,7 +114,7 @@ async fn an_app_is_made_by_whoever_sees_the_terminal_once() {
     assert_eq!(forge.webhook_secrets[0].read().unwrap().expose_secret(), "whisper");
     assert!(report.text.contains(&format!("{}/apps/bascule/installations/new", wire.url())), "{}", report.text);
     // A second run does not write over them.
-    let again = create(&loaded, &creation, |_| panic!("nobody is asked")).await;
+    let again = create(&loaded, &creation, |_| panic!("nobody is asked"), pending()).await;
     assert!(again.verdict == Verdict::Bad && again.text.contains("exists"), "{}", again.text);
 }
 
@@ -126,7 +127,7 @@ async fn a_code_that_github_does_not_take_makes_nothing_and_is_repeated_nowhere(
     let folder = tempfile::tempdir().unwrap();
     let creation = creation(&wire, folder.path());
     let (tell, told) = oneshot::channel();
-    let making = create(&loaded, &creation, |address| tell.send(address.to_owned()).unwrap());
+    let making = create(&loaded, &creation, |address| tell.send(address.to_owned()).unwrap(), pending());
     let browser = async {
         let address: String = told.await.unwrap();
         let here = address.split_once("?word=").unwrap().0;
@@ -136,5 +137,18 @@ async fn a_code_that_github_does_not_take_makes_nothing_and_is_repeated_nowhere(
     };
     let (report, _) = tokio::join!(making, browser);
     assert!(report.verdict == Verdict::CouldNot && !report.text.contains("c0de"), "{}", report.text);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn stopped_while_it_waits_it_leaves_no_file_in_the_way_of_the_next() {
+    let wire = Wire::start().await;
+    let file = "version = 1\n[server]\npublic_url = \"https://bascule.example.com\"\n";
+    let loaded = config::parse("bascule.toml", file, &Environ::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (tell, told) = oneshot::channel();
+    let stopped = async { told.await.unwrap() };
+    let report = create(&loaded, &creation(&wire, folder.path()), |_| tell.send(()).unwrap(), stopped).await;
+    assert!(report.verdict == Verdict::CouldNot && report.text.contains("stopped"), "{}", report.text);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -28,6 +28,7 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
     forge.pull_commits(at, pr.number).await?;
     forge.pull_pushes(at, &pull).await?;
     forge.reviews(at, pr.number).await?;
+    forge.merge_rules(at, pr.number).await?;
     forge.comments_changed_since(at, "2026-01-05T09:00:00Z".parse().unwrap()).await?;
     let mut issue = forge.create_issue(at, "held", "a change").await?;
     forge.open_issues_of(at, "bascule").await?;
@@ -84,6 +85,7 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     lab.fake.team("acme", "platform", Right::Write, &["kim"]);
     // Of a fork, so that pushes to it are asked for, and its commit is on no branch of the project.
     let pr = lab.fake.opens_pull_from_fork("eve", &lab.shop, &[("README.md", "# better\n")]).await;
+    lab.fake.asks_before_merging(&pr, "security", 1, &["kim"]);
     // A command to which somebody reacted has to be looked up.
     let said = lab.fake.comments("kim", &pr, "/bascule help").await;
     asks_everything(&lab, &pr, said).await.unwrap();
@@ -103,6 +105,7 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     GET projects/{}/members/all/{}
     GET projects/{}/merge_requests
     GET projects/{}/merge_requests/{}
+    GET projects/{}/merge_requests/{}/approval_state
     GET projects/{}/merge_requests/{}/approvals
     GET projects/{}/merge_requests/{}/commits
     GET projects/{}/merge_requests/{}/notes

@@ -1,6 +1,6 @@
 //! What GitLab's answers are in our words.
 
-use bascule::forge::{AccountKind, NewStatus, PullState, Reaction, Standing, StatusState, Verdict};
+use bascule::forge::{AccountKind, MergeRule, NewStatus, PullState, Reaction, Standing, StatusState, Verdict};
 use bascule::policy::rules::Role;
 use jiff::{SignedDuration, Timestamp};
 
@@ -87,6 +87,23 @@ async fn an_approval_is_the_line_the_system_wrote_while_gitlab_lists_its_author(
     let comments = lab.forge.comments(&lab.at, pr.number).await.unwrap();
     let texts: Vec<&str> = comments.iter().map(|comment| comment.body.as_str()).collect();
     assert_eq!(texts, ["approved this merge request", "please"], "lines of the system are no comments");
+}
+
+#[tokio::test]
+async fn what_gitlab_asks_for_before_it_merges_is_told_where_an_edition_has_such_rules() {
+    let lab = Lab::new().await;
+    let pr = lab.opened().await;
+    let told = async || {
+        let rules = lab.forge.merge_rules(&lab.at, pr.number).await.unwrap();
+        let told = |rule: MergeRule| format!("{} {} {:?} {}", rule.name, rule.wanted, rule.given, rule.is_met);
+        rules.into_iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [""; 0], "the Community Edition has no such page");
+    lab.fake.asks_before_merging(&pr, "security", 2, &["kim", "lee"]);
+    lab.fake.asks_before_merging(&pr, "docs", 0, &["ann"]);
+    lab.fake.approves("lee", &pr).await;
+    lab.fake.approves("ann", &pr).await;
+    assert_eq!(told().await, ["security 2 [\"lee\"] false", "docs 0 [\"ann\"] true"]);
 }
 
 #[tokio::test]

@@ -114,6 +114,26 @@ async fn a_command_line_acts_as_the_person_until_they_leave() {
     let (code, said) = ran("audit list", home.path()).await;
     assert!(code == 2 && said.contains("token of scope `audit`"), "{said}");
 
+    // What she was answered under a key she is told again, for as long as she may read of it.
+    let token = std::fs::read_to_string(&file).unwrap();
+    let token = token.split('"').find(|word| word.starts_with("bsp_")).unwrap().to_owned();
+    let sync = async |id: i64, key: &str| {
+        let request = alice.client().post(house.at(&format!("/api/v1/environments/{id}/sync")));
+        request.bearer_auth(&token).header("idempotency-key", key).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((sync(1, "k1").await, sync(1, "k1").await), (200, 200));
+    assert_eq!(sync(2, "k1").await, 422);
+    house.forge.lets("alice", &house.shop, Right::None);
+    house.clock.advance(jiff::SignedDuration::from_mins(5));
+    assert_eq!(sync(1, "k1").await, 404);
+    house.forge.lets("alice", &house.shop, Right::Write);
+    house.clock.advance(jiff::SignedDuration::from_mins(5));
+    // Rules that nobody can read let nobody in, and do not tell of what she may not see.
+    let broken = "UPDATE rendered_set SET hashes = '[7]';
+        UPDATE environment SET position_commit = repeat('c', 40), position_set = (SELECT digest FROM rendered_set)";
+    sqlx::raw_sql(broken).execute(&house.database.owner).await.unwrap();
+    assert_eq!((sync(1, "k2").await, sync(2, "k2").await), (503, 404));
+
     // A file that others can read is not used.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let (code, said) = ran("status", home.path()).await;

@@ -7,7 +7,7 @@ use super::*;
 use crate::fake::forge::{CheckRun, Fault, Pr, Queued};
 
 /// What `docs/github.md` asks for.
-const PERMISSIONS: &[(&str, &str)] = &[
+pub(super) const PERMISSIONS: &[(&str, &str)] = &[
     ("checks", "write"),
     ("contents", "read"),
     ("deployments", "write"),
@@ -69,13 +69,17 @@ fn a_check_run_says_what_would_change_and_marks_the_lines_that_are_wrong() {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
         t.run_jobs().await;
-        assert_snapshot!(t.checks(&pr), @"
+        assert_snapshot!(t.checks(&pr), @r"
         bascule/preview: success, 1 object in 1 environment would change
         **Bascule** · `…` into `main` · 1 environment, 1 object
 
         | environment | + | ~ | − | consent | deployment |
         |---|--:|--:|--:|---|---|
         | `production` | 0 | 1 | 0 | 0 of 1 | after merge |
+
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 changed | the change | none | ✓ takes it |
 
         production needs 1 more of: `@lee`
 

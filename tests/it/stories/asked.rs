@@ -17,9 +17,9 @@ environments:
 ";
 
 impl Town {
-    /// The platform asks this as well, from now on.
-    fn the_platform_asks(&mut self, floor: &str) {
-        let text = std::fs::read_to_string(self.file()).unwrap() + floor;
+    /// The server's file says this as well, from now on.
+    fn the_platform_says(&mut self, more: &str) {
+        let text = std::fs::read_to_string(self.file()).unwrap() + more;
         std::fs::write(self.file(), text).unwrap();
         let loaded =
             config::load(Some(&self.file()), &town::environ(&self.database.server_url(), self.forge.tongue(), TOKEN))
@@ -54,7 +54,7 @@ impl Town {
 fn what_the_platform_asks_is_asked_beside_what_the_repository_asks() {
     check(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
-        t.the_platform_asks(
+        t.the_platform_says(
             "[floor.all]\nclusters = [\"test\"]\napprovals = [{ count = 1, groups = [\"platform\"] }]\n",
         );
         let pr = t.asks_for("2").await;
@@ -63,6 +63,29 @@ fn what_the_platform_asks_is_asked_beside_what_the_repository_asks() {
         t.forge.comments("olga", &pr, "/bascule approve production").await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"]);
+    });
+}
+
+#[test]
+fn one_person_counts_once_whichever_of_their_accounts_they_use() {
+    check(async |t| {
+        let rules = RULES.replace("users: [lee]", "roles: [write]").replace("count: 1", "count: 2");
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        // Kim is Lee.
+        t.the_platform_says("[group.people]\npeople = { lee = [\"work/lee\", \"work/kim\"] }\n");
+        let pr = t.asks_for("2").await;
+        t.with_the_review_of("lee", &pr).await;
+        assert_snapshot!(t.with_the_review_of("kim", &pr).await, @"| `production` | 0 | 1 | 0 | 1 of 2: `lee` | after merge |");
+        assert_snapshot!(t.with_the_review_of("olga", &pr).await, @"| `production` | 0 | 1 | 0 | given: `lee`, `olga` | after merge |");
+        assert_eq!(t.merged(&pr).await, ["web=2"]);
+
+        // Who pushed by one account does not approve by the other.
+        let pr = t.asks_for("3").await;
+        t.forge.pushes("kim", &pr, &[("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        t.with_the_review_of("olga", &pr).await;
+        assert_snapshot!(t.with_the_review_of("lee", &pr).await, @"| `production` | 0 | 1 | 0 | 1 of 2: `olga` (not counted: `lee`) | after merge |");
+        assert_eq!(t.merged(&pr).await, ["web=2"]);
     });
 }
 

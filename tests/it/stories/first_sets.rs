@@ -197,7 +197,7 @@ fn a_proposal_from_a_fork_asks_the_cluster_nothing() {
         let files = [(".bascule.yaml", rules.as_str()), (WEB, &settings("web", "1"))];
         let pr = t.forge.opens_pull_from_fork("stranger", &t.shop, &files).await;
         t.run_jobs().await;
-        assert_snapshot!(t.found(&pr), @"`production`: what the cluster has is not fully known: the cluster is not asked for a pull request from a fork");
+        assert_snapshot!(t.found(&pr), @"`production`: what the cluster has is not fully known: the cluster is not asked for a pull request from a fork, until somebody with write access has seen this preview and comments /bascule preview");
         assert_eq!(t.asked(Identity::Own).await.1, before, "not even a dry run");
     });
 }
@@ -213,7 +213,7 @@ fn a_held_first_set_names_who_holds_what() {
         - ConfigMap `shop/new`: create
         - ConfigMap `shop/web`: ⚠ conflict with `kubectl-create` at `.data.value`
         ");
-        // Only a first set is looked at: what is synced already is not.
+        // Of what runs already, only what changes is asked about, and beside its change.
         t.plane.kubectl(&["-n", &t.namespace, "delete", "configmap", "web"]).await.unwrap();
         t.forge.comments("lee", &issue, "/bascule approve").await;
         t.forge.comments("olga", &issue, "/bascule approve").await;
@@ -222,7 +222,9 @@ fn a_held_first_set_names_who_holds_what() {
         let writes = t.asked(Identity::Own).await.1;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
         t.run_jobs().await;
-        assert_eq!((t.found(&pr).as_str(), t.asked(Identity::Own).await.1), ("", writes));
+        assert_eq!(t.found(&pr), "");
+        let asked = t.asked(Identity::Own).await.1 - writes;
+        assert!((1..=3).contains(&asked), "one dry run each time it is shown: {asked}");
     });
 }
 

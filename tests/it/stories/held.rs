@@ -77,6 +77,10 @@ fn rules_that_cannot_be_read_close_the_gate_and_the_status_names_the_line() {
         waiting: production waits until the rules can be read: .bascule.yaml:3:3: environment `production` has no `path`; name the folder it is rendered from (and 1 more)
         lifted by nothing to type: a commit on main that corrects it
         ");
+        let endless = t.rules(RULES) + &"# \n".repeat(4 << 20 >> 1);
+        t.forge.pushes_to("dev", &t.shop, "main", &[(".bascule.yaml", &endless)]).await;
+        t.run_jobs().await;
+        assert!(t.holds().await.contains("larger than 262144 bytes"), "{}", t.holds().await);
         t.forge.pushes_to("dev", &t.shop, "main", &[(".bascule.yaml", &t.rules(RULES))]).await;
         t.run_jobs().await;
         assert_snapshot!(t.holds().await, @"");

@@ -5,21 +5,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::app::PERMISSIONS;
 use super::*;
 use crate::fake::forge::App;
-
-/// What docs/github.md asks for.
-const PERMISSIONS: &[(&str, &str)] = &[
-    ("checks", "write"),
-    ("contents", "read"),
-    ("deployments", "write"),
-    ("issues", "write"),
-    ("members", "read"),
-    ("metadata", "read"),
-    ("pull_requests", "write"),
-    ("repository_hooks", "read"),
-    ("statuses", "write"),
-];
 
 impl Town {
     /// From now on the server comes as an App that is installed in the organisation.

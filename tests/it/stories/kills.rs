@@ -123,6 +123,13 @@ impl Town {
         self.drain().await;
     }
 
+    /// Our App is told that it was given repositories, too many to be named; here we are none.
+    async fn looks_what_it_was_given(&mut self) {
+        let job = jobs::sweep_installations(&"work".parse().unwrap(), TraceId(uuid::Uuid::from_u128(7)));
+        queue::enqueue(&mut self.database.pool.acquire().await.unwrap(), &job).await.unwrap();
+        self.drain().await;
+    }
+
     async fn counts(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.database.owner).await.unwrap()
     }
@@ -166,6 +173,7 @@ async fn life(t: &mut Town) {
     t.run_jobs().await;
     t.forge.pushes_to("dev", &t.shop, "main", &[("README.md", "# the shop\n")]).await;
     t.run_jobs().await;
+    t.looks_what_it_was_given().await;
     assert_eq!(t.objects().await, ["web=3"]);
     assert_eq!(t.forge.statuses_of(app, &commit)["bascule/deploy/acme/shop/production"].0, "success");
 }

@@ -1,5 +1,7 @@
 //! Lists of the forge that are longer than anyone reads at once.
 
+use insta::assert_snapshot;
+
 use super::*;
 
 #[test]
@@ -29,5 +31,20 @@ fn more_closed_pull_requests_than_are_read_at_once_delay_a_judgement_and_do_not_
         t.run_jobs().await;
         let pages = t.forge.take_calls().iter().filter(|call| *call == "GET /repos/acme/shop/pulls").count();
         assert!(pages < 20, "{pages}");
+    });
+}
+
+#[test]
+fn a_push_of_more_commits_than_its_delivery_lists_is_read_whole() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        // GitLab lists the newest twenty. The oldest is Lee's.
+        t.forge.pushes_many("dev", "lee", &pr, 50).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        assert!(t.forge.asked_at_once() > 1, "one after the other, what is known of the first is old before the last");
     });
 }

@@ -125,7 +125,8 @@ impl Town {
     /// The table of our comment: a row for each environment.
     pub(super) fn row(&self, pr: &Pr) -> String {
         let comment = self.comment(pr);
-        comment.lines().filter(|line| line.starts_with("| `")).collect::<Vec<_>>().join("\n")
+        let is_row = |line: &&str| line.starts_with("| `");
+        comment.lines().skip_while(|line| !is_row(line)).take_while(is_row).collect::<Vec<_>>().join("\n")
     }
 
     /// What our comment answered.

@@ -13,6 +13,7 @@
 
 mod app;
 mod asked;
+mod baselines;
 mod branches;
 mod checks;
 mod claims;
@@ -35,11 +36,13 @@ mod limits;
 mod log;
 mod long_lists;
 mod looks;
+mod merge_rules;
 mod outages;
 mod own_file;
 mod own_words;
 mod owners;
 mod patterns;
+mod policies;
 mod pulls;
 mod redelivery;
 mod refusals;

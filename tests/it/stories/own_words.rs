@@ -56,7 +56,7 @@ fn what_we_write_ourselves_is_kept_and_starts_nothing() {
         1 × GET /repos/acme/shop/pulls/2
         1 × GET /repos/acme/shop/pulls/2/reviews
         2 × GET /repositories/3
-        1 × PATCH /repos/acme/shop/issues/comments/24
+        1 × PATCH /repos/acme/shop/issues/comments/32
         2 × POST /repos/acme/shop/statuses/…
         ");
     });

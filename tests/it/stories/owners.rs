@@ -56,6 +56,10 @@ fn an_owner_of_each_changed_file_consents() {
         t.forge.pushes("dev", &pr, &[(OWNERS, "deploy/web.yaml !!\n")]).await;
         t.run_jobs().await;
         assert_snapshot!(t.missing(&pr), @"CODEOWNERS:1:1: `!!` cannot be an owner");
+        let endless = owners.to_owned() + &"# \n".repeat(4 << 20 >> 1);
+        t.forge.pushes("dev", &pr, &[(OWNERS, &endless)]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.missing(&pr), @"CODEOWNERS: it is larger than the 256 KiB we read");
         t.forge.merges("dev", &pr, Merge::Commit).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["cache=1", "db=2", "web=2"]);

@@ -55,7 +55,7 @@ fn what_leaves_the_set_of_an_environment_that_does_not_prune_stays_where_it_is()
         t.runs(&rules, &[(WEB, &settings("web", "1")), ("deploy/old.yaml", &settings("old", "1"))]).await;
         let pr = t.forge.opens_pull_that_removes("dev", &t.shop, &["deploy/old.yaml"]).await;
         t.run_jobs().await;
-        insta::assert_snapshot!(t.comment(&pr), @"
+        insta::assert_snapshot!(t.comment(&pr), @r"
         <!-- bascule:preview -->
         **Bascule** · `…` into `main` · 1 environment, 1 object
 
@@ -64,6 +64,12 @@ fn what_leaves_the_set_of_an_environment_that_does_not_prune_stays_where_it_is()
         | `production` | 0 | 0 | 1 | 0 of 1 | after merge |
 
         ⚠ `production` removes **ConfigMap `shop/old`**
+
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 removed | the change, but 1 stays | none | nothing to ask |
+
+        - `production` effect: ConfigMap `shop/old`: it would stay: pruning is off for this environment
 
         production needs 1 more of: `@lee`
 

@@ -22,6 +22,10 @@ fn an_approved_pull_request_is_deployed_when_it_is_merged() {
         |---|--:|--:|--:|---|---|
         | `production` | 0 | 1 | 0 | 0 of 1 | after merge |
 
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 changed | the change | none | ✓ takes it |
+
         production needs 1 more of: `@lee`
 
         To consent to exactly this:
@@ -30,7 +34,7 @@ fn an_approved_pull_request_is_deployed_when_it_is_merged() {
 
         <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
 
-        **ConfigMap `shop/web`** changed, +1 −1
+        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
 
         ```diff
         @@ data @@
@@ -70,7 +74,7 @@ fn an_approved_pull_request_is_deployed_when_it_is_merged() {
 
         <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
 
-        **ConfigMap `shop/web`** changed, +1 −1
+        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
 
         ```diff
         @@ data @@
@@ -168,7 +172,7 @@ fn what_a_pull_request_removes_is_deleted() {
         t.runs(RULES, &[(WEB, &settings("web", "1")), ("deploy/old.yaml", &settings("old", "1"))]).await;
         let pr = t.forge.opens_pull_that_removes("dev", &t.shop, &["deploy/old.yaml"]).await;
         t.run_jobs().await;
-        assert_snapshot!(t.comment(&pr), @"
+        assert_snapshot!(t.comment(&pr), @r"
         <!-- bascule:preview -->
         **Bascule** · `…` into `main` · 1 environment, 1 object
 
@@ -177,6 +181,10 @@ fn what_a_pull_request_removes_is_deleted() {
         | `production` | 0 | 0 | 1 | 0 of 1 | after merge |
 
         ⚠ `production` removes **ConfigMap `shop/old`**
+
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 removed | the change | none | nothing to ask |
 
         production needs 1 more of: `@lee`
 
@@ -240,6 +248,12 @@ fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it
         |---|--:|--:|--:|---|---|
         | `production` | 0 | 1 | 0 | 0 of 1 | after merge |
 
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 changed | not known | not known | – 1 not asked |
+
+        `production`: effect and drift are not known: the cluster is not asked for a pull request from a fork, until somebody with write access has seen this preview and comments /bascule preview
+
         production needs 1 more of: `@lee`
 
         To consent to exactly this:
@@ -269,6 +283,11 @@ fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it
 
         rendered by plain · [whole diff](<http://bascule.example/previews/…>)
         "#);
+        for _ in 0..7 {
+            t.forge.comments("stranger", &pr, "/bascule sync production").await;
+        }
+        t.run_jobs().await;
+        assert_eq!(t.comment(&pr).matches("> `stranger`").count(), 5, "however much a stranger types");
         t.forge.approves("lee", &pr).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);

@@ -4,7 +4,7 @@ use bascule::ids::{RepositoryKey, TraceId};
 use bascule::{jobs, queue};
 
 use super::*;
-use crate::fake::forge::Delivering;
+use crate::fake::forge::{Delivering, Fault};
 
 /// What the log of an App needs no right for.
 const PERMISSIONS: &[(&str, &str)] = &[
@@ -72,5 +72,35 @@ fn what_was_lost_while_the_server_was_away_is_asked_for_once_and_happens_once() 
         t.sweeps().await;
         assert_eq!(t.objects().await, ["web=3"]);
         assert!(t.troubles.is_empty(), "{:#?}", t.troubles);
+    });
+}
+
+#[test]
+fn by_a_token_the_log_of_our_webhook_is_read_where_it_is_shown_and_used_when_that_is_permitted() {
+    on_plane(async |plane| {
+        let (database, told) = (Database::new().await, Told::ByDeliveries);
+        let t = &mut Box::pin(Town::on(database, plane, "redelivery-token", Tongue::GitHub, told)).await;
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let refused = "SELECT bool_or(refused) FROM delivery_log";
+        let in_an_hour = "UPDATE delivery_log SET rests_until = now()";
+        t.forge.breaks_at("/hooks", Fault::Status(403));
+        assert_eq!(t.sweeps_the_log().await, 0);
+        assert!(sqlx::query_scalar::<_, bool>(refused).fetch_one(&t.database.owner).await.unwrap());
+        t.forge.recovers();
+        t.is_away_while_it_is_merged("2").await;
+        assert_eq!(t.sweeps_the_log().await, 0, "it is not asked for over and over");
+        sqlx::query(in_an_hour).execute(&t.database.owner).await.unwrap();
+        assert_eq!(t.sweeps_the_log().await, 0, "the first look");
+
+        t.is_away_while_it_is_merged("3").await;
+        t.forge.delivers(Delivering::AtOnce);
+        t.forge.breaks_at("/attempts", Fault::Status(403));
+        assert_eq!(t.sweeps_the_log().await, 1, "may be read, and nothing may be asked for");
+        assert_eq!(t.sweeps_the_log().await, 0, "it is not asked over and over");
+        t.forge.recovers();
+        sqlx::query(in_an_hour).execute(&t.database.owner).await.unwrap();
+        assert!(t.sweeps_the_log().await >= 3, "what was refused was not done");
+        assert_eq!(t.objects().await, ["web=3"]);
+        assert!(t.troubles.is_empty() && t.refused().await.is_empty(), "{:#?}", t.troubles);
     });
 }

@@ -245,9 +245,11 @@ fn one_trace_goes_from_a_delivery_to_what_it_led_to() {
         for delivery in [opened, approved, merged].iter().flatten() {
             let trace = sqlx::query("SELECT trace FROM delivery WHERE delivery_id = $1").bind(&delivery.id);
             let trace: uuid::Uuid = trace.fetch_one(&t.database.owner).await.unwrap().get(0);
+            // Some forges have a page of deployments, and are told.
             let led_to = "SELECT 'a preview' FROM (SELECT FROM preview WHERE trace = $1 LIMIT 1) AS one
                           UNION ALL SELECT 'a deployment' FROM deployment WHERE trace = $1
-                          UNION ALL (SELECT action FROM audit_entry WHERE trace = $1 ORDER BY seq)";
+                          UNION ALL (SELECT action FROM audit_entry WHERE trace = $1
+                                     AND action NOT LIKE 'deployment.t%' AND action NOT LIKE 'deployment.sh%' ORDER BY seq)";
             let led_to: Vec<String> =
                 sqlx::query_scalar(led_to).bind(trace).fetch_all(&t.database.owner).await.unwrap();
             // Several deliveries tell of one thing, and the first of them has its job.

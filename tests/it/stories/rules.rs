@@ -45,6 +45,29 @@ fn a_push_that_takes_the_change_away_voids_the_approval_also_when_it_comes_back(
 }
 
 #[test]
+fn a_push_by_force_voids_the_approval_of_what_it_alters_and_no_other() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        // The head that was approved is gone; its change is not.
+        t.forge.force_pushes("dev", &pr, &[(WEB, &settings("web", "2")), ("README.md", "# Shop\n")]).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | after merge |");
+        for value in ["3", "2"] {
+            t.forge.force_pushes("dev", &pr, &[(WEB, &settings("web", value))]).await;
+            t.run_jobs().await;
+            assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | after merge |");
+        }
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"], "held");
+    });
+}
+
+#[test]
 fn a_sync_is_asked_for_by_whom_the_rules_leave_it_to() {
     check(async |t| {
         let rules = RULES.to_owned() + "    may: { sync: { users: [kim] } }\n";
@@ -170,5 +193,24 @@ fn what_is_taken_back_while_the_gate_is_judged_is_not_synced() {
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | 0 of 1 (not counted: `lee`) | **held**: `uncovered` |");
+    });
+}
+
+#[test]
+fn what_is_taken_back_once_a_sync_has_begun_does_not_stop_it() {
+    heard(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        let review = t.forge.approves("lee", &pr).await;
+        t.run_jobs().await;
+        t.forge.merges("dev", &pr, Merge::Squash).await;
+        // It was begun, and nothing is written yet.
+        t.dies_before("deployment.sync").await;
+        t.forge.dismisses(review).await;
+        t.sweeps().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
+        assert_snapshot!(t.audit_of(&pr).await, @"preview.posted, approval.recorded, preview.posted, sync.started, preview.posted");
     });
 }

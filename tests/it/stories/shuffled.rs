@@ -1,7 +1,10 @@
 //! One pull request after the other, each told in another order, with deliveries twice and others from long ago, while jobs
-//! run in between: all end as the one that was told as it happened.
+//! run in between: all end as the one that was told as it happened. So does one of which much was never told, once a sweep
+//! comes by after days.
 
 use std::fmt::Write as _;
+
+use jiff::SignedDuration;
 
 use super::files::{RULES, WEB, settings};
 use super::replay::heard;
@@ -16,20 +19,28 @@ const SEED: &str = match option_env!("SHUFFLED_SEED") {
 };
 /// Shuffled tellings on each forge.
 const TELLINGS: usize = 5;
+/// Of the last of them some deliveries are lost.
+const LOST: usize = 4;
 
 /// How deliveries come.
 enum Coming<'a> {
     AsItHappened,
     /// In any order; some twice, some from before, some under another id; and jobs run in between.
     Shuffled(&'a mut Random),
+    /// The same, and one in four never. Days later a sweep comes by.
+    Lost(&'a mut Random),
 }
+
+/// How long nothing else tells of what was lost, each of three times: eight days of one pull request, which is longer than
+/// any forge keeps what it could not deliver.
+const UNTOLD: SignedDuration = SignedDuration::from_hours(64);
 
 /// Everything that was told since the last time is heard.
 async fn hears(t: &mut Town, before: &mut Vec<Delivery>, coming: &mut Coming<'_>) {
     let mut told = t.forge.take_deliveries();
     let all: Vec<Delivery> = before.iter().chain(&told).cloned().collect();
     before.clone_from(&all);
-    if let Coming::Shuffled(random) = coming {
+    if let Coming::Shuffled(random) | Coming::Lost(random) = coming {
         for _ in 0..1 + random.below(4) {
             let again = all[random.below(all.len())].clone();
             let id = if random.below(2) == 0 { again.id.clone() } else { format!("again-{}", random.next()) };
@@ -39,17 +50,25 @@ async fn hears(t: &mut Town, before: &mut Vec<Delivery>, coming: &mut Coming<'_>
             told.swap(at, random.below(at + 1));
         }
     }
+    if let Coming::Lost(random) = coming {
+        told.retain(|_| random.below(4) != 0);
+    }
     for delivery in &told {
         assert_eq!(t.forge.sends(delivery).await, Some(202), "{}", delivery.event);
         let works_now = match coming {
             Coming::AsItHappened => false,
-            Coming::Shuffled(random) => random.below(3) == 0,
+            Coming::Shuffled(random) | Coming::Lost(random) => random.below(3) == 0,
         };
         if works_now && let Some(job) = t.claim().await {
             t.run(&job, &tokio_util::sync::CancellationToken::new()).await;
         }
     }
     t.run_jobs().await;
+    if let Coming::Lost(_) = coming {
+        t.forge.waits(UNTOLD);
+        t.context.clock.advance(UNTOLD);
+        t.sweeps().await;
+    }
 }
 
 /// A pull request that makes `new` of `old`, from its opening to its deployment.
@@ -100,7 +119,11 @@ fn whatever_order_it_is_told_in_and_however_often_it_ends_the_same() {
         assert!(reference.contains("is at the tip: true") && reference.contains("lee review used"), "{reference}");
         for turn in 0..TELLINGS {
             let values = if turn % 2 == 0 { ["2", "1"] } else { ["1", "2"] };
-            let end = lives(t, values, &mut before, Coming::Shuffled(&mut random)).await;
+            let coming = match turn {
+                LOST.. => Coming::Lost(&mut random),
+                _ => Coming::Shuffled(&mut random),
+            };
+            let end = lives(t, values, &mut before, coming).await;
             let end = end.replace(&format!("web={}", values[1]), "web=NEW");
             let diff = similar::TextDiff::from_lines(reference.as_str(), &end).unified_diff().to_string();
             assert!(end == reference, "{:?}, seed {SEED}, telling {turn}:\n{diff}", t.forge.tongue());

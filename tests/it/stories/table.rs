@@ -22,7 +22,8 @@ const OFTEN: [&str; 10] =
 
 /// Stories in which GitLab shows itself to be another: checks that are jobs of a pipeline, approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
-const OFTEN_ON_GITLAB: [&str; 15] = [
+const OFTEN_ON_GITLAB: [&str; 20] = [
+    "branches::a_retargeted_pull_request_has_lost_its_approvals",
     "checks::what_was_approved_is_synced_when_its_checks_are_green",
     "checks::checks_that_cannot_be_read_are_not_green",
     "consent::a_push_that_leaves_the_change_keeps_the_approval",
@@ -33,9 +34,13 @@ const OFTEN_ON_GITLAB: [&str; 15] = [
     "consent::whoever_pushed_to_the_head_does_not_count",
     "consent::whoever_left_the_team_before_the_merge_does_not_count",
     "held::what_nobody_approved_is_held_also_when_it_arrives_with_an_approved_merge",
+    "long_lists::a_push_of_more_commits_than_its_delivery_lists_is_read_whole",
     "outages::an_issue_whose_making_was_not_answered_is_found_and_no_second_one_is_made",
+    "pulls::a_closed_pull_request_changes_nothing_and_comes_back_as_it_was",
+    "pulls::a_draft_is_previewed_and_what_was_approved_of_it_counts_when_it_is_ready",
     "pulls::merged_by_fast_forward_it_is_deployed",
     "pulls::merged_by_squash_it_is_deployed",
+    "pulls::what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it",
     "refusals::a_permission_that_is_missing_is_named_and_used_when_it_is_given",
     "shuffled::whatever_order_it_is_told_in_and_however_often_it_ends_the_same",
 ];
@@ -82,11 +87,12 @@ const APPROVED_ANEW: &str = "an approval that is gone on GitLab does not come ba
 const HIDES_NOTHING: &str = "nobody can hide there what they pushed";
 
 /// Stories that end in other words on some forges, and why. Elsewhere the rows of all forges are the same.
-const OTHERWISE: [(&str, &[Tongue], &str); 4] = [
+const OTHERWISE: [(&str, &[Tongue], &str); 5] = [
+    ("consent::asking_for_changes_takes_ones_approval_back", &[Tongue::GitHub], KEEPS_BOTH),
     (
-        "consent::asking_for_changes_takes_ones_approval_back",
-        &[Tongue::GitHub],
-        "Gitea and GitLab take the approval before it back, GitHub keeps both, so that the reason is another",
+        "doubts::what_only_looks_like_an_approval_is_none",
+        &[Tongue::GitHub, Tongue::GitLab],
+        "GitHub keeps both, and on GitLab whoever has approved does not approve once more, so that the reasons are others",
     ),
     (
         "consent::a_review_that_was_deleted_is_not_claimed_any_more",
@@ -100,6 +106,8 @@ const OTHERWISE: [(&str, &[Tongue], &str); 4] = [
         APART,
     ),
 ];
+const KEEPS_BOTH: &str =
+    "Gitea and GitLab take the approval before it back, GitHub keeps both, so that the reason is another";
 const APART: &str = "issues of two projects have the same numbers there, and only one project is counted here";
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
@@ -110,10 +118,11 @@ const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
 /// Files whose stories are of what some forges alone have, and told on these by their own ways.
-const OF_SOME: [(&str, &[Tongue], &str); 5] = [
+const OF_SOME: [(&str, &[Tongue], &str); 6] = [
     ("app", &[Tongue::GitHub], "only a GitHub App has check runs"),
     ("deployments", &[Tongue::GitHub, Tongue::GitLab], "it has no page of deployments"),
     ("installation", &[Tongue::GitHub], "Apps are GitHub's"),
+    ("merge_rules", &[Tongue::GitLab], "the others show no such rules to us"),
     ("kills", &[Tongue::GitHub], "of the worker, not of the forge; told where most is written"),
     ("redelivery", &[Tongue::GitHub], "it has no log of its deliveries that we could use"),
 ];

@@ -88,6 +88,10 @@ fn a_direct_push_waits_in_an_issue_and_is_deployed_once_approved_there() {
         |---|--:|--:|--:|---|---|
         | `production` | 0 | 1 | 0 | 0 of 1 | **held**: `uncovered` |
 
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 1 changed | the change | none | ✓ takes it |
+
         production needs 1 more of: `@lee`
 
         `production` is held: production needs 1 more of: `@lee`. It is lifted by `/bascule approve production …`
@@ -98,7 +102,7 @@ fn a_direct_push_waits_in_an_issue_and_is_deployed_once_approved_there() {
 
         <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
 
-        **ConfigMap `shop/web`** changed, +1 −1
+        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
 
         ```diff
         @@ data @@

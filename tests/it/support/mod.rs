@@ -6,3 +6,4 @@ pub(crate) mod front;
 pub(crate) mod random;
 pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod shop;

@@ -134,10 +134,15 @@ impl<'a> Place<'a> {
     }
 
     fn set(&self, manifests: &str) -> RenderedSet {
-        let files = [("all.yaml".to_owned(), manifests.as_bytes().to_vec())];
+        // No render gives the empty set, and yet a sync has to know what it is.
+        let text = if manifests.is_empty() { settings("a", "1") } else { manifests.to_owned() };
+        let files = [("all.yaml".to_owned(), text.into_bytes())];
         let parsed = parse(&files, Dialect::Plain, &Limits::default()).unwrap();
         let (key, scopes) = (&self.server.hash_key, Scopes::without_cluster());
-        RenderedSet::build(&self.block.target, &self.block, parsed, Within::Anywhere, &scopes, key).unwrap()
+        let mut set =
+            RenderedSet::build(&self.block.target, &self.block, parsed, Within::Anywhere, &scopes, key).unwrap();
+        set.objects.retain(|_, _| !manifests.is_empty());
+        set
     }
 
     /// What the gate does when it lets a commit through: moves the position, starts the deployment, asks for its job.
@@ -257,10 +262,12 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         consent: Consent::none(),
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
+        admission: bascule::policy::rules::Admission::default(),
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
         owner_file: None,
+        policies: BTreeMap::new(),
     }
 }
 

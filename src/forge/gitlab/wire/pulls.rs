@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{User, account};
+use crate::forge::MergeRule;
 use crate::forge::facts::{Pull, PullState};
 use crate::ids::{CommitId, ForgeName};
 
@@ -128,4 +129,33 @@ pub(in crate::forge::gitlab) struct Reviewer {
     pub(in crate::forge::gitlab) state: String,
     #[serde(default)]
     pub(in crate::forge::gitlab) created_at: Option<Timestamp>,
+}
+
+/// What has to be approved by whom before GitLab merges.
+#[derive(Debug, Deserialize)]
+pub(in crate::forge::gitlab) struct ApprovalState {
+    #[serde(default)]
+    pub(in crate::forge::gitlab) rules: Vec<RuleJson>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::forge::gitlab) struct RuleJson {
+    name: String,
+    #[serde(default)]
+    approvals_required: u32,
+    #[serde(default)]
+    approved_by: Vec<User>,
+    #[serde(default)]
+    approved: bool,
+}
+
+impl From<RuleJson> for MergeRule {
+    fn from(rule: RuleJson) -> Self {
+        Self {
+            name: rule.name,
+            wanted: rule.approvals_required,
+            given: rule.approved_by.into_iter().map(|user| user.username).collect(),
+            is_met: rule.approved,
+        }
+    }
 }

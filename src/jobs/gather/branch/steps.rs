@@ -205,14 +205,32 @@ impl<'a> Looker<'a> {
         let (place, approvals) = match hold.shown_in {
             Some(number) => {
                 let name = self.environment.name.clone();
-                let heard = self.heard(number, &change.to_commit).await?;
-                (Some(heard.said.place.clone()), heard.recorded(&name))
+                let heard = self.heard(number, &change.to_commit).await;
+                match heard.map(|heard| (heard.said.place.clone(), heard.recorded(&name))) {
+                    Ok((place, approvals)) => (Some(place), approvals),
+                    Err(_) if self.is_deleted(number).await? => (None, Vec::new()),
+                    Err(error) => return Err(error),
+                }
             }
             None => (None, Vec::new()),
         };
         let (from, old_set) = (change.from_commit, change.from_set);
         let behind = boxed(self.behind(from.as_ref(), commits)).await?;
         Ok(Some(Hold { from, old_set, to: change.to_commit, change: difference, behind, place, approvals }))
+    }
+
+    /// Whether an issue of ours was deleted: what was said in it is gone, and consents to nothing. It is asked for by name,
+    /// since one list that is not there may be the forge's own confusion. Whoever attends to it next shows the change
+    /// elsewhere.
+    async fn is_deleted(&self, number: i64) -> Result<bool, JobError> {
+        if super::is_pull(self.repository, number).await? {
+            return Ok(false);
+        }
+        match self.repository.forge().issue(&self.repository.at, number).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_gone() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What came between the commit a held change begins at and the position, when a sync has passed it since: its

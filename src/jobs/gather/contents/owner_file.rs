@@ -36,29 +36,20 @@ impl Contents<'_> {
             Forge::GitLab(_) => Dialect::GitLab,
             Forge::Gitea(_) => Dialect::Gitea,
         };
-        let wrong = |path: &str, problem: &str, advice: &str| {
-            Ok(Err(vec![Located::new(&Place::whole(path), problem.to_owned(), advice.to_owned())]))
-        };
         for path in forge.places() {
             match blocks.entry(path).await? {
                 None => continue,
                 Some(entry) if entry.kind == EntryKind::File => {}
-                Some(_) => return wrong(path, "it is not a plain file", "make it one"),
-            }
-            let text = match blocks.file(path, LARGEST_OWNER_FILE).await {
-                Ok(text) => text.unwrap_or_default(),
-                Err(GitError::TooLarge { .. }) => {
-                    return wrong(path, "it is larger than the 256 KiB we read", "write globs for many files");
+                Some(_) => {
+                    return Ok(Err(vec![Located::new(&Place::whole(path), "it is not a plain file", "make it one")]));
                 }
-                Err(error) => return Err(error.into()),
-            };
-            return match String::from_utf8(text) {
-                Ok(text) => Ok(OwnerFile::parse(forge, path, &text)),
-                Err(_) => wrong(path, "the file is not UTF-8", "save it as UTF-8"),
+            }
+            return match blocks.file(path, LARGEST_OWNER_FILE).await {
+                Ok(text) => Ok(OwnerFile::read(forge, path, Some(text.unwrap_or_default()))),
+                Err(GitError::TooLarge { .. }) => Ok(OwnerFile::read(forge, path, None)),
+                Err(error) => Err(error.into()),
             };
         }
-        let problem = "`codeowners` asks for the owners of files, and there is no file that names them";
-        let advice = format!("add one of {}", crate::policy::block::listed(forge.places()));
-        Ok(Err(vec![Located::new(asked_at, problem, advice)]))
+        Ok(Err(vec![OwnerFile::absent(forge.places(), asked_at)]))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::consent::{Given, Look, Now, Objection, Place, Revocation, SourceNow, Text, Wanted};
 use crate::db::approvals::Stored;
 use crate::db::comment_edits;
@@ -30,6 +32,8 @@ pub(in crate::jobs) struct Asked {
     /// The same, as approvals name it.
     pub(in crate::jobs) source: (ApprovalSource, i64),
     pub(in crate::jobs) by: Account,
+    /// By the forge's clock.
+    pub(in crate::jobs) at: Timestamp,
     pub(in crate::jobs) command: Command,
 }
 
@@ -65,11 +69,13 @@ impl Said {
     pub(in crate::jobs) fn asked(&self, ourselves: &Account) -> Vec<Asked> {
         let comments = self.comments.iter().filter(|comment| !self.is_edited(comment)).filter_map(|comment| {
             let source = (ApprovalSource::Command, comment.id);
-            Some(Asked { id: comment.id, source, by: comment.author.clone()?, command: command::parse(&comment.body)? })
+            let (by, at) = (comment.author.clone()?, comment.created_at);
+            Some(Asked { id: comment.id, source, by, at, command: command::parse(&comment.body)? })
         });
         let reviews = self.reviews.iter().filter(|review| !self.is_reworded(review)).filter_map(|review| {
             let source = (ApprovalSource::Review, review.id);
-            Some(Asked { id: -review.id, source, by: review.person.clone()?, command: command::parse(&review.body)? })
+            let (by, at) = (review.person.clone()?, review.given_at);
+            Some(Asked { id: -review.id, source, by, at, command: command::parse(&review.body)? })
         });
         comments.chain(reviews).filter(|asked| asked.by != *ourselves).collect()
     }

@@ -63,7 +63,7 @@ pub(in crate::jobs) async fn set_statuses(
         match run {
             // Whatever was said before: its making was not answered, or somebody asked for another. Consent is said whatever
             // becomes of it.
-            Some(run) if !is_said || run.number.is_none() => {
+            Some(run) if !is_said || run.number.is_none() && run.round > 0 => {
                 unsaid = say(writer, (number, head), run, status, &more).await.err().or(unsaid);
             }
             None if !is_said => writer.status(number, head, &status).await??,

@@ -13,7 +13,7 @@ use crate::db::holds::{self, Hold};
 use crate::db::{approvals, deployments, pulls};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
-use crate::ids::{Account, EnvironmentName};
+use crate::ids::{Account, CommitId, EnvironmentName};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::people;
 use crate::jobs::gather::place::{Asked, Attended, actor};
@@ -145,6 +145,20 @@ async fn is_of_fork(repository: &Repository<'_>, heard: &Attended) -> Result<boo
     let mut conn = repository.context.pool.acquire().await?;
     let pull = pulls::get(&mut conn, repository.row.id, heard.said.place.number).await?;
     Ok(pull.is_some_and(|pull| pull.facts.from_fork))
+}
+
+/// Whether somebody with write access saw what this head changes, and then asked for its preview: the cluster is asked about
+/// a stranger's objects on their word, and about these alone.
+pub(in crate::jobs) async fn lets_in(
+    repository: &Repository<'_>,
+    heard: &Attended,
+    head: &CommitId,
+) -> Result<bool, JobError> {
+    let shown = heard.remembered.previews.iter().filter(|preview| preview.head == *head);
+    let Some(first) = shown.filter_map(|preview| preview.shown_at).min() else { return Ok(false) };
+    let asked = heard.said.asked(repository.ourselves().await?);
+    let lets = |one: &Asked| matches!(one.command, Command::Preview) && one.at > first && writes(heard, one);
+    Ok(asked.iter().any(lets))
 }
 
 fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {

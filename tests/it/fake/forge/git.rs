@@ -61,25 +61,18 @@ impl Bare {
 
     /// A commit of `files` on `branch`, whose tip becomes it; on top of `from`, or a first one.
     pub(super) async fn commit(&self, branch: &str, from: Option<&str>, by: &By<'_>, files: &[File<'_>]) -> String {
-        let person = |login: &str| format!("{login} <{login}@example.com> {} +0000", by.at);
-        let mut stream = format!(
-            "commit refs/heads/{branch}\nauthor {}\ncommitter {}\ndata {}\n{}\n",
-            person(by.author),
-            person(by.committer),
-            by.message.len(),
-            by.message
-        );
-        if let Some(from) = from {
-            stream.push_str(&format!("from {from}\n"));
-        }
-        for (path, content) in files {
-            match content {
-                Some(content) => {
-                    stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{content}\n", content.len()))
-                }
-                None => stream.push_str(&format!("D {path}\n")),
-            }
-        }
+        self.import(branch, written(branch, from, by, files)).await
+    }
+
+    /// The same of several commits, each of one file and on top of the one before; newest first.
+    pub(super) async fn commit_each(&self, branch: &str, from: &str, all: &[(By<'_>, File<'_>)]) -> Vec<String> {
+        let one =
+            |(at, (by, file)): (usize, &(By<'_>, File<'_>))| written(branch, (at == 0).then_some(from), by, &[*file]);
+        let tip = self.import(branch, all.iter().enumerate().map(one).collect()).await;
+        self.commits(from, &tip).await
+    }
+
+    async fn import(&self, branch: &str, stream: String) -> String {
         let mut import = Command::new("git");
         import.arg("-C").arg(&self.0).args(["fast-import", "--quiet", "--force", "--date-format=raw"]);
         run(&mut import, Some(stream)).await;
@@ -182,6 +175,28 @@ impl Bare {
         // What it has not it says in its answer, and then it fails.
         ended(&mut upload, Some(body)).await.stdout
     }
+}
+
+/// A commit as `git fast-import` reads it.
+fn written(branch: &str, from: Option<&str>, by: &By<'_>, files: &[File<'_>]) -> String {
+    let person = |login: &str| format!("{login} <{login}@example.com> {} +0000", by.at);
+    let mut stream = format!(
+        "commit refs/heads/{branch}\nauthor {}\ncommitter {}\ndata {}\n{}\n",
+        person(by.author),
+        person(by.committer),
+        by.message.len(),
+        by.message
+    );
+    if let Some(from) = from {
+        stream.push_str(&format!("from {from}\n"));
+    }
+    for (path, content) in files {
+        match content {
+            Some(content) => stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{content}\n", content.len())),
+            None => stream.push_str(&format!("D {path}\n")),
+        }
+    }
+    stream
 }
 
 fn dated(command: &mut Command, author: &str, committer: &str, date: &str) {

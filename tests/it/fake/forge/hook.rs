@@ -172,6 +172,13 @@ impl FakeForge {
         self.world.state().clock = Some(clock.clone());
     }
 
+    /// Nothing happened before now, by the clock that a real server has.
+    pub(crate) fn is_of_today(&self) {
+        let mut state = self.world.state();
+        let long = bascule::clock::Clock::system().now().duration_since(state.now());
+        state.waits(long);
+    }
+
     /// From now on.
     pub(crate) fn delivers(&self, delivering: Delivering) {
         self.world.state().delivering = delivering;

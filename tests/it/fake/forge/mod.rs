@@ -156,6 +156,11 @@ impl FakeForge {
         std::mem::take(&mut self.world.state().calls)
     }
 
+    /// How many commits of a large push were asked for side by side, at most.
+    pub(crate) fn asked_at_once(&self) -> usize {
+        self.world.state().at_once.most
+    }
+
     /// How many calls our account has left in this hour, where they are counted.
     pub(crate) fn calls_left(&self) -> u32 {
         self.world.state().calls_left

@@ -1,7 +1,7 @@
 //! Who is on the forge, and what they may do.
 
-use super::state::{Right, Team};
-use super::{FakeForge, Shop};
+use super::state::{ApprovalRule, Right, Team};
+use super::{FakeForge, Pr, Shop};
 
 impl FakeForge {
     /// Gives somebody a right on a repository; without it they may write.
@@ -24,6 +24,14 @@ impl FakeForge {
     pub(crate) fn leaves_team(&self, login: &str, name: &str) {
         let mut state = self.world.state();
         state.teams.iter_mut().filter(|team| team.name == name).for_each(|team| team.members.retain(|m| m != login));
+    }
+
+    /// A rule of GitLab's paid editions: so many of these approve before it merges.
+    pub(crate) fn asks_before_merging(&self, pr: &Pr, name: &str, wanted: usize, eligible: &[&str]) {
+        let mut state = self.world.state();
+        let eligible = eligible.iter().map(|login| state.user(login).login.clone()).collect();
+        let Pr { repository, number } = *pr;
+        state.approval_rules.push(ApprovalRule { repository, number, name: name.to_owned(), wanted, eligible });
     }
 
     /// An account that is no person.

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use serde_json::Value;
 
 use super::git::Bare;
-use super::state::{Fault, State};
+use super::state::{AtOnce, Fault, State};
 use super::tongue::Tongue;
 use super::{World, github, limits, oauth};
 
@@ -51,6 +51,18 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
     let tongue = world.state().tongue;
     let api: Vec<String> = tongue.api().iter().map(|part| (*part).to_owned()).collect();
     let rest = path.strip_prefix(api.as_slice());
+    if is_of_many(&world.state(), parts.uri.path(), &body) {
+        {
+            let AtOnce { now, most } = &mut world.state().at_once;
+            *now += 1;
+            *most = (*most).max(*now);
+        }
+        // Whoever asks side by side has asked by then.
+        for _ in 0..32 {
+            tokio::task::yield_now().await;
+        }
+        world.state().at_once.now -= 1;
+    }
     let (wrote, fault, refused) = {
         let mut state = world.state();
         let (method, place) = match rest {
@@ -93,6 +105,16 @@ pub(super) async fn answer(Shared(world): Shared<Arc<World>>, request: Request) 
     match lost {
         Some((_, fault)) => broken(tongue, now, fault).await,
         None => answer,
+    }
+}
+
+/// Whether it asks for one of many commits that were pushed together, but the newest, of which there is more to ask.
+fn is_of_many(state: &State, path: &str, body: &[u8]) -> bool {
+    let older = state.brought.values().flat_map(|commits| &commits[1..]);
+    let older: Vec<&String> = older.collect();
+    !older.is_empty() && {
+        let text = format!("{path} {}", String::from_utf8_lossy(body));
+        older.iter().any(|sha| text.contains(sha.as_str()))
     }
 }
 

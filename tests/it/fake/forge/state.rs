@@ -73,6 +73,16 @@ pub(super) struct User {
     pub(super) hides_activity: bool,
 }
 
+/// Whose approvals GitLab asks for before it merges.
+#[derive(Clone, Debug)]
+pub(super) struct ApprovalRule {
+    pub(super) repository: i64,
+    pub(super) number: i64,
+    pub(super) name: String,
+    pub(super) wanted: usize,
+    pub(super) eligible: Vec<String>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Team {
     pub(super) id: i64,
@@ -284,11 +294,19 @@ pub(super) struct Commit {
     pub(super) committer: String,
 }
 
+/// Calls that are open together.
+#[derive(Default)]
+pub(super) struct AtOnce {
+    pub(super) now: usize,
+    pub(super) most: usize,
+}
+
 /// Everything.
 pub(crate) struct State {
     pub(super) tongue: Tongue,
     pub(super) users: Vec<User>,
     pub(super) teams: Vec<Team>,
+    pub(super) approval_rules: Vec<ApprovalRule>,
     pub(super) repositories: Vec<Repository>,
     /// Old names, and the repository each leads to.
     pub(super) moved: BTreeMap<String, i64>,
@@ -304,6 +322,10 @@ pub(crate) struct State {
     pub(super) activities: Vec<Activity>,
     pub(super) turns: Vec<Turn>,
     pub(super) commits: BTreeMap<String, Commit>,
+    /// What a push brought that brought many, newest first, by its newest.
+    pub(super) brought: BTreeMap<String, Vec<String>>,
+    /// Of these, how many are asked for side by side.
+    pub(super) at_once: AtOnce,
     /// (comment, login, what).
     pub(super) reactions: Vec<(i64, String, String)>,
     pub(super) hook: Option<String>,
@@ -358,7 +380,10 @@ impl State {
             activities: Vec::new(),
             turns: Vec::new(),
             commits: BTreeMap::new(),
+            brought: BTreeMap::new(),
+            at_once: AtOnce::default(),
             reactions: Vec::new(),
+            approval_rules: Vec::new(),
             hook: None,
             hook_name: None,
             delivering: Delivering::AtOnce,

@@ -249,6 +249,19 @@ impl FakeForge {
         }
     }
 
+    /// An organisation has that many repositories, about which nobody asks but what they are called; their numbers.
+    pub(crate) fn has_many_repositories(&self, organisation: &str, count: usize) -> Vec<i64> {
+        let mut state = self.world.state();
+        let made = (0..count).map(|number| {
+            let (id, name) = (state.id(), format!("{organisation}/r{number}"));
+            let (is_fork, is_deleted, is_archived) = (false, false, false);
+            let (branches, rights) = ([].into(), [].into());
+            state.repositories.push(Repository { id, name, is_fork, is_deleted, is_archived, branches, rights });
+            id
+        });
+        made.collect()
+    }
+
     /// Somebody pushes one more commit of these files to the head; the new head.
     pub(crate) async fn pushes(&self, who: &str, pr: &Pr, files: &[(&str, &str)]) -> String {
         self.pushes_by(who, who, pr, files).await

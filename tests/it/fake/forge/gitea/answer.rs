@@ -10,6 +10,7 @@ use super::super::git::Bare;
 use super::super::server::{Call, by_name};
 use super::super::state::{Comment, Issue, Repository, Review, State, Status};
 use super::super::{TOKEN, World};
+use super::published;
 use super::wire::{NOT_FOUND, Page, found, made, refusal, sent};
 
 pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body> {
@@ -29,6 +30,7 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
         }
     };
     world.tell_all().await;
+    assert_eq!(published::faults(&call, &page), [""; 0], "{} {}", call.method, call.path.join("/"));
     sent(page, &call, largest)
 }
 

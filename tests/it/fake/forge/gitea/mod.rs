@@ -3,6 +3,7 @@
 mod answer;
 mod hook;
 mod page;
+mod published;
 mod wire;
 
 pub(super) use self::answer::answer;

@@ -203,7 +203,12 @@ impl State {
     }
 
     pub(super) fn pull_push_page(&self, push: &PullPush) -> Value {
-        let body = json!({ "is_force_push": push.is_forced, "commit_ids": push.commits });
+        // Newest first as they are kept, and oldest first as they are told; of a forced one, what was and what is.
+        let oldest_first: Vec<&String> = match push.is_forced {
+            true => push.commits.iter().collect(),
+            false => push.commits.iter().rev().collect(),
+        };
+        let body = json!({ "is_force_push": push.is_forced, "commit_ids": oldest_first });
         timeline(push.id, "pull_push", &body.to_string(), self.user_page(&push.by), push.at)
     }
 

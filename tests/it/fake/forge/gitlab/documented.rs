@@ -127,6 +127,12 @@ pub(super) const CALLS: &[Documented] = &[
     of("GET projects/{}/merge_requests/{}/commits", "merge_requests", &[], &["id"]),
     of("GET projects/{}/merge_requests/{}/reviewers", "merge_requests", &[], &["user", "state", "created_at"]),
     of("GET projects/{}/merge_requests/{}/approvals", "merge_request_approvals", &[], &["approved_by"]),
+    of(
+        "GET projects/{}/merge_requests/{}/approval_state",
+        "merge_request_approvals#retrieve-approval-state-for-a-merge-request",
+        &[],
+        &["rules"],
+    ),
     of("GET projects/{}/merge_requests/{}/notes", "notes", &["sort", "order_by", "activity_filter"], NOTE),
     of("POST projects/{}/merge_requests/{}/notes", "notes", &["body", "internal", "created_at"], NOTE),
     of("GET projects/{}/merge_requests/{}/notes/{}", "notes", &[], NOTE),

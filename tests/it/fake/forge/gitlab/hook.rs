@@ -11,6 +11,9 @@ use super::super::SECRET;
 use super::super::hook::{CommentChange, Delivery, Happened, PullChange, Pushed, RepositoryChange, ReviewChange, Told};
 use super::super::state::{Comment, Issue, Pull, Review, Says, State};
 
+/// Commits of a push that its delivery lists: the newest, whatever it brought.
+const LISTED: usize = 20;
+
 /// What it tells; nothing of a comment that is deleted.
 pub(in super::super) fn told(state: &State, happened: &Happened<'_>) -> Vec<Told> {
     match *happened {
@@ -198,6 +201,16 @@ fn note(state: &State, comment: &Comment, by: &str, action: &str) -> Value {
 fn pushed(state: &State, pushed: &Pushed<'_>) -> Value {
     let Pushed { by, repository: id, branch, before, after, .. } = *pushed;
     let nothing = "0".repeat(40);
+    let newest: Vec<String> = after.map(str::to_owned).into_iter().collect();
+    let brought = after.and_then(|after| state.brought.get(after)).unwrap_or(&newest);
+    let commit = |sha: &String| {
+        let author = state.commits.get(sha).map_or(by, |commit| commit.author.as_str());
+        json!({
+            "id": sha, "message": "Change files", "title": "Change files", "timestamp": state.now(), "url": "",
+            "author": { "name": author, "email": format!("{author}@example.com") },
+            "added": [], "modified": [], "removed": [],
+        })
+    };
     json!({
         "object_kind": "push",
         "event_name": "push",
@@ -214,8 +227,8 @@ fn pushed(state: &State, pushed: &Pushed<'_>) -> Value {
         "user_avatar": null,
         "project_id": id,
         "project": project(state, id),
-        "commits": [],
-        "total_commits_count": 1,
+        "commits": brought.iter().take(LISTED).rev().map(commit).collect::<Vec<Value>>(),
+        "total_commits_count": brought.len(),
         "push_options": {},
         "repository": repository(state, id),
     })

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::server::Call;
-use super::super::state::{Comment, Issue, Pull, Repository, Review, Says, State};
+use super::super::state::{ApprovalRule, Comment, Issue, Pull, Repository, Review, Says, State};
 use super::wire::{NOT_FOUND, Page, bad, found, made};
 
 /// The longest text of a comment or an issue, in characters.
@@ -22,6 +22,7 @@ pub(super) fn call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
                 (Some(pull), _, ["notes", rest @ ..]) => notes(state, call, (at, pull.number), rest),
                 (Some(pull), "GET", []) => found(state.gl_pull(&pull)),
                 (Some(pull), "GET", ["approvals"]) => found(approvals(state, &pull)),
+                (Some(pull), "GET", ["approval_state"]) => approval_state(state, &pull),
                 (Some(pull), "GET", ["reviewers"]) => Page::List(reviewers(state, &pull)),
                 _ => NOT_FOUND,
             }
@@ -216,6 +217,27 @@ fn approvals(state: &State, pull: &Pull) -> Value {
         "updated_at": pull.updated, "merge_status": "can_be_merged", "approved": true, "approvals_required": 0,
         "approvals_left": 0, "user_has_approved": false, "user_can_approve": false, "approved_by": by,
     })
+}
+
+/// Without rules it is the Community Edition, which has no such page.
+fn approval_state(state: &State, pull: &Pull) -> Page {
+    let mine = |rule: &&ApprovalRule| (rule.repository, rule.number) == (pull.repository, pull.number);
+    let by = state.gl_approved_by(pull);
+    let rule = |(id, rule): (usize, &ApprovalRule)| {
+        let users: Vec<Value> = rule.eligible.iter().map(|login| state.gl_user(login)).collect();
+        let given = by.iter().filter(|(_, login, _)| rule.eligible.contains(login));
+        let given: Vec<Value> = given.map(|(_, login, _)| state.gl_user(login)).collect();
+        json!({
+            "id": id, "name": rule.name, "rule_type": "regular", "eligible_approvers": users,
+            "approvals_required": rule.wanted, "users": users, "groups": [], "contains_hidden_groups": false,
+            "approved": given.len() >= rule.wanted, "approved_by": given, "source_rule": null, "overridden": false,
+        })
+    };
+    let rules: Vec<Value> = state.approval_rules.iter().filter(mine).enumerate().map(rule).collect();
+    if rules.is_empty() {
+        return NOT_FOUND;
+    }
+    found(json!({ "approval_rules_overwritten": false, "rules": rules }))
 }
 
 /// Who said anything of it is taken for a reviewer.

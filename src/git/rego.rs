@@ -1,0 +1,54 @@
+//! The Rego that a tree has at a path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{GitError, Tree};
+use crate::ids::EntryKind;
+use crate::policy::code::{Rego, is_test};
+use crate::policy::policies::{LARGEST_REGO, MOST_REGO_FILES};
+
+impl Tree {
+    /// The Rego of a file, or of every file below a folder, tests left out. `None`: there is none, or more than is read.
+    ///
+    /// # Errors
+    /// [`GitError`].
+    pub async fn rego(&self, path: &str) -> Result<Option<Arc<Rego>>, GitError> {
+        let mut paths = BTreeSet::new();
+        match self.entry(path).await? {
+            Some(entry) if entry.kind == EntryKind::File => drop(paths.insert(path.to_owned())),
+            Some(entry) if entry.kind == EntryKind::Folder => {
+                let mut open = vec![path.to_owned()];
+                while let Some(folder) = open.pop() {
+                    for entry in self.folder(&folder).await?.iter().flat_map(|entries| entries.iter()) {
+                        let below = format!("{folder}/{}", entry.name);
+                        match entry.kind {
+                            EntryKind::Folder => open.push(below),
+                            EntryKind::File if below.ends_with(".rego") && !is_test(&below) => {
+                                paths.insert(below);
+                            }
+                            EntryKind::File | EntryKind::Symlink | EntryKind::Submodule => {}
+                        }
+                        if paths.len() > MOST_REGO_FILES || open.len() > MOST_REGO_FILES {
+                            return Ok(None);
+                        }
+                    }
+                }
+            }
+            Some(_) | None => return Ok(None),
+        }
+        let mut files = BTreeMap::new();
+        let mut room = LARGEST_REGO;
+        for path in paths {
+            let text = match self.file(&path, room).await {
+                Ok(text) => text.unwrap_or_default(),
+                Err(GitError::TooLarge { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            room = room.saturating_sub(text.len() as u64);
+            let Ok(text) = String::from_utf8(text) else { return Ok(None) };
+            files.insert(path, text);
+        }
+        Ok((!files.is_empty()).then(|| Arc::new(Rego { path: path.to_owned(), files })))
+    }
+}

@@ -1,0 +1,42 @@
+//! The text of a repository's policies, read where its rules are read.
+
+use std::collections::BTreeMap;
+
+use super::Contents;
+use crate::git::Tree;
+use crate::jobs::error::JobError;
+use crate::policy::code::order::{Answer, Order};
+use crate::policy::policies::{Written, faulty, rego_paths, with_rego};
+use crate::policy::{Expanded, Located};
+
+impl Contents<'_> {
+    /// Gives the environments the policies of the file with their text. One that is not there, or cannot be asked, closes the
+    /// gate as a fault of the file does: a commit that has one has no set.
+    pub(super) async fn with_policies(
+        &self,
+        blocks: &Tree,
+        policies: &BTreeMap<String, Written>,
+        mut expanded: Vec<Expanded>,
+    ) -> Result<Result<Vec<Expanded>, Vec<Located>>, JobError> {
+        if policies.is_empty() {
+            return Ok(Ok(expanded));
+        }
+        let mut texts = BTreeMap::new();
+        for path in rego_paths(policies) {
+            texts.insert(path.to_owned(), blocks.rego(path).await?);
+        }
+        let complaints = with_rego(&mut expanded, policies, &texts);
+        if !complaints.is_empty() {
+            return Ok(Err(complaints));
+        }
+        let Some(one) = expanded.first() else { return Ok(Ok(expanded)) };
+        let sources = one.environment.policies.iter().map(|(name, policy)| (name.clone(), policy.source.clone()));
+        let answers = self.repository.context.renderer.judge(&Order::Read(sources.collect())).await?;
+        let faults = answers.into_iter().filter_map(|(name, answer)| match answer {
+            Answer::Faults(faults) if !faults.is_empty() => Some((name, faults)),
+            Answer::Faults(_) | Answer::Says(_) | Answer::Tests(_) => None,
+        });
+        let complaints = faulty(policies, &faults.collect());
+        Ok(if complaints.is_empty() { Ok(expanded) } else { Err(complaints) })
+    }
+}

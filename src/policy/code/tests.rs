@@ -1,0 +1,168 @@
+use super::*;
+use insta::assert_snapshot;
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    ObjectKey { group: String::new(), kind: kind.into(), namespace: Some("shop".into()), name: name.into() }
+}
+
+fn object(kind: &str, name: &str, more: Value) -> Value {
+    let mut object = json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": name, "namespace": "shop" } });
+    for (field, value) in more.as_object().unwrap() {
+        object[field] = value.clone();
+    }
+    object
+}
+
+/// A Deployment that grows, a Pod that comes, a Service that goes, a Secret that stays.
+fn matter() -> Matter {
+    let pair = |kind: &str, name: &str, old: Option<Value>, new: Option<Value>| Pair {
+        key: key(kind, name),
+        old: old.map(|more| object(kind, name, more)),
+        new: new.map(|more| object(kind, name, more)),
+    };
+    let secret = json!({ "data": { "password": "aHVudGVyMi1odW50ZXIy" } });
+    Matter {
+        environment: "production".into(),
+        stage: "production".into(),
+        cluster: "prod".into(),
+        namespace: "shop".into(),
+        objects: vec![
+            pair("Deployment", "web", Some(json!({"spec": {"replicas": 2}})), Some(json!({"spec": {"replicas": 3}}))),
+            pair("Pod", "debug", None, Some(json!({}))),
+            pair("Secret", "db", Some(secret.clone()), Some(secret)),
+            pair("Service", "legacy", Some(json!({})), None),
+        ],
+    }
+}
+
+fn question(source: Source) -> Question {
+    Question { name: "p".into(), effect: Effect::Deny, message: None, source }
+}
+
+fn told(opinion: &Opinion) -> String {
+    let mut lines: Vec<String> = opinion
+        .found
+        .iter()
+        .map(|one| {
+            let object = one.object.as_ref().map_or("the change".to_owned(), ToString::to_string);
+            format!("{} {object}: {}", one.effect, one.message)
+        })
+        .collect();
+    lines.extend((opinion.more > 0).then(|| format!("and {} more", opinion.more)));
+    lines.extend(opinion.broken.as_ref().map(|why| format!("broken: {why}")));
+    if lines.is_empty() { "nothing".to_owned() } else { lines.join("\n") }
+}
+
+fn cel(text: &str) -> String {
+    told(&ask(&question(Source::Cel(text.into())), &matter()))
+}
+
+fn rego_files(files: &[(&str, &str)]) -> Rego {
+    Rego { path: "policy".into(), files: files.iter().map(|(p, t)| ((*p).into(), (*t).into())).collect() }
+}
+
+fn rego(text: &str) -> String {
+    told(&ask(&question(Source::Rego(rego_files(&[("policy/p.rego", text)]).into())), &matter()))
+}
+
+#[test]
+fn an_expression_is_asked_about_each_object_or_about_the_change() {
+    assert_snapshot!(cel("object.kind != 'Pod'"), @"deny Pod shop/debug: `object.kind != 'Pod'` is not true");
+    assert_snapshot!(cel("!has(object.spec) || oldObject == null || object.spec.replicas <= oldObject.spec.replicas"), @"deny Deployment shop/web: `!has(object.spec) || oldObject == null || object.spec.replicas <= oldObject.spec.replicas` is not true");
+    assert_snapshot!(cel("object.kind != 'Deployment' || object.spec.replicas + 1 == 4"), @"nothing");
+    assert_snapshot!(cel("request.operation != 'DELETE' || request.kind.kind != 'Service'"), @"deny Service shop/legacy: `request.operation != 'DELETE' || request.kind.kind != 'Service'` is not true");
+    assert_snapshot!(cel("change.objects.filter(o, o.operation == 'DELETE').size() == 0"), @"deny the change: `change.objects.filter(o, o.operation == 'DELETE').size() == 0` is not true");
+    assert_snapshot!(cel("change.objects.all(o, o.operation != 'DELETE' || has(o.oldObject.metadata.labels))"), @"deny the change: `change.objects.all(o, o.operation != 'DELETE' || has(o.oldObject.metadata.labels))` is not true");
+    assert_snapshot!(cel("change.environment == 'production' && change.stage == 'production'"), @"nothing");
+}
+
+#[test]
+fn an_expression_that_cannot_be_asked_is_broken() {
+    assert_snapshot!(cel("object.kind =="), @"broken: 1:15: Syntax error: mismatched input '<EOF>'");
+    assert_snapshot!(cel("true"), @"broken: it asks about neither `object` nor `change`");
+    assert_snapshot!(cel("object.kind == change.environment"), @"broken: it asks about `change` and about one `object`: make two policies of it");
+    assert_snapshot!(cel("object.kind"), @"broken: at Deployment shop/web: it gives string, and not true or false");
+    assert_snapshot!(cel("object.metadata.labels.app == 'x'"), @"broken: at Deployment shop/web: No such key: labels");
+    assert_snapshot!(cel("object.kind == nothing"), @"broken: at Deployment shop/web: Undeclared reference to 'nothing'");
+    assert_snapshot!(cel(&format!("object.kind == {}'a'{}", "(".repeat(5_000), ")".repeat(5_000))), @"broken: its brackets are deeper than is read");
+    assert_snapshot!(cel("object.kind == getenv('HOME')"), @"broken: at Deployment shop/web: Undeclared reference to 'getenv'");
+    assert_snapshot!(cel("timestamp('2026-01-01T00:00:00Z') < now() && object.kind == 'x'"), @"
+    deny Deployment shop/web: `timestamp('2026-01-01T00:00:00Z') < now() && object.kind == 'x'` is not true
+    deny Pod shop/debug: `timestamp('2026-01-01T00:00:00Z') < now() && object.kind == 'x'` is not true
+    deny Secret shop/db: `timestamp('2026-01-01T00:00:00Z') < now() && object.kind == 'x'` is not true
+    ");
+}
+
+#[test]
+fn rules_are_asked_as_conftest_asks_them() {
+    assert_snapshot!(rego("package main\n\ndeny contains msg if {\n\tinput.kind == \"Pod\"\n\tmsg := sprintf(\"%s is a bare Pod\", [input.metadata.name])\n}\n"), @"deny Pod shop/debug: debug is a bare Pod");
+    assert_snapshot!(rego("package main\n\ndeny[msg] {\n\tinput.kind == \"Pod\"\n\tmsg = \"before 1.0\"\n}\n"), @"deny Pod shop/debug: before 1.0");
+    assert_snapshot!(rego("package kubernetes[\"a-b\"]\n\nimport rego.v1\n\nviolation_pods contains {\"msg\": \"an object\", \"details\": {}} if input.kind == \"Pod\"\n\nwarn contains \"only so\" if input.kind == \"Deployment\"\n"), @"
+    warn Deployment shop/web: only so
+    deny Pod shop/debug: an object
+    ");
+    assert_snapshot!(rego("package bascule.change\n\ndeny contains msg if {\n\tsome one in input.objects\n\tone.operation == \"DELETE\"\n\tnot one.oldObject.metadata.labels.removable\n\tmsg := sprintf(\"%s goes\", [one.name])\n}\n"), @"deny the change: legacy goes");
+    let library = rego_files(&[
+        ("policy/lib/kinds.rego", "package lib.kinds\n\nis_pod(object) if object.kind == \"Pod\"\n"),
+        (
+            "policy/main.rego",
+            "package main\n\nimport data.lib.kinds\n\ndeny contains \"no pods\" if kinds.is_pod(input)\n",
+        ),
+    ]);
+    assert_snapshot!(told(&ask(&question(Source::Rego(library.into())), &matter())), @"deny Pod shop/debug: no pods");
+}
+
+#[test]
+fn rules_that_cannot_be_asked_are_broken() {
+    let body = |body: &str| rego(&format!("package main\n\ndeny contains msg if {{\n\t{body}\n\tmsg := \"x\"\n}}\n"));
+    assert_snapshot!(rego("package main\n\ndeny contains msg if {\n"), @"broken: policy/p.rego:4:1: expecting expression");
+    assert_snapshot!(rego("package main\n\nallow := true\n"), @"broken: it has no rule called `deny`, `violation` or `warn`");
+    assert_snapshot!(rego("package main\n\ndeny contains 7 if input.kind == \"Pod\"\n"), @"broken: a rule gives what is neither text nor an object with `msg` (at Pod shop/debug)");
+    for call in [
+        "http.send({\"method\": \"get\", \"url\": \"http://127.0.0.1/\"})",
+        "time.now_ns() > 0",
+        "opa.runtime().env.HOME",
+        "uuid.rfc4122(\"x\")",
+        "rand.intn(\"x\", 7) > 3",
+        "net.lookup_ip_addr(\"localhost\")",
+    ] {
+        let said = body(call);
+        assert!(said.starts_with("broken: policy/p.rego:4"), "{call}: {said}");
+    }
+    assert_snapshot!(body("not data.main.deny"), @"broken: policy/p.rego:3:1: recursion detected when evaluating rule: (at Deployment shop/web)");
+    assert_snapshot!(body("f(1)"), @"broken: policy/p.rego:4:6: could not find function f (at Deployment shop/web)");
+    assert_snapshot!(body(&format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000))), @"broken: policy/p.rego:4:38: expression nesting too deep (>32)");
+}
+
+#[test]
+fn what_is_found_is_bounded_and_never_a_secret() {
+    let many = rego(
+        "package main\n\ndeny contains msg if {\n\tsome n in numbers.range(1, 60)\n\tmsg := sprintf(\"%d\", [n])\n}\n",
+    );
+    assert!(many.ends_with("and 80 more"), "{many}");
+    let long = rego(
+        "package main\n\ndeny contains concat(\"\", [\"x\" | some n in numbers.range(1, 5000)]) if input.kind == \"Pod\"\n",
+    );
+    assert!(long.len() < 4_100, "{}", long.len());
+    assert_snapshot!(rego("package main\n\ndeny contains msg if {\n\tinput.kind == \"Secret\"\n\tmsg := sprintf(\"%s is %s\", [input.data.password, base64.decode(input.data.password)])\n}\n"), @"deny Secret shop/db: ‹secret› is ‹secret›");
+}
+
+#[test]
+fn tests_of_policies_are_run() {
+    let files = rego_files(&[
+        ("policy/p.rego", "package main\n\ndeny contains \"no pods\" if input.kind == \"Pod\"\n"),
+        (
+            "policy/p_test.rego",
+            "package main\n\ntest_pods if count(deny) == 1 with input as {\"kind\": \"Pod\"}\n\ntest_wrong if count(deny) == 1 with input as {\"kind\": \"Service\"}\n",
+        ),
+    ]);
+    let told: Vec<String> = test(&files.files)
+        .unwrap()
+        .into_iter()
+        .map(|one| format!("{}: {}", one.name, one.failed.unwrap_or("good".into())))
+        .collect();
+    assert_snapshot!(told.join("\n"), @"
+    main.test_pods: good
+    main.test_wrong: it is not true
+    ");
+}

@@ -1,0 +1,73 @@
+//! What the page says in words of a row and of an answer.
+
+use crate::preview::{Answered, Consent, Deployment};
+
+/// What a command was answered.
+pub(super) fn sentences(answered: &Answered) -> Vec<String> {
+    let named = |word: &str, names: &[crate::ids::EnvironmentName]| {
+        names.iter().map(|name| format!("{word}: {name}")).collect()
+    };
+    match answered {
+        Answered::Help => vec!["the list of commands".to_owned()],
+        Answered::Explain { sentences } => sentences.clone(),
+        Answered::Approved { environments, refused } => {
+            let mut all: Vec<String> = named("approved", environments);
+            all.extend(refused.iter().cloned());
+            all
+        }
+        Answered::WhichChange { lines } => lines.clone(),
+        Answered::Revoked { environments } => named("revoked", environments),
+        Answered::Said { sentence } => vec![sentence.clone()],
+    }
+}
+
+/// How consent stands.
+pub(super) fn consent(consent: &Consent) -> String {
+    match consent {
+        Consent::NotNeeded => "nobody is asked".to_owned(),
+        Consent::Closed { why } => format!("cannot be judged: {why}"),
+        Consent::Asked { wanted, given, counted, not_counted, missing, deletions: _ } => {
+            let mut text = format!("{given} of {wanted}");
+            if !counted.is_empty() {
+                text += &format!(" by {}", counted.join(", "));
+            }
+            for one in not_counted {
+                text += &format!("; {} does not count: {}", one.login, one.why);
+            }
+            if missing.is_empty() { text } else { format!("{text}; {missing}") }
+        }
+    }
+}
+
+/// What becomes of the change.
+pub(super) fn deployment(deployment: &Deployment) -> String {
+    match deployment {
+        Deployment::Nothing => "none: nothing changes".to_owned(),
+        Deployment::AfterMerge { after, checks } if after.is_empty() => format!("after the merge{}", green(checks)),
+        Deployment::AfterMerge { after, checks } => {
+            let names: Vec<&str> = after.iter().map(crate::ids::EnvironmentName::as_str).collect();
+            format!("after the merge, and after {}{}", names.join(", "), green(checks))
+        }
+        Deployment::OnCommand { checks } => format!("after the merge, when somebody says so{}", green(checks)),
+        Deployment::Never => "never: previews and consent only".to_owned(),
+        Deployment::Local => "none: a local look".to_owned(),
+        Deployment::Queued => "its turn comes".to_owned(),
+        Deployment::Running { number } => format!("number {number} runs"),
+        Deployment::Healthy { number, kept } if kept.is_empty() => format!("number {number} is healthy"),
+        Deployment::Healthy { number, kept } => format!("number {number} is healthy; {kept}"),
+        Deployment::Failed { number, object, why } => {
+            let at = object.as_ref().map(|object| format!(" at {object}")).unwrap_or_default();
+            format!("number {number} failed{at}: {why}")
+        }
+        Deployment::Held { reason, detail, lifts } => format!("held ({reason}): {detail}; lifted by {lifts}"),
+    }
+}
+
+/// `, after ci/test is green`; nothing when no check is waited for.
+fn green(checks: &[String]) -> String {
+    match checks {
+        [] => String::new(),
+        [only] => format!(", after {only} is green"),
+        several => format!(", after {} are green", several.join(", ")),
+    }
+}
