@@ -15,6 +15,8 @@ pub struct Standing {
     pub approvals: Vec<ApprovalRule>,
     /// The ways that count for them.
     pub by: BTreeSet<ApprovalSource>,
+    /// Whether a step can mend it: a neighbour's is in another environment's entry, which no step of this one alters.
+    pub replaceable: bool,
 }
 
 /// What the policies in force say of one step from a set to another.
@@ -27,25 +29,51 @@ pub struct Said {
     pub mended: BTreeSet<String>,
 }
 
+impl Said {
+    /// What they said, of which `after` are the environment's rules afterwards. A policy is mended by another text or
+    /// effect; other words for the same question mend nothing.
+    pub fn of(standing: &[Standing], opinions: BTreeMap<String, Opinion>, after: &Environment) -> Self {
+        let is_mended = |one: &&Standing| {
+            let Question { name, effect, source, .. } = &one.question;
+            let kept = after.policies.get(name).is_some_and(|now| (&now.source, &now.effect) == (source, effect));
+            one.replaceable && !kept && opinions.get(name).is_some_and(|said| said.broken.is_some())
+        };
+        let mended = standing.iter().filter(is_mended).map(|one| one.question.name.clone()).collect();
+        Self { opinions, mended }
+    }
+}
+
 /// The policies that judge a change: those in the entry of the set at hand, so that a policy changes only by the consent of
 /// the one before it; of a first set its own, and its neighbours'.
 pub fn policies_in_force(law: Law<'_>) -> Vec<Standing> {
+    let (own, neighbours, replaceable) = match law.rules {
+        InForce::OfSet(own) => (own, &[][..], true),
+        // There is nothing before a first set that it could replace.
+        InForce::First { own, neighbours } => (own, neighbours, false),
+        InForce::Unreadable => return Vec::new(),
+    };
     let standing = |name: String, policy: &Policy, whose: &Environment| Standing {
         question: policy.question(name),
         approvals: policy.approvals.clone(),
         by: whose.consent.by.clone(),
-    };
-    let (own, neighbours) = match law.rules {
-        InForce::OfSet(own) => (own, &[][..]),
-        InForce::First { own, neighbours } => (own, neighbours),
-        InForce::Unreadable => return Vec::new(),
+        replaceable,
     };
     let mut all: Vec<Standing> =
         own.policies.iter().map(|(name, policy)| standing(name.clone(), policy, own)).collect();
+    let mut names: BTreeSet<String> = BTreeSet::new();
     for neighbour in neighbours {
         // The same policy of the same file is asked once.
         let others = neighbour.policies.iter().filter(|(name, policy)| own.policies.get(*name) != Some(policy));
-        all.extend(others.map(|(name, policy)| standing(format!("{}:{name}", neighbour.name), policy, neighbour)));
+        for (name, policy) in others {
+            // Neighbours may be of other repositories and have one name: each is asked, under its own.
+            let mut full = format!("{}:{name}", neighbour.name);
+            let mut number = 1_u32;
+            while !names.insert(full.clone()) {
+                number += 1;
+                full = format!("{}#{number}:{name}", neighbour.name);
+            }
+            all.push(standing(full, policy, neighbour));
+        }
     }
     all
 }
@@ -56,10 +84,13 @@ pub(super) enum Asks {
     Nothing,
     /// Nothing passes, and why.
     Closed(String),
-    /// The people the policy names.
-    Review,
-    /// Whoever owns the file: the step replaces a policy that cannot be asked.
-    Owners,
+    /// People.
+    People {
+        /// Those the policy names.
+        review: bool,
+        /// Whoever owns the file: the step replaces a policy that cannot be asked.
+        owners: bool,
+    },
 }
 
 /// Reads an opinion.
@@ -67,18 +98,16 @@ pub(super) fn asks(standing: &Standing, said: Option<&Said>) -> Asks {
     let name = &standing.question.name;
     let Some(said) = said else { return Asks::Closed("its policies were not asked".to_owned()) };
     let Some(opinion) = said.opinions.get(name) else { return Asks::Closed(format!("policy `{name}` was not asked")) };
-    if let Some(why) = &opinion.broken {
-        return match said.mended.contains(name) {
-            true => Asks::Owners,
-            false => Asks::Closed(format!("policy `{name}` cannot be asked: {why}")),
-        };
-    }
     let finds = |effect| opinion.found.iter().any(|finding| finding.effect == effect);
+    // First, because a policy that fails at one object still denies another.
     if finds(Effect::Deny) {
-        Asks::Closed(format!("policy `{name}` denies it"))
-    } else if finds(Effect::Review) {
-        Asks::Review
-    } else {
-        Asks::Nothing
+        return Asks::Closed(format!("policy `{name}` denies it"));
+    }
+    match (&opinion.broken, finds(Effect::Review)) {
+        (Some(why), _) if !said.mended.contains(name) => {
+            Asks::Closed(format!("policy `{name}` cannot be asked: {why}"))
+        }
+        (None, false) => Asks::Nothing,
+        (broken, review) => Asks::People { review, owners: broken.is_some() },
     }
 }

@@ -6,7 +6,7 @@ use super::cast::{account, approval, commit, people, place, production, reposito
 use super::*;
 use crate::ids::ObjectHash;
 use crate::policy::code::{Effect, Finding, Opinion, Source};
-use crate::policy::rules::Policy;
+use crate::policy::rules::{Environment, Policy};
 
 /// Entry 1 asks nobody and has a policy of this effect, entry 2 has another instead.
 fn court(effect: Effect) -> Court {
@@ -98,4 +98,62 @@ fn a_policy_that_cannot_be_asked_is_mended_by_whom_the_file_belongs_to() {
     insta::assert_snapshot!(mended(false, &["ada"]), @"production is closed: policy `p` cannot be asked: no");
     assert_ne!(mended(true, &["lee"]), "covered");
     assert_eq!(mended(true, &["ada"]), "covered");
+}
+
+/// Rules with a policy `p` of this effect and text.
+fn policed(effect: Effect, cel: &str) -> Environment {
+    let policy = Policy { effect, message: None, approvals: vec![], source: Source::Cel(cel.to_owned()) };
+    let mut rules = rules(vec![]);
+    rules.policies = BTreeMap::from([("p".to_owned(), policy)]);
+    rules
+}
+
+fn standing(rules: InForce<'_>) -> Vec<StandingPolicy> {
+    policies_in_force(Law { rules, floors: &[], grant_owners: None })
+}
+
+/// What is mended when all of them are broken.
+fn mended(standing: &[StandingPolicy], after: &Environment) -> Vec<String> {
+    let opinions = standing.iter().map(|one| (one.question.name.clone(), Opinion::broken("no"))).collect();
+    Said::of(standing, opinions, after).mended.into_iter().collect()
+}
+
+#[test]
+fn a_neighbours_policy_that_cannot_be_asked_is_mended_by_no_first_set() {
+    let (own, neighbour) = (rules(vec![]), policed(Effect::Deny, "object.a"));
+    let of_neighbours = standing(InForce::First { own: &own, neighbours: std::slice::from_ref(&neighbour) });
+    assert_eq!(of_neighbours.len(), 1);
+    assert_eq!(mended(&of_neighbours, &own), [""; 0]);
+    let own_ones = standing(InForce::OfSet(&neighbour));
+    assert_eq!(mended(&own_ones, &own), ["p"]);
+    assert_eq!(mended(&own_ones, &neighbour), [""; 0]);
+    let mut reworded = neighbour.clone();
+    reworded.policies.values_mut().for_each(|policy| policy.message = Some("other words".to_owned()));
+    assert_eq!(mended(&own_ones, &reworded), [""; 0], "other words mend nothing");
+    assert_eq!(mended(&own_ones, &policed(Effect::Warn, "object.a")), ["p"]);
+}
+
+#[test]
+fn neighbours_of_one_name_are_each_asked() {
+    let neighbours = [policed(Effect::Deny, "object.a"), policed(Effect::Deny, "object.b")];
+    let all = standing(InForce::First { own: &rules(vec![]), neighbours: &neighbours });
+    let names: Vec<&str> = all.iter().map(|one| one.question.name.as_str()).collect();
+    assert_eq!(names, ["production:p", "production#2:p"]);
+}
+
+#[test]
+fn a_denial_closes_whatever_else_failed() {
+    let says = |effect: Effect| {
+        let opinion = Opinion { broken: Some("no".to_owned()), ..finds(&[effect]) };
+        let opinions = BTreeMap::from([("p".to_owned(), opinion)]);
+        Some(Said { opinions, mended: BTreeSet::from(["p".to_owned()]) })
+    };
+    let replaced = || (set(1, &[("a", 1)]), set(2, &[("a", 1)]));
+    insta::assert_snapshot!(becomes(Effect::Deny, says(Effect::Deny), replaced(), &["ada"]), @"production is closed: policy `p` denies it");
+    assert_ne!(
+        becomes(Effect::Review, says(Effect::Review), replaced(), &["ada"]),
+        "covered",
+        "the review is asked too"
+    );
+    assert_eq!(becomes(Effect::Review, says(Effect::Review), replaced(), &["ada", "lee"]), "covered");
 }

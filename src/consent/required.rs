@@ -158,23 +158,24 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     }
     for standing in policies_in_force(law) {
         let name = &standing.question.name;
-        let (rules, origin) = match policy_asks(&standing, subject.said) {
+        let (review, owners) = match policy_asks(&standing, subject.said) {
             Asks::Nothing => continue,
             Asks::Closed(why) => {
                 asked.closed = Some(why);
                 return asked;
             }
-            Asks::Review => (standing.approvals.clone(), Origin::Policy(name.clone())),
-            Asks::Owners => {
-                let owners = match law.rules {
-                    InForce::OfSet(own) | InForce::First { own, .. } => own.owners.clone(),
-                    InForce::Unreadable => None,
-                };
-                (vec![owners.or(law.grant_owners.cloned()).unwrap_or_else(admin)], Origin::Mended(name.clone()))
-            }
+            Asks::People { review, owners } => (review, owners),
         };
-        for rule in rules {
-            asked.add(&rule, &standing.by, origin.clone());
+        if review {
+            standing.approvals.iter().for_each(|rule| asked.add(rule, &standing.by, Origin::Policy(name.clone())));
+        }
+        if owners {
+            let owners = match law.rules {
+                InForce::OfSet(own) | InForce::First { own, .. } => own.owners.as_ref(),
+                InForce::Unreadable => None,
+            };
+            let owners = owners.or(law.grant_owners).cloned().unwrap_or_else(admin);
+            asked.add(&owners, &standing.by, Origin::Mended(name.clone()));
         }
     }
     asked

@@ -222,7 +222,10 @@ pub async fn neighbours(conn: &mut PgConnection, of: &Environment) -> Result<Vec
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.iter().filter_map(|set| SetDigest::from_bytes(set)).collect())
+    let mut sets: Vec<SetDigest> = rows.iter().filter_map(|set| SetDigest::from_bytes(set)).collect();
+    // What their policies are called must not depend on the order they are read in.
+    sets.sort_unstable();
+    Ok(sets)
 }
 
 /// Says that the repository's file names these environments and no others.

@@ -22,14 +22,7 @@ pub(in crate::jobs) async fn said(
     }
     let questions = standing.iter().map(|one| one.question.clone()).collect();
     let opinions = repository.context.renderer.opinions(questions, render::matter(after, old, new)).await?;
-    let kept = |one: &StandingPolicy| {
-        let name = &one.question.name;
-        after.policies.get(name).is_some_and(|policy| policy.question(name.clone()) == one.question)
-    };
-    let is_broken = |one: &&StandingPolicy| opinions.get(&one.question.name).is_some_and(|said| said.broken.is_some());
-    let mended = standing.iter().filter(is_broken).filter(|one| !kept(one));
-    let mended = mended.map(|one| one.question.name.clone()).collect();
-    Ok(Said { opinions, mended })
+    Ok(Said::of(standing, opinions, after))
 }
 
 /// Answers what a walk asked for; the walk is then walked again, until it asks for nothing more.

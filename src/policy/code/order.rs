@@ -45,8 +45,13 @@ impl Order {
     pub fn carry_out(&self, name: &str) -> Answer {
         match self {
             Self::Ask(questions, matter) => {
-                let question = questions.iter().find(|question| question.name == name);
-                Answer::Says(question.map_or_else(Opinion::default, |question| ask(question, matter)))
+                let mut of_name = questions.iter().filter(|question| question.name == name);
+                Answer::Says(match (of_name.next(), of_name.next()) {
+                    (Some(question), None) => ask(question, matter),
+                    (None, _) => Opinion::broken("nobody asked this"),
+                    // One answer cannot be both of theirs.
+                    (Some(_), Some(_)) => Opinion::broken("another policy is asked under the same name"),
+                })
             }
             Self::Read(sources) => Answer::Faults(sources.get(name).map(faults).unwrap_or_default()),
             Self::Test(files) => Answer::Tests(files.get(name).map_or(Ok(Vec::new()), test)),
