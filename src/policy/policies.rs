@@ -66,7 +66,7 @@ fn policy(key: &Key, node: &Node, complaints: &mut Complaints) -> Option<Policy>
             None
         }
     };
-    let message = block.text("message", complaints).map(|(text, _)| text.to_owned());
+    let message = text("message", &block, complaints);
     let approvals = match block.get("approvals") {
         Some(node) => approval_rules(node, &what, OWNERS_KEYS, complaints).unwrap_or_default(),
         None => Vec::new(),
@@ -86,7 +86,7 @@ fn policy(key: &Key, node: &Node, complaints: &mut Complaints) -> Option<Policy>
         (Some(Effect::Deny | Effect::Review | Effect::Warn) | None, _) => {}
     }
     let source = match (block.get("cel"), block.get("rego")) {
-        (Some(_), None) => block.text("cel", complaints).map(|(text, _)| Source::Cel(text.to_owned())),
+        (Some(_), None) => text("cel", &block, complaints).map(Source::Cel),
         (None, Some(_)) => block.text("rego", complaints).and_then(|written| rego(written, complaints)),
         (Some(_), Some(_)) | (None, None) => {
             let problem = format!("policy `{}` is written in one language: `cel` or `rego`", key.name);
@@ -96,6 +96,16 @@ fn policy(key: &Key, node: &Node, complaints: &mut Complaints) -> Option<Policy>
     };
     let (effect, source) = (effect?, source?);
     (complaints.len() == before).then_some(Policy { effect, message, approvals, source })
+}
+
+/// A text of it, without the one character that no database stores.
+fn text(name: &str, block: &Block<'_>, complaints: &mut Complaints) -> Option<String> {
+    let (text, at) = block.text(name, complaints)?;
+    if text.contains('\0') {
+        complaints.add(at, format!("`{name}` has a character of number zero"), "remove it");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn rego((path, at): (&str, &Place), complaints: &mut Complaints) -> Option<Source> {

@@ -30,6 +30,9 @@ pub(super) fn faults(text: &str) -> Vec<String> {
 const DEEPEST: usize = 50;
 
 fn compile(text: &str) -> Result<(Program, Over), String> {
+    if text.contains('\0') {
+        return Err("it has a character of number zero".to_owned());
+    }
     let mut depth = 0_usize;
     for character in text.chars() {
         match character {
@@ -91,7 +94,7 @@ pub(super) fn ask(text: &str, question: &Question, matter: &Matter) -> Opinion {
         match asked([("change", &document), ("object", &none), ("oldObject", &none)]) {
             Ok(true) => {}
             Ok(false) => opinion.add(question.effect, None, &said()),
-            Err(why) => opinion.broken = Some(super::clip(&why)),
+            Err(why) => opinion.breaks(|| why),
         }
         return opinion;
     }
@@ -105,10 +108,8 @@ pub(super) fn ask(text: &str, question: &Question, matter: &Matter) -> Opinion {
         match asked([("object", object), ("oldObject", old), ("request", &pair.request())]) {
             Ok(true) => {}
             Ok(false) => opinion.add(question.effect, Some(&pair.key), &said()),
-            Err(why) => {
-                opinion.broken = Some(super::clip(&format!("at {}: {why}", pair.key)));
-                break;
-            }
+            // The others are asked all the same: what is denied there stays denied.
+            Err(why) => opinion.breaks(|| format!("at {}: {why}", pair.key)),
         }
     }
     opinion

@@ -6,6 +6,8 @@ use super::{Matter, Opinion};
 
 /// Shorter ones are words that stand everywhere.
 const SHORTEST: usize = 4;
+/// And of the lines of one, shorter ones may be of anything: `-----`, `{`.
+const SHORTEST_LINE: usize = 16;
 
 /// Takes the values of Secrets out of every message.
 pub(super) fn secrets(opinion: &mut Opinion, matter: &Matter) {
@@ -15,8 +17,13 @@ pub(super) fn secrets(opinion: &mut Opinion, matter: &Matter) {
         for field in ["data", "stringData"] {
             let Some(Value::Object(entries)) = object.get(field) else { continue };
             for value in entries.values().filter_map(Value::as_str) {
-                values.extend(decoded(value));
-                values.push(value.to_owned());
+                for value in decoded(value).into_iter().chain([value.to_owned()]) {
+                    // As a policy may write it: its lines one by one, or as JSON.
+                    let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
+                    values.extend(lines.map(str::to_owned));
+                    values.extend(written(&value));
+                    values.push(value);
+                }
             }
         }
     }
@@ -24,14 +31,19 @@ pub(super) fn secrets(opinion: &mut Opinion, matter: &Matter) {
     values.retain(|value| value.len() >= SHORTEST);
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
     values.dedup();
-    let messages = opinion.found.iter_mut().map(|finding| &mut finding.message).chain(&mut opinion.broken);
-    for message in messages {
+    for message in opinion.messages() {
         for value in &values {
             if message.contains(value.as_str()) {
                 *message = message.replace(value.as_str(), "‹secret›");
             }
         }
     }
+}
+
+/// As it stands between the quotes of JSON.
+fn written(value: &str) -> Option<String> {
+    let json = serde_json::to_string(value).ok()?;
+    Some(json.strip_prefix('"')?.strip_suffix('"')?.to_owned())
 }
 
 fn decoded(text: &str) -> Option<String> {

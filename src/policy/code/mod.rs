@@ -189,20 +189,28 @@ impl Opinion {
         // What closes is never among those that are only counted.
         let room = self.found.len() < MOST_FINDINGS || !self.found.iter().any(|one| one.effect == effect);
         if room {
-            let message = clip(message);
-            self.found.push(Finding { effect, object: object.cloned(), message });
+            self.found.push(Finding { effect, object: object.cloned(), message: message.to_owned() });
         } else {
             self.more += 1;
         }
     }
+
+    /// Remembers the first reason why it could not be asked to the end.
+    fn breaks(&mut self, why: impl FnOnce() -> String) {
+        self.broken.get_or_insert_with(why);
+    }
+
+    /// Its words as they are kept.
+    fn messages(&mut self) -> impl Iterator<Item = &mut String> {
+        self.found.iter_mut().map(|finding| &mut finding.message).chain(&mut self.broken)
+    }
 }
 
-fn clip(text: &str) -> String {
-    if text.len() <= MOST_MESSAGE {
-        return text.to_owned();
-    }
-    let end = (0..=MOST_MESSAGE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}…", text.get(..end).unwrap_or_default())
+/// A text as it is kept: cut, and without the one character that no database stores.
+fn kept(text: &str) -> String {
+    let end = (0..=text.len().min(MOST_MESSAGE)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let (start, rest) = text.split_at(end);
+    start.replace('\0', "\u{fffd}") + if rest.is_empty() { "" } else { "…" }
 }
 
 /// What is wrong with a policy's text, with file and line; empty when it can be asked.
@@ -219,6 +227,8 @@ pub fn ask(question: &Question, matter: &Matter) -> Opinion {
         Source::Cel(text) => cel::ask(text, question, matter),
         Source::Rego(rego) => rego::ask(&rego.files, question, matter),
     };
+    // Before they are cut: half of a secret is not recognised.
     mask::secrets(&mut opinion, matter);
+    opinion.messages().for_each(|message| *message = kept(message));
     opinion
 }

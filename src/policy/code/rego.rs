@@ -11,11 +11,14 @@ use regorus::{Engine, Value};
 use serde_json::Value as Json;
 
 use super::{Effect, Matter, Opinion, Question};
+use crate::ids::ObjectKey;
 
 /// Where policies over the whole change are.
 const OF_CHANGES: [&str; 2] = ["bascule", "change"];
 /// One rule, asked once. The box ends what the engine does not.
 const LONGEST: Duration = Duration::from_secs(5);
+/// How the error of one that takes more begins. The others are not asked then: each might take as long.
+const TOO_LONG: &str = "a rule took longer";
 
 type Files = BTreeMap<String, String>;
 
@@ -84,6 +87,9 @@ fn loaded(files: &Files) -> Result<Engine, Vec<String>> {
     }
     let chance = Regex::new(r#"\brand\s*(\.|\[)"#).expect("the pattern is constant and valid");
     for (file, text) in files {
+        if let Some((before, _)) = text.split_once('\0') {
+            return Err(vec![format!("{file}:{}: it has a character of number zero", before.split('\n').count())]);
+        }
         // The one builtin of chance that the engine cannot be built without.
         if let Some(found) = chance.find(text) {
             let line = text[..found.start()].lines().count().max(1);
@@ -159,31 +165,34 @@ pub(super) fn ask(files: &Files, question: &Question, matter: &Matter) -> Opinio
         Err(faults) => return Opinion::broken(faults.join("; ")),
     };
     let mut opinion = Opinion::default();
-    let mut about = |entries: &[&Entry], input: Value, object| -> Result<(), String> {
+    // What fails is remembered, and the others are asked all the same: what is denied there stays denied.
+    let mut about = |entries: &[&Entry], input: Value, object: Option<&ObjectKey>| {
         engine.set_input(input);
         for entry in entries {
-            let value = engine.eval_rule(entry.path.clone()).map_err(|error| placed(&error.to_string()))?;
+            if opinion.broken.as_deref().is_some_and(|why| why.starts_with(TOO_LONG)) {
+                return;
+            }
+            let value = engine.eval_rule(entry.path.clone()).map_err(|error| placed(&error.to_string()));
             let effect = if entry.warns { Effect::Warn } else { question.effect };
-            for message in messages(&value, question)? {
-                opinion.add(effect, object, &message);
+            match value.and_then(|value| messages(&value, question)) {
+                Ok(all) => all.iter().for_each(|message| opinion.add(effect, object, message)),
+                Err(why) => {
+                    opinion.breaks(|| object.map_or_else(|| why.clone(), |key| format!("{why} (at {key})")));
+                }
             }
         }
-        Ok(())
     };
     let of_changes: Vec<&Entry> = entries.iter().filter(|entry| entry.is_of_changes).collect();
     let of_objects: Vec<&Entry> = entries.iter().filter(|entry| !entry.is_of_changes).collect();
-    let mut asked =
-        if of_changes.is_empty() { Ok(()) } else { about(&of_changes, Value::from(matter.document()), None) };
+    if !of_changes.is_empty() {
+        about(&of_changes, Value::from(matter.document()), None);
+    }
     if !of_objects.is_empty() {
         for pair in &matter.objects {
             let Some(object) = &pair.new else { continue };
-            asked = asked.and_then(|()| {
-                about(&of_objects, Value::from(object.clone()), Some(&pair.key))
-                    .map_err(|why| format!("{why} (at {})", pair.key))
-            });
+            about(&of_objects, Value::from(object.clone()), Some(&pair.key));
         }
     }
-    opinion.broken = asked.err().map(|why| super::clip(&why));
     opinion
 }
 
@@ -250,7 +259,7 @@ pub fn test(files: &Files) -> Result<Vec<Tested>, Vec<String>> {
 fn placed(error: &str) -> String {
     // It says how long to the nanosecond, and what is shown must not differ from look to look.
     if error.contains("exceeded time limit") {
-        return format!("a rule took longer than {} s", LONGEST.as_secs());
+        return format!("{TOO_LONG} than {} s", LONGEST.as_secs());
     }
     let place = error.lines().find_map(|line| line.strip_prefix("--> "));
     let said = error.lines().rev().find_map(|line| line.strip_prefix("error: "));

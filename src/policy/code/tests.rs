@@ -20,7 +20,8 @@ fn matter() -> Matter {
         old: old.map(|more| object(kind, name, more)),
         new: new.map(|more| object(kind, name, more)),
     };
-    let secret = json!({ "data": { "password": "aHVudGVyMi1odW50ZXIy" } });
+    let key = "-----BEGIN KEY-----\nMIICdgIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----\n";
+    let secret = json!({ "data": { "password": "aHVudGVyMi1odW50ZXIy" }, "stringData": { "key": key } });
     Matter {
         environment: "production".into(),
         stage: "production".into(),
@@ -165,4 +166,37 @@ fn tests_of_policies_are_run() {
     main.test_pods: good
     main.test_wrong: it is not true
     ");
+}
+
+#[test]
+fn what_fails_at_one_object_still_denies_another() {
+    assert_snapshot!(cel("object.kind == 'Pod' ? false : object.spec.replicas > 0"), @"
+    deny Pod shop/debug: `object.kind == 'Pod' ? false : object.spec.replicas > 0` is not true
+    broken: at Secret shop/db: No such key: spec
+    ");
+    assert_snapshot!(rego("package main\n\ndeny contains 7 if input.kind == \"Deployment\"\n\ndeny_pods contains \"no pods\" if input.kind == \"Pod\"\n"), @"
+    deny Pod shop/debug: no pods
+    broken: a rule gives what is neither text nor an object with `msg` (at Deployment shop/web)
+    ");
+}
+
+#[test]
+fn no_word_of_a_policy_is_one_that_cannot_be_stored() {
+    assert_snapshot!(rego("package main\n\n\0deny contains \"x\" if input.kind == \"Pod\"\n"), @"broken: policy/p.rego:3: it has a character of number zero");
+    assert_snapshot!(cel("object.kind != 'P\0d'"), @"broken: it has a character of number zero");
+    assert_snapshot!(rego("package main\n\ndeny contains \"a\\u0000b\" if input.kind == \"Pod\"\n"), @"deny Pod shop/debug: a�b");
+}
+
+#[test]
+fn a_secret_of_several_lines_is_taken_out_however_it_is_written() {
+    let secret = |how: &str| {
+        rego(&format!("package main\n\ndeny contains msg if {{\n\tinput.kind == \"Secret\"\n\tmsg := {how}\n}}\n"))
+    };
+    assert_snapshot!(secret("json.marshal(input.stringData)"), @r#"deny Secret shop/db: {"key":"‹secret›"}"#);
+    assert_snapshot!(secret("split(input.stringData.key, \"\\n\")[1]"), @"deny Secret shop/db: ‹secret›");
+    // It begins before the place where the message is cut, and ends behind it.
+    let cut = secret(
+        "concat(\"\", array.concat([\"x\" | some n in numbers.range(1, 1985)], [base64.decode(input.data.password)]))",
+    );
+    assert!(!cut.contains("hunter2"), "{cut}");
 }
