@@ -20,6 +20,8 @@ pub enum Ruling {
     Broken,
     /// It denies the change, and nothing passes.
     Denies,
+    /// It cannot be asked, and the change replaces it: whoever owns the file is asked.
+    Mended,
     /// It asks people.
     Reviews,
     /// It only says so.
@@ -53,7 +55,7 @@ impl Ruling {
     pub fn closes(self) -> bool {
         match self {
             Self::Broken | Self::Denies => true,
-            Self::Reviews | Self::Warns => false,
+            Self::Mended | Self::Reviews | Self::Warns => false,
         }
     }
 
@@ -62,6 +64,7 @@ impl Ruling {
         match self {
             Self::Broken => "cannot be asked",
             Self::Denies => "denies",
+            Self::Mended => "cannot be asked, and is replaced: the file's owners are asked",
             Self::Reviews => "asks for a review",
             Self::Warns => "warns",
         }

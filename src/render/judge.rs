@@ -1,7 +1,7 @@
 //! Asks policies in a box: the engines reach no network, file or clock by themselves, and what they take of time, memory
 //! and stack ends a process that nothing depends on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -138,8 +138,8 @@ pub fn matter(environment: &Environment, old: Option<&RenderedSet>, new: &Render
     }
 }
 
-/// What policies said, as a preview shows it.
-pub fn remarks(opinions: &BTreeMap<String, Opinion>) -> Vec<PolicyRemark> {
+/// What policies said, as a preview shows it; `mended` are those that fail and that the change replaces.
+pub fn remarks(opinions: &BTreeMap<String, Opinion>, mended: &BTreeSet<String>) -> Vec<PolicyRemark> {
     let mut all: Vec<PolicyRemark> = Vec::new();
     for (name, opinion) in opinions {
         let remark = |ruling, object: Option<&ObjectKey>, message: &str| PolicyRemark {
@@ -158,11 +158,29 @@ pub fn remarks(opinions: &BTreeMap<String, Opinion>) -> Vec<PolicyRemark> {
             remark(ruling, one.object.as_ref(), &one.message)
         });
         let first = all.len();
-        all.extend(opinion.broken.iter().map(|why| remark(Ruling::Broken, None, why)));
+        let failing = if mended.contains(name) { Ruling::Mended } else { Ruling::Broken };
+        all.extend(opinion.broken.iter().map(|why| remark(failing, None, why)));
         all.extend(found);
         if let Some(last) = all.get_mut(first..).and_then(<[PolicyRemark]>::last_mut) {
             last.more = opinion.more;
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_fails_closes_unless_the_change_replaces_it() {
+        let opinions = BTreeMap::from([("p".to_owned(), Opinion::broken("no such key"))]);
+        let told = |mended: &[&str]| {
+            let mended = mended.iter().map(|name| (*name).to_owned()).collect();
+            let all = remarks(&opinions, &mended);
+            all.iter().map(|one| format!("{} {}", one.line(), one.ruling.closes())).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(told(&[]), @"policy p cannot be asked: no such key true");
+        insta::assert_snapshot!(told(&["p"]), @"policy p cannot be asked, and is replaced: the file's owners are asked: no such key false");
+    }
 }

@@ -115,7 +115,7 @@ pub(in crate::jobs) fn rendering(content: &Content) -> Rendering {
 
 /// What policies said, where they were asked.
 pub(in crate::jobs) fn remarks(said: Option<&Said>) -> Vec<PolicyRemark> {
-    said.map(|said| render::remarks(&said.opinions)).unwrap_or_default()
+    said.map(|said| render::remarks(&said.opinions, &said.mended)).unwrap_or_default()
 }
 
 /// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.

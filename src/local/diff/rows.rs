@@ -9,7 +9,7 @@ use super::environments::{Pair, Pairs};
 use super::sides::Sides;
 use super::tree::TreeFiles;
 use super::{DiffError, Diffed};
-use crate::consent::{InForce, Law, policies_in_force};
+use crate::consent::{InForce, Law, Said, policies_in_force};
 use crate::ids::{EnvironmentName, ObjectHash, ObjectKey, Target};
 use crate::manifest::{
     Body, Dialect, HashKey, Hunk, Limits, Object, RenderedSet, Room, Scopes, Within, compare, diff, parse,
@@ -164,9 +164,11 @@ async fn remarks_on(renderer: &Renderer, pair: &Pair, old: &Set, new: &Set) -> R
     if standing.is_empty() {
         return Ok(Vec::new());
     }
-    let questions = standing.into_iter().map(|one| one.question).collect();
+    let questions = standing.iter().map(|one| one.question.clone()).collect();
     let opinions = renderer.opinions(questions, matter(after, before, set)).await;
-    Ok(remarks(&opinions.map_err(|error| DiffError::Ask(format!("policies cannot be asked: {error}")))?))
+    let opinions = opinions.map_err(|error| DiffError::Ask(format!("policies cannot be asked: {error}")))?;
+    let said = Said::of(&standing, opinions, after);
+    Ok(remarks(&said.opinions, &said.mended))
 }
 
 /// What an environment reads on one side.
