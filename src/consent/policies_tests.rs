@@ -157,3 +157,31 @@ fn a_denial_closes_whatever_else_failed() {
     );
     assert_eq!(becomes(Effect::Review, says(Effect::Review), replaced(), &["ada", "lee"]), "covered");
 }
+
+#[test]
+fn a_walk_asks_about_one_step_at_a_time_and_about_none_that_nobody_approved() {
+    let mut court = court(Effect::Deny);
+    let sets: Vec<HashedSet> = (1..=4).map(|value| set(1, &[("a", value)])).collect();
+    let position = Position { commit: commit('0'), set: sets[0].clone() };
+    let steps: Vec<Step> = sets.windows(2).map(|pair| merged(&pair[0], &pair[1], &[])).collect();
+    let mut rounds = Vec::new();
+    loop {
+        let walk = walk(&court, Some(&position), &steps, None);
+        rounds.push(walk.unasked.len());
+        if walk.unasked.is_empty() {
+            assert_eq!(walk.covered.len(), 3);
+            break;
+        }
+        for (old, new) in walk.unasked {
+            let opinions = BTreeMap::from([("p".to_owned(), finds(&[]))]);
+            court.said.insert((Some(old.digest()), new.digest()), Said { opinions, mended: BTreeSet::new() });
+        }
+    }
+    assert_eq!(rounds, [1, 1, 1, 0]);
+
+    // Rules that are not met need no policy; what it is held for is shown with what they say.
+    court.said.clear();
+    court.entries.values_mut().for_each(|rules| rules.consent.approvals = vec![rule(1, "sre")]);
+    let asked = walk(&court, Some(&position), &steps, None).unasked;
+    assert_eq!(asked, [(sets[0].clone(), sets[3].clone())]);
+}

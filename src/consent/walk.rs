@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 use super::approval::{ApprovalKey, Place, Recorded, State};
 use super::branch::{Court, Hold, Made, Merged, Position, Step};
 use super::change::{Change, HashedSet};
-use super::judge::{Case, Passage, Verdict, judge};
+use super::ground::{Ground, Why};
+use super::judge::{Case, Passage, Verdict, judge, judge_without_policies};
 use super::policies::{Said, policies_in_force};
 use super::required::{InForce, Law, Subject, by_rules, required};
 use crate::ids::{ChangeDigest, CommitId, ObjectHash, SetDigest, SetKey};
@@ -31,49 +32,6 @@ pub struct Covered {
     pub set: HashedSet,
     /// How many of [`Walk::grounds`] lead to it.
     grounds: usize,
-}
-
-/// Why the running set moved on, at one commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ground {
-    /// At which commit.
-    pub commit: CommitId,
-    /// Why.
-    pub why: Why,
-    /// Merged pull requests whose last commit this is: carried, whether or not anybody had to be asked.
-    pub pull: Option<i64>,
-    /// Approvals that are used up by a sync to this commit or a later one: those that counted, and what else stands of
-    /// the same pull request or held change, since its content is deployed with it.
-    pub spends: BTreeSet<ApprovalKey>,
-}
-
-impl Ground {
-    /// Why an approval that is used up did not count; `None`: it did.
-    pub fn why_not(&self, key: &ApprovalKey) -> Option<String> {
-        let verdict = match &self.why {
-            Why::Pull(_, verdict) | Why::Held(_, verdict) => verdict,
-            Why::NothingAsked => return Some("nobody had to be asked".to_owned()),
-            Why::Nothing => return Some("its change is not what was synced".to_owned()),
-        };
-        if verdict.counted.contains(key) {
-            return None;
-        }
-        let told = verdict.not_counted.iter().find(|one| one.key == *key);
-        Some(told.map_or_else(|| "nobody had to be asked".to_owned(), |one| one.why.to_string()))
-    }
-}
-
-/// The ways of the running set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The rules asked nobody.
-    NothingAsked,
-    /// The approved change of a merged pull request.
-    Pull(ChangeDigest, Verdict),
-    /// An approved held change.
-    Held(ChangeDigest, Verdict),
-    /// Nothing moved; a pull request was merged all the same.
-    Nothing,
 }
 
 /// The change an environment waits for.
@@ -146,20 +104,23 @@ pub fn walk(court: &Court, position: Option<&Position>, steps: &[Step], hold: Op
         let due = hold.filter(|hold| hold.to == step.commit && walker.still_holds(hold, steps));
         let due = due.map(|hold| (hold, between(hold, steps, index)));
         walker.go(step, due.as_ref().map(|(hold, made)| (*hold, made)));
+        if !walker.unasked.borrow().is_empty() {
+            // Where it goes from here depends on what they say, and so does what is to be asked next.
+            return walker.ended(Vec::new(), None);
+        }
         walker.settle(index, step);
         if due.is_some() {
             hold_index = Some(index);
         }
     }
     let last_with_set = steps.iter().rposition(|step| step.set.is_some());
-    let without_set = steps.iter().skip(last_with_set.map_or(0, |last| last + 1)).map(|step| step.commit.clone());
+    let without_set =
+        steps.iter().skip(last_with_set.map_or(0, |last| last + 1)).map(|step| step.commit.clone()).collect();
     let kept = hold.filter(|_| hold_index.is_some_and(|index| index >= walker.newest.steps));
     let held = last_with_set
         .filter(|last| *last >= walker.newest.steps)
         .and_then(|last| walker.held(steps, kept.zip(hold_index), last));
-    let (covered, grounds, running) = (walker.covered, walker.grounds, walker.running);
-    let unasked = walker.unasked.into_inner();
-    Walk { without_set: without_set.collect(), held, covered, grounds, running, unasked }
+    walker.ended(without_set, held)
 }
 
 /// What all commits between a held change's two ends brought, of which `to` is the index of the later.
@@ -193,6 +154,11 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
+    fn ended(self, without_set: Vec<CommitId>, held: Option<Held>) -> Walk {
+        let unasked = self.unasked.into_inner();
+        Walk { covered: self.covered, held, without_set, grounds: self.grounds, running: self.running, unasked }
+    }
+
     /// Moves the running set at one commit.
     fn go(&mut self, step: &Step, due: Option<(&Hold, &Made)>) {
         let mut why = Why::Nothing;
@@ -291,12 +257,7 @@ impl Walker<'_> {
             let Some(sum) = offer.change.added_to(&self.running) else { continue };
             let digest = offer.change.digest(&self.court.repository, &self.court.environment);
             let case = Case {
-                subject: Subject {
-                    change: &offer.change,
-                    files: &offer.made.files,
-                    size: offer.made.size,
-                    said: self.said(law, &self.running, &sum),
-                },
+                subject: Subject { change: &offer.change, files: &offer.made.files, size: offer.made.size, said: None },
                 digest,
                 from_set: running,
                 place: Some(&merged.place),
@@ -305,6 +266,11 @@ impl Walker<'_> {
                 contributors: &offer.made.contributors,
                 approvals: &merged.approvals,
             };
+            if !judge_without_policies(case, law, &self.court.people).met() {
+                continue;
+            }
+            let said = self.said(law, &self.running, &sum);
+            let case = Case { subject: Subject { said, ..case.subject }, ..case };
             let verdict = judge(case, law, &self.court.people);
             if !verdict.met() {
                 continue;
@@ -340,35 +306,39 @@ impl Walker<'_> {
         begins && part && hold.change.new_target() == rest.new_target()
     }
 
-    /// Judges a held change; `made` is what the commits between brought.
-    fn judge_hold(
+    /// A held change as it is judged; `made` is what the commits between brought.
+    fn case<'c>(
         &self,
-        change: &Change,
-        made: &Made,
+        change: &'c Change,
+        made: &'c Made,
         old_set: Option<SetDigest>,
-        given: Option<(&Place, &[Recorded])>,
-        to: Option<&HashedSet>,
-    ) -> (ChangeDigest, Verdict) {
-        let digest = change.digest(&self.court.repository, &self.court.environment);
-        let law = self.law(&self.newest.set, change);
-        let said = to.and_then(|to| self.said(law, &self.newest.set, to));
-        let case = Case {
-            subject: Subject { change, files: &made.files, size: made.size, said },
-            digest,
+        given: Option<(&'c Place, &'c [Recorded])>,
+    ) -> Case<'c> {
+        Case {
+            subject: Subject { change, files: &made.files, size: made.size, said: None },
+            digest: change.digest(&self.court.repository, &self.court.environment),
             from_set: old_set,
             place: given.map(|(place, _)| place),
             head: None,
             passage: Passage::RulesOrOwners,
             contributors: &made.contributors,
             approvals: given.map_or(&[], |(_, approvals)| approvals),
-        };
-        (digest, judge(case, law, &self.court.people))
+        }
+    }
+
+    /// The verdict on it, policies among it.
+    fn judge_hold(&self, case: Case<'_>, to: &HashedSet) -> Verdict {
+        let law = self.law(&self.newest.set, case.subject.change);
+        let said = self.said(law, &self.newest.set, to);
+        judge(Case { subject: Subject { said, ..case.subject }, ..case }, law, &self.court.people)
     }
 
     fn approved_hold(&self, hold: &Hold, made: &Made, set: Option<&HashedSet>) -> Option<(HashedSet, Why)> {
-        let (digest, verdict) = self.judge_hold(&hold.change, made, hold.old_set, hold.given(), set);
-        let set = set.filter(|_| verdict.met())?;
-        Some((set.clone(), Why::Held(digest, verdict)))
+        let case = self.case(&hold.change, made, hold.old_set, hold.given());
+        let law = self.law(&self.newest.set, &hold.change);
+        let set = set.filter(|_| judge_without_policies(case, law, &self.court.people).met())?;
+        let verdict = self.judge_hold(case, set);
+        verdict.met().then(|| (set.clone(), Why::Held(case.digest, verdict)))
     }
 
     /// What the environment waits for: the stored held change while it is still the one, else all that is not covered.
@@ -387,7 +357,8 @@ impl Walker<'_> {
         let set = to.set.as_ref()?;
         let change = change.unwrap_or_else(|| Change::between(Some(&self.newest.set), set));
         let given = kept.and_then(|(hold, _)| hold.given());
-        let (digest, verdict) = self.judge_hold(&change, &made, old_set, given, Some(set));
+        let case = self.case(&change, &made, old_set, given);
+        let (digest, verdict) = (case.digest, self.judge_hold(case, set));
         let pull = to.merged.as_ref().map(|merged| merged.place.number);
         Some(Held { from, old_set, to: to.commit.clone(), new_set: set.digest(), change, digest, pull, verdict })
     }
