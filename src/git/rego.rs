@@ -8,6 +8,12 @@ use crate::ids::EntryKind;
 use crate::policy::code::{Rego, is_test};
 use crate::policy::policies::{LARGEST_REGO, MOST_REGO_FILES};
 
+/// Folders that are looked into. One folder of Git may be in a thousand places, so that a small repository has a tree
+/// without end.
+const MOST_FOLDERS: usize = 1_000;
+/// How deep they are in the repository.
+const DEEPEST: usize = 64;
+
 impl Tree {
     /// The Rego of a file, or of every file below a folder, tests left out. `None`: there is none, or more than is read.
     ///
@@ -19,7 +25,12 @@ impl Tree {
             Some(entry) if entry.kind == EntryKind::File => drop(paths.insert(path.to_owned())),
             Some(entry) if entry.kind == EntryKind::Folder => {
                 let mut open = vec![path.to_owned()];
+                let mut visited = 0;
                 while let Some(folder) = open.pop() {
+                    visited += 1;
+                    if visited > MOST_FOLDERS || folder.split('/').count() > DEEPEST {
+                        return Ok(None);
+                    }
                     for entry in self.folder(&folder).await?.iter().flat_map(|entries| entries.iter()) {
                         let below = format!("{folder}/{}", entry.name);
                         match entry.kind {
