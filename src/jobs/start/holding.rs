@@ -42,7 +42,11 @@ pub(super) async fn hold(
     }
     let deletions = usize::try_from(held.verdict.deletions.unwrap_or_default()).unwrap_or(usize::MAX);
     let reason = if held.verdict.deletions.is_some() { HoldReason::OverCap } else { HoldReason::Uncovered };
-    let lifts = reason.lifted_by(&environment.name, Some(&held.digest), deletions);
+    let lifts = match &held.verdict.closed {
+        // Nobody can approve it.
+        Some(_) => format!("nothing to type: a commit on {} that corrects it", environment.branch),
+        None => reason.lifted_by(&environment.name, Some(&held.digest), deletions),
+    };
     let change = HeldChange {
         from_commit: held.from.clone(),
         from_set: held.old_set,
