@@ -34,27 +34,20 @@ pub fn judge(order: &Path, begins: impl Fn(&str)) -> anyhow::Result<String> {
             }
         }
     })?;
-    let mut over: Option<String> = None;
     for name in order.names() {
-        let answer = match &over {
-            Some(why) => order.failed(why),
-            None => {
-                begins(&name);
-                asks.send(name.clone())?;
-                match hears.recv_timeout(LONGEST) {
-                    Ok(answer) => answer,
-                    Err(RecvTimeoutError::Timeout) => {
-                        over = Some(format!("it was not asked, because `{name}` took too long"));
-                        order.failed(&format!("it took longer than {} s", LONGEST.as_secs()))
-                    }
-                    Err(RecvTimeoutError::Disconnected) => {
-                        over = Some(format!("it was not asked, because `{name}` failed"));
-                        order.failed("the engine failed")
-                    }
-                }
+        begins(&name);
+        asks.send(name.clone())?;
+        let why = match hears.recv_timeout(LONGEST) {
+            Ok(answer) => {
+                answers.insert(name, answer);
+                continue;
             }
+            Err(RecvTimeoutError::Timeout) => format!("it took longer than {} s", LONGEST.as_secs()),
+            Err(RecvTimeoutError::Disconnected) => "the engine failed".to_owned(),
         };
-        answers.insert(name, answer);
+        // The others go without an answer, and are asked again in a process without this one.
+        answers.insert(name, order.failed(&why));
+        break;
     }
     Ok(serde_json::to_string(&answers)?)
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell, Semaphore};
+use tokio::time::Instant;
 
+use super::remembered::Remembered;
 use super::sandbox::Sandbox;
 use super::tools::{Known, Tool, find};
 use super::{Limits, Programs, RenderError};
@@ -32,12 +34,11 @@ pub(super) struct Judge {
     limits: Limits,
     tool: OnceCell<Result<Tool, String>>,
     slots: Semaphore,
-    /// Texts that were read before and are good: a file is looked at for every commit of a branch, and seldom changes.
-    read: Mutex<BTreeMap<[u8; 32], BTreeMap<String, Answer>>>,
+    remembered: Mutex<Remembered>,
 }
 
-/// Texts that are remembered.
-const MOST_READ: usize = 200;
+/// How long policies are asked one by one after they could not be asked together. What is left then cannot be asked.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Judge {
     pub(super) fn new(programs: &Programs, scratch: &Path, limits: &Limits) -> Self {
@@ -52,41 +53,55 @@ impl Judge {
             limits,
             tool: OnceCell::new(),
             slots: Semaphore::new(2),
-            read: Mutex::default(),
+            remembered: Mutex::default(),
         }
     }
 
     /// Carries out an order: an answer for each name of it, whatever the policies do.
     pub(super) async fn carry_out(&self, order: &Order) -> Result<BTreeMap<String, Answer>, RenderError> {
-        let names = order.names();
-        if names.is_empty() {
+        if order.names().is_empty() {
             return Ok(BTreeMap::new());
         }
-        let machine = |error: serde_json::Error| RenderError::Machine(error.to_string());
-        let written = serde_json::to_vec(order).map_err(machine)?;
-        let Order::Read(_) = order else { return self.run(order, &names, &written).await };
+        let written = written(order)?;
         let key: [u8; 32] = Sha256::digest(&written).into();
-        if let Some(known) = self.read.lock().await.get(&key) {
+        if let Some(known) = self.remembered.lock().await.get(&key) {
             return Ok(known.clone());
         }
-        let answers = self.run(order, &names, &written).await?;
-        // Only what is good: a fault may have been of this machine's, which was busy.
-        if answers.values().all(|answer| *answer == Answer::Faults(Vec::new())) {
-            let mut read = self.read.lock().await;
-            if read.len() >= MOST_READ {
-                read.clear();
+        let answers = self.ask(order, &written).await?;
+        self.remembered.lock().await.put(key, &answers);
+        Ok(answers)
+    }
+
+    /// Asks all of them together, and each that got no answer so by itself: only what takes too long or too much is broken
+    /// by it.
+    async fn ask(&self, order: &Order, written: &[u8]) -> Result<BTreeMap<String, Answer>, RenderError> {
+        let names = order.names();
+        let (mut answers, why) = match self.run(written).await? {
+            Ok(answers) => (answers, "it was not answered".to_owned()),
+            Err(why) => (BTreeMap::new(), why),
+        };
+        let begin = Instant::now();
+        for name in &names {
+            if answers.contains_key(name) {
+                continue;
             }
-            read.insert(key, answers.clone());
+            let answer = if names.len() == 1 {
+                order.failed(&why)
+            } else if begin.elapsed() > PATIENCE {
+                order.failed("it was not asked, because the others took too long")
+            } else {
+                match self.run(&self::written(&order.only(name))?).await? {
+                    Ok(mut of_it) => of_it.remove(name).unwrap_or_else(|| order.failed("it was not answered")),
+                    Err(why) => order.failed(&why),
+                }
+            };
+            answers.insert(name.clone(), answer);
         }
         Ok(answers)
     }
 
-    async fn run(
-        &self,
-        order: &Order,
-        names: &[String],
-        written: &[u8],
-    ) -> Result<BTreeMap<String, Answer>, RenderError> {
+    /// Runs the box. `Err`: why it gave no answers at all.
+    async fn run(&self, written: &[u8]) -> Result<Result<BTreeMap<String, Answer>, String>, RenderError> {
         let find = || find(BASCULE, self.given.as_deref(), self.search.as_ref(), &self.scratch, &self.limits);
         let tool = self.tool.get_or_init(find).await;
         let tool = tool.as_ref().map_err(|why| RenderError::NoProgram(why.clone()))?;
@@ -95,15 +110,18 @@ impl Judge {
         sandbox.put(ORDER, written)?;
         let args = ["judge".to_owned(), sandbox.inside(tool.level, ORDER)];
         let _slot = self.slots.acquire().await.map_err(|_| RenderError::Machine("it is closed".to_owned()))?;
-        let why = match sandbox.run(tool.level, (tool.name, &tool.path), &args, &self.limits).await {
-            Ok(ran) if ran.ok => return serde_json::from_slice(&ran.out).map_err(machine),
-            Ok(ran) => ended(&ran.err, &self.limits),
-            Err(RenderError::TimedOut { limit, .. }) => format!("the policies took longer than {} s", limit.as_secs()),
-            Err(RenderError::TooMuch { limit, .. }) => format!("the policies said more than {limit}"),
-            Err(other) => return Err(other),
-        };
-        Ok(names.iter().map(|name| (name.clone(), order.failed(&why))).collect())
+        match sandbox.run(tool.level, (tool.name, &tool.path), &args, &self.limits).await {
+            Ok(ran) if ran.ok => Ok(Ok(serde_json::from_slice(&ran.out).map_err(machine)?)),
+            Ok(ran) => Ok(Err(ended(&ran.err, &self.limits))),
+            Err(RenderError::TimedOut { limit, .. }) => Ok(Err(format!("it took longer than {} s", limit.as_secs()))),
+            Err(RenderError::TooMuch { limit, .. }) => Ok(Err(format!("it said more than {limit}"))),
+            Err(other) => Err(other),
+        }
     }
+}
+
+fn written(order: &Order) -> Result<Vec<u8>, RenderError> {
+    serde_json::to_vec(order).map_err(|error| RenderError::Machine(error.to_string()))
 }
 
 /// Why the process ended, from what it said last; it names each policy before it is asked.

@@ -24,6 +24,7 @@ mod kustomize;
 mod limits;
 mod paths;
 mod plain;
+mod remembered;
 mod renderer;
 mod sandbox;
 mod tools;

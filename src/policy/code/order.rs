@@ -41,6 +41,21 @@ impl Order {
         }
     }
 
+    /// The same order with only one of them.
+    pub fn only(&self, name: &str) -> Self {
+        fn one<V: Clone>(all: &BTreeMap<String, V>, name: &str) -> BTreeMap<String, V> {
+            all.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())).into_iter().collect()
+        }
+        match self {
+            // All of its name: of two there, neither is answered.
+            Self::Ask(questions, matter) => {
+                Self::Ask(questions.iter().filter(|one| one.name == name).cloned().collect(), matter.clone())
+            }
+            Self::Read(sources) => Self::Read(one(sources, name)),
+            Self::Test(files) => Self::Test(one(files, name)),
+        }
+    }
+
     /// Does one of them. Takes as long and as much as whoever wrote the policy wants.
     pub fn carry_out(&self, name: &str) -> Answer {
         match self {
@@ -65,5 +80,32 @@ impl Order {
             Self::Read(_) => Answer::Faults(vec![why.to_owned()]),
             Self::Test(_) => Answer::Tests(Err(vec![why.to_owned()])),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Effect;
+    use super::*;
+
+    #[test]
+    fn two_policies_of_one_name_are_both_broken() {
+        let asks = |name: &str, cel: &str| Question {
+            name: name.to_owned(),
+            effect: Effect::Deny,
+            message: None,
+            source: Source::Cel(cel.to_owned()),
+        };
+        let questions = vec![
+            asks("a:p", "change.stage == ''"),
+            asks("a:p", "change.stage == 'x'"),
+            asks("q", "change.stage == ''"),
+        ];
+        let order = Order::Ask(questions, Box::default());
+        let broken = Answer::Says(Opinion::broken("another policy is asked under the same name"));
+        assert_eq!(order.carry_out("a:p"), broken);
+        assert_eq!(order.only("a:p").carry_out("a:p"), broken);
+        assert_eq!(order.carry_out("q"), Answer::Says(Opinion::default()));
+        assert_eq!(order.only("q").names(), ["q"]);
     }
 }
