@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cel::{Context, Env, Program, Value};
 use serde_json::Value as Json;
 
-use super::{Matter, Opinion, Question};
+use super::{Matter, Opinion, Question, names};
 
 /// The names an expression may use.
 const NAMES: [&str; 4] = ["object", "oldObject", "request", "change"];
@@ -67,6 +67,13 @@ fn compile(text: &str) -> Result<(Program, Over), String> {
         (true, false) => Over::Objects,
     };
     drop(references);
+    let given: &[&str] = match over {
+        Over::Change => &["change"],
+        Over::Objects | Over::ObjectsAndRemoved => &NAMES[..3],
+    };
+    if let Some(why) = names::unknown(program.expression(), given) {
+        return Err(why);
+    }
     Ok((program, over))
 }
 

@@ -9,6 +9,7 @@
 
 mod cel;
 mod mask;
+mod names;
 pub mod order;
 mod rego;
 #[cfg(test)]
