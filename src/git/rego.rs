@@ -63,3 +63,21 @@ impl Tree {
         Ok((!files.is_empty()).then(|| Arc::new(Rego { path: path.to_owned(), files })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::git::scratch::Scratch;
+
+    #[tokio::test]
+    async fn folders_are_read_to_a_depth() {
+        let repo = Scratch::new().await;
+        let deep = format!("deep/{}p.rego", "d/".repeat(70));
+        let files = [("policy/a/p.rego", "a"), ("policy/a/p_test.rego", "t"), (deep.as_str(), "b")];
+        let commit = repo.commit("main", &files, "policies").await;
+        let store = repo.store().await;
+        let tree = store.objects().tree(store.tree_of(&commit).await.unwrap());
+        let read = tree.rego("policy").await.unwrap().unwrap();
+        assert_eq!(read.files.keys().collect::<Vec<_>>(), ["policy/a/p.rego"]);
+        assert_eq!(tree.rego("deep").await.unwrap(), None);
+    }
+}

@@ -174,3 +174,19 @@ pub fn faulty(policies: &BTreeMap<String, Written>, faults: &BTreeMap<String, Ve
     }
     complaints.into_sorted()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::RepositoryFile;
+
+    #[test]
+    fn what_no_database_stores_is_refused_at_its_place() {
+        let text = "version: 1\npolicies:\n  p: { cel: \"object.a == '\\0'\", effect: deny, message: \"a\\0b\" }\nenvironments:\n  staging: { path: deploy, cluster: dev, namespace: shop }\n";
+        let complaints = RepositoryFile::parse("f", text).unwrap_err();
+        let told: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(told.join("\n"), @"
+        f:3:13: `cel` has a character of number zero; remove it
+        f:3:56: `message` has a character of number zero; remove it
+        ");
+    }
+}
