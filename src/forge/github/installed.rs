@@ -27,6 +27,10 @@ impl GitHub {
                 Err(error) if matches!(error.fate, Fate::Refused | Fate::Gone) => {
                     tracing::info!(owner, %error, "what our App was given there is not shown");
                 }
+                // More than we read; the others are there all the same.
+                Err(error) if error.fate == Fate::Invalid => {
+                    tracing::warn!(owner, %error, "what our App was given there is not looked at");
+                }
                 Err(error) => return Err(error),
             }
         }
