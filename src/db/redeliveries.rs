@@ -62,7 +62,7 @@ pub async fn read(conn: &mut PgConnection, whose: Whose<'_>, log: &Log) -> Resul
         "INSERT INTO delivery_log AS l (forge, repository, hook, read_to, newest, next_page) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT ON CONSTRAINT delivery_log_of DO UPDATE SET
              hook = excluded.hook, read_to = greatest(l.read_to, excluded.read_to), newest = excluded.newest,
-             next_page = excluded.next_page, refused = false, rests_until = NULL",
+             next_page = excluded.next_page, rests_until = NULL",
         whose.forge.as_str(),
         whose.repository,
         log.hook,
@@ -110,6 +110,21 @@ pub async fn refused(conn: &mut PgConnection, whose: Whose<'_>) -> Result<bool, 
     .fetch_optional(conn)
     .await?;
     Ok(was != Some(true))
+}
+
+/// We may ask for what is in it: should that be refused again, it is news.
+///
+/// # Errors
+/// The database's own.
+pub async fn permitted(conn: &mut PgConnection, whose: Whose<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE delivery_log SET refused = false WHERE forge = $1 AND repository = $2 AND refused",
+        whose.forge.as_str(),
+        whose.repository
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// A delivery that failed.

@@ -108,6 +108,7 @@ async fn sweep(context: &Context, job: &Claimed, lease: &Lease, place: &Place<'_
             Ok(()) => {
                 let forge = whose.forge.as_str().to_owned();
                 metrics::counter!("bascule_redeliveries_total", "forge" => forge).increment(1);
+                redeliveries::permitted(&mut *context.pool.acquire().await?, *whose).await?;
             }
             Err(error) if error.fate == Fate::Refused => return refused(context, place, &error).await,
             // The forge keeps it no more, or will not make it again: the others may be there.

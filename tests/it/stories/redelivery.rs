@@ -91,6 +91,9 @@ fn by_a_token_the_log_of_our_webhook_is_read_where_it_is_shown_and_used_when_tha
         assert_eq!(t.sweeps_the_log().await, 0, "it is not asked for over and over");
         sqlx::query(in_an_hour).execute(&t.database.owner).await.unwrap();
         assert_eq!(t.sweeps_the_log().await, 0, "the first look");
+        let is_refused =
+            async |t: &Town| sqlx::query_scalar::<_, bool>(refused).fetch_one(&t.database.owner).await.unwrap();
+        assert!(is_refused(t).await, "to read it is no permission to ask: another refusal is no news");
 
         t.is_away_while_it_is_merged("3").await;
         t.forge.delivers(Delivering::AtOnce);
@@ -100,6 +103,7 @@ fn by_a_token_the_log_of_our_webhook_is_read_where_it_is_shown_and_used_when_tha
         t.forge.recovers();
         sqlx::query(in_an_hour).execute(&t.database.owner).await.unwrap();
         assert!(t.sweeps_the_log().await >= 3, "what was refused was not done");
+        assert!(!is_refused(t).await);
         assert_eq!(t.objects().await, ["web=3"]);
         assert!(t.troubles.is_empty() && t.refused().await.is_empty(), "{:#?}", t.troubles);
     });
