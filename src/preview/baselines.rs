@@ -2,7 +2,7 @@
 
 use super::live::Live;
 use super::markdown::{NAME, clip, code, prose};
-use super::page::{Deployment, EnvironmentRow, RowChange};
+use super::page::{Deployment, EnvironmentRow, ObjectChange, RowChange};
 use super::standing::{Admission, Drifted, Effect, Standing, counted};
 use super::words::{count, name};
 use crate::ids::ObjectKey;
@@ -46,6 +46,11 @@ impl EnvironmentRow {
         };
         let changes = matches!(self.change, RowChange::Change { .. });
         self.standing.as_ref().filter(|_| changes && is_ahead)
+    }
+
+    /// What the API server answered to an object of this row, in few words, as long as it is not of yesterday.
+    pub fn answer_to(&self, change: &ObjectChange) -> Option<&'static str> {
+        self.compared().and(change.admission.as_ref()).map(Admission::mark)
     }
 
     /// The cells of [`HEADS`]; `None` where nothing was compared with a cluster.

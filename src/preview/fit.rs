@@ -83,14 +83,14 @@ fn blocks(row: &EnvironmentRow) -> Vec<Block> {
         name: object(&object_.diff.key),
         text: format!("- {}: {}\n", object(&object_.diff.key), live(state)),
     });
-    own.into_iter().chain(found).chain(shown.map(block)).collect()
+    own.into_iter().chain(found).chain(shown.map(|change| block(change, row.answer_to(change)))).collect()
 }
 
-fn block(change: &ObjectChange) -> Block {
+fn block(change: &ObjectChange, answer: Option<&str>) -> Block {
     let diff = &change.diff;
     let name = object(&diff.key);
     let from = diff.file.as_ref().map(|file| format!(" · {}", super::markdown::code(file))).unwrap_or_default();
-    let answer = change.admission.as_ref().map(|admission| format!(" · {}", admission.mark())).unwrap_or_default();
+    let answer = answer.map(|answer| format!(" · {answer}")).unwrap_or_default();
     let head = format!("\n**{name}** {}, +{} −{}{from}{answer}\n\n", done(diff.verb), diff.plus, diff.minus);
     let body = match &diff.body {
         Body::Name => String::new(),

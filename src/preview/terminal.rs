@@ -102,7 +102,7 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
             line(out, &format!("{name}{stage} {target}: {}", look.paint(Tone::Red, "does not render")));
             errors(out, said, look);
             for change in objects {
-                object(out, change, look);
+                object(out, change, row.answer_to(change), look);
             }
         }
         RowChange::Change { rules, objects, .. } => {
@@ -119,7 +119,7 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
                 lines(out, &flat(rules), look);
             }
             for change in objects {
-                object(out, change, look);
+                object(out, change, row.answer_to(change), look);
             }
         }
     }
@@ -149,7 +149,7 @@ fn beside(out: &mut String, row: &EnvironmentRow, look: Look) {
     }
 }
 
-fn object(out: &mut String, change: &ObjectChange, look: Look) {
+fn object(out: &mut String, change: &ObjectChange, answer: Option<&str>, look: Look) {
     let diff = &change.diff;
     let (tone, sign) = match diff.verb {
         Verb::Added => (Tone::Green, '+'),
@@ -162,8 +162,8 @@ fn object(out: &mut String, change: &ObjectChange, look: Look) {
     if let Some(live) = &change.live {
         line(out, &format!("  in the cluster: {}", live.words(visible, visible)));
     }
-    if let Some(admission) = &change.admission {
-        line(out, &format!("  {}", admission.mark()));
+    if let Some(answer) = answer {
+        line(out, &format!("  {answer}"));
     }
     for fact in &diff.notable {
         let words = visible(&fact.sentence());

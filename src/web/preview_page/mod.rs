@@ -205,8 +205,8 @@ impl<'p> Writing<'p> {
                 html.ours("<h3>The environment's own rules</h3>");
                 self.lines(html, lines);
             }
-            Piece::Object(one, lines) => {
-                object(html, one);
+            Piece::Object(one, answer, lines) => {
+                object(html, one, *answer);
                 self.lines(html, lines);
             }
             Piece::More(one, lines) => {
@@ -293,7 +293,7 @@ fn named(verb: Verb) -> &'static str {
     }
 }
 
-fn object(html: &mut Html, one: &ObjectChange) {
+fn object(html: &mut Html, one: &ObjectChange, answer: Option<&'static str>) {
     html.within("<h3><code>", &one.diff.key.to_string(), "</code> ").ours(named(one.diff.verb));
     html.ours("</h3><p class=\"quiet\">");
     if let Some(file) = &one.diff.file {
@@ -304,8 +304,8 @@ fn object(html: &mut Html, one: &ObjectChange) {
     if let Some(live) = &one.live {
         html.within("; in the cluster: ", &found(live), "");
     }
-    if let Some(admission) = &one.admission {
-        html.ours("; ").ours(admission.mark());
+    if let Some(answer) = answer {
+        html.ours("; ").ours(answer);
     }
     html.ours("</p>");
     if !one.diff.notable.is_empty() {

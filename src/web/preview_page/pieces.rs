@@ -36,8 +36,8 @@ pub(super) enum Piece<'p> {
     List(&'static str, Vec<String>),
     /// Its own rules.
     Rules(Lines<'p>),
-    /// An object begins, with its first lines.
-    Object(&'p ObjectChange, Lines<'p>),
+    /// An object begins, with the API server's answer and its first lines.
+    Object(&'p ObjectChange, Option<&'static str>, Lines<'p>),
     /// It goes on.
     More(&'p ObjectChange, Lines<'p>),
 }
@@ -104,7 +104,7 @@ impl<'p> Pages<'p> {
             }
         }
         for one in found {
-            self.object(one);
+            self.object(one, row.answer_to(one));
         }
         self.environment = None;
     }
@@ -126,7 +126,7 @@ impl<'p> Pages<'p> {
         }
     }
 
-    fn object(&mut self, one: &'p ObjectChange) {
+    fn object(&mut self, one: &'p ObjectChange, answer: Option<&'static str>) {
         self.objects += 1;
         self.begun += 1;
         if self.begun > OBJECTS {
@@ -137,14 +137,14 @@ impl<'p> Pages<'p> {
         let around = AROUND_OBJECT + facts;
         match &one.diff.body {
             crate::manifest::Body::Hunks(hunks) => self.lines(hunks, around, |lines, begins| match begins {
-                true => Piece::Object(one, lines),
+                true => Piece::Object(one, answer, lines),
                 false => Piece::More(one, lines),
             }),
             crate::manifest::Body::TooLarge(paths) => {
                 let paths: usize = paths.iter().map(|path| sent(path) + AROUND_LINE).sum();
-                self.put(around + paths, Piece::Object(one, Vec::new()));
+                self.put(around + paths, Piece::Object(one, answer, Vec::new()));
             }
-            crate::manifest::Body::Name => self.put(around, Piece::Object(one, Vec::new())),
+            crate::manifest::Body::Name => self.put(around, Piece::Object(one, answer, Vec::new())),
         }
     }
 
