@@ -26,7 +26,8 @@ impl Cluster {
     pub async fn may(&self, verb: &str, group: &str, plural: &str, namespace: &str) -> Result<bool, ClusterError> {
         let asked = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {
             "resourceAttributes": { "verb": verb, "group": group, "resource": plural, "namespace": namespace } } });
-        let sent = Sent { method: Method::POST, content_type: wire::JSON, body: asked.to_string().into_bytes() };
+        let sent =
+            Sent { method: Method::POST, content_type: wire::JSON, body: asked.to_string().into_bytes(), about: None };
         let answer = self.write(REVIEWS, sent).await?;
         let allowed = answer.body.pointer("/status/allowed").and_then(Value::as_bool);
         allowed.ok_or_else(|| ClusterError::unreadable("it does not tell what we may"))

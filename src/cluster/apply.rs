@@ -79,7 +79,7 @@ impl Cluster {
         write: Write<'_>,
         hash_key: &HashKey,
     ) -> Result<(Applied, Vec<String>), ClusterError> {
-        let answer = self.patch(write, "force=false&dryRun=All").await?;
+        let answer = self.try_patch(write, "force=false&dryRun=All").await?;
         Ok((read(answer.body, write.object, hash_key), answer.warnings))
     }
 
@@ -92,15 +92,23 @@ impl Cluster {
         write: Write<'_>,
         hash_key: &HashKey,
     ) -> Result<(Applied, Vec<String>), ClusterError> {
-        let answer = self.patch(write, "force=true&dryRun=All").await?;
+        let answer = self.try_patch(write, "force=true&dryRun=All").await?;
         Ok((read(answer.body, write.object, hash_key), answer.warnings))
+    }
+
+    /// Only so many at once. Waiting for that is not part of a request's limit: whoever asks has a limit of their own.
+    async fn try_patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
+        let turn = self.0.trials.acquire().await;
+        let _turn = turn.map_err(|_| ClusterError::Unreachable("it is shut".to_owned()))?;
+        self.patch(write, options).await
     }
 
     async fn patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
         let path = write.resource.object(write.key);
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&{options}");
         let body = canonical_json(&with_marks(write));
-        self.write(&path, Sent { method: Method::PATCH, content_type: "application/apply-patch+yaml", body }).await
+        let (content_type, about) = ("application/apply-patch+yaml", Some(write.object));
+        self.write(&path, Sent { method: Method::PATCH, content_type, body, about }).await
     }
 }
 

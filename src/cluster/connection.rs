@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, RwLock, Semaphore};
 use crate::ids::ClusterName;
 
 use super::error::ClusterError;
-use super::{Cluster, Counts, Inner, WIDTH};
+use super::{Cluster, Counts, Inner, TRIALS, WIDTH};
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -96,6 +96,7 @@ impl Cluster {
             name,
             client,
             slots: Semaphore::new(WIDTH),
+            trials: Semaphore::new(TRIALS),
             served: RwLock::new(None),
             uid: OnceCell::new(),
             counts: Counts::default(),

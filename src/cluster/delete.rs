@@ -33,7 +33,8 @@ impl Cluster {
             // Without it some kinds leave their children behind.
             "propagationPolicy": "Background",
         });
-        let sent = Sent { method: Method::DELETE, content_type: JSON, body: body.to_string().into_bytes() };
+        let sent =
+            Sent { method: Method::DELETE, content_type: JSON, body: body.to_string().into_bytes(), about: None };
         let answer = match self.write(&resource.object(key), sent).await {
             Ok(answer) => answer.body,
             Err(ClusterError::NotFound(_)) => return Ok(Deleted::Gone),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::manifest::without_secrets;
 use crate::sync::FieldConflict;
 
 /// What to do about an error.
@@ -97,8 +98,8 @@ fn conflicts(fields: &[FieldConflict]) -> String {
 /// How much of a server's words is kept: some dump whole objects.
 const WORDS: usize = 600;
 
-/// Reads an answer that is not a success. `after` is its `Retry-After`.
-pub(super) fn refusal(status: u16, body: &[u8], after: Option<Duration>) -> ClusterError {
+/// Reads an answer that is not a success. `after` is its `Retry-After`, `about` the object that was sent.
+pub(super) fn refusal(status: u16, body: &[u8], after: Option<Duration>, about: Option<&Value>) -> ClusterError {
     let Some(said) = serde_json::from_slice::<Value>(body).ok().filter(|said| said.get("kind").is_some()) else {
         // A path that nobody serves is answered in plain text, as is much of what stands before a server.
         return match status {
@@ -114,7 +115,7 @@ pub(super) fn refusal(status: u16, body: &[u8], after: Option<Duration>) -> Clus
     let after =
         after.or_else(|| said.pointer("/details/retryAfterSeconds").and_then(Value::as_u64).map(Duration::from_secs));
     let (reason, raw) = (text("/reason"), text("/message"));
-    let message = without_values(&said);
+    let message = without_values(&said, about);
     match (status, reason) {
         (401, _) => ClusterError::Unauthorized,
         (404, _) => ClusterError::NotFound(message),
@@ -167,8 +168,10 @@ fn field_conflicts(said: &Value) -> Vec<FieldConflict> {
 }
 
 /// What the server says, without the values it found: they may be secret, and some are kilobytes of a program's dump.
-fn without_values(said: &Value) -> String {
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn without_values(said: &Value, about: Option<&Value>) -> String {
+    // What is secret is hidden before anything is cut: half a value is one too.
+    let text =
+        |value: &Value, name: &str| without_secrets(value.get(name).and_then(Value::as_str).unwrap_or_default(), about);
     let about_values = ["FieldValueInvalid", "FieldValueNotSupported", "FieldValueDuplicate", "FieldValueTooLong"];
     let parts: Vec<_> = causes(said)
         .iter()

@@ -5,7 +5,7 @@ use super::*;
 /// Answers as a 1.36 server gave them, and what a person reads of each.
 fn check(cases: &[(u16, Value)]) -> String {
     let read = |(status, body): &(u16, Value)| {
-        let error = refusal(*status, body.to_string().as_bytes(), None);
+        let error = refusal(*status, body.to_string().as_bytes(), None, None);
         format!("{:?}: {error}", error.fate())
     };
     cases.iter().map(read).collect::<Vec<_>>().join("\n")
@@ -106,4 +106,16 @@ fn no_value_of_an_object_is_repeated() {
     Never: spec: Forbidden: spec is immutable after creation (422)
     Never: failed to create typed patch object (ns/n; /v1, Kind=Secret): .data.a: expected string (500)
     ");
+}
+
+#[test]
+fn a_secret_that_is_longer_than_what_is_kept_is_hidden_whole() {
+    let value = "s3cret\n".repeat(WORDS);
+    let about = json!({"kind": "Secret", "stringData": {"token": value}});
+    let quoted = serde_json::to_string(&value).unwrap();
+    for message in [format!("{value} is long"), format!("{quoted} is long")] {
+        let said = status("Forbidden", &message, &json!([]));
+        let error = refusal(403, said.to_string().as_bytes(), None, Some(&about)).to_string();
+        assert!(!error.contains("s3cret") && error.contains("(redacted)"), "{error}");
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::ids::ObjectKey;
-use crate::manifest::{HashKey, differing, without_secrets};
+use crate::manifest::{HashKey, differing};
 use crate::sync::{FieldConflict, OWNER_ANNOTATION};
 
 use super::apply::{Onto, Write};
@@ -59,30 +59,26 @@ enum Learn {
     Nothing,
 }
 
+impl Learn {
+    /// Of a Secret everybody who reads an answer would learn whether somebody guessed what is in there.
+    fn of(key: &ObjectKey) -> Self {
+        if key.group.is_empty() && key.kind == "Secret" { Self::Nothing } else { Self::Everything }
+    }
+}
+
+/// Stands for all that a server says to a Secret that is there. Its own words may quote a value, and to hide those that are
+/// there among words that the author of a change chose would answer which of them are.
+const UNQUOTED: &str = "its words are not shown, since they may tell what is in the Secret that is there";
+
 impl Cluster {
-    /// Asks what an apply would do; what the server warns of comes with it.
+    /// Asks what an apply would do; what the server warns of comes with it. Of a Secret it is only asked whether the server
+    /// would take it: what is found, and what is said, is the same whatever values are there.
     ///
     /// # Errors
     /// As every read: what is there could not be told.
     pub async fn foresee(&self, trial: Trial<'_>, hash_key: &HashKey) -> Result<(Found, Vec<String>), ClusterError> {
-        self.found(trial, hash_key, Learn::Everything).await
-    }
-
-    /// Asks only whether the server would take it: what is found is the same whatever values are there.
-    ///
-    /// # Errors
-    /// As [`Self::foresee`].
-    pub async fn would_take(&self, trial: Trial<'_>, hash_key: &HashKey) -> Result<(Found, Vec<String>), ClusterError> {
-        self.found(trial, hash_key, Learn::Nothing).await
-    }
-
-    async fn found(
-        &self,
-        trial: Trial<'_>,
-        hash_key: &HashKey,
-        learn: Learn,
-    ) -> Result<(Found, Vec<String>), ClusterError> {
         let Trial { resource, key, object, owner } = trial;
+        let learn = Learn::of(key);
         let live = self.get(resource, key).await?;
         let mut onto = Onto::Nothing;
         if let Some(live) = &live {
@@ -104,9 +100,8 @@ impl Cluster {
             Learn::Everything => self.try_apply(write, hash_key).await,
             Learn::Nothing => self.try_taking(write, hash_key).await,
         };
-        // A message may quote what is in the object, or in the one that is there.
-        let said = |message: String| without_secrets(&message, [Some(object), live.as_ref()].into_iter().flatten());
-        let found = match (answer, &live) {
+        let answer = if learn == Learn::Nothing && live.is_some() { unquoted(answer) } else { answer };
+        Ok(match (answer, &live) {
             (Ok((_, warnings)), None) => (Found::Absent, warnings),
             (Ok((_, warnings)), Some(_)) if learn == Learn::Nothing => (Found::Differs(Vec::new()), warnings),
             (Ok((would, warnings)), Some(live)) => {
@@ -116,22 +111,36 @@ impl Cluster {
             // Of an object that is not there, only its namespace can be missing.
             (Err(ClusterError::NotFound(_)), None) => (Found::NoNamespace, Vec::new()),
             (Err(ClusterError::Conflict(fields)), _) => (Found::Conflict(fields), Vec::new()),
-            (Err(error), _) => match refusal(error)? {
-                Found::Refused(why) => (Found::Refused(said(why)), Vec::new()),
-                found => (found, Vec::new()),
-            },
-        };
-        let (found, warnings) = found;
-        Ok((found, warnings.into_iter().map(said).collect()))
+            (Err(error), _) => (refusal(error)?, Vec::new()),
+        })
     }
 }
+
+/// An answer without the server's words, whatever they are.
+fn unquoted<T>(answer: Result<(T, Vec<String>), ClusterError>) -> Result<(T, Vec<String>), ClusterError> {
+    let message = UNQUOTED.to_owned();
+    match answer {
+        Ok((found, warnings)) if warnings.is_empty() => Ok((found, warnings)),
+        Ok((found, _)) => Ok((found, vec![message])),
+        // Of these the last words are ours to read: they say nothing of what is in there.
+        Err(ClusterError::Refused { status, message: said }) if said.ends_with(NO_DRY_RUN) => {
+            Err(ClusterError::Refused { status, message: format!("a webhook {NO_DRY_RUN}") })
+        }
+        Err(ClusterError::Refused { status, .. }) => Err(ClusterError::Refused { status, message }),
+        Err(ClusterError::Busy { status, after, .. }) => Err(ClusterError::Busy { status, message, after }),
+        Err(ClusterError::Stale(_)) => Err(ClusterError::Stale(message)),
+        Err(ClusterError::NotFound(_)) => Err(ClusterError::NotFound(message)),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a webhook ends that cannot tell a dry run from a write.
+const NO_DRY_RUN: &str = "does not support dry run";
 
 /// A no of the server's, or of one of its webhooks that cannot tell a dry run from a write.
 fn refusal(error: ClusterError) -> Result<Found, ClusterError> {
     match error {
-        ClusterError::Refused { message, .. } if message.ends_with("does not support dry run") => {
-            Ok(Found::Unaskable(message))
-        }
+        ClusterError::Refused { message, .. } if message.ends_with(NO_DRY_RUN) => Ok(Found::Unaskable(message)),
         ClusterError::Refused { message, .. } => Ok(Found::Refused(message)),
         error => Err(error),
     }
@@ -152,4 +161,40 @@ fn content(mut object: Value) -> Value {
         metadata.remove("annotations");
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_to_a_secret_that_is_there_is_the_same_whatever_it_quotes() {
+        let refused = |said: &str| {
+            let message = said.to_owned();
+            unquoted::<()>(Err(ClusterError::Refused { status: 400, message })).unwrap_err().to_string()
+        };
+        let [guessed, another] = ["unknown field \"hunter2\"", "unknown field \"hunter3\""].map(refused);
+        assert_eq!(guessed, another);
+        assert!(!guessed.contains("hunter"), "{guessed}");
+        assert_eq!(
+            refused("admission webhook \"a\" does not support dry run"),
+            "a webhook does not support dry run (400)"
+        );
+        let warned = |all: &[&str]| unquoted(Ok(((), all.iter().map(|one| (*one).to_owned()).collect()))).unwrap().1;
+        assert_eq!(warned(&["hunter2"]), warned(&["a", "b"]), "neither what it warns of, nor how often");
+        assert_eq!(warned(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn of_a_secret_nothing_is_learnt() {
+        let key = |group: &str, kind: &str| ObjectKey {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: None,
+            name: "x".to_owned(),
+        };
+        assert!(Learn::of(&key("", "Secret")) == Learn::Nothing);
+        assert!(Learn::of(&key("", "ConfigMap")) == Learn::Everything);
+        assert!(Learn::of(&key("example.com", "Secret")) == Learn::Everything);
+    }
 }

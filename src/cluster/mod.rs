@@ -47,6 +47,8 @@ use crate::ids::ClusterName;
 
 /// Requests in flight to one cluster: its rate is flat from 16 on, and only latency grows.
 const WIDTH: usize = 16;
+/// Of these, dry runs: syncs never wait for previews.
+const TRIALS: usize = 8;
 
 /// A connection to one cluster as one user. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +58,7 @@ struct Inner {
     name: ClusterName,
     client: kube::Client,
     slots: Semaphore,
+    trials: Semaphore,
     served: RwLock<Option<Arc<Served>>>,
     uid: OnceCell<String>,
     counts: Counts,

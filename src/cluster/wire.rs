@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::error::{ClusterError, refusal};
 use super::{Cluster, Inner};
+use crate::manifest::without_secrets;
 
 /// How long a write may take. A worker's lease must outlast it, so that no write of ours is on its way when another
 /// worker takes over; the server is told, and gives up by itself.
@@ -25,10 +26,12 @@ pub(super) const LIST_METADATA: &str =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// A request that writes: its method, media type and body.
-pub(super) struct Sent {
+pub(super) struct Sent<'a> {
     pub(super) method: Method,
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
+    /// The object it is about: an answer may quote it, and the values of a Secret are hidden in what is kept of that.
+    pub(super) about: Option<&'a Value>,
 }
 
 /// An answer that is a success.
@@ -43,11 +46,11 @@ impl Cluster {
     pub(super) async fn read_json(&self, path: &str, accept: &'static str) -> Result<Value, ClusterError> {
         self.0.counts.reads.fetch_add(1, Ordering::Relaxed);
         let request = Request::builder().method(Method::GET).uri(path).header(header::ACCEPT, accept);
-        Ok(self.0.exchange(request.body(Body::empty()), READ_LIMIT).await?.body)
+        Ok(self.0.exchange(request.body(Body::empty()), READ_LIMIT, None).await?.body)
     }
 
     /// Writes, or tries to.
-    pub(super) async fn write(&self, path: &str, sent: Sent) -> Result<Told, ClusterError> {
+    pub(super) async fn write(&self, path: &str, sent: Sent<'_>) -> Result<Told, ClusterError> {
         self.0.counts.writes.fetch_add(1, Ordering::Relaxed);
         let separator = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{separator}timeout={}s", WRITE_LIMIT.as_secs());
@@ -56,7 +59,7 @@ impl Cluster {
             .uri(path)
             .header(header::ACCEPT, JSON)
             .header(header::CONTENT_TYPE, sent.content_type);
-        self.0.exchange(request.body(Body::from(sent.body)), WRITE_LIMIT).await
+        self.0.exchange(request.body(Body::from(sent.body)), WRITE_LIMIT, sent.about).await
     }
 }
 
@@ -65,6 +68,7 @@ impl Inner {
         &self,
         request: Result<Request<Body>, hyper::http::Error>,
         limit: Duration,
+        about: Option<&Value>,
     ) -> Result<Told, ClusterError> {
         let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
@@ -80,10 +84,10 @@ impl Inner {
         let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
         if head.status.is_success() {
             let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
-            return Ok(Told { body, warnings: warnings(&head.headers) });
+            return Ok(Told { body, warnings: warnings(&head.headers, about) });
         }
         let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs)))
+        Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs), about))
     }
 }
 
@@ -92,13 +96,13 @@ const WARNINGS: usize = 10;
 /// Characters that are kept of one.
 const WARNING: usize = 300;
 
-/// `299 - "text"`, of which the text is somebody else's.
-fn warnings(headers: &header::HeaderMap) -> Vec<String> {
+/// `299 - "text"`, of which the text is somebody else's. What is secret is hidden before it is cut: half a value is one too.
+fn warnings(headers: &header::HeaderMap, about: Option<&Value>) -> Vec<String> {
     let read = |value: &header::HeaderValue| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         let quoted = value.split_once('"').and_then(|(_, text)| text.trim_end().strip_suffix('"')).unwrap_or(&value);
         let text = quoted.replace("\\\"", "\"").replace("\\\\", "\\");
-        text.chars().take(WARNING).collect()
+        without_secrets(&text, about).chars().take(WARNING).collect()
     };
     headers.get_all(header::WARNING).iter().take(WARNINGS).map(read).collect()
 }
@@ -136,7 +140,16 @@ mod tests {
         let mut headers = header::HeaderMap::new();
         headers.append(header::WARNING, r#"299 - "spec.x: is \"old\"""#.parse().unwrap());
         headers.append(header::WARNING, "299 - plain".parse().unwrap());
-        assert_eq!(warnings(&headers), [r#"spec.x: is "old""#, "299 - plain"]);
+        assert_eq!(warnings(&headers, None), [r#"spec.x: is "old""#, "299 - plain"]);
+    }
+
+    #[test]
+    fn a_secret_that_is_longer_than_what_is_kept_is_hidden_whole() {
+        let value = "s3cret".repeat(WARNING);
+        let about = serde_json::json!({"kind": "Secret", "stringData": {"token": value}});
+        let mut headers = header::HeaderMap::new();
+        headers.append(header::WARNING, format!("299 - \"{value} is long\"").parse().unwrap());
+        assert_eq!(warnings(&headers, Some(&about)), ["(redacted) is long"]);
     }
 
     #[test]

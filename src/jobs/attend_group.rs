@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::JobError;
+use super::gather::baselines::Patience;
 use super::gather::contents::Contents;
 use super::gather::repository::{self, Repository};
 use super::gather::tips::Tips;
@@ -165,7 +166,7 @@ async fn judge(
     default: &CommitId,
 ) -> Result<([StatusLine; 2], Check, Option<String>), JobError> {
     let contents = Contents::to_show(repository);
-    let mut lines: Vec<(String, [StatusLine; 2], Check)> = Vec::new();
+    let (mut lines, patience) = (Vec::<(String, [StatusLine; 2], Check)>::new(), Patience::begins());
     for step in steps {
         let refused = |why: &str| {
             let (lines, more) = both(StatusState::Failure, why);
@@ -181,7 +182,8 @@ async fn judge(
         }
         let on_default = pull.base_branch == repository.row.default_branch;
         let rules = if on_default { &step.from } else { default };
-        let judged = work::boxed(judged(repository, &contents, &pull, (rules, &step.from), &step.to)).await?;
+        let judged =
+            work::boxed(judged(repository, &contents, &pull, (rules, &step.from), &step.to, &patience)).await?;
         let (page, away): (Page, _) = match judged {
             Judged::Untouched(page) | Judged::Unheard(page) => (page, None),
             Judged::Heard { page, heard, away, .. } => (page, away.or(heard.people.away.clone())),

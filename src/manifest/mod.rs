@@ -39,7 +39,7 @@ pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff, diff_rules, di
 pub use error::{ManifestError, Problem};
 pub use notable::Notable;
 pub use order::{Phase, apply_order, delete_order, phase};
-pub use schema::faults as schema_faults;
+pub use schema::{Fit, fit as schema_fit};
 pub use scope::{Scope, Scopes};
 pub use set::{LeftOut, Object, RenderedSet};
 pub use visible::visible;

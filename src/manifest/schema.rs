@@ -4,22 +4,55 @@
 //! Types, declared fields, what is required, words of a list, sizes and patterns are looked at. `oneOf` and its like, and
 //! validations in CEL, are the server's alone.
 
-use regex::Regex;
+use std::collections::BTreeMap;
+
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 /// Faults that are told of one object.
 const MOST: usize = 10;
+/// Steps of work for one object: a value is one, as is each character or word that it is compared by.
+const STEPS: usize = 50_000;
+/// Steps that it takes to read a pattern.
+const PATTERN: usize = 500;
+/// Characters of a pattern that is looked at, and bytes that it may become.
+const LONGEST_PATTERN: usize = 1_000;
+const LARGEST_PATTERN: usize = 64 * 1024;
+/// Words that are told of a list of them.
+const WORDS: usize = 10;
+/// Characters of a fault, and of a word or a name within.
+const SAID: usize = 300;
+const WORD: usize = 60;
 
-/// What is wrong with an object by the schema its definition has for its version; `None` where there is none.
-pub fn faults(definition: &Value, object: &Value) -> Option<Vec<String>> {
-    let api_version = object.get("apiVersion").and_then(Value::as_str)?;
-    let version = api_version.rsplit('/').next()?;
-    let versions = definition.pointer("/spec/versions")?.as_array()?;
-    let own = versions.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(version))?;
-    let schema = own.pointer("/schema/openAPIV3Schema")?;
-    let mut faults = Vec::new();
-    walk(schema, object, "", Embedded::Yes, &mut faults);
-    Some(faults)
+/// How an object fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// Nothing is wrong with it by what is looked at.
+    Fits,
+    /// What is wrong; never empty.
+    Faults(Vec<String>),
+    /// Nothing was found wrong, and it is too much to be looked at whole.
+    TooMuch,
+    /// The definition has no schema for its version.
+    NoSchema,
+}
+
+/// How an object fits the schema its definition has for its version.
+pub fn fit(definition: &Value, object: &Value) -> Fit {
+    let schema = || {
+        let version = object.get("apiVersion").and_then(Value::as_str)?.rsplit('/').next()?;
+        let versions = definition.pointer("/spec/versions")?.as_array()?;
+        let own = versions.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(version))?;
+        own.pointer("/schema/openAPIV3Schema")
+    };
+    let Some(schema) = schema() else { return Fit::NoSchema };
+    let mut walk = Walk { path: Vec::new(), faults: Vec::new(), left: STEPS, patterns: BTreeMap::new() };
+    let ended = walk.value(schema, object, Embedded::Yes);
+    match (walk.faults.is_empty(), ended) {
+        (false, _) => Fit::Faults(walk.faults),
+        (true, Some(())) => Fit::Fits,
+        (true, None) => Fit::TooMuch,
+    }
 }
 
 /// Whether a value is an object of its own, with fields that every such has.
@@ -29,66 +62,146 @@ enum Embedded {
     No,
 }
 
-fn walk(schema: &Value, value: &Value, path: &str, embedded: Embedded, faults: &mut Vec<String>) {
-    let says = |name: &str| schema.get(name).and_then(Value::as_bool) == Some(true);
-    let mut fault = |what: String| {
-        if faults.len() < MOST {
-            faults.push(format!("{}: {what}", if path.is_empty() { "." } else { path }));
+#[derive(Clone, Copy)]
+enum Step<'v> {
+    Field(&'v str),
+    Item(usize),
+}
+
+/// A walk through an object. Each of its functions gives `None` where it ends: enough is found, or too much was looked at.
+struct Walk<'v> {
+    path: Vec<Step<'v>>,
+    faults: Vec<String>,
+    left: usize,
+    /// Each that was read; `None`: of another dialect than ours, or too large.
+    patterns: BTreeMap<&'v str, Option<Regex>>,
+}
+
+impl<'v> Walk<'v> {
+    fn costs(&mut self, steps: usize) -> Option<()> {
+        self.left = self.left.checked_sub(steps)?;
+        Some(())
+    }
+
+    fn fault(&mut self, what: &str) -> Option<()> {
+        let step = |step: &Step<'_>| match step {
+            Step::Field(name) => format!(".{}", clipped(name, WORD)),
+            Step::Item(place) => format!("[{place}]"),
+        };
+        let path: String = self.path.iter().map(step).collect();
+        let path = if path.is_empty() { "." } else { &path };
+        self.faults.push(clipped(&format!("{path}: {what}"), SAID));
+        (self.faults.len() < MOST).then_some(())
+    }
+
+    fn within(&mut self, step: Step<'v>, look: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
+        self.path.push(step);
+        let ended = look(self);
+        self.path.pop();
+        ended
+    }
+
+    fn value(&mut self, schema: &'v Value, value: &'v Value, embedded: Embedded) -> Option<()> {
+        self.costs(1)?;
+        let says = |name: &str| schema.get(name).and_then(Value::as_bool) == Some(true);
+        if value.is_null() && says("nullable") {
+            return Some(());
         }
-    };
-    if value.is_null() && says("nullable") {
-        return;
-    }
-    let is_int_or_string = says("x-kubernetes-int-or-string") && (value.is_string() || is_whole(value));
-    if let Some(wanted) = schema.get("type").and_then(Value::as_str).filter(|_| !is_int_or_string)
-        && !is_of(wanted, value)
-    {
-        return fault(format!("expected {wanted}, got {}", kind(value)));
-    }
-    if let Some(words) = schema.get("enum").and_then(Value::as_array).filter(|words| !words.contains(value)) {
-        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        fault(format!("has to be one of {}", words.join(", ")));
-    }
-    for rule in sizes(schema, value) {
-        fault(rule);
-    }
-    match value {
-        Value::Object(map) => fields(schema, map, path, embedded, faults),
-        Value::Array(items) => {
-            let Some(of_items) = schema.get("items") else { return };
-            for (place, item) in items.iter().enumerate() {
-                walk(of_items, item, &format!("{path}[{place}]"), is_embedded(of_items), faults);
+        let is_int_or_string = says("x-kubernetes-int-or-string") && (value.is_string() || is_whole(value));
+        if let Some(wanted) = schema.get("type").and_then(Value::as_str).filter(|_| !is_int_or_string)
+            && !is_of(wanted, value)
+        {
+            return self.fault(&format!("expected {}, got {}", clipped(wanted, WORD), kind(value)));
+        }
+        if let Some(words) = schema.get("enum").and_then(Value::as_array) {
+            self.costs(words.len())?;
+            if !words.contains(value) {
+                self.fault(&format!("has to be one of {}", listed(words)))?;
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        for rule in sizes(schema, value) {
+            self.fault(&rule)?;
+        }
+        match value {
+            Value::String(text) => self.pattern(schema, text),
+            Value::Object(map) => self.fields(schema, map, embedded),
+            Value::Array(items) => {
+                let Some(of_items) = schema.get("items") else { return Some(()) };
+                for (place, item) in items.iter().enumerate() {
+                    self.within(Step::Item(place), |walk| walk.value(of_items, item, is_embedded(of_items)))?;
+                }
+                Some(())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
+        }
+    }
+
+    /// A pattern of another dialect than ours is the server's to judge, as is one that is large.
+    fn pattern(&mut self, schema: &'v Value, text: &str) -> Option<()> {
+        let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return Some(()) };
+        if !self.patterns.contains_key(pattern) {
+            self.costs(PATTERN)?;
+            let small = (pattern.len() <= LONGEST_PATTERN).then(|| RegexBuilder::new(pattern));
+            let read = small.and_then(|mut builder| builder.size_limit(LARGEST_PATTERN).build().ok());
+            self.patterns.insert(pattern, read);
+        }
+        self.costs(text.len())?;
+        match self.patterns.get(pattern) {
+            Some(Some(read)) if !read.is_match(text) => {
+                self.fault(&format!("does not match {}", clipped(pattern, SAID / 2)))
+            }
+            Some(_) | None => Some(()),
+        }
+    }
+
+    fn fields(&mut self, schema: &'v Value, map: &'v Map<String, Value>, embedded: Embedded) -> Option<()> {
+        let declared = schema.get("properties").and_then(Value::as_object);
+        let others = schema.get("additionalProperties");
+        let keeps_others = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
+        for (name, value) in map {
+            self.costs(1)?;
+            let is_everybodys =
+                embedded == Embedded::Yes && ["apiVersion", "kind", "metadata"].contains(&name.as_str());
+            if is_everybodys {
+                continue;
+            }
+            self.within(Step::Field(name), |walk| match (declared.and_then(|declared| declared.get(name)), others) {
+                (Some(own), _) => walk.value(own, value, is_embedded(own)),
+                (None, Some(own @ Value::Object(_))) => walk.value(own, value, is_embedded(own)),
+                (None, Some(Value::Bool(true))) => Some(()),
+                (None, _) if keeps_others => Some(()),
+                (None, _) => walk.fault("field not declared in schema"),
+            })?;
+        }
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+            self.costs(1)?;
+            if !map.contains_key(name) {
+                self.within(Step::Field(name), |walk| walk.fault("required, and not there"))?;
+            }
+        }
+        Some(())
     }
 }
 
-fn fields(schema: &Value, map: &Map<String, Value>, path: &str, embedded: Embedded, faults: &mut Vec<String>) {
-    let declared = schema.get("properties").and_then(Value::as_object);
-    let others = schema.get("additionalProperties");
-    let keeps_others = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
-    for (name, value) in map {
-        let inner = format!("{path}.{name}");
-        let is_everybodys = embedded == Embedded::Yes && ["apiVersion", "kind", "metadata"].contains(&name.as_str());
-        if is_everybodys {
-            continue;
-        }
-        match (declared.and_then(|declared| declared.get(name)), others) {
-            (Some(own), _) => walk(own, value, &inner, is_embedded(own), faults),
-            (None, Some(own @ Value::Object(_))) => walk(own, value, &inner, is_embedded(own), faults),
-            (None, Some(Value::Bool(true))) => {}
-            (None, _) if keeps_others => {}
-            (None, _) if faults.len() < MOST => faults.push(format!("{inner}: field not declared in schema")),
-            (None, _) => {}
-        }
+fn clipped(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    for name in required.filter(|name| !map.contains_key(*name)) {
-        if faults.len() < MOST {
-            faults.push(format!("{path}.{name}: required, and not there"));
-        }
+}
+
+/// The first words of a list; one that is no word is told by its kind.
+fn listed(words: &[Value]) -> String {
+    let word = |one: &Value| match one {
+        Value::String(word) => format!("\"{}\"", clipped(word, WORD)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => one.to_string(),
+        Value::Array(_) | Value::Object(_) => kind(one).to_owned(),
+    };
+    let mut told: Vec<String> = words.iter().take(WORDS).map(word).collect();
+    if words.len() > WORDS {
+        told.push(format!("{} more", words.len() - WORDS));
     }
+    told.join(", ")
 }
 
 fn is_embedded(schema: &Value) -> Embedded {
@@ -98,7 +211,7 @@ fn is_embedded(schema: &Value) -> Embedded {
     }
 }
 
-/// The sizes and patterns that a value does not keep to.
+/// The sizes that a value does not keep to.
 fn sizes(schema: &Value, value: &Value) -> Vec<String> {
     let length = match value {
         Value::String(text) => Some((text.chars().count(), "minLength", "maxLength")),
@@ -116,13 +229,6 @@ fn sizes(schema: &Value, value: &Value) -> Vec<String> {
         let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
         broken.extend(bound("minimum").filter(|bound| number < *bound).map(|bound| format!("minimum is {bound}")));
         broken.extend(bound("maximum").filter(|bound| number > *bound).map(|bound| format!("maximum is {bound}")));
-    }
-    // A pattern of another dialect than ours is the server's to judge.
-    let pattern = schema.get("pattern").and_then(Value::as_str).and_then(|pattern| Regex::new(pattern).ok());
-    if let (Some(pattern), Some(text)) = (pattern, value.as_str())
-        && !pattern.is_match(text)
-    {
-        broken.push(format!("does not match {pattern}"));
     }
     broken
 }
@@ -176,7 +282,11 @@ mod tests {
         let definition = json!({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}});
         let said = |spec: Value| {
             let object = json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "x"}, "spec": spec});
-            faults(&definition, &object).unwrap()
+            match fit(&definition, &object) {
+                Fit::Faults(faults) => faults,
+                Fit::Fits => Vec::new(),
+                none @ (Fit::TooMuch | Fit::NoSchema) => panic!("{none:?}"),
+            }
         };
         let good = json!({"size": 1, "colour": "red", "port": "http", "name": null, "labels": {"a": "b"}, "free": {"b": 1},
             "items": [{"a": true}], "pod": {"kind": "Pod", "metadata": {}}});
@@ -196,6 +306,37 @@ mod tests {
         "#);
         assert_eq!(said(json!({})), [".spec.size: required, and not there"]);
         assert_eq!(said(json!({"size": 0})), [".spec.size: minimum is 1"]);
-        assert_eq!(faults(&definition, &json!({"apiVersion": "x.io/v2"})), None, "no such version, no claim");
+        assert_eq!(fit(&definition, &json!({"apiVersion": "x.io/v2"})), Fit::NoSchema, "no such version, no claim");
+    }
+
+    fn fits(schema: &Value, spec: &Value) -> Fit {
+        let schema = json!({"properties": {"spec": schema}});
+        let definition = json!({"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}});
+        fit(&definition, &json!({"apiVersion": "x.io/v1", "kind": "X", "spec": spec}))
+    }
+
+    #[test]
+    fn no_object_is_more_work_than_it_is_worth() {
+        let of = |items: &Value| json!({"type": "array", "items": items});
+        let many = |one: Value, number: usize| Value::from(vec![one; number]);
+        let short = json!({"type": "string", "pattern": "^[a-z]+$"});
+        assert_eq!(fits(&of(&short), &many(json!("a"), 10_000)), Fit::Fits);
+        assert_eq!(fits(&of(&short), &many(json!("a"), 1_000_000)), Fit::TooMuch);
+        assert_eq!(fits(&short, &json!("a".repeat(10_000_000))), Fit::TooMuch, "long text is not matched");
+        let patterns: Map<String, Value> =
+            (0..1_000).map(|at| (format!("a{at}"), json!({"pattern": format!("^a{{{at}}}$")}))).collect();
+        let values: Map<String, Value> = (0..1_000).map(|at| (format!("a{at}"), json!("a".repeat(at)))).collect();
+        assert_eq!(fits(&json!({"properties": patterns}), &values.into()), Fit::TooMuch, "nor are many patterns read");
+        let large = json!({"pattern": "^((a{100}){100}){100}$"});
+        assert_eq!(fits(&large, &json!("b")), Fit::Fits, "nor large ones: they are the server's to judge");
+        let words: Vec<String> = (0..1_000).map(|at| format!("{at}{}", "x".repeat(1_000))).collect();
+        let Fit::Faults(faults) = fits(&of(&json!({"enum": words})), &many(json!("a"), 1_000)) else {
+            panic!("it fits")
+        };
+        assert_eq!(faults.len(), MOST);
+        assert!(faults.iter().all(|fault| fault.chars().count() <= SAID + 1), "{faults:#?}");
+        let deep = "x".repeat(1_000_000);
+        let Fit::Faults(faults) = fits(&json!({"properties": {}}), &json!({deep: 1})) else { panic!("it fits") };
+        assert!(faults[0].len() < 200, "{}", faults[0].len());
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::baselines::Weight;
-use crate::ids::{ObjectKey, SetDigest};
+use crate::ids::ObjectKey;
 
 /// What the API server answered when it was asked to try an object; nothing is written by that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +119,6 @@ pub enum Drifted {
 /// What is known of an environment in its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The set that the API server was asked about.
-    pub set: SetDigest,
     /// Why effect and drift are not known; nothing is claimed then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::live::{Origin, Whose};
 use super::repository::Repository;
 use super::there::{Look, desired};
-use crate::cluster::{ClusterError, Identity};
+use crate::cluster::{ClusterError, Fate, Identity};
 use crate::db::{inventory, restored};
-use crate::ids::{ClusterName, ObjectKey, SetDigest};
+use crate::ids::{ClusterName, ObjectKey};
 use crate::jobs::error::JobError;
 use crate::jobs::work;
 use crate::manifest::{Object, RenderedSet, apply_order};
@@ -30,29 +30,56 @@ const OF_ONE: Duration = Duration::from_secs(20);
 /// How long a whole preview waits for clusters.
 const OF_ALL: Duration = Duration::from_secs(60);
 
-/// How long a preview waits for clusters, and which of them it waits for no more.
+/// How long a preview waits for clusters, and which of them it waits for no more. Only waiting counts.
+#[derive(Debug)]
 pub(in crate::jobs) struct Patience {
-    until: Instant,
-    away: Mutex<BTreeMap<ClusterName, String>>,
+    left: Mutex<Duration>,
+    lost: Mutex<BTreeMap<ClusterName, String>>,
+}
+
+/// A cluster is not asked.
+pub(in crate::jobs) struct Impatient {
+    pub(in crate::jobs) why: String,
+    /// Whether it is worth to ask again: nobody could be reached there.
+    pub(in crate::jobs) is_away: bool,
 }
 
 impl Patience {
-    /// Begins now.
+    /// All of it.
     pub(in crate::jobs) fn begins() -> Self {
-        Self { until: Instant::now() + OF_ALL, away: Mutex::new(BTreeMap::new()) }
+        Self { left: Mutex::new(OF_ALL), lost: Mutex::default() }
     }
 
-    fn away(&self, cluster: &ClusterName) -> Option<String> {
-        let known = self.away.lock().expect("nobody panics while it is held").get(cluster).cloned();
-        known.or_else(|| {
-            (Instant::now() >= self.until).then(|| format!("clusters were waited for {} s", OF_ALL.as_secs()))
-        })
+    /// Asks a cluster on behalf of one environment. `None`: it took too long.
+    pub(in crate::jobs) async fn ask<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
+        let (begun, left) = (Instant::now(), *self.left.lock().expect(HELD));
+        let answer = tokio::time::timeout(left.min(OF_ONE), asking).await.ok();
+        let mut left = self.left.lock().expect(HELD);
+        *left = left.saturating_sub(begun.elapsed());
+        answer
     }
 
-    fn lost(&self, cluster: &ClusterName, why: &str) {
-        self.away.lock().expect("nobody panics while it is held").insert(cluster.clone(), why.to_owned());
+    /// Why this cluster is not asked.
+    pub(in crate::jobs) fn is_over(&self, cluster: &ClusterName) -> Option<Impatient> {
+        if let Some(why) = self.lost.lock().expect(HELD).get(cluster).cloned() {
+            return Some(Impatient { why, is_away: true });
+        }
+        let why = format!("clusters were waited for {} s", OF_ALL.as_secs());
+        self.left.lock().expect(HELD).is_zero().then_some(Impatient { why, is_away: false })
+    }
+
+    /// Nobody can be reached there: it is not waited for again.
+    pub(in crate::jobs) fn lost(&self, cluster: &ClusterName, why: &str) {
+        self.lost.lock().expect(HELD).insert(cluster.clone(), why.to_owned());
+    }
+
+    /// What is said of what it did not answer in time.
+    pub(in crate::jobs) fn too_long() -> String {
+        format!("it did not answer everything within {} s", OF_ONE.as_secs())
     }
 }
+
+const HELD: &str = "nobody panics while it is held";
 
 /// The two sets of a change.
 #[derive(Clone, Copy)]
@@ -78,6 +105,8 @@ pub(in crate::jobs) struct Compared {
     more: usize,
     /// Why effect and drift are not known.
     unknown: Option<String>,
+    /// Whether it answered at all.
+    is_reached: bool,
     /// Whether it is worth to ask again: the cluster was away.
     pub(in crate::jobs) away: Option<String>,
 }
@@ -87,17 +116,38 @@ impl Compared {
         Self { is_compared: true, unknown: Some(why.to_owned()), ..Self::default() }
     }
 
-    /// As it is shown, for the merged set of this digest.
-    pub(in crate::jobs) fn standing(&self, set: SetDigest) -> Option<Standing> {
+    /// What is not known by now stays so.
+    fn ends_early(&mut self, why: &str, between: Between<'_>) {
+        if let Some(unknown) = &mut self.unknown {
+            *unknown = format!("{why} (/bascule preview asks again)");
+        }
+        for one in &mut self.drift {
+            let is_looked_at =
+                !matches!(&one.how, Drifted::Fields { paths, held } if paths.is_empty() && held.is_empty());
+            if !is_looked_at {
+                one.how = Drifted::Unknown { why: why.to_owned() };
+            }
+        }
+        for object in between.merged.objects.values().filter(|object| between.is_touched(object)) {
+            let unasked = Admission::Unasked { why: why.to_owned() };
+            self.admission.entry(object.key.clone()).or_insert(unasked);
+        }
+    }
+
+    /// As it is shown.
+    pub(in crate::jobs) fn standing(&self) -> Option<Standing> {
         let Self { unknown, drift, more, .. } = self;
-        self.is_compared.then(|| Standing { set, unknown: unknown.clone(), drift: drift.clone(), more: *more })
+        self.is_compared.then(|| Standing { unknown: unknown.clone(), drift: drift.clone(), more: *more })
     }
 }
 
 /// Why asking ended early.
 enum Stop {
     Job(JobError),
+    /// Nobody can be reached there, by any environment.
     Away(String),
+    /// It does not say, to this environment's user or at this moment.
+    Untold(String),
 }
 
 impl From<sqlx::Error> for Stop {
@@ -108,7 +158,10 @@ impl From<sqlx::Error> for Stop {
 
 impl From<ClusterError> for Stop {
     fn from(error: ClusterError) -> Self {
-        Self::Away(error.to_string())
+        match error.fate() {
+            Fate::Away => Self::Away(error.to_string()),
+            Fate::Retry { .. } | Fate::Look | Fate::Held | Fate::Never => Self::Untold(error.to_string()),
+        }
     }
 }
 
@@ -132,28 +185,26 @@ pub(in crate::jobs) async fn compare(
     if from == Origin::Fork {
         return Ok(Compared::unknown(super::live::FORK));
     }
-    if let Some(why) = patience.away(cluster) {
-        return Ok(Compared { away: Some(why.clone()), ..Compared::unknown(&why) });
-    }
     let mut compared = Compared::unknown("");
-    let until = patience.until.min(Instant::now() + OF_ONE);
-    let asking = work::boxed(ask(repository, whose, between, from, &mut compared));
-    let ended = tokio::time::timeout_at(until, asking).await;
-    let why = match ended {
-        Ok(Ok(())) => return Ok(compared),
-        Ok(Err(Stop::Job(error))) => return Err(error),
-        Ok(Err(Stop::Away(why))) => why,
-        Err(_) => format!("it did not answer everything within {} s", OF_ONE.as_secs()),
+    if let Some(Impatient { why, is_away }) = patience.is_over(cluster) {
+        compared.ends_early(&why, between);
+        compared.away = is_away.then_some(why);
+        return Ok(compared);
+    }
+    let ended = patience.ask(work::boxed(ask(repository, whose, between, &mut compared))).await;
+    let (why, is_away) = match ended {
+        Some(Ok(())) => return Ok(compared),
+        Some(Err(Stop::Job(error))) => return Err(error),
+        Some(Err(Stop::Away(why))) => (why, true),
+        Some(Err(Stop::Untold(why))) => (why, false),
+        // One that answers, and is slow in what it is asked, is there: to ask again would take as long.
+        None => (Patience::too_long(), !compared.is_reached),
     };
-    patience.lost(cluster, &why);
-    if let Some(unknown) = &mut compared.unknown {
-        *unknown = format!("{why} (/bascule preview asks again)");
+    compared.ends_early(&why, between);
+    if is_away {
+        patience.lost(cluster, &why);
+        compared.away = Some(why);
     }
-    for object in merged.objects.values().filter(|object| between.is_touched(object)) {
-        let unasked = Admission::Unasked { why: why.clone() };
-        compared.admission.entry(object.key.clone()).or_insert(unasked);
-    }
-    compared.away = Some(why);
     Ok(compared)
 }
 
@@ -161,7 +212,6 @@ async fn ask(
     repository: &Repository<'_>,
     whose: &Whose<'_>,
     between: Between<'_>,
-    from: Origin,
     compared: &mut Compared,
 ) -> Result<(), Stop> {
     let Between { base, merged } = between;
@@ -176,6 +226,8 @@ async fn ask(
     let uid = clusters.get(at, &Identity::Own).await?.uid().await?.to_owned();
     let identity = Identity::of(granted.grant.acts_as(&merged.target.namespace));
     let cluster = clusters.get(at, &identity).await?;
+    cluster.served().await?;
+    compared.is_reached = true;
     let mut conn = context.pool.acquire().await?;
     let recorded = inventory::of(&mut conn, whose.environment, &uid).await?;
     let is_restored = restored::open(&mut conn).await?.is_some();
@@ -203,6 +255,8 @@ async fn ask(
     let [to_merged, to_base] = sides.map(|side| plan(&owner, &side, &recorded, &look.live, rule));
     compared.effect = effect(&to_merged, between, &recorded, &look.live);
     compared.drift = drift(to_base, &recorded, between);
+    compared.more = compared.drift.len().saturating_sub(NAMED);
+    compared.drift.truncate(NAMED);
     compared.unknown = None;
 
     // Ask: what is added and changed, and what is different in what drifted.
@@ -212,10 +266,8 @@ async fn ask(
     let touched: Vec<&Object> = order.filter(|object| between.is_touched(object)).collect();
     let served = super::live::served(&cluster, &touched, &defined).await?;
     let (cluster, served, hash_key) = (&cluster, &served, &context.hash_key);
-    let trier = Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key, from };
+    let trier = Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key };
     trier.closer(base, &mut compared.drift).await?;
-    compared.more = compared.drift.len().saturating_sub(NAMED);
-    compared.drift.truncate(NAMED);
     trier.all(&touched, compared).await
 }
 

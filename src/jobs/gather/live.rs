@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 
+use super::baselines::{Impatient, Patience};
 use super::repository::Repository;
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Identity, Served, Trial};
 use crate::db::inventory;
@@ -19,8 +20,8 @@ use crate::sync::Owner;
 /// Objects of one environment that are asked about, with two requests each: a preview is looked at by people, who
 /// would not read more, and the rest is told by its number.
 const MOST: usize = 300;
-/// Requests at once; the cluster's own slots bound those of all jobs.
-const WIDTH: usize = 16;
+/// Requests at once; the cluster's own slots bound those of all jobs, and leave some to syncs.
+const WIDTH: usize = 8;
 
 /// Why the cluster is not asked on behalf of somebody who perhaps may not write to the repository.
 pub(super) const FORK: &str = "the cluster is not asked for a pull request from a fork, until somebody with write access \
@@ -71,6 +72,7 @@ pub(in crate::jobs) async fn look(
     whose: &Whose<'_>,
     set: &RenderedSet,
     from: Origin,
+    patience: &Patience,
 ) -> Result<Looked, JobError> {
     let mut looked = Looked::default();
     let name = repository.granted_name();
@@ -102,6 +104,11 @@ pub(in crate::jobs) async fn look(
     if rest > 0 {
         looked.unasked = Some(format!("it was asked about {MOST} objects, and not about the other {rest}"));
     }
+    if let Some(Impatient { why, is_away }) = patience.is_over(&set.target.cluster) {
+        looked.away = is_away.then(|| why.clone());
+        looked.unasked = Some(why);
+        return Ok(looked);
+    }
     let owner = Owner {
         installation: repository.context.installation,
         repository: repository.row.key.clone(),
@@ -114,12 +121,19 @@ pub(in crate::jobs) async fn look(
         let defined: BTreeSet<_> = set.objects.values().filter_map(Object::defines).collect();
         let served = served(&cluster, &open, &defined).await?;
         let hash_key = &repository.context.hash_key;
-        let asker = Asker { cluster: &cluster, served: &served, defined: &defined, owner: &owner, hash_key, from };
+        let asker = Asker { cluster: &cluster, served: &served, defined: &defined, owner: &owner, hash_key };
         asker.all(open.into_iter().take(MOST), &mut looked.live).await
     };
-    if let Err(error) = Box::pin(asked).await {
-        looked.unasked = Some(error.to_string());
-        looked.away = Some(error.to_string());
+    match patience.ask(Box::pin(asked)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            if error.fate() == Fate::Away {
+                patience.lost(&set.target.cluster, &error.to_string());
+            }
+            looked.away = matches!(error.fate(), Fate::Away | Fate::Retry { .. }).then(|| error.to_string());
+            looked.unasked = Some(error.to_string());
+        }
+        None => looked.unasked = Some(Patience::too_long()),
     }
     Ok(looked)
 }
@@ -144,7 +158,6 @@ struct Asker<'a> {
     defined: &'a BTreeSet<(String, String)>,
     owner: &'a str,
     hash_key: &'a HashKey,
-    from: Origin,
 }
 
 impl Asker<'_> {
@@ -159,7 +172,8 @@ impl Asker<'_> {
         while let Some((object, answer)) = answers.next().await {
             match answer {
                 Ok(found) => drop(live.insert(object.key.clone(), found)),
-                Err(error) if matches!(error.fate(), Fate::Away | Fate::Retry { .. }) => return Err(error),
+                Err(error) if error.fate() == Fate::Away => return Err(error),
+                // One that takes too long, or whose webhook does, says nothing of the others.
                 Err(error) => drop(live.insert(object.key.clone(), Live::Unknown { why: error.to_string() })),
             }
         }
@@ -181,8 +195,9 @@ impl Asker<'_> {
             });
         };
         let is_secret = key.group.is_empty() && key.kind == "Secret";
-        // Whether it is the same would tell the author of a pull request whether they guessed it.
-        if self.from == Origin::Pull && is_secret && self.cluster.glance(resource, key).await?.is_some() {
+        // Whether it is the same would tell everybody who reads this whether somebody guessed it: a merged change is not
+        // consented to either.
+        if is_secret && self.cluster.glance(resource, key).await?.is_some() {
             return Ok(Live::Unknown { why: "it is there, and a Secret is not compared before the merge".to_owned() });
         }
         let trial = Trial { resource, key, object: json, owner: self.owner };

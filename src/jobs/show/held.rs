@@ -66,7 +66,8 @@ pub(in crate::jobs) async fn in_issue(
     };
     let mut page = judged::empty(Subject::Held { commit: one.to.clone(), branch: walked.environment.branch.clone() });
     let mut seen = Vec::new();
-    let away = add(repository, &walked, (one, &hold), &mut page, &mut seen).await?;
+    let patience = Patience::begins();
+    let away = add(repository, &walked, (one, &hold), (&mut page, &mut seen), &patience).await?;
     let place = Place { number, base_branch: walked.environment.branch.clone() };
     let mut spoken = speak_of(repository, place, None, page, seen, (&one.to, &one.to), job, lease).await?;
     spoken.away = away.or(spoken.away);
@@ -191,7 +192,7 @@ pub(in crate::jobs) async fn in_merged(
             rows::consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }
     untold(repository, &carried, &mut page).await?;
-    let mut away = None;
+    let (mut away, patience) = (None, Patience::begins());
     for id in held {
         let walked = match walk(repository, id, job).await {
             Err(JobError::ClusterAway(unseen)) => {
@@ -207,7 +208,7 @@ pub(in crate::jobs) async fn in_merged(
             let name = walked.environment.name.clone();
             page.environments.retain(|row| row.name != name);
             seen.retain(|seen| seen.name() != &name);
-            away = away.or(add(repository, &walked, (one, &hold), &mut page, &mut seen).await?);
+            away = away.or(add(repository, &walked, (one, &hold), (&mut page, &mut seen), &patience).await?);
         }
     }
     let place = Place { number, base_branch: row.facts.base_branch.clone() };
@@ -272,8 +273,8 @@ async fn add(
     repository: &Repository<'_>,
     walked: &Walked,
     (held, hold): (&Held, &Hold),
-    page: &mut Page,
-    seen: &mut Vec<Seen>,
+    (page, seen): (&mut Page, &mut Vec<Seen>),
+    patience: &Patience,
 ) -> Result<Option<String>, JobError> {
     let environment = &walked.environment;
     let seal = &repository.context.seal;
@@ -286,11 +287,11 @@ async fn add(
     drop(conn);
     let block = walked.court.entries.get(&new.entry);
     let whose = Whose { environment: environment.id, name: &environment.name, sync: block.map(|block| &block.sync) };
-    let (sets, patience) = ((old.as_ref(), &new), Patience::begins());
-    let compared = baselines::compare(repository, &whose, sets, Origin::Branch, &patience).await?;
+    let sets = (old.as_ref(), &new);
+    let compared = baselines::compare(repository, &whose, sets, Origin::Branch, patience).await?;
     let looked = match &old {
         Some(_) => Looked::default(),
-        None => live::look(repository, &whose, &new, Origin::Branch).await?,
+        None => live::look(repository, &whose, &new, Origin::Branch, patience).await?,
     };
     let objects = rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live);
     let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
@@ -308,7 +309,7 @@ async fn add(
         rendering: None,
         left_out: new.left_out,
         unasked: looked.unasked,
-        standing: compared.standing(held.new_set),
+        standing: compared.standing(),
         admission_is_required: false, // It is merged: no status waits for it.
         policies: rows::remarks(walked.court.said.get(&(held.old_set, held.new_set))),
     };

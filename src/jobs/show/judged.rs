@@ -57,6 +57,7 @@ pub(in crate::jobs) async fn judged(
     pull: &forge::Pull,
     (default, base): (&CommitId, &CommitId),
     tree: &CommitId,
+    patience: &Patience,
 ) -> Result<Judged, JobError> {
     let base_tree = contents.tree(base).await?;
     let on_default = pull.base_branch == repository.row.default_branch;
@@ -124,7 +125,7 @@ pub(in crate::jobs) async fn judged(
             true => Origin::Fork,
             false => Origin::Pull,
         },
-        patience: Patience::begins(),
+        patience,
     };
     for (name, touched) in &touched {
         let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
@@ -159,7 +160,7 @@ struct Scene<'a> {
     is_proposal: bool,
     claims: Claims,
     origin: Origin,
-    patience: Patience,
+    patience: &'a Patience,
     place: &'a Place,
     heard: &'a Attended,
     contributors: &'a Contributors,
@@ -240,7 +241,7 @@ impl Scene<'_> {
         let is_first = old.is_none() && environment.position.is_none();
         let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
         let (whose, sets) = (whose(&environment, block), (old_set.as_ref(), &new_set));
-        let compared = baselines::compare(self.repository, &whose, sets, self.origin, &self.patience).await?;
+        let compared = baselines::compare(self.repository, &whose, sets, self.origin, self.patience).await?;
         let objects = rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live);
         let (objects, marks) = self.placed(block, touched, rows::compared(objects, &compared)).await?;
         let row = EnvironmentRow {
@@ -253,7 +254,7 @@ impl Scene<'_> {
             rendering: Some(rows::rendering(content)),
             left_out: new_set.left_out,
             unasked: looked.unasked,
-            standing: compared.standing(content.digest),
+            standing: compared.standing(),
             admission_is_required: requires(block) || touched.old.as_ref().is_some_and(|(old, _)| requires(old)),
             policies: rows::remarks(Some(&said)),
         };
@@ -348,7 +349,7 @@ impl Scene<'_> {
         block: &Environment,
         set: &RenderedSet,
     ) -> Result<Looked, JobError> {
-        live::look(self.repository, &whose(environment, block), set, self.origin).await
+        live::look(self.repository, &whose(environment, block), set, self.origin, self.patience).await
     }
 }
 

@@ -7,6 +7,7 @@ use crate::db::pulls;
 use crate::forge;
 use crate::git::Merge;
 use crate::jobs::error::JobError;
+use crate::jobs::gather::baselines::Patience;
 use crate::jobs::gather::contents::{Contents, FileAt};
 use crate::jobs::gather::place::{self, Attended};
 use crate::jobs::gather::repository::Repository;
@@ -37,9 +38,10 @@ pub(in crate::jobs) async fn attend(
     let place = Place { number: pull.number, base_branch: pull.base_branch.clone() };
     let subject = PageSubject::Pull { head: pull.head.clone(), into: pull.base_branch.clone() };
     // Decide.
+    let patience = Patience::begins();
     let judged = match mirror.merge_result(&base_tip, &pull.head).await? {
         Merge::Clean { tree } => {
-            work::boxed(judged(repository, &contents, pull, (&default_tip, &base_tip), &tree)).await?
+            work::boxed(judged(repository, &contents, pull, (&default_tip, &base_tip), &tree, &patience)).await?
         }
         merge @ (Merge::Conflict { .. } | Merge::Unrelated) => {
             let base_tree = contents.tree(&base_tip).await?;
@@ -58,10 +60,9 @@ pub(in crate::jobs) async fn attend(
         Judged::Unheard(page) => say(repository, row, &place, page, Vec::new(), job, lease).await?,
         Judged::Heard { mut page, heard, seen, away } => {
             page.answers = speak::answers(repository, &heard, &page).await?;
-            let (rules, unknown) = merge_rules(repository, pull.number, &heard).await;
-            page.merge_rules = rules;
+            page.merge_rules = merge_rules(repository, pull.number, &heard).await;
             let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
-            spoken.away = away.or(spoken.away).or(unknown);
+            spoken.away = away.or(spoken.away);
             spoken
         }
     };
@@ -69,17 +70,16 @@ pub(in crate::jobs) async fn attend(
 }
 
 /// What the forge itself asks for before it merges. It is told beside consent and judges nothing, so that a preview does not
-/// wait for it: where the forge does not say, it is as it was shown last, and why is given where asking again may help.
-async fn merge_rules(repository: &Repository<'_>, number: i64, heard: &Attended) -> (Vec<MergeRule>, Option<String>) {
+/// wait for it, nor is it computed again for it: where the forge does not say, it is as it was shown last.
+async fn merge_rules(repository: &Repository<'_>, number: i64, heard: &Attended) -> Vec<MergeRule> {
     let error = match repository.forge().merge_rules(&repository.at, number).await {
-        Ok(rules) => return (rules.into_iter().map(shown).collect(), None),
+        Ok(rules) => return rules.into_iter().map(shown).collect(),
         Err(error) => error,
     };
     tracing::warn!(repository = repository.granted_name(), number, %error, "the forge does not say what it asks for before it merges");
     let newest = heard.remembered.previews.last();
     let stored = newest.and_then(|newest| serde_json::from_value::<Page>(newest.page.clone()).ok());
-    let again = error.is_passing().then(|| format!("what the forge asks for before it merges is not known: {error}"));
-    (stored.map(|page| page.merge_rules).unwrap_or_default(), again)
+    stored.map(|page| page.merge_rules).unwrap_or_default()
 }
 
 fn shown(rule: forge::MergeRule) -> MergeRule {

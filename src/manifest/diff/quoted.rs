@@ -9,8 +9,9 @@ use super::secret::{self, REDACTED};
 /// Shorter values are not looked for: they are in every other word.
 const SHORTEST: usize = 4;
 
-/// A message without the values of these objects that are Secrets, as they are written and as they are meant, and
-/// without whatever else looks like a secret.
+/// A message without the values of these objects that are Secrets, as they are written, as they are meant and as they are
+/// quoted, and without whatever else looks like a secret. Only of objects whose values the reader wrote: what is hidden by
+/// the values of others tells whether somebody guessed one.
 pub fn without_secrets<'o>(message: &str, objects: impl IntoIterator<Item = &'o Value>) -> String {
     let mut values: Vec<String> = objects.into_iter().flat_map(values).collect();
     // The longest first: one may be a part of another.
@@ -31,7 +32,14 @@ fn values(object: &Value) -> Vec<String> {
     let written: Vec<&str> = below("data").chain(below("stringData")).filter_map(Value::as_str).collect();
     let decoded = written.iter().filter_map(|value| String::from_utf8(STANDARD.decode(value).ok()?).ok());
     let meant: Vec<String> = decoded.flat_map(|value| [value.trim().to_owned(), value]).collect();
-    written.into_iter().map(str::to_owned).chain(meant).collect()
+    let plain: Vec<String> = written.into_iter().map(str::to_owned).chain(meant).collect();
+    // Servers quote what has lines or quotes in it as a string of a program.
+    let quoted = plain.iter().map(|value| {
+        let quoted = Value::from(value.as_str()).to_string();
+        quoted[1..quoted.len() - 1].to_owned()
+    });
+    let quoted: Vec<String> = quoted.collect();
+    plain.into_iter().chain(quoted).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::super::standing::{Admission, Drift, Drifted, Effect, Standing};
 use super::*;
-use crate::ids::{EnvironmentName, SetDigest};
+use crate::ids::EnvironmentName;
 
 fn held(manager: &str, field: &str) -> std::collections::BTreeMap<String, Vec<String>> {
     [(manager.to_owned(), vec![field.to_owned()])].into()
@@ -48,7 +48,7 @@ pub(super) fn everything(x: &str, prose: &str) -> EnvironmentRow {
     ];
     let after = Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() };
     let mut row = row("production", change(objects), Consent::NotNeeded, after);
-    row.standing = Some(Standing { set: SetDigest([7; 32]), unknown: None, drift, more: 0 });
+    row.standing = Some(Standing { unknown: None, drift, more: 0 });
     row
 }
 
@@ -59,7 +59,7 @@ fn quiet(name: &str) -> EnvironmentRow {
         name: name.parse::<EnvironmentName>().unwrap(),
         ..everything("", "")
     };
-    row.standing = Some(Standing { set: SetDigest([7; 32]), unknown: None, drift: Vec::new(), more: 0 });
+    row.standing = Some(Standing { unknown: None, drift: Vec::new(), more: 0 });
     row
 }
 
@@ -118,6 +118,23 @@ fn once_a_sync_has_begun_nothing_is_claimed_of_what_applying_now_would_do() {
     assert_ne!(beside(vec![row.clone()]), "");
     row.standing = None;
     assert_eq!(beside(vec![row]), "", "nor of what was never compared");
+}
+
+#[test]
+fn a_tick_stands_for_an_answer_that_is_of_today() {
+    let mut row = quiet("web");
+    let RowChange::Change { objects, .. } = &mut row.change else { unreachable!("it changes") };
+    objects[0].diff.body = Body::Hunks(Vec::new());
+    let has_tick = |row: &EnvironmentRow| {
+        let page = page(vec![row.clone()]);
+        [comment(&page, None, 65_536).text, terminal(&page, Look::Plain)].map(|text| text.contains("✓ API server"))
+    };
+    assert_eq!(has_tick(&row), [true; 2]);
+    row.deployment = Deployment::Queued;
+    assert_eq!(has_tick(&row), [false; 2], "its sync has begun");
+    row.deployment = Deployment::Never;
+    row.standing = None;
+    assert_eq!(has_tick(&row), [false; 2], "as it was shown before");
 }
 
 #[test]

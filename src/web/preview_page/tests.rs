@@ -53,7 +53,6 @@ fn a_page_of_hostile_words_has_no_markup_but_ours() {
             left_out: Vec::new(),
             unasked: Some(x.to_owned()),
             standing: Some(Standing {
-                set: crate::ids::SetDigest([1; 32]),
                 unknown: None,
                 drift: vec![Drift {
                     key: ObjectKey { group: String::new(), kind: x.to_owned(), namespace: None, name: x.to_owned() },

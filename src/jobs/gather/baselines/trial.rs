@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, stream};
 
 use super::{Compared, Stop};
-use crate::cluster::{Cluster, ClusterError, Found, Served, Trial};
+use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
 use crate::ids::ObjectKey;
-use crate::jobs::gather::live::Origin;
 use crate::jobs::work;
-use crate::manifest::{HashKey, Object, RenderedSet, schema_faults};
+use crate::manifest::{Fit, HashKey, Object, RenderedSet, schema_fit};
 use crate::preview::{Admission, Drift, Drifted, Effect};
 use crate::sync::FieldConflict;
 
@@ -17,8 +16,8 @@ use crate::sync::FieldConflict;
 const MOST: usize = 300;
 /// Drifted objects of which it is asked what is different; all are named.
 const CLOSER: usize = 20;
-/// Requests at once; the cluster's own slots bound those of all jobs.
-const WIDTH: usize = 16;
+/// Requests at once; the cluster's own slots bound those of all jobs, and leave some to syncs.
+const WIDTH: usize = 8;
 
 /// Asks the API server what it would answer.
 pub(super) struct Trier<'a> {
@@ -29,7 +28,6 @@ pub(super) struct Trier<'a> {
     pub(super) redefined: &'a BTreeSet<(String, String)>,
     pub(super) owner: &'a str,
     pub(super) hash_key: &'a HashKey,
-    pub(super) from: Origin,
 }
 
 impl Trier<'_> {
@@ -53,9 +51,8 @@ impl Trier<'_> {
 
     async fn one(&self, object: &Object) -> (ObjectKey, Result<(Admission, Option<Effect>), Stop>) {
         let answer = match self.ask(object).await {
-            Err(error @ (ClusterError::Timeout(_) | ClusterError::Unreachable(_) | ClusterError::Unauthorized)) => {
-                Err(error.into())
-            }
+            Err(error) if error.fate() == Fate::Away => Err(error.into()),
+            // One that takes too long, or whose webhook does, says nothing of the others.
             Err(error) => Ok((Admission::Unasked { why: error.to_string() }, None)),
             Ok(answer) => Ok(answer),
         };
@@ -66,18 +63,13 @@ impl Trier<'_> {
         let Object { key, api_version, json, .. } = object;
         let unasked = |why: &str| Ok((Admission::Unasked { why: why.to_owned() }, None));
         if self.redefined.contains(&(key.group.clone(), key.kind.clone())) {
-            return Ok((self.by_definition(object), None));
+            return Ok((self.by_definition(object).await, None));
         }
         let Some(resource) = self.served.at(api_version, &key.kind) else {
             return Ok((Admission::Refused { why: format!("it serves no {api_version} {}", key.kind) }, None));
         };
         let trial = Trial { resource, key, object: json, owner: self.owner };
-        // What is found would tell the author of a pull request whether they guessed a value that is there.
-        let is_guess = self.from == Origin::Pull && key.group.is_empty() && key.kind == "Secret";
-        let (found, warnings) = match is_guess {
-            true => self.cluster.would_take(trial, self.hash_key).await?,
-            false => self.cluster.foresee(trial, self.hash_key).await?,
-        };
+        let (found, warnings) = self.cluster.foresee(trial, self.hash_key).await?;
         Ok(match found {
             Found::Absent | Found::Differs(_) => (Admission::Taken { warnings }, None),
             Found::Same => (Admission::Taken { warnings }, Some(Effect::Already)),
@@ -87,8 +79,8 @@ impl Trier<'_> {
                 if self.merged.objects.keys().any(is_it) {
                     return unasked("its namespace is new");
                 }
-                let why = format!("there is no namespace {namespace}, and this change does not make it");
-                (Admission::Refused { why }, None)
+                // Another environment of the same change may be what makes it.
+                return unasked(&format!("there is no namespace {namespace} yet"));
             }
             Found::Conflict(fields) => (Admission::Conflict { held: by_manager(fields) }, None),
             Found::Owned(by) => return unasked(&format!("it belongs to {by}")),
@@ -99,22 +91,27 @@ impl Trier<'_> {
     }
 
     /// The API server has another definition of its kind, or none: the one that comes with it judges.
-    fn by_definition(&self, object: &Object) -> Admission {
+    async fn by_definition(&self, object: &Object) -> Admission {
         let kind = (object.key.group.clone(), object.key.kind.clone());
         let definition = self.merged.objects.values().find(|one| one.defines().as_ref() == Some(&kind));
-        let faults = definition.and_then(|definition| schema_faults(&definition.json, &object.json));
-        match faults {
-            Some(faults) if !faults.is_empty() => {
+        let fit = match definition.map(|definition| (definition.json.clone(), object.json.clone())) {
+            // It takes its time with a large one, in which nobody else is to be kept waiting.
+            Some((definition, object)) => tokio::task::spawn_blocking(move || schema_fit(&definition, &object)).await,
+            None => Ok(Fit::NoSchema),
+        };
+        let unasked = |of_schema: &str| {
+            let why = format!("the definition of its kind comes with it{of_schema}");
+            Admission::Unasked { why }
+        };
+        match fit {
+            Ok(Fit::Faults(faults)) => {
                 let why = format!("by the definition that this change has of its kind: {}", faults.join("; "));
                 Admission::Refused { why }
             }
-            Some(_) => {
-                let why = "the definition of its kind comes with it; it fits the schema in there";
-                Admission::Unasked { why: why.to_owned() }
-            }
-            None => Admission::Unasked {
-                why: "the definition of its kind comes with it, and has no schema for it".to_owned(),
-            },
+            Ok(Fit::Fits) => unasked("; it fits the schema in there"),
+            Ok(Fit::NoSchema) => unasked(", and has no schema for it"),
+            Ok(Fit::TooMuch) => unasked(", and it is too large to be compared with the schema in there"),
+            Err(_) => unasked(""),
         }
     }
 
@@ -132,9 +129,10 @@ impl Trier<'_> {
                 }
                 Ok(Found::Differs(paths)) => Drifted::Fields { paths, held: BTreeMap::new() },
                 Ok(Found::Conflict(fields)) => Drifted::Fields { paths: Vec::new(), held: by_manager(fields) },
-                Err(error @ (ClusterError::Timeout(_) | ClusterError::Unreachable(_))) => return Err(error.into()),
+                Err(error) if error.fate() == Fate::Away => return Err(error.into()),
+                Err(error) => Drifted::Unknown { why: error.to_string() },
                 // That it differs is known, and what does is not.
-                Ok(_) | Err(_) => continue,
+                Ok(_) => continue,
             };
             if let Some(one) = drift.iter_mut().find(|one| one.key == key) {
                 one.how = fields;
