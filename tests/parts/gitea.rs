@@ -1,6 +1,6 @@
 //! A Gitea of one's own, and who and what is in it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -199,9 +199,11 @@ impl Gitea {
         self.program(create)?.arguments(rest).run().await?;
         let token = ["admin", "user", "generate-access-token", "--raw", "--scopes", "all", "--username", ADMIN];
         let printed = self.program(token)?.run().await?;
-        // Warnings may come before it.
-        let token = printed.lines().last().unwrap_or_default().trim();
-        ensure!(token.len() == 40, "gitea printed no token but: {printed}");
+        // Its log is written beside it, and warnings come before or after.
+        let is_token = |line: &&str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let Some(token) = printed.lines().map(str::trim).find(is_token) else {
+            bail!("gitea printed no token but: {printed}");
+        };
         self.admin.token = token.to_owned();
         Ok(())
     }
