@@ -74,7 +74,7 @@ fn an_approved_pull_request_is_deployed_when_it_is_merged() {
 
         <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
 
-        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
+        **ConfigMap `shop/web`** changed, +1 −1
 
         ```diff
         @@ data @@
