@@ -108,7 +108,7 @@ fn what_was_approved_is_synced_when_its_checks_are_green() {
 
         <details><summary><b>production</b>: <code>ConfigMap shop/web</code></summary>
 
-        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
+        **ConfigMap `shop/web`** changed, +1 −1
 
         ```diff
         @@ data @@
