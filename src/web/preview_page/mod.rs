@@ -136,7 +136,7 @@ impl<'p> Writing<'p> {
         if self.layout == Layout::Split {
             html.ours("<input type=\"hidden\" name=\"layout\" value=\"split\">");
         }
-        html.ours(" <button>Find</button></form><p class=\"tools\">Lines ");
+        html.ours(" <button>Find</button></form><p>Lines ");
         for (layout, name) in [(Layout::Unified, "one below the other"), (Layout::Split, "side by side")] {
             if layout == self.layout {
                 html.within("<strong>", name, "</strong> ");

@@ -2,6 +2,7 @@
 //!
 //! An object that is larger than a page goes on on the next one. What is searched for is found among all of them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::manifest::Hunk;
@@ -49,6 +50,8 @@ pub(super) struct Pages<'p> {
     pub(super) pages: Vec<Vec<Piece<'p>>>,
     /// How many objects are on them.
     pub(super) objects: usize,
+    /// The page that each environment begins on, by its place.
+    begins: BTreeMap<usize, usize>,
     room: usize,
     begun: usize,
     environment: Option<usize>,
@@ -76,8 +79,7 @@ impl<'p> Pages<'p> {
 
     /// The page an environment begins on.
     pub(super) fn page_of(&self, environment: usize) -> Option<usize> {
-        let begins = |piece: &Piece<'_>| matches!(piece, Piece::Environment(at) if *at == environment);
-        self.pages.iter().position(|page| page.iter().any(begins))
+        self.begins.get(&environment).copied()
     }
 
     fn environment(&mut self, place: usize, row: &'p EnvironmentRow, words: &[String]) {
@@ -88,6 +90,7 @@ impl<'p> Pages<'p> {
         }
         self.environment = None;
         self.put(AROUND_ENVIRONMENT, Piece::Environment(place));
+        self.begins.insert(place, self.pages.len() - 1);
         self.environment = Some(place);
         if words.is_empty() {
             if let RowChange::Failed { errors, .. } = &row.change {
