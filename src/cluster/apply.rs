@@ -79,8 +79,7 @@ impl Cluster {
         write: Write<'_>,
         hash_key: &HashKey,
     ) -> Result<(Applied, Vec<String>), ClusterError> {
-        let answer = self.try_patch(write, "force=false&dryRun=All").await?;
-        Ok((read(answer.body, write.object, hash_key), answer.warnings))
+        self.tried(write, "force=false&dryRun=All", hash_key).await
     }
 
     /// The same if nobody held any field: an answer that does not tell what others hold. It is never done, only asked.
@@ -92,15 +91,20 @@ impl Cluster {
         write: Write<'_>,
         hash_key: &HashKey,
     ) -> Result<(Applied, Vec<String>), ClusterError> {
-        let answer = self.try_patch(write, "force=true&dryRun=All").await?;
-        Ok((read(answer.body, write.object, hash_key), answer.warnings))
+        self.tried(write, "force=true&dryRun=All", hash_key).await
     }
 
     /// Only so many at once. Waiting for that is not part of a request's limit: whoever asks has a limit of their own.
-    async fn try_patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
+    async fn tried(
+        &self,
+        write: Write<'_>,
+        options: &str,
+        hash_key: &HashKey,
+    ) -> Result<(Applied, Vec<String>), ClusterError> {
         let turn = self.0.trials.acquire().await;
         let _turn = turn.map_err(|_| ClusterError::Unreachable("it is shut".to_owned()))?;
-        self.patch(write, options).await
+        let answer = self.patch(write, options).await?;
+        Ok((read(answer.body, write.object, hash_key), answer.warnings))
     }
 
     async fn patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
