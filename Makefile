@@ -11,14 +11,16 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test test-all check format lint dependencies sql-check documents scripts containers sql
+.PHONY: help tools demo test test-all bench-preview check format lint dependencies sql-check documents scripts containers pages sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
 	@echo 'make demo    run the whole story on them; ARGS="--help" shows its flags'
 	@echo 'make test    every test, on the same programs'
 	@echo 'make test-all  the same, and every story on every forge'
+	@echo 'make bench-preview  what a preview costs beside kubectl, kustomize, helm and git; ARGS="--help" shows its flags'
 	@echo 'make check   format, lints, dependencies, SQL, documents, scripts'
+	@echo 'make pages   looks at the pages in a real browser (chromium), with axe: after a change of them'
 	@echo 'make sql     write .sqlx anew, after a query or a migration changed'
 
 tools:
@@ -40,6 +42,10 @@ test: tools
 
 test-all: export BASCULE_EVERY_STORY = 1
 test-all: test
+
+bench-preview: tools
+	$(call say,what a preview costs$(comma) beside others)
+	@cargo bench --features bench --bench preview -- $(ARGS)
 
 check: format lint dependencies sql-check documents scripts containers
 	$(call say,all checks passed)
@@ -76,6 +82,10 @@ scripts:
 containers:
 	$(call say,Dockerfile and docker-compose.yml)
 	@scripts/containers-check
+
+pages:
+	$(call say,pages$(comma) in a real browser)
+	@scripts/pages-check
 
 sql:
 	$(call say,writing .sqlx)

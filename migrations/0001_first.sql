@@ -111,7 +111,7 @@ CREATE TABLE pull (
     merge_commit    text,                        -- last commit of the merge on the base branch
     merged_by       jsonb,
     comment_id      bigint,                      -- our one comment
-    comment_hash    bytea,                      -- of its body as last written
+    comment_hash    bytea,                      -- of its body as last written; a byte longer while that says how far a preview is
     status_hash     bytea,                      -- of both statuses as last written
     fact_hash       bytea,                      -- of what the sweep compares; equal means quiet
     reviews_read_at timestamptz,                -- when a sweep last asked whether the reviews that count are still there
@@ -119,28 +119,43 @@ CREATE TABLE pull (
     CONSTRAINT pull_number UNIQUE (repository_id, number)
 );
 
--- Branch tips as the sweep saw them last.
+-- Commits of branches of which a forge was asked whether they end a pull request that nothing else tells of, so that it is
+-- not asked at every look: see db::pulls::asked_about.
+CREATE TABLE commit_asked (
+    repository_id  bigint NOT NULL REFERENCES repository,
+    branch         text NOT NULL,
+    commit_sha     text NOT NULL,
+    merges         bigint NOT NULL,              -- into the branch that were known when it was asked last
+    first_asked    timestamptz NOT NULL,
+    asked_at       timestamptz NOT NULL,
+    PRIMARY KEY (repository_id, branch, commit_sha)
+);
+
+-- Branch tips as the sweep saw them last. Gone when a sweep does not see the branch any more.
 CREATE TABLE branch_tip (
     repository_id  bigint NOT NULL REFERENCES repository,
     branch         text NOT NULL,
     tip            text NOT NULL,
+    is_followed    boolean NOT NULL,             -- whether it was looked at for what is deployed from it
     PRIMARY KEY (repository_id, branch)
 );
 
--- Who pushed which head, from push deliveries, stored with the delivery, and the forge's activity list. Never removed.
+-- Who pushed which head: from deliveries, stored with the delivery, and, where one was lost, from the forge's own lists, stored
+-- by the job that asked, since these reach some days back only. Never removed.
 -- Keyed by the forge's own number: the door stores it before it knows whether the repository is one of ours.
 CREATE TABLE push (
     forge          text NOT NULL,
     forge_id       bigint NOT NULL,
     branch         text NOT NULL,
     after_sha      text NOT NULL,
-    before_sha     text,
+    before_sha     text,                         -- null: it made the branch; told by a list: or that does not say
     pusher         jsonb,                        -- ids::Account; null: nobody known
+    told_by        text NOT NULL CONSTRAINT push_told_by CHECK (told_by IN ('delivery', 'list')),
     seen_at        timestamptz NOT NULL DEFAULT now()
 );
 -- A head may be pushed again by somebody else, and both pushed it: whichever is told first takes nothing from the other.
 CREATE UNIQUE INDEX push_once ON push
-    (forge, forge_id, branch, after_sha, coalesce(before_sha, ''), coalesce(pusher->>'id', ''));
+    (forge, forge_id, branch, after_sha, coalesce(before_sha, ''), coalesce(pusher->>'id', ''), told_by);
 
 -- Comments (also texts of reviews; where the forge shows them as no comment, by the review's number, negative) that were edited or deleted, from deliveries, stored with the delivery: within a
 -- comment's first second its times do not tell. And edited ones that a sweep found, which then are no news. They consent to nothing and command nothing any more. Never removed.
@@ -199,6 +214,19 @@ CREATE TABLE render_cache (
     CONSTRAINT render_cache_one CHECK ((set_digest IS NULL) <> (error IS NULL))
 );
 
+-- What a version of a registry's chart meant when a repository first used it: so it stays for this repository, wherever the
+-- registry's tag points by then. Written by whoever reads the repository's rules first; goes with the repository.
+CREATE TABLE chart_binding (
+    repository_id   bigint NOT NULL REFERENCES repository,
+    registry        text NOT NULL,               -- [registry.NAME]
+    chart           text NOT NULL,
+    asked           text NOT NULL,               -- the version as the block has it, with its digest where it has one
+    version         text NOT NULL,
+    digest          text NOT NULL,
+    bound_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (repository_id, registry, chart, asked)
+);
+
 CREATE TABLE environment (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     repository_id   bigint NOT NULL REFERENCES repository,
@@ -218,6 +246,16 @@ CREATE TABLE environment (
     next_number     bigint NOT NULL DEFAULT 1,
     block           jsonb,                       -- policy::rules::Environment of the default branch's tip
     CONSTRAINT environment_target UNIQUE (repository_id, name, cluster, namespace)
+);
+
+-- What the floors' policies say of the content that an environment was brought to last. Written by `judge_deployed`; goes when
+-- no floor has policies there any more, or nothing is deployed.
+CREATE TABLE deployed_verdict (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    set_digest      bytea NOT NULL,
+    policies        bytea NOT NULL,              -- digest of what was asked
+    remarks         jsonb NOT NULL,              -- preview::PolicyRemark, each
+    judged_at       timestamptz NOT NULL
 );
 
 -- How `bascule/preview` is said of a commit where a forge has two ways: as a status or as a check run, always so, or branch
@@ -270,6 +308,7 @@ CREATE TABLE shown_change (
     head_sha        text NOT NULL,               -- the pull request's head, or the commit a held change ends in
     shown_as        text NOT NULL CONSTRAINT shown_as CHECK (shown_as IN ('pull', 'held')),
     deletions       bigint,                      -- the number an approval has to carry
+    denials         jsonb NOT NULL,              -- consent::Denial, each: what policies deny and somebody may waive
     made            jsonb NOT NULL,              -- files the change comes from, and its size
     shown_at        timestamptz                  -- forge time of the comment write that first carried it; null: not yet posted
 );
@@ -295,8 +334,15 @@ CREATE TABLE approval (
     policy_digest   bytea NOT NULL,              -- of the rules in force when it was given
     deletions       bigint,                      -- the number named, if any
     reason          text,
+    -- Of a waiver: the policy, the digest of its text, and that of what it denies. Such a row is no consent to the change.
+    waives          text,
+    waives_text     bytea,
+    waives_said     bytea,
     given_at        timestamptz NOT NULL,        -- forge time
     recorded_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT approval_waiver CHECK (
+        (waives IS NULL AND waives_text IS NULL AND waives_said IS NULL)
+        OR (waives IS NOT NULL AND waives_text IS NOT NULL AND waives_said IS NOT NULL AND reason IS NOT NULL)),
     CONSTRAINT approval_once UNIQUE (environment_id, source, source_id)
 );
 CREATE INDEX approval_of ON approval (repository_id, pull_number);
@@ -360,8 +406,24 @@ CREATE TABLE hold (
     shown_in        bigint,                      -- pull request or issue number
     place_seen      bytea,                       -- of the place it is shown in, as the sweep saw it last: a hash
     awaits          jsonb NOT NULL DEFAULT '[]', -- commits whose checks it waits for, and how they stood: db::holds::AwaitedAt
+    thaws           boolean NOT NULL DEFAULT false, -- something covered waits, perhaps beside this, for a freeze to end
     since           timestamptz NOT NULL DEFAULT now()
 );
+
+-- While one stands, nothing new is synced: what a sync would start is held. It ends by a person's word, or when its time is past.
+CREATE TABLE frozen (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint REFERENCES environment,  -- NULL: everything this server deploys
+    by_whom         text NOT NULL,               -- as the log names them
+    reason          text NOT NULL,               -- a person's words
+    until           timestamptz,                 -- NULL: until somebody ends it
+    began_at        timestamptz NOT NULL,
+    ended_at        timestamptz,
+    ended_by        text,
+    CONSTRAINT frozen_ended CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+-- One of each, and one of everything: a later one takes its place.
+CREATE UNIQUE INDEX frozen_stands ON frozen (coalesce(environment_id, 0)) WHERE ended_at IS NULL;
 
 -- ── sync ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

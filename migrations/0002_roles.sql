@@ -41,6 +41,10 @@ GRANT UPDATE (shown_at) ON shown_change TO bascule_app;
 REVOKE UPDATE, DELETE ON restore FROM bascule_app;
 GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
 
+-- Who froze what, and why, stays said; that it ended is its own columns.
+REVOKE UPDATE, DELETE ON frozen FROM bascule_app;
+GRANT UPDATE (ended_at, ended_by) ON frozen TO bascule_app;
+
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;
 GRANT UPDATE (revoked_at) ON api_token TO bascule_app;

@@ -85,6 +85,10 @@ word!(
     ClusterName, "cluster", is_config_name, "must be 1 to 63 letters, digits, `-` or `_`"
 );
 word!(
+    /// The name of a configured registry: the `charts` of `[registry.charts]`.
+    RegistryName, "registry", is_config_name, "must be 1 to 63 letters, digits, `-` or `_`"
+);
+word!(
     /// The name of an environment within its repository.
     EnvironmentName, "environment", is_environment_name,
     "must be 1 to 63 letters, digits, `-`, `_` or `.`, and begin and end with a letter or digit"
@@ -291,18 +295,39 @@ digest!(
     ChangeDigest, "b1:"
 );
 
-impl ChangeDigest {
-    /// The twelve digits a comment prints; eight or more are accepted back.
-    pub fn short(&self) -> String {
-        hex::encode(&self.0[..6])
-    }
+digest!(
+    /// The digest of a policy: what it asks, and what becomes of what it finds.
+    PolicyDigest, "p1:"
+);
+digest!(
+    /// The digest of everything that a policy denies of one step.
+    OpinionDigest, "o1:"
+);
+digest!(
+    /// The digest of what a policy denies of one change: what a waiver names.
+    DenialDigest, "d1:"
+);
 
-    /// Whether `prefix` (eight or more hex digits, with or without `b1:`) begins this digest.
-    pub fn matches(&self, prefix: &str) -> bool {
-        let digits = prefix.strip_prefix("b1:").unwrap_or(prefix).to_ascii_lowercase();
-        digits.len() >= 8 && hex::encode(self.0).starts_with(&digits)
-    }
+/// A digest that people type.
+macro_rules! typed {
+    ($name:ident, $prefix:literal) => {
+        impl $name {
+            /// The twelve digits a comment prints; eight or more are accepted back.
+            pub fn short(&self) -> String {
+                hex::encode(&self.0[..6])
+            }
+
+            #[doc = concat!("Whether `prefix` (eight or more hex digits, with or without `", $prefix, "`) begins this digest.")]
+            pub fn matches(&self, prefix: &str) -> bool {
+                let digits = prefix.strip_prefix($prefix).unwrap_or(prefix).to_ascii_lowercase();
+                digits.len() >= 8 && hex::encode(self.0).starts_with(&digits)
+            }
+        }
+    };
 }
+
+typed!(ChangeDigest, "b1:");
+typed!(DenialDigest, "d1:");
 
 /// One id from delivery to sync, through every log line and audit entry (invariant 17). The time-ordered kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Bascule: a server between pull requests and deployments.
 //!
 //! A delivery comes in at the [`webhook`] door and becomes an [`event`]; events and sweeps cause [`jobs`], which wait in
-//! the [`queue`]. A job gathers from the world ([`git`], [`render`], [`forge`], [`cluster`]), decides by the thinking
+//! the [`queue`]. A job gathers from the world ([`git`], [`render`], [`forge`], [`registry`], [`cluster`]), decides by the thinking
 //! ([`policy`], [`manifest`], [`preview`], [`consent`], [`sync`]), acts, and records what it did ([`db`], [`audit`]). The
 //! [`app`] is where everything meets; [`cli`] and [`local`] are for people at a terminal.
 //!
@@ -43,6 +43,7 @@ pub mod git;
 pub mod render;
 
 pub mod forge;
+pub mod registry;
 
 pub mod cluster;
 

@@ -13,6 +13,7 @@ use bascule::config::{self, Environ};
 use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
+use bascule::manifest::Fingerprints;
 use bascule::policy;
 use bascule::policy::Located;
 use bascule::preview::{self, Look};
@@ -40,6 +41,14 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
         Command::Sync(sync) => ask(async |client| sync.ask(client).await),
+        Command::Freeze(freeze) if freeze.of.everything => {
+            with_config(freeze.of.config.clone().as_deref(), |loaded, _| app::host::freeze(loaded.server, freeze))
+        }
+        Command::Freeze(freeze) => ask(async |client| freeze.ask(client).await),
+        Command::Unfreeze(unfreeze) if unfreeze.of.everything => {
+            with_config(unfreeze.of.config.as_deref(), |loaded, _| app::host::unfreeze(loaded.server))
+        }
+        Command::Unfreeze(unfreeze) => ask(async |client| unfreeze.ask(client).await),
         Command::Wait(wait) => waited(&wait),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
@@ -88,11 +97,20 @@ fn show_diff(asked: &cli::diff::Diff) -> ExitCode {
     }
     let environ = Environ::of_process();
     let programs = Programs { search: environ.get("PATH").map(Into::into), ..Programs::default() };
+    // A server's file that is not here, or not whole, is none: an environment that needs it says so.
+    let kept = tempfile::tempdir();
+    let registries = config::find(None).and_then(|file| {
+        let loaded = config::load(Some(&file), &environ).ok()?;
+        app::registries(&loaded.server, kept.as_ref().ok()?.path()).ok()
+    });
     let ask = Ask {
+        registries: registries.unwrap_or_default(),
         folder: asked.folder.clone(),
         base: asked.base.clone(),
         head: asked.head.clone(),
         environments: asked.environments.clone(),
+        fingerprints: once(),
+        schemas: local::schemas::folder(|name| environ.get(name)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let looked = match runtime {
@@ -120,6 +138,14 @@ fn show_diff(asked: &cli::diff::Diff) -> ExitCode {
         Output::Markdown => print::say(&preview::comment(&page, None, usize::MAX).text),
     }
     verdict.into()
+}
+
+/// A key for what is shown together now: without a server's, nothing can be compared with what is shown elsewhere. A system
+/// that gives no randomness shows nothing of hidden values.
+fn once() -> Option<Fingerprints> {
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).ok()?;
+    Some(Fingerprints::once(key))
 }
 
 /// A verdict goes to standard output, why there is none to standard error.
@@ -159,16 +185,25 @@ fn checked(asked: &cli::check::Check) -> ExitCode {
     }
 }
 
-/// The policies of the repository's file, where it has some.
+/// The policies of the repository's file and of the server's floors, where they have some.
 fn policies_checked(asked: &cli::check::Check) -> Report {
     let files = local::check::files(asked.path.as_deref(), config::FILE_NAME);
-    let Some(policed) = local::check_policies::policed(&files) else { return Report::new(Verdict::Good, "") };
     let environ = Environ::of_process();
+    let servers = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let floors = servers.filter_map(|file| config::load(Some(file), &environ).ok()).flat_map(|loaded| loaded.policed());
+    let all: Vec<_> = local::check_policies::policed(&files).into_iter().chain(floors).collect();
+    if all.is_empty() {
+        return Report::new(Verdict::Good, "");
+    }
     let checked = async {
         let scratch = tempfile::tempdir()?;
         let programs = Programs { search: environ.get("PATH").map(Into::into), ..Programs::default() };
         let renderer = Box::pin(Renderer::new(&programs, scratch.path(), Limits::default())).await;
-        anyhow::Ok(local::check_policies::check(policed, &renderer).await)
+        let mut report = Report::new(Verdict::Good, "");
+        for policed in all {
+            report = report.and(local::check_policies::check(policed, &renderer).await);
+        }
+        anyhow::Ok(report)
     };
     match tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(checked)) {
         Ok(report) => report,
@@ -325,10 +360,10 @@ fn could_not(error: anyhow::Error) -> ExitCode {
 }
 
 /// A preview as `bascule diff` writes one.
-fn shown((output, page): (cli::table::Output, serde_json::Value)) -> Result<Said, ClientError> {
+fn shown((output, page): (cli::preview::Output, serde_json::Value)) -> Result<Said, ClientError> {
     Ok(Said::good(match output {
-        cli::table::Output::Json => cli::table::json(&page),
-        cli::table::Output::Table => {
+        cli::preview::Output::Json => cli::table::json(&page),
+        cli::preview::Output::Diff => {
             let page: preview::Page = serde_json::from_value(page).map_err(|_| {
                 ClientError::Absent("the server's previews are of another version: use `--output json`".to_owned())
             })?;

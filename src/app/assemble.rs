@@ -16,9 +16,11 @@ use crate::db::installation;
 use crate::db::seal::{Seal, derive};
 use crate::forge::{self, Forge};
 use crate::git;
+use crate::ids::RegistryName;
 use crate::jobs::{self, ForgeAccess};
 use crate::manifest::HashKey;
 use crate::queue::Bell;
+use crate::registry::{self, Registries, Registry};
 use crate::render::{Limits, Programs, Renderer};
 use crate::web;
 use crate::webhook::signature::Kind;
@@ -103,6 +105,7 @@ pub async fn context(
         clock: clock.clone(),
         forges,
         clusters: Arc::new(clusters(server, environ)?),
+        registries: registries(server, &data.join("charts"))?,
         git: git::Program::find(&program("git", search.as_deref())?).await?,
         mirrors: std::fs::canonicalize(&mirrors)?,
         renderer: Arc::new(renderer),
@@ -112,6 +115,7 @@ pub async fn context(
         installation,
         platform: Arc::new(server.platform.clone()),
         observer: jobs::Observer::default(),
+        memory: Arc::default(),
     })
 }
 
@@ -143,7 +147,44 @@ pub(super) fn reloaded(
     }
     let is_same = old.clusters == new.clusters;
     let clusters = if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ)?) };
-    Ok(jobs::Context { forges, clusters, platform: Arc::new(new.platform.clone()), ..context.clone() })
+    let registries = registries(new, &new.database.data_dir.join("charts"))?;
+    Ok(jobs::Context { forges, clusters, registries, platform: Arc::new(new.platform.clone()), ..context.clone() })
+}
+
+/// The registries, which keep what they gave in a folder.
+///
+/// # Errors
+/// One that cannot be set up, with what to do.
+pub fn registries(server: &Server, kept: &std::path::Path) -> anyhow::Result<Registries> {
+    let one = |(name, registry): (&RegistryName, &crate::config::Registry)| {
+        let settings = registry_settings(name, registry)?;
+        Ok((name.clone(), Registry::new(&settings, kept.to_owned())?))
+    };
+    let all: anyhow::Result<BTreeMap<RegistryName, Registry>> = server.registries.iter().map(one).collect();
+    Ok(Registries::new(all?))
+}
+
+/// How a configured registry is reached, secrets as they are now.
+fn registry_settings(name: &RegistryName, registry: &crate::config::Registry) -> anyhow::Result<registry::Settings> {
+    let credentials = match &registry.credentials {
+        Some((user, password)) => {
+            Some((user.clone(), password.read().with_context(|| format!("registry.{name}.password"))?))
+        }
+        None => None,
+    };
+    let ca_pem = match &registry.ca_file {
+        Some(file) => Some(std::fs::read(file).with_context(|| format!("registry.{name}.ca_file {}", file.display()))?),
+        None => None,
+    };
+    Ok(registry::Settings {
+        name: name.clone(),
+        url: registry.url.clone(),
+        plain_http: registry.plain_http,
+        credentials,
+        ca_pem,
+        hosts: registry.hosts.clone(),
+        token_host: registry.token_host.clone(),
+    })
 }
 
 /// The clusters that can be reached.

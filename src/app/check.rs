@@ -8,8 +8,10 @@ use crate::cluster::{ClusterError, Clusters, Identity};
 use crate::config::{DatabaseUrl, Environ, Loaded, Server};
 use crate::db::embedded::EmbeddedError;
 use crate::forge::{self, Forge, ForgeError, Repository, RepositoryAt};
-use crate::ids::{ClusterName, ForgeName};
+use crate::ids::{ClusterName, ForgeName, RegistryName};
 use crate::local::report::{Report, Verdict};
+use crate::local::schemas;
+use crate::registry::{self, Registry};
 use crate::render::{Limits, Programs, Renderer};
 
 use super::assemble;
@@ -38,11 +40,14 @@ pub async fn live(loaded: &Loaded, environ: &Environ) -> Report {
                     None => good(format!(
                         "cluster {name}: no kubeconfig; only environments with `sync: {{ mode: none }}` use it"
                     )),
-                    Some(_) => one_cluster(server, &clusters, name).await,
+                    Some(_) => one_cluster(server, &clusters, name, environ).await,
                 });
             }
         }
         Err(error) => report = report.and(bad(format!("{error:#}"))),
+    }
+    for name in server.registries.keys() {
+        report = report.and(one_registry(server, name).await);
     }
     report.and(renderers(environ).await)
 }
@@ -153,7 +158,22 @@ async fn webhooks(forge: &Forge, at: &RepositoryAt) -> forge::Result<Vec<forge::
     }
 }
 
-async fn one_cluster(server: &Server, clusters: &Clusters, name: &ClusterName) -> Report {
+async fn one_registry(server: &Server, name: &RegistryName) -> Report {
+    let registries = match assemble::registries(server, &server.database.data_dir.join("charts")) {
+        Ok(registries) => registries,
+        Err(error) => return bad(format!("registry {name}: {error:#}")),
+    };
+    match registries.named(name).map(Registry::is_there) {
+        Some(asked) => match asked.await {
+            Ok(()) => good(format!("registry {name}: there, and lets us in")),
+            Err(error) if error.fate == registry::Fate::Later => could_not(error),
+            Err(error) => bad(error),
+        },
+        None => bad(format!("registry {name}: cannot be set up")),
+    }
+}
+
+async fn one_cluster(server: &Server, clusters: &Clusters, name: &ClusterName, environ: &Environ) -> Report {
     let asked = match clusters.get(name, &Identity::Own).await {
         Ok(cluster) => cluster.version().await,
         Err(error) => Err(error),
@@ -180,7 +200,23 @@ async fn one_cluster(server: &Server, clusters: &Clusters, name: &ClusterName) -
             }
         });
     }
-    report
+    report.and(kept(clusters, name, environ).await)
+}
+
+/// Keeps how a cluster's objects are shaped, for `bascule diff` of this person, which asks no cluster.
+async fn kept(clusters: &Clusters, name: &ClusterName, environ: &Environ) -> Report {
+    let Some(folder) = schemas::folder(|word| environ.get(word)) else { return Report::new(Verdict::Good, "") };
+    let day = Clock::system().now().strftime("%Y-%m-%d").to_string();
+    let asked = match clusters.get(name, &Identity::Own).await {
+        Ok(cluster) => cluster.schemas(day).await,
+        Err(error) => Err(error),
+    };
+    match asked.map(|asked| schemas::keep(&folder, name, &asked)) {
+        Ok(Ok(())) => good("  its schemas are kept for `bascule diff`".to_owned()),
+        // Nothing that the server needs.
+        Ok(Err(error)) => good(format!("  its schemas could not be kept for `bascule diff`: {error}")),
+        Err(error) => good(format!("  its schemas are not known to `bascule diff`: {error}")),
+    }
 }
 
 /// What of an apply's needs is not allowed.

@@ -12,7 +12,7 @@ use super::restored;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
-use crate::db::{check_runs, redeliveries, repositories, sets, told_deployments};
+use crate::db::{check_runs, deployed, redeliveries, repositories, sets, told_deployments};
 use crate::forge::{DeliveryLogs, Fate};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
@@ -95,6 +95,45 @@ pub async fn sweep_all(context: &Context) -> anyhow::Result<()> {
     }
     context.bell.ring(Lane::Sweep);
     Ok(())
+}
+
+/// Has the floors' policies asked about everything that is deployed, as often as the configuration says, give or take a tenth;
+/// and at once after a reload, which may have brought other policies.
+pub(super) async fn judgements(mut follows: watch::Receiver<Live>, stop: CancellationToken) {
+    loop {
+        let Live { context, sweep } = follows.borrow_and_update().clone();
+        if let Err(error) = judge_all(&context).await {
+            tracing::warn!(%error, "cannot have what is deployed judged; the next round tries again");
+        }
+        let jitter = u32::from(context.clock.new_id().as_bytes()[15]) % 20;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Ok(()) = follows.changed() => {}
+            () = tokio::time::sleep(sweep.policies.mul_f64(f64::from(90 + jitter) / 100.0)) => {}
+        }
+    }
+}
+
+/// Enqueues a judgement of each environment that lies over a floor with policies, or of which an earlier one is stored.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn judge_all(context: &Context) -> anyhow::Result<()> {
+    let mut tx = context.pool.begin().await?;
+    for (environment, repository) in deployed::to_judge(&mut tx, &policed(context)).await? {
+        let job = jobs::judge_deployed(&repository, environment, TraceId(context.clock.new_id()));
+        queue::enqueue(&mut tx, &job).await?;
+    }
+    tx.commit().await?;
+    context.bell.ring(Lane::Sweep);
+    Ok(())
+}
+
+/// Clusters under whose environments a floor has policies.
+fn policed(context: &Context) -> Vec<String> {
+    let floors = context.platform.floors.values().filter(|floor| !floor.policies.is_empty());
+    let clusters: BTreeSet<String> = floors.flat_map(|floor| &floor.clusters).map(ToString::to_string).collect();
+    clusters.into_iter().collect()
 }
 
 /// Closes what nobody ends any more, see [`jobs::close_abandoned`], and forgets what nobody needs any more, after

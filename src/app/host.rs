@@ -58,6 +58,24 @@ pub async fn restored(server: Server, act: cli::restored::Act) -> anyhow::Result
     })
 }
 
+/// Freezes everything this server deploys.
+///
+/// # Errors
+/// When the database cannot be asked, or the end is none.
+pub async fn freeze(server: Server, asked: cli::freeze::Freeze) -> anyhow::Result<String> {
+    let (pool, clock) = (super::attach(&server).await?, Clock::system());
+    super::frozen::freeze(&pool, &clock, &asked.reason, asked.until.as_deref()).await
+}
+
+/// Ends the freeze of everything.
+///
+/// # Errors
+/// When the database cannot be asked, or there is none.
+pub async fn unfreeze(server: Server) -> anyhow::Result<String> {
+    let (pool, clock) = (super::attach(&server).await?, Clock::system());
+    super::frozen::unfreeze(&pool, &clock).await
+}
+
 /// Makes, lists and ends tokens.
 ///
 /// # Errors

@@ -11,11 +11,13 @@ pub mod check;
 mod clockwork;
 pub mod connect;
 pub mod create_app;
+mod frozen;
 pub mod host;
 mod keys;
 pub mod listen;
 mod people;
 mod reload;
+
 mod restored;
 
 use std::path::Path;
@@ -46,9 +48,10 @@ use listen::Patience;
 use reload::{Live, Reloads};
 
 pub use accept::accept;
-pub use assemble::{context, endpoints, forges, public_router};
+pub use assemble::{context, endpoints, forges, public_router, registries};
 pub use budget::SharedBudget;
-pub use clockwork::{checkpoints, sweep_all};
+pub use clockwork::{checkpoints, judge_all, sweep_all};
+pub use frozen::thaw;
 pub use people::People;
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
@@ -176,7 +179,9 @@ async fn run(
         });
         tasks.spawn(queue::measure(pool.clone(), MEASURE_EVERY, stop.clone()));
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
+        tasks.spawn(clockwork::judgements(follows.clone(), stop.clone()));
         tasks.spawn(clockwork::sweeps(follows, stop.clone()));
+        tasks.spawn(frozen::thaws(pool.clone(), clock.clone(), bell.clone(), stop.clone()));
         tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));
         tasks.spawn(clockwork::checkpoints(signing, pool.clone(), clock.clone(), stop.clone()));
     }
@@ -217,6 +222,8 @@ pub fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 /// # Errors
 /// Every complaint, a line each, with its place.
 pub fn load(file: Option<&Path>, environ: &Environ) -> Result<Loaded, String> {
-    crate::config::load(crate::config::find(file).as_deref(), environ)
-        .map_err(|complaints| complaints.iter().map(|one| format!("{one}\n")).collect::<String>())
+    let loaded = crate::config::load(crate::config::find(file).as_deref(), environ)
+        .map_err(|complaints| complaints.iter().map(|one| format!("{one}\n")).collect::<String>())?;
+    let faults = loaded.policy_faults();
+    if faults.is_empty() { Ok(loaded) } else { Err(faults.into_iter().map(|fault| fault + "\n").collect()) }
 }

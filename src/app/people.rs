@@ -187,7 +187,7 @@ impl People {
         age: SignedDuration,
     ) -> Result<Vec<(RepositoryKey, Right)>, Away> {
         let Some(known) = self.known(&person.forge) else { return Ok(Vec::new()) };
-        // An answer of this very moment is one that was asked for now.
+        // An age of nothing: only what is asked for at this moment.
         let since = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
         if !self.is_still(&known, person, since).await? {
             return Ok(Vec::new());

@@ -25,10 +25,13 @@ use super::people::People;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::config::{self, Difference, Environ, Keys, Loaded, Server, Sweep};
+use crate::db::holds;
 use crate::ids::TraceId;
 use crate::jobs::Context;
+use crate::jobs::route::sync_environment;
 use crate::policy::Located;
-use crate::queue;
+use crate::policy::rules::Platform;
+use crate::queue::{self, Lane};
 use crate::webhook::Endpoints;
 
 /// How often the files are looked at.
@@ -131,7 +134,7 @@ impl Reloads {
             Ok(loaded) => loaded,
             Err(complaints) => return self.refuse(complaints.iter().map(placed).collect(), cause).await,
         };
-        let missing = loaded.secrets_missing();
+        let missing: Vec<String> = loaded.secrets_missing().into_iter().chain(loaded.policy_faults()).collect();
         if !missing.is_empty() {
             return self
                 .refuse(missing.into_iter().map(|problem| json!({ "problem": problem })).collect(), cause)
@@ -155,7 +158,8 @@ impl Reloads {
         record_load(&self.pool, &self.clock, &loaded, &changed, cause).await?;
         self.endpoints.set(assemble::endpoints(&loaded.server));
         self.people.set(people);
-        self.live.send_replace(Live { context: Arc::new(context), sweep: loaded.server.sweep });
+        let context = Arc::new(context);
+        self.live.send_replace(Live { context: context.clone(), sweep: loaded.server.sweep });
         // A token may have been mended. When this is not to be had, their own time comes within the hour.
         match queue::hurry_refused(&mut *self.pool.acquire().await?).await {
             Ok(0) => {}
@@ -164,9 +168,36 @@ impl Reloads {
                 tracing::warn!(error = &error as &dyn std::error::Error, "what the forge refused waits for its time")
             }
         }
+        // No commit mends what a floor closed, so nobody else looks again. Not before the new floors judge.
+        let clusters = under_other_floors(&self.server.platform, &loaded.server.platform);
+        match self.look_again(&clusters).await {
+            Ok(0) => {}
+            Ok(held) => {
+                context.bell.ring(Lane::Sync);
+                tracing::info!(held, "what is held under the floors that changed is judged again");
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what is held under the floors that changed waits for the next commit, comment or reload"
+            ),
+        }
         (self.server, self.state) = (loaded.server, state);
         say_load(&changed, cause);
         Ok(())
+    }
+
+    /// Enqueues the environments of these clusters that are held; how many they are.
+    async fn look_again(&self, clusters: &BTreeSet<String>) -> Result<usize, sqlx::Error> {
+        if clusters.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.pool.begin().await?;
+        let held = holds::held_in(&mut tx, &clusters.iter().cloned().collect::<Vec<_>>()).await?;
+        let trace = TraceId(self.clock.new_id());
+        let jobs = held.iter().map(|(repository, environment)| sync_environment(repository, *environment, trace));
+        queue::enqueue_all(&mut tx, &jobs.collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        Ok(held.len())
     }
 
     async fn refuse(&self, complaints: Vec<Value>, cause: &str) -> Result<(), sqlx::Error> {
@@ -267,4 +298,43 @@ fn rotated(old: &State, new: &State) -> BTreeSet<String> {
         old.secrets.get(key).is_some_and(|before| before != now).then(|| key.clone())
     };
     new.secrets.iter().filter_map(differs).collect()
+}
+
+/// Clusters that another floor lies under than before, or the same one with other rules or policies.
+fn under_other_floors(old: &Platform, new: &Platform) -> BTreeSet<String> {
+    let names = old.floors.keys().chain(new.floors.keys());
+    let pairs = names.map(|name| (old.floors.get(name), new.floors.get(name))).filter(|(old, new)| old != new);
+    let floors = pairs.flat_map(|(old, new)| old.into_iter().chain(new));
+    floors.flat_map(|floor| &floor.clusters).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::code::{Effect, Source};
+    use crate::policy::rules::{Floor, Policy};
+
+    fn floor(clusters: &[&str], cel: &str) -> Floor {
+        let source = Source::Cel(cel.to_owned());
+        let policy = Policy { effect: Effect::Deny, message: None, approvals: Vec::new(), source };
+        let clusters = clusters.iter().map(|name| name.parse().unwrap()).collect();
+        Floor { clusters, policies: BTreeMap::from([("p".to_owned(), policy)]), ..Floor::default() }
+    }
+
+    fn platform(floors: &[(&str, Floor)]) -> Platform {
+        let floors = floors.iter().map(|(name, floor)| ((*name).to_owned(), floor.clone())).collect();
+        Platform { floors, ..Platform::default() }
+    }
+
+    #[test]
+    fn a_floor_that_is_mended_has_its_clusters_looked_at_again() {
+        let broken = platform(&[("prod", floor(&["east", "west"], "object.")), ("dev", floor(&["dev"], "true"))]);
+        let mended = platform(&[("prod", floor(&["east", "west"], "object.a")), ("dev", floor(&["dev"], "true"))]);
+        let names = |old: &Platform, new: &Platform| under_other_floors(old, new).into_iter().collect::<Vec<_>>();
+        assert_eq!(names(&broken, &mended), ["east", "west"]);
+        assert_eq!(names(&broken, &broken), [""; 0]);
+        assert_eq!(names(&broken, &platform(&[])), ["dev", "east", "west"], "gone, it closes nothing any more");
+        let moved = platform(&[("prod", floor(&["west"], "object.")), ("dev", floor(&["dev"], "true"))]);
+        assert_eq!(names(&broken, &moved), ["east", "west"]);
+    }
 }

@@ -15,6 +15,7 @@ pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
+pub mod freeze;
 pub mod init;
 pub mod jobs;
 pub mod judge;
@@ -69,6 +70,10 @@ pub enum Command {
     Wait(wait::Wait),
     /// Ask for a sync.
     Sync(sync::Sync),
+    /// Sync nothing new for a while.
+    Freeze(freeze::Freeze),
+    /// End that.
+    Unfreeze(freeze::Unfreeze),
     /// An environment's deployments, newest first.
     History(status::History),
     /// Previews, whole.
@@ -95,20 +100,8 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] = &[
-    "agent",
-    "drift",
-    "heal",
-    "adopt",
-    "rollback",
-    "resume",
-    "freeze",
-    "unfreeze",
-    "approve",
-    "environments",
-    "clusters",
-    "jobs show",
-];
+const LATER: &[&str] =
+    &["agent", "drift", "heal", "adopt", "rollback", "resume", "approve", "environments", "clusters", "jobs show"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///

@@ -4,7 +4,6 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::{Client, ClientError};
-use super::table::Output;
 
 /// Previews.
 #[derive(Debug, clap::Args)]
@@ -12,6 +11,17 @@ pub struct Preview {
     /// What to do.
     #[command(subcommand)]
     pub act: Act,
+}
+
+/// How a preview is written; both hold all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people, as `bascule diff` writes one.
+    #[default]
+    #[value(alias = "table")]
+    Diff,
+    /// For programs.
+    Json,
 }
 
 /// What to do with previews.

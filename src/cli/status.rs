@@ -78,9 +78,11 @@ impl Status {
             Output::Json => Ok(table::show(self.output, NOW, &items)),
             Output::Table => {
                 // Sentences do not fit into columns: why something is held is said below.
-                let holds: String = items.iter().filter_map(held).collect();
+                let holds: String = items.iter().filter_map(held).chain(items.iter().filter_map(judged)).collect();
+                let items_frozen: String = items.iter().filter_map(frozen).collect();
                 let rows: Vec<Value> = items.into_iter().map(now).collect();
                 let mut said = table::show(self.output, NOW, &rows);
+                said.text += &items_frozen;
                 said.text += &put_back(&client.get("restored", &[]).await?["waiting"]);
                 // Programs ask for the jobs; people look here.
                 let query = [("state", Some("refused".to_owned()))];
@@ -112,6 +114,29 @@ fn held(environment: &Value) -> Option<String> {
     let said = |name: &str| text(&hold[name]);
     let (name, lifts) = (table::plain(&full_name(environment)), said("lifts"));
     Some(format!("{name} is held ({}): {}\n  lifted by {lifts}\n", said("reason"), said("detail")))
+}
+
+/// Findings of one environment that are written out; the others are counted.
+const FINDINGS: usize = 5;
+
+/// What the platform's policies say of what is deployed.
+fn judged(environment: &Value) -> Option<String> {
+    let says = environment["policies"]["says"].as_array().filter(|says| !says.is_empty())?;
+    let mut text = format!("{} is not as the platform's policies want it:\n", table::plain(&full_name(environment)));
+    says.iter().take(FINDINGS).for_each(|one| text += &format!("  {}\n", self::text(one)));
+    if says.len() > FINDINGS {
+        text += &format!("  and {} more\n", says.len() - FINDINGS);
+    }
+    Some(text)
+}
+
+/// A freeze for which nothing waits yet: one for which something does is told with what is held.
+fn frozen(environment: &Value) -> Option<String> {
+    let frozen = environment.get("frozen").filter(|frozen| frozen.is_object() && environment["hold"].is_null())?;
+    let until = frozen["until"].as_str().and_then(table::to_the_second);
+    let until = until.map_or_else(|| "until somebody ends it".to_owned(), |until| format!("until {until}"));
+    let name = table::plain(&full_name(environment));
+    Some(format!("{name} is frozen {until} by {}: {}\n", text(&frozen["by"]), text(&frozen["reason"])))
 }
 
 fn full_name(environment: &Value) -> String {

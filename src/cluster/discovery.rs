@@ -68,6 +68,11 @@ impl Served {
         self.resources.values().map(|found| ((found.group.clone(), found.kind.clone()), found.namespaced))
     }
 
+    /// Every kind at every version, (API version, kind).
+    pub fn versions(&self) -> impl Iterator<Item = (&str, &str)> + '_ {
+        self.resources.keys().map(|(version, kind)| (version.as_str(), kind.as_str()))
+    }
+
     fn add(&mut self, list: APIGroupDiscoveryList) {
         for group in list.items {
             let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();

@@ -25,6 +25,7 @@ mod error;
 mod foresee;
 mod look;
 mod named;
+mod openapi;
 mod watch;
 mod wire;
 

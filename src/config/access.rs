@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::ForgeKind;
 use super::reading::tables;
+use super::{ForgeKind, floor_policies};
 use crate::ids::{ClusterName, ForgeName, WordError};
 use crate::policy::approvals::{FLOOR_RULE_KEYS, approval_rules, groups_named, owners};
 use crate::policy::block::{Block, Keys, map, named};
@@ -23,7 +23,7 @@ pub const GRANT_KEYS: Keys =
 /// The keys of a grant's `kinds`.
 pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &[] };
 /// The keys of `[floor.NAME]`.
-pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals"], later: &["policies", "deletions", "windows"] };
+pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals", "policies"], later: &["deletions", "windows"] };
 
 type Forges = BTreeMap<ForgeName, Option<super::Forge>>;
 type Clusters = BTreeMap<ClusterName, Option<super::Cluster>>;
@@ -57,12 +57,12 @@ pub(super) fn platform(
             platform.grants.insert(name.0, grant);
         }
     }
+    let names: Vec<&str> = section_names(root.get("group"));
     for (name, node) in tables::<Name>(root.get("floor"), "floor", complaints) {
-        if let Some(floor) = floor(&name.0, node, clusters, complaints) {
+        if let Some(floor) = floor(&name.0, node, clusters, &names, complaints) {
             platform.floors.insert(name.0, floor);
         }
     }
-    let names: Vec<&str> = section_names(root.get("group"));
     for node in ["grant", "floor"].iter().filter_map(|section| root.get(section)) {
         for (group, at) in groups_named(node) {
             if !names.contains(&group) {
@@ -279,17 +279,22 @@ fn kind_patterns(block: &Block<'_>, key: &str, complaints: &mut Complaints) -> V
     found
 }
 
-fn floor(name: &str, node: &Node, clusters: &Clusters, complaints: &mut Complaints) -> Option<Floor> {
+fn floor(name: &str, node: &Node, clusters: &Clusters, groups: &[&str], complaints: &mut Complaints) -> Option<Floor> {
     let before = complaints.len();
     let block = Block::open(node, &format!("in `[floor.{name}]`"), FLOOR_KEYS, complaints)?;
     let clusters = cluster_names(&block, "floor", name, clusters, complaints);
-    let approvals = match block.get("approvals") {
-        Some(node) => approval_rules(node, &format!("of floor `{name}`"), FLOOR_RULE_KEYS, complaints),
-        None => {
-            let advice = "add `approvals = [{ count = 1, groups = [\"…\"] }]`";
-            complaints.add(block.at, format!("floor `{name}` asks for nothing"), advice);
-            None
+    let approvals = block
+        .get("approvals")
+        .and_then(|node| approval_rules(node, &format!("of floor `{name}`"), FLOOR_RULE_KEYS, complaints));
+    if block.get("approvals").is_none() && block.get("policies").is_none() {
+        let advice = "add `approvals = [{ count = 1, groups = [\"…\"] }]`, or `policies`";
+        complaints.add(block.at, format!("floor `{name}` asks for nothing"), advice);
+    }
+    let policies = floor_policies::named(&block, complaints).map_or_else(BTreeMap::new, |folder| {
+        for (group, at) in groups_named(&folder.file).into_iter().filter(|(group, _)| !groups.contains(group)) {
+            unknown("group", group, at, groups, complaints);
         }
-    };
-    (complaints.len() == before).then_some(Floor { clusters, approvals: approvals? })
+        folder.whole(complaints)
+    });
+    (complaints.len() == before).then_some(Floor { clusters, approvals: approvals.unwrap_or_default(), policies })
 }

@@ -10,13 +10,16 @@ mod access;
 mod address;
 mod difference;
 mod environ;
+mod files;
+mod floor_policies;
 mod reading;
+mod registries;
 mod secret;
 mod sections;
 mod tree;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,11 +27,12 @@ use std::time::Duration;
 pub use access::{FLOOR_KEYS, GRANT_KEYS, GROUP_KEYS, KINDS_KEYS};
 pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
+pub use registries::REGISTRY_KEYS;
 pub use secret::{Secret, SecretError};
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
 pub use world::{APP_KEYS, APPLICATION_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
-use crate::ids::{ClusterName, ForgeName};
+use crate::ids::{ClusterName, ForgeName, RegistryName};
 use crate::policy::document::{Node, Value};
 use crate::policy::located::{Complaints, Located, Place};
 use crate::policy::rules::Platform;
@@ -55,6 +59,8 @@ pub struct Server {
     pub forges: BTreeMap<ForgeName, Forge>,
     /// `[cluster.NAME]`.
     pub clusters: BTreeMap<ClusterName, Cluster>,
+    /// `[registry.NAME]`.
+    pub registries: BTreeMap<RegistryName, Registry>,
     /// `[group.NAME]`, `[grant.NAME]`, `[floor.NAME]`: what policy judges by.
     pub platform: Platform,
     /// `[sweep]`.
@@ -197,6 +203,23 @@ pub struct Cluster {
     pub reach: Option<Reach>,
 }
 
+/// `[registry.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// `https://…` of an index, or `oci://…`, without a slash at its end.
+    pub url: String,
+    /// `http` to a registry of OCI.
+    pub plain_http: bool,
+    /// As whom we come.
+    pub credentials: Option<(String, Secret)>,
+    /// Certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Other hosts it may send us to.
+    pub hosts: BTreeSet<String>,
+    /// Another host that gives its tokens.
+    pub token_host: Option<String>,
+}
+
 /// How a cluster is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -213,6 +236,8 @@ pub struct Sweep {
     pub pulls: Duration,
     /// The tips of followed branches.
     pub branches: Duration,
+    /// What the floors' policies say of what is deployed.
+    pub policies: Duration,
 }
 
 /// A configuration that was read, and from where.
@@ -228,12 +253,14 @@ pub struct Loaded {
 impl Loaded {
     /// Every key by its path, secrets as the references they are.
     pub fn keys(&self) -> Keys {
-        difference::keys(&self.tree)
+        let mut keys = difference::keys(&self.tree);
+        keys.extend(floor_policies::keys(&self.server.platform));
+        keys
     }
 
     /// Every secret by its key, and the files that are read like one.
     pub fn secrets(&self) -> Vec<(String, Secret)> {
-        let Server { http, database, audit, forges, clusters, .. } = &self.server;
+        let Server { http, database, audit, forges, clusters, registries, .. } = &self.server;
         let mut all = vec![("server.key".to_owned(), http.key.clone()), ("audit.key".to_owned(), audit.key.clone())];
         if let DatabaseUrl::At(url) = &database.url {
             all.push(("database.url".to_owned(), url.clone()));
@@ -247,6 +274,12 @@ impl Loaded {
             all.extend(ca_file.map(|file| (format!("forge.{name}.ca_file"), file)));
             let application = forge.application.as_ref().map(|one| one.client_secret.clone());
             all.extend(application.map(|secret| (format!("forge.{name}.sign_in.client_secret"), secret)));
+        }
+        for (name, registry) in registries {
+            let password = registry.credentials.as_ref().map(|(_, password)| password.clone());
+            all.extend(password.map(|secret| (format!("registry.{name}.password"), secret)));
+            let ca_file = registry.ca_file.clone().map(Secret::File);
+            all.extend(ca_file.map(|file| (format!("registry.{name}.ca_file"), file)));
         }
         for (name, cluster) in clusters {
             if let Some(Reach::Kubeconfig(file)) = &cluster.reach {
@@ -302,7 +335,7 @@ pub fn load(path: Option<&Path>, environ: &Environ) -> Result<Loaded, Vec<Locate
     let mut complaints = Complaints::default();
     let mut files = Vec::new();
     let mut root = match path {
-        Some(path) => read_with_includes(path, &mut files, &mut complaints),
+        Some(path) => files::read_with_includes(path, &mut files, &mut complaints),
         None => Some(empty()),
     };
     if let Some(root) = &mut root {
@@ -343,42 +376,4 @@ fn empty() -> Node {
     let version = Node { at: at.clone(), value: Value::Number(1) };
     let key = crate::policy::document::Key { at: at.clone(), name: "version".to_owned() };
     Node { at, value: Value::Map(vec![(key, version)]) }
-}
-
-fn read_with_includes(path: &Path, files: &mut Vec<PathBuf>, complaints: &mut Complaints) -> Option<Node> {
-    let mut root = read_file(path, files, complaints)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    for (glob, at) in sections::includes(&root, complaints) {
-        let included = match tree::included(folder, &glob) {
-            Ok(included) => included,
-            Err(advice) => {
-                complaints.add(&at, format!("`{glob}` cannot be included"), advice);
-                continue;
-            }
-        };
-        for file in included {
-            if !file.exists() {
-                complaints.add(&at, format!("`{glob}` is not there"), "correct the name, or remove it");
-                continue;
-            }
-            let Some(more) = read_file(&file, files, complaints) else { continue };
-            if let Some((key, _)) = sections::entry(&more, "include") {
-                complaints.add(&key.at, "an included file cannot include", "name the file in the first one");
-            }
-            tree::join(&mut root, sections::without(more, &["include", "version"], complaints), complaints);
-        }
-    }
-    Some(root)
-}
-
-fn read_file(path: &Path, files: &mut Vec<PathBuf>, complaints: &mut Complaints) -> Option<Node> {
-    files.push(path.to_owned());
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => tree::read_toml(&name, &text, complaints),
-        Err(error) => {
-            complaints.add(&Place::whole(&name), format!("the file cannot be read: {error}"), "name a readable file");
-            None
-        }
-    }
 }

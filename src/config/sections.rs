@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::environ::Environ;
 use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
-use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, world};
+use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, registries, world};
 use crate::policy::block::{Block, Keys, one_of};
 use crate::policy::document::{Key, Node, Value};
 use crate::policy::located::{Complaints, Place};
@@ -16,9 +16,10 @@ use crate::policy::repository::version;
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
     known: &[
-        "version", "include", "server", "database", "audit", "forge", "cluster", "group", "grant", "floor", "sweep",
+        "version", "include", "server", "database", "audit", "forge", "cluster", "registry", "group", "grant", "floor",
+        "sweep",
     ],
-    later: &["registry", "notify", "tools", "sandbox"],
+    later: &["notify", "tools", "sandbox"],
 };
 /// The keys of `[server]`.
 pub const SERVER_KEYS: Keys =
@@ -28,7 +29,7 @@ pub const DATABASE_KEYS: Keys = Keys { known: &["url", "migrate_url", "data_dir"
 /// The keys of `[audit]`.
 pub const AUDIT_KEYS: Keys = Keys { known: &["checkpoints", "key"], later: &[] };
 /// The keys of `[sweep]`.
-pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches"], later: &["cluster"] };
+pub const SWEEP_KEYS: Keys = Keys { known: &["pulls", "branches", "policies"], later: &["cluster"] };
 /// A sweep less often than weekly is a sweep forgotten.
 const LONGEST_SWEEP_SECONDS: u64 = 7 * 86_400;
 
@@ -42,7 +43,9 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
     let audit = audit(root.get("audit"), &mut reading);
     let forges = world::forges(root.get("forge"), &mut reading);
     let clusters = world::clusters(root.get("cluster"), &mut reading);
-    let platform = access::platform(&root, &forges, &clusters, reading.complaints);
+    let registries = registries::registries(root.get("registry"), &mut reading);
+    let mut platform = access::platform(&root, &forges, &clusters, reading.complaints);
+    platform.registries = registries.keys().cloned().collect();
     let sweep = sweep(root.get("sweep"), reading.complaints);
     if http.role != ServerRole::All && database.url == DatabaseUrl::Embedded {
         let at = root.get("server").map_or(root.at, |node| &node.at);
@@ -55,6 +58,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
         audit,
         forges: forges.into_iter().filter_map(|(name, forge)| Some((name, forge?))).collect(),
         clusters: clusters.into_iter().filter_map(|(name, cluster)| Some((name, cluster?))).collect(),
+        registries: registries.into_iter().filter_map(|(name, registry)| Some((name, registry?))).collect(),
         platform,
         sweep,
     })
@@ -187,9 +191,10 @@ fn audit(node: Option<&Node>, reading: &mut Reading<'_>) -> Audit {
 
 fn sweep(node: Option<&Node>, complaints: &mut Complaints) -> Sweep {
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-    let mut sweep = Sweep { pulls: minutes(2), branches: minutes(1) };
+    let mut sweep = Sweep { pulls: minutes(2), branches: minutes(1), policies: minutes(60) };
     let Some(block) = section(node, "sweep", SWEEP_KEYS, complaints) else { return sweep };
-    for (key, every) in [("pulls", &mut sweep.pulls), ("branches", &mut sweep.branches)] {
+    let Sweep { pulls, branches, policies } = &mut sweep;
+    for (key, every) in [("pulls", pulls), ("branches", branches), ("policies", policies)] {
         if let Some(seconds) = block.seconds(key, LONGEST_SWEEP_SECONDS, complaints) {
             *every = Duration::from_secs(seconds);
         }

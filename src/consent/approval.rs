@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::waiver::Denial;
 use crate::ids::{Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, SetDigest};
 use crate::policy::rules::ApprovalSource;
 
@@ -37,6 +38,8 @@ pub struct Shown {
     pub change: ChangeDigest,
     /// The number of deletions an approval of it has to carry, when there are more than the rules let pass unsaid.
     pub deletions: Option<u64>,
+    /// What policies deny of it and somebody may waive, as it was shown.
+    pub denials: BTreeSet<Denial>,
     /// When the comment had it first, by the forge's clock. `None`: written, but the forge's answer was lost. Such a
     /// change may have been read, so it makes a choice ambiguous; nothing is bound to it.
     pub from: Option<Timestamp>,
@@ -51,6 +54,15 @@ pub enum Wanted {
     Environments(BTreeSet<EnvironmentName>),
     /// `approve ENV DIGEST`, eight digits or more.
     Change(EnvironmentName, String),
+    /// `waive POLICY [ENV [DIGEST]]`: that a policy's denial passes. Never consent to the change itself.
+    Waiver {
+        /// The policy.
+        policy: String,
+        /// Of which environments; `None` is all in which it was shown.
+        environments: Option<BTreeSet<EnvironmentName>>,
+        /// Digits of the denial.
+        digest: Option<String>,
+    },
 }
 
 /// A review or a command that means to approve, as the forge tells it now.
@@ -130,8 +142,10 @@ pub struct Approval {
     pub policy: ObjectHash,
     /// The number of deletions it carries.
     pub deletions: Option<u64>,
-    /// Why, for an owner's consent to a held change.
+    /// Why: of an owner's consent to a held change, and of a waiver.
     pub reason: Option<String>,
+    /// The denial that it waives. Such a one is consent to that alone, and none to the change.
+    pub waives: Option<Denial>,
     /// When, by the forge's clock.
     pub at: Timestamp,
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::approval::{Approval, ApprovalKey, Given, Place, Shown, Text, Wanted};
-use crate::ids::{ChangeDigest, EnvironmentName, ObjectHash};
+use super::waiver::Denial;
+use crate::ids::{ChangeDigest, DenialDigest, EnvironmentName, ObjectHash};
 
 /// Why something somebody gave is no approval of an environment; `Display` is the answer to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub enum WhyNot {
     /// Our comment had more than one, so we do not know which they read.
     Ambiguous {
         /// The command.
+        line: Option<String>,
+    },
+    /// No such denial of that policy was shown.
+    NotDenied {
+        /// The policy.
+        policy: String,
+        /// The command, where one is shown now.
         line: Option<String>,
     },
     /// The digits given are of no change, or of several, that our comment had.
@@ -43,6 +51,14 @@ impl fmt::Display for WhyNot {
             }
             Self::Ambiguous { line } => {
                 out.write_str("more than one change of this environment was shown, so we do not know which you read")?;
+                line
+            }
+            Self::NotDenied { policy, line } => {
+                let name: String = policy.chars().filter(|c| c.is_ascii_graphic() && *c != '`').take(64).collect();
+                write!(
+                    out,
+                    "no denial by policy `{name}` that these words name, and that may be waived, was shown here"
+                )?;
                 line
             }
             Self::NoSuchChange { given, line } => {
@@ -82,6 +98,11 @@ pub fn bind(
         }
         Wanted::Environments(names) => names.iter().collect(),
         Wanted::Change(name, _) => BTreeSet::from([name]),
+        Wanted::Waiver { environments: Some(names), .. } => names.iter().collect(),
+        Wanted::Waiver { policy, environments: None, .. } => {
+            let denied = shown.iter().filter(|one| one.denials.iter().any(|denial| denial.policy == *policy));
+            denied.map(|one| &one.environment).filter(|name| named.contains_key(name)).collect()
+        }
     };
     wanted.into_iter().map(|name| (name.clone(), bind_one(given, shown, place, name, named.get(name)))).collect()
 }
@@ -98,12 +119,16 @@ fn bind_one(
     }
     let Some(policy) = policy else { return Err(WhyNot::NotNamed) };
     let here: Vec<&Shown> = shown.iter().filter(|one| one.environment == *name).collect();
+    if let Wanted::Waiver { policy: waived, digest, .. } = &given.wanted {
+        let (denial, one) = denial_meant(given, &here, name, waived, digest.as_deref())?;
+        return Ok(Approval { waives: Some(denial.clone()), deletions: None, ..approval(given, one, place, *policy) });
+    }
     let now = here.iter().rev().find(|one| one.from.is_some());
     let line = now.map(|now| line_to_type(name, &now.change, now.deletions));
     let in_time = here.iter().filter(|one| one.from.is_none_or(|from| from <= given.at));
     let meant: Vec<&&Shown> = match &given.wanted {
         Wanted::Change(_, digits) => in_time.filter(|one| one.change.matches(digits)).collect(),
-        Wanted::Everything | Wanted::Environments(_) => {
+        Wanted::Everything | Wanted::Environments(_) | Wanted::Waiver { .. } => {
             in_time.filter(|one| given.head.as_ref().is_none_or(|head| *head == one.head)).collect()
         }
     };
@@ -115,6 +140,30 @@ fn bind_one(
         (Wanted::Change(_, digits), _) => Err(WhyNot::NoSuchChange { given: digits.clone(), line }),
         (_, Some(_)) => Err(WhyNot::Ambiguous { line }),
         (_, None) => Err(WhyNot::NothingShown { line }),
+    }
+}
+
+/// The one denial that somebody read who waives it: by its digits, or the only one of that policy that was ever shown.
+fn denial_meant<'s>(
+    given: &Given,
+    here: &[&'s Shown],
+    name: &EnvironmentName,
+    policy: &str,
+    digits: Option<&str>,
+) -> Result<(&'s Denial, &'s Shown), WhyNot> {
+    let of_policy = |one: &'s Shown| one.denials.iter().filter(|denial| denial.policy == policy).map(move |d| (d, one));
+    let line = here.iter().rfind(|one| one.from.is_some()).and_then(|one| of_policy(one).next());
+    let line = line.map(|(denial, one)| denial.line_to_type(name, &one.change));
+    let in_time = here.iter().filter(|one| one.from.is_none_or(|from| from <= given.at));
+    let reviewed = in_time.filter(|one| given.head.as_ref().is_none_or(|head| *head == one.head));
+    let named =
+        |(denial, one): &(&Denial, &Shown)| digits.is_none_or(|digits| denial.digest(&one.change).matches(digits));
+    let meant: Vec<(&Denial, &Shown)> = reviewed.flat_map(|one| of_policy(one)).filter(named).collect();
+    let digests: BTreeSet<DenialDigest> = meant.iter().map(|(denial, one)| denial.digest(&one.change)).collect();
+    match meant.iter().rfind(|(_, one)| one.from.is_some()) {
+        Some(newest) if digests.len() == 1 => Ok(*newest),
+        Some(_) if digits.is_none() => Err(WhyNot::Ambiguous { line }),
+        Some(_) | None => Err(WhyNot::NotDenied { policy: policy.to_owned(), line }),
     }
 }
 
@@ -132,6 +181,7 @@ fn approval(given: &Given, shown: &Shown, place: &Place, policy: ObjectHash) -> 
         policy,
         deletions: given.deletions,
         reason: given.reason.clone(),
+        waives: None,
         at: given.at,
     }
 }
@@ -157,6 +207,7 @@ mod tests {
             new_set: SetDigest([change; 32]),
             change: ChangeDigest([change; 32]),
             deletions: None,
+            denials: BTreeSet::new(),
             from: from.map(at),
         }
     }

@@ -60,6 +60,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         name: production(),
         stage: None,
         path: "deploy".into(),
+        chart: None,
         helm: None,
         target: target(),
         branch: None,
@@ -73,6 +74,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         may: May::default(),
         owner_file: None,
         policies: BTreeMap::new(),
+        ignore: BTreeMap::new(),
     }
 }
 
@@ -133,6 +135,7 @@ pub(super) fn approval(who: &str, change: &Change) -> Recorded {
         policy: ObjectHash([0; 32]),
         deletions: None,
         reason: None,
+        waives: None,
         at: at(100),
     };
     Recorded { approval, state: State::Stands }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::contributors::Contributors;
 use super::judge::{Discount, NotCounted, RuleVerdict, Verdict};
+use super::origin::Origin;
 use super::people::People;
-use super::required::Origin;
 use crate::ids::{Account, EnvironmentName};
 use crate::policy::rules::Role;
 
@@ -69,8 +69,9 @@ fn open(rule: &RuleVerdict, verdict: &Verdict, people: &People) -> String {
         Origin::GrantOwners => " (its first set)".to_owned(),
         Origin::CodeOwners(file) => format!(" (owners of {file})"),
         Origin::Unowned(file) => format!(" (nobody owns {file})"),
-        Origin::Policy(name) => format!(" (policy {name})"),
+        Origin::Policy(name) | Origin::FloorPolicy(name) => format!(" (policy {name})"),
         Origin::Mended(name) => format!(" (policy {name} cannot be asked, and changes)"),
+        Origin::Waiver(denial) => format!(" (to waive policy {}, which denies it)", denial.policy),
         Origin::Deletions => " (it deletes more than may pass unsaid)".to_owned(),
     };
     let given = match rule.counted.len() {
@@ -199,7 +200,7 @@ mod tests {
         insta::assert_snapshot!(said(&two, &anns(), by(&["kim", "kim-home"]), &[]).1, @"production needs 1 more of: @gone, @lee, @robot (group sre) beside @kim");
         insta::assert_snapshot!(said(&two, &anns(), by(&["lee", "kim"]), &[]).1, @"production has its consent: @kim, @lee");
         insta::assert_snapshot!(said(&rules(vec![]), &anns(), by(&[]), &[]).1, @"production needs no approval");
-        let floors = [("prod".to_owned(), Floor { clusters: BTreeSet::new(), approvals: vec![rule(1, "leads")] })];
+        let floors = [("prod".to_owned(), Floor { approvals: vec![rule(1, "leads")], ..Floor::default() })];
         insta::assert_snapshot!(said(&two, &anns(), by(&["lee", "sam"]), &floors).1, @"production needs 1 more of: @ada (group leads) (by floor prod)");
         let exact = Environment { deletions_confirm_above: Some(0), ..rules(vec![rule(1, "sre")]) };
         insta::assert_snapshot!(said(&exact, &anns(), by(&["lee"]), &[]).1, @"production needs 1 more of: @gone, @kim, @kim-home, @lee, @robot (group sre); each approval has to say `--deletions 1`; @lee's does not count: it does not say `--deletions 1`");

@@ -5,9 +5,11 @@ use std::fmt;
 
 use super::approval::{Approval, ApprovalKey, Place, Recorded, State};
 use super::contributors::{Contributed, Contributors};
+use super::origin::Origin;
 use super::people::{Answer, Kind, People, Person, Right, Standing};
-use super::required::{InForce, Law, Origin, Required, Requirements, Subject, by_rules, required};
+use super::required::{InForce, Law, Required, Requirements, Subject, by_rules, required};
 use super::void::VoidReason;
+use super::waiver::{Denial, Waiver};
 use crate::ids::{Account, ChangeDigest, CommitId, SetDigest};
 use crate::policy::rules::{ApprovalRule, ApprovalSource, Binds, OnPush, Role};
 
@@ -64,6 +66,8 @@ pub enum Discount {
     Unread,
     /// They are a contributor.
     Contributor(Contributed),
+    /// It waives what the policy does not deny here, or not with these words.
+    OtherDenial(String),
     /// The rules want another way of approving.
     Way(ApprovalSource),
     /// No rule that applies names them.
@@ -83,6 +87,12 @@ impl fmt::Display for Discount {
             Self::Inactive => out.write_str("the account is not active"),
             Self::Unread => out.write_str("the forge could not be asked about this person"),
             Self::Contributor(how) => write!(out, "contributor: {how}"),
+            Self::OtherDenial(policy) => {
+                write!(
+                    out,
+                    "policy {policy} does not deny this, or its text or what it finds is another than was waived"
+                )
+            }
             Self::Way(ApprovalSource::Review) => {
                 out.write_str("a review is not a way to approve here; use the command")
             }
@@ -128,6 +138,8 @@ pub struct Verdict {
     pub rules: Vec<RuleVerdict>,
     /// The number of deletions every approval has to carry.
     pub deletions: Option<u64>,
+    /// Waivers that count.
+    pub waivers: Vec<Waiver>,
     /// Approvals that count for at least one rule.
     pub counted: BTreeSet<ApprovalKey>,
     /// Those that do not, and why.
@@ -144,6 +156,24 @@ impl Verdict {
     /// Whether the change may pass.
     pub fn met(&self) -> bool {
         self.closed.is_none() && (self.exception.is_some() || self.rules.iter().all(|rule| rule.missing() == 0))
+    }
+
+    /// What policies deny and somebody may waive, waived or not.
+    pub fn denials(&self) -> BTreeSet<Denial> {
+        self.rules.iter().filter_map(|rule| rule.required.origin.denial().cloned()).collect()
+    }
+
+    /// What has to be waived, where nothing else is missing.
+    pub fn only_denials(&self) -> impl Iterator<Item = &Denial> {
+        let missing = self.rules.iter().filter(|rule| rule.missing() > 0);
+        let is_only = missing.clone().all(|rule| rule.required.origin.denial().is_some());
+        missing.filter(move |_| is_only).filter_map(|rule| rule.required.origin.denial())
+    }
+
+    /// Whether a denial was waived by everybody whom its policy asks.
+    pub fn waives(&self, denial: &Denial) -> bool {
+        let mut of_it = self.rules.iter().filter(|rule| rule.required.origin.denial() == Some(denial)).peekable();
+        of_it.peek().is_some() && of_it.all(|rule| rule.missing() == 0)
     }
 
     /// Whether nobody had to be asked.
@@ -169,6 +199,7 @@ fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) 
     let mut verdict = Verdict {
         rules: Vec::new(),
         deletions,
+        waivers: Vec::new(),
         counted: BTreeSet::new(),
         not_counted: Vec::new(),
         contributors: case.contributors.clone(),
@@ -186,12 +217,16 @@ fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) 
     for required in rules {
         let mut counted: BTreeMap<Person, Account> = BTreeMap::new();
         for (approval, standing) in &eligible {
+            if !is_about(&required.origin, approval) {
+                continue;
+            }
             let counts = match owns_and_may(&required.origin, standing) {
                 Ok(()) => counts_for(&required.rule, &required.by, approval, standing, people),
                 Err(why) => Err(why),
             };
             match counts {
                 Ok(()) => {
+                    verdict.waivers.extend(waiver(approval, &verdict.waivers));
                     counted.entry(people.identities.person(&standing.account)).or_insert(standing.account.clone());
                     verdict.counted.insert(approval.key.clone());
                 }
@@ -211,10 +246,25 @@ fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) 
                 whys.sort_unstable();
                 whys.into_iter().next()
             });
-            verdict.not_counted.push(not_counted(approval, why.unwrap_or(Discount::NotNamed)));
+            let other = approval.waives.as_ref().map(|waived| Discount::OtherDenial(waived.policy.clone()));
+            verdict.not_counted.push(not_counted(approval, why.or(other).unwrap_or(Discount::NotNamed)));
         }
     }
     verdict
+}
+
+/// Whether an approval has something to say to a rule: consent to the change to all but waivers, and a waiver to its own
+/// denial alone.
+fn is_about(origin: &Origin, approval: &Approval) -> bool {
+    origin.denial() == approval.waives.as_ref()
+}
+
+/// The waiver that an approval is, unless it is known: it may count for several rules of its policy.
+fn waiver(approval: &Approval, known: &[Waiver]) -> Option<Waiver> {
+    let denial = approval.waives.clone()?;
+    let waiver =
+        Waiver { denial, person: approval.person.clone(), reason: approval.reason.clone().unwrap_or_default() };
+    (!known.contains(&waiver)).then_some(waiver)
 }
 
 fn not_counted(approval: &Approval, why: Discount) -> NotCounted {
@@ -248,7 +298,9 @@ fn discount<'p>(
     if rules.binds() == Binds::Set && approval.old_set != case.from_set {
         return Err(Discount::OtherSet);
     }
-    if let Some(number) = deletions.filter(|number| approval.deletions != Some(*number)) {
+    // A waiver consents to no deletion, so it has none to count.
+    let is_consent = approval.waives.is_none();
+    if let Some(number) = deletions.filter(|number| is_consent && approval.deletions != Some(*number)) {
         return Err(Discount::Deletions(number));
     }
     let standing = people.standings.get(&approval.person).ok_or(Discount::Unread)?;
@@ -300,12 +352,14 @@ fn exception(
 ) -> Option<BTreeSet<String>> {
     let owners = law.grant_owners?;
     let by_rules = verdict.rules.iter().all(|rule| rule.missing() == 0);
-    let floors = verdict.rules.iter().filter(|rule| matches!(rule.required.origin, Origin::Floor(_)));
+    let floors = verdict.rules.iter().filter(|rule| rule.required.origin.binds());
     if by_rules || verdict.closed.is_some() || floors.map(RuleVerdict::missing).any(|missing| missing > 0) {
         return None;
     }
     let with_reason = eligible.iter().filter(|(approval, standing)| {
-        approval.reason.is_some() && people.is_one_of(standing, &owners.voters) == Answer::Yes
+        approval.reason.is_some()
+            && approval.waives.is_none()
+            && people.is_one_of(standing, &owners.voters) == Answer::Yes
     });
     let given: Vec<_> = with_reason.collect();
     let persons: BTreeSet<Person> =

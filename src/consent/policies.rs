@@ -3,20 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::required::{InForce, Law};
+use super::waiver::Denial;
 use crate::policy::code::{Effect, Opinion, Question};
-use crate::policy::rules::{ApprovalRule, ApprovalSource, Environment, Policy};
+use crate::policy::rules::{ApprovalRule, ApprovalSource, Environment, Floor, Policy};
 
 /// A policy in force, with whoever it may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// What is asked, under a name that says whose it is.
     pub question: Question,
-    /// Who is asked where it asks for a review.
+    /// Who is asked where it asks for a review, and who may waive what it denies.
     pub approvals: Vec<ApprovalRule>,
     /// The ways that count for them.
     pub by: BTreeSet<ApprovalSource>,
     /// Whether a step can mend it: a neighbour's is in another environment's entry, which no step of this one alters.
     pub replaceable: bool,
+    /// Whether it is the platform's: whom it asks, no exception passes over.
+    pub is_floors: bool,
 }
 
 /// What the policies in force say of one step from a set to another.
@@ -43,8 +46,8 @@ impl Said {
     }
 }
 
-/// The policies that judge a change: those in the entry of the set at hand, so that a policy changes only by the consent of
-/// the one before it; of a first set its own, and its neighbours'.
+/// The policies that judge a change: the floors', as they are now; and those in the entry of the set at hand, so that a
+/// policy changes only by the consent of the one before it; of a first set its own, and its neighbours'.
 pub fn policies_in_force(law: Law<'_>) -> Vec<Standing> {
     let (own, neighbours, replaceable) = match law.rules {
         InForce::OfSet(own) => (own, &[][..], true),
@@ -57,9 +60,16 @@ pub fn policies_in_force(law: Law<'_>) -> Vec<Standing> {
         approvals: policy.approvals.clone(),
         by: whose.consent.by.clone(),
         replaceable,
+        is_floors: false,
     };
-    let mut all: Vec<Standing> =
-        own.policies.iter().map(|(name, policy)| standing(name.clone(), policy, own)).collect();
+    let mut all: Vec<Standing> = Vec::new();
+    for (floor, Floor { policies, .. }) in law.floors {
+        // No name of a file's policy has a slash, so that none takes the place of the platform's; and no step of a
+        // repository mends one.
+        let of_floor = policies.iter().map(|(name, policy)| standing(format!("{floor}/{name}"), policy, own));
+        all.extend(of_floor.map(|one| Standing { replaceable: false, is_floors: true, ..one }));
+    }
+    all.extend(own.policies.iter().map(|(name, policy)| standing(name.clone(), policy, own)));
     let mut names: BTreeSet<String> = BTreeSet::new();
     for neighbour in neighbours {
         // The same policy of the same file is asked once.
@@ -84,6 +94,8 @@ pub(super) enum Asks {
     Nothing,
     /// Nothing passes, and why.
     Closed(String),
+    /// Nothing passes, unless those the policy names waive it.
+    Denied(Denial),
     /// People.
     People {
         /// Those the policy names.
@@ -101,7 +113,8 @@ pub(super) fn asks(standing: &Standing, said: Option<&Said>) -> Asks {
     let finds = |effect| opinion.found.iter().any(|finding| finding.effect == effect);
     // First, because a policy that fails at one object still denies another.
     if finds(Effect::Deny) {
-        return Asks::Closed(format!("policy `{name}` denies it"));
+        let denial = Denial::of(standing, opinion);
+        return denial.map_or_else(|| Asks::Closed(format!("policy `{name}` denies it")), Asks::Denied);
     }
     match (&opinion.broken, finds(Effect::Review)) {
         (Some(why), _) if !said.mended.contains(name) => {

@@ -6,7 +6,7 @@ use super::cast::{account, approval, commit, people, place, production, reposito
 use super::*;
 use crate::ids::ObjectHash;
 use crate::policy::code::{Effect, Finding, Opinion, Source};
-use crate::policy::rules::{Environment, Policy};
+use crate::policy::rules::{Environment, Floor, Policy};
 
 /// Entry 1 asks nobody and has a policy of this effect, entry 2 has another instead.
 fn court(effect: Effect) -> Court {
@@ -184,4 +184,62 @@ fn a_walk_asks_about_one_step_at_a_time_and_about_none_that_nobody_approved() {
     court.entries.values_mut().for_each(|rules| rules.consent.approvals = vec![rule(1, "sre")]);
     let asked = walk(&court, Some(&position), &steps, None).unasked;
     assert_eq!(asked, [(sets[0].clone(), sets[3].clone())]);
+}
+
+#[test]
+fn the_platforms_policies_are_asked_beside_the_files_under_names_no_file_can_give() {
+    let own = policed(Effect::Warn, "object.a");
+    let of_floor = policed(Effect::Deny, "object.b").policies;
+    let floors = [("prod".to_owned(), Floor { policies: of_floor, ..Floor::default() })];
+    let law = |rules| Law { rules, floors: &floors, grant_owners: None };
+    let all = policies_in_force(law(InForce::OfSet(&own)));
+    let told: Vec<_> =
+        all.iter().map(|one| (one.question.name.as_str(), one.question.effect, one.replaceable)).collect();
+    assert_eq!(told, [("prod/p", Effect::Deny, false), ("p", Effect::Warn, true)]);
+    assert!("prod/p".parse::<crate::ids::EnvironmentName>().is_err(), "what a file may call a policy");
+    // Where the file has none, and where its rules ask for nobody, they are asked all the same.
+    let nobody = rules(vec![]);
+    assert_eq!(policies_in_force(law(InForce::OfSet(&nobody))).len(), 1);
+    assert_eq!(mended(&policies_in_force(law(InForce::OfSet(&own))), &nobody), ["p"], "no step mends the platform's");
+}
+
+#[test]
+fn whom_the_platforms_policy_asks_no_owner_passes_over() {
+    let policy = |group: &str| {
+        let approvals = vec![rule(1, group)];
+        let source = Source::Cel("object.a".to_owned());
+        BTreeMap::from([("p".to_owned(), Policy { effect: Effect::Review, message: None, approvals, source })])
+    };
+    let (old, new) = step();
+    let change = Change::between(Some(&old), &new);
+    let (owners, files, here) = (rule(1, "leads"), BTreeSet::new(), place());
+    // Ada is the grant's owner, and says why.
+    let mut given = approval("ada", &change);
+    given.approval.reason = Some("it burns".to_owned());
+    let judged = |own: &Environment, floors: &[(String, Floor)], name: &str, by: &[Recorded]| {
+        let opinions = BTreeMap::from([(name.to_owned(), finds(&[Effect::Review]))]);
+        let said = Said { opinions, mended: BTreeSet::new() };
+        let case = Case {
+            subject: Subject { change: &change, files: &files, size: Size::default(), said: Some(&said) },
+            digest: change.digest(&repository(), &production()),
+            from_set: None,
+            place: Some(&here),
+            head: None,
+            passage: Passage::RulesOrOwners,
+            contributors: &Contributors::default(),
+            approvals: by,
+        };
+        judge(case, Law { rules: InForce::OfSet(own), floors, grant_owners: Some(&owners) }, &people())
+    };
+    let floors = [("prod".to_owned(), Floor { policies: policy("sre"), ..Floor::default() })];
+    let by_owner = std::slice::from_ref(&given);
+    let own = Environment { policies: policy("sre"), ..rules(vec![]) };
+    assert!(judged(&own, &[], "p", by_owner).met(), "the file's own policy is passed by the exception");
+    // Also where the environment's rule is the same, into which the policy's is folded.
+    for rules in [rules(vec![]), rules(vec![rule(1, "sre")])] {
+        let verdict = judged(&rules, &floors, "prod/p", by_owner);
+        assert_eq!((verdict.met(), verdict.rules.len()), (false, 1));
+        assert_eq!(verdict.rules[0].required.origin, Origin::FloorPolicy("prod/p".to_owned()));
+        assert!(judged(&rules, &floors, "prod/p", &[given.clone(), approval("lee", &change)]).met());
+    }
 }

@@ -53,6 +53,28 @@ pub fn gaps(head: &CommitId, own: &[Own], told: &[Told], base: &BTreeSet<CommitI
     visit(head, own, told, base).into_iter().filter(|tip| told.iter().all(|one| one.after != *tip)).collect()
 }
 
+/// Whether told pushes lead a branch from one tip to another, or from nothing, each from where the one before it left it.
+/// Where a list does not say where a push began, there is nobody else to ask.
+pub fn leads(from: Option<&CommitId>, to: &CommitId, told: &[Told]) -> bool {
+    let (mut open, mut seen) = (vec![to], BTreeSet::new());
+    while let Some(tip) = open.pop() {
+        if Some(tip) == from {
+            return true;
+        }
+        if !seen.insert(tip) {
+            continue;
+        }
+        for one in told.iter().filter(|one| one.after == *tip) {
+            match &one.before {
+                FoundAt::At(before) => open.push(before),
+                // It was deleted in between, and made anew.
+                FoundAt::Nothing | FoundAt::Unsaid => return true,
+            }
+        }
+    }
+    false
+}
+
 /// Every push that led to the head of a pull request, one by nobody known for each gap among them.
 pub fn every_push(head: &CommitId, own: &[Own], told: &[Told], base: &BTreeSet<CommitId>) -> Vec<Push> {
     let tips = visit(head, own, told, base);
@@ -252,6 +274,21 @@ mod tests {
         ] {
             assert_eq!(people('f', &own, &pushed), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn known_pushes_lead_from_tip_to_tip_or_one_was_missed() {
+        let chain = [told(None, 'a', Some("ann")), told(Some('a'), 'b', Some("ann")), told(Some('b'), 'c', None)];
+        let leads =
+            |from: Option<char>, to: char, told: &[Told]| super::leads(from.map(commit).as_ref(), &commit(to), told);
+        assert!(leads(Some('a'), 'c', &chain) && leads(None, 'c', &chain) && leads(Some('e'), 'c', &chain));
+        assert!(
+            !leads(Some('a'), 'c', &chain[2..]) && !leads(None, 'c', &chain[1..]) && !leads(Some('a'), 'd', &chain)
+        );
+        assert!(leads(Some('c'), 'c', &[]), "it did not move");
+        // Forced back and forth.
+        let round = [told(Some('b'), 'a', None), told(Some('a'), 'b', None)];
+        assert!(leads(Some('b'), 'a', &round) && !leads(Some('c'), 'a', &round));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::Change;
+use super::origin::Origin;
 use super::policies::{Asks, Said, asks as policy_asks, policies_in_force};
 use crate::ids::SetKey;
 use crate::policy::rules::{
@@ -94,33 +95,6 @@ impl InForce<'_> {
     }
 }
 
-/// Where a rule comes from, for people.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
-    /// `consent` of the environment.
-    Environment,
-    /// `consent` of another environment of the same name or namespace.
-    Neighbour(String),
-    /// `[floor.NAME]` of the server.
-    Floor(String),
-    /// `owners` of the repository's file, because the environment's own rules change.
-    Owners,
-    /// The same, because a limit is exceeded.
-    Limits,
-    /// `owners` of the grant: a first set.
-    GrantOwners,
-    /// A rule that asks for the owners of files: of this one, and others that have the same owners.
-    CodeOwners(String),
-    /// The same, for files that nobody owns, of which this is one.
-    Unowned(String),
-    /// `deletions.confirm_above`, where no rule asks for anybody.
-    Deletions,
-    /// A policy that asks for a review of what it found.
-    Policy(String),
-    /// A policy that cannot be asked, and that the change replaces.
-    Mended(String),
-}
-
 /// One rule that has to be met.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Required {
@@ -128,7 +102,7 @@ pub struct Required {
     pub rule: ApprovalRule,
     /// The ways that count for it.
     pub by: BTreeSet<ApprovalSource>,
-    /// Where it comes from; of equal rules, the first.
+    /// Where it comes from; of equal rules the first, or the first that binds.
     pub origin: Origin,
 }
 
@@ -164,10 +138,18 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
                 asked.closed = Some(why);
                 return asked;
             }
+            Asks::Denied(denial) => {
+                // It is a command, whatever the ways are in which changes are approved.
+                let every_way = Consent::none().by;
+                let rules = standing.approvals.iter();
+                rules.for_each(|rule| asked.add(rule, &every_way, Origin::Waiver(denial.clone())));
+                continue;
+            }
             Asks::People { review, owners } => (review, owners),
         };
         if review {
-            standing.approvals.iter().for_each(|rule| asked.add(rule, &standing.by, Origin::Policy(name.clone())));
+            let origin = if standing.is_floors { Origin::FloorPolicy } else { Origin::Policy };
+            standing.approvals.iter().for_each(|rule| asked.add(rule, &standing.by, origin(name.clone())));
         }
         if owners {
             let owners = match law.rules {
@@ -182,11 +164,17 @@ pub fn required(subject: Subject<'_>, law: Law<'_>) -> Requirements {
 }
 
 impl Requirements {
-    /// Adds a rule; of equal ones the first stays.
+    /// Adds a rule; of equal ones the first stays, with an origin that binds where one of them has it. What is to be waived
+    /// is asked by itself: consent to the change is none to that.
     fn add(&mut self, rule: &ApprovalRule, by: &BTreeSet<ApprovalSource>, origin: Origin) {
-        let same = |one: &Required| (one.rule.count, &one.rule.voters, &one.by) == (rule.count, &rule.voters, by);
-        if !self.rules.iter().any(same) {
-            self.rules.push(Required { rule: rule.clone(), by: by.clone(), origin });
+        let same = |one: &Required| {
+            (one.rule.count, &one.rule.voters, &one.by, one.origin.denial())
+                == (rule.count, &rule.voters, by, origin.denial())
+        };
+        match self.rules.iter().position(same).and_then(|at| self.rules.get_mut(at)) {
+            Some(known) if origin.binds() && !known.origin.binds() => known.origin = origin,
+            Some(_) => {}
+            None => self.rules.push(Required { rule: rule.clone(), by: by.clone(), origin }),
         }
     }
 }
@@ -315,8 +303,11 @@ pub fn voters(
     files: &BTreeSet<String>,
 ) -> Vec<Voters> {
     let files = Files { changed: files, alters_entry: true };
+    let of_policies = floors.iter().flat_map(|floor| floor.policies.values()).flat_map(|policy| &policy.approvals);
+    let of_policies: Vec<Voters> = of_policies.map(|rule| rule.voters.clone()).collect();
     let floors = || floors.iter().flat_map(|floor| &floor.approvals);
     let mut all: Vec<Voters> = floors().chain(grant_owners.iter().copied()).map(|rule| rule.voters.clone()).collect();
+    all.extend(of_policies);
     for whose in neighbours.iter().chain([own]) {
         let rules = whose.consent.approvals.iter().chain(&whose.owners);
         let asked = rules.filter_map(|rule| asks(rule, whose, files, Origin::Environment)).flatten();

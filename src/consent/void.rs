@@ -98,7 +98,7 @@ pub struct Look {
 /// A pull request or issue of ours as the forge tells it now, and what we showed there.
 #[derive(Debug, Clone)]
 pub struct Now {
-    /// Its number and the branch it is for now.
+    /// Its number, and the branch that it is into.
     pub place: Place,
     /// Every review and comment there is. The list must be whole: what is not in it was deleted.
     pub sources: BTreeMap<(ApprovalSource, i64), SourceNow>,

@@ -199,7 +199,7 @@ fn the_grants_owners_may_let_a_held_change_pass_with_a_reason_and_not_below_a_fl
     assert_eq!(told(&walked), "covered 1");
     let Why::Held(_, verdict) = &walked.grounds[0].why else { panic!("{:?}", walked.grounds) };
     insta::assert_snapshot!(explain(&production(), verdict, &people(), None), @"production passes by its grant's owners, an exception to be reviewed: it burns");
-    court.floors = vec![("prod".into(), Floor { clusters: Default::default(), approvals: vec![rule(1, "sre")] })];
+    court.floors = vec![("prod".into(), Floor { approvals: vec![rule(1, "sre")], ..Floor::default() })];
     assert_eq!(told(&walk(&court, from.as_ref(), &steps, Some(&given))), "covered , held 0..1", "a floor is a floor");
 }
 

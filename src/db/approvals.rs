@@ -6,8 +6,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::previews::{read_shown_as, shown_as};
-use crate::consent::{Approval, ApprovalKey, Place, Recorded, State};
-use crate::ids::{Account, ChangeDigest, ObjectHash, SetDigest};
+use crate::consent::{Approval, ApprovalKey, Denial, Place, Recorded, State};
+use crate::ids::{Account, ChangeDigest, ObjectHash, OpinionDigest, PolicyDigest, SetDigest};
 use crate::policy::rules::ApprovalSource;
 
 /// A stored approval.
@@ -45,8 +45,9 @@ pub async fn record(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "INSERT INTO approval (id, repository_id, environment_id, pull_number, base_branch, reviewed_head, shown_as, base_set,
-             head_set, change_digest, preview_id, person, source, source_id, policy_digest, deletions, reason, given_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             head_set, change_digest, preview_id, person, source, source_id, policy_digest, deletions, reason, waives, waives_text,
+             waives_said, given_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
          ON CONFLICT ON CONSTRAINT approval_once DO NOTHING",
         id,
         repository,
@@ -65,6 +66,9 @@ pub async fn record(
         approval.policy.as_bytes(),
         approval.deletions.map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
         approval.reason.as_ref().map(|reason| reason.replace('\0', "\u{fffd}")),
+        approval.waives.as_ref().map(|denial| denial.policy.as_str()),
+        approval.waives.as_ref().map(|denial| denial.text.as_bytes()),
+        approval.waives.as_ref().map(|denial| denial.said.as_bytes()),
         approval.at.to_sqlx() as _,
     )
     .execute(conn)
@@ -123,7 +127,7 @@ pub async fn given_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
     let rows = sqlx::query!(
         r#"SELECT a.id, environment_id, e.name, pull_number, base_branch, reviewed_head, shown_as, base_set, head_set,
                change_digest, preview_id, person AS "person: Json<Account>", source, source_id, policy_digest, deletions,
-               a.reason, given_at, v.reason AS "void?", u.deployment_id AS "used?"
+               a.reason, waives, waives_text, waives_said, given_at, v.reason AS "void?", u.deployment_id AS "used?"
            FROM approval a JOIN environment e ON e.id = a.environment_id
                LEFT JOIN approval_void v ON v.approval_id = a.id LEFT JOIN approval_use u ON u.approval_id = a.id
            WHERE a.repository_id = $1 AND pull_number = $2 ORDER BY a.recorded_at, a.id"#,
@@ -153,6 +157,15 @@ pub async fn given_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
                 policy: ObjectHash::from_bytes(&row.policy_digest).ok_or_else(bad)?,
                 deletions: row.deletions.and_then(|number| u64::try_from(number).ok()),
                 reason: row.reason,
+                waives: match (row.waives, row.waives_text, row.waives_said) {
+                    (Some(policy), Some(text), Some(said)) => Some(Denial {
+                        policy,
+                        text: PolicyDigest::from_bytes(&text).ok_or_else(bad)?,
+                        said: OpinionDigest::from_bytes(&said).ok_or_else(bad)?,
+                    }),
+                    // The three are there together, or the constraint `approval_waiver` is broken.
+                    _ => None,
+                },
                 at: row.given_at.to_jiff(),
             };
             let state = match (row.void, row.used) {

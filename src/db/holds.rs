@@ -27,6 +27,8 @@ pub struct Hold {
     pub shown_in: Option<i64>,
     /// Commits whose checks are waited for.
     pub awaits: Vec<AwaitedAt>,
+    /// Whether something covered waits for a freeze to end, perhaps beside what it is held for.
+    pub thaws: bool,
 }
 
 /// A commit whose checks are waited for, and how they stood when they were read.
@@ -101,11 +103,11 @@ pub struct HeldChange {
 pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error> {
     let change = hold.change.as_ref();
     sqlx::query!(
-        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits, thaws)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
-             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits,
+             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits, thaws = excluded.thaws,
              place_seen = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_seen END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
@@ -119,6 +121,7 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
         change.map(|c| c.digest.as_bytes() as &[u8]),
         hold.shown_in,
         Json(&hold.awaits) as _,
+        hold.thaws,
     )
     .execute(conn)
     .await?;
@@ -232,7 +235,7 @@ pub async fn place_changed(
 pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hold>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in,
-                  awaits AS "awaits: Json<Vec<AwaitedAt>>"
+                  awaits AS "awaits: Json<Vec<AwaitedAt>>", thaws
            FROM hold WHERE environment_id = $1"#,
         environment
     )
@@ -258,7 +261,29 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
         change,
         shown_in: row.shown_in,
         awaits: row.awaits.0,
+        thaws: row.thaws,
     }))
+}
+
+/// Notes that nothing waits for a freeze any more, but for these environments; gives those of which it was noted until now,
+/// each with its repository.
+///
+/// # Errors
+/// The database's own.
+pub async fn thaw(conn: &mut PgConnection, but_for: &[i64]) -> Result<Vec<(RepositoryKey, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "UPDATE hold SET thaws = false FROM environment e JOIN repository r ON r.id = e.repository_id
+         WHERE e.id = hold.environment_id AND hold.thaws AND NOT (e.id = ANY($1))
+         RETURNING e.id, r.forge, r.forge_id",
+        but_for
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let forge = row.forge.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok((RepositoryKey { forge, id: row.forge_id }, row.id))
+    });
+    held.collect()
 }
 
 /// How many environments are held, for each reason there is.
@@ -268,4 +293,23 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
 pub async fn counted(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
     Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
+}
+
+/// The environments (our numbers) of these clusters that are held, each with its repository.
+///
+/// # Errors
+/// The database's own.
+pub async fn held_in(conn: &mut PgConnection, clusters: &[String]) -> Result<Vec<(RepositoryKey, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT h.environment_id, r.forge, r.forge_id FROM hold h JOIN environment e ON e.id = h.environment_id
+         JOIN repository r ON r.id = e.repository_id WHERE e.cluster = ANY($1) ORDER BY h.environment_id",
+        clusters
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let forge = row.forge.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok((RepositoryKey { forge, id: row.forge_id }, row.environment_id))
+    });
+    held.collect()
 }

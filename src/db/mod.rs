@@ -18,12 +18,15 @@ pub mod swept;
 
 pub mod act_answers;
 pub mod approvals;
+pub mod charts;
 pub mod check_runs;
 pub mod comment_edits;
 pub mod deliveries;
+pub mod deployed;
 pub mod deployments;
 pub mod deploys;
 pub mod environments;
+pub mod freezes;
 pub mod holds;
 pub mod installation;
 pub mod inventory;

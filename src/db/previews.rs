@@ -6,9 +6,9 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::consent::{Change, Shown, ShownAs, Size};
+use crate::consent::{Change, Denial, Shown, ShownAs, Size};
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName, SetDigest, TraceId};
 
 /// A preview to be stored.
@@ -203,8 +203,8 @@ pub async fn about_to_show(conn: &mut PgConnection, change: &ShownChange) -> Res
     let shown = &change.shown;
     sqlx::query_scalar!(
         "INSERT INTO shown_change (preview_id, environment_id, base_set, head_set, change_digest, change, head_sha, shown_as,
-             deletions, made)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
+             deletions, denials, made)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
         shown.preview,
         change.environment,
         shown.old_set.as_ref().map(|s| s.as_bytes() as &[u8]),
@@ -214,6 +214,7 @@ pub async fn about_to_show(conn: &mut PgConnection, change: &ShownChange) -> Res
         shown.head.as_str(),
         shown_as(shown.shown_as),
         shown.deletions.map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
+        Json(&shown.denials) as _,
         Json((&change.files, change.size.files, change.size.lines, change.size.objects)) as _,
     )
     .fetch_one(conn)
@@ -270,6 +271,7 @@ pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
     let rows = sqlx::query!(
         r#"SELECT s.id, s.preview_id, s.environment_id, e.name, s.base_set, s.head_set, s.change_digest,
                s.change AS "change: Json<Change>", s.head_sha, s.shown_as, s.deletions,
+               s.denials AS "denials: Json<BTreeSet<Denial>>",
                s.made AS "made: Json<(std::collections::BTreeSet<String>, u64, u64, u64)>", s.shown_at
            FROM shown_change s JOIN preview p ON p.id = s.preview_id JOIN environment e ON e.id = s.environment_id
            WHERE p.repository_id = $1 AND p.pull_number = $2 ORDER BY s.id"#,
@@ -291,6 +293,7 @@ pub async fn shown_in(conn: &mut PgConnection, repository: i64, number: i64) -> 
                 new_set: SetDigest::from_bytes(&row.head_set).ok_or_else(bad)?,
                 change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(bad)?,
                 deletions: row.deletions.and_then(|number| u64::try_from(number).ok()),
+                denials: row.denials.0,
                 from: row.shown_at.map(jiff_sqlx::Timestamp::to_jiff),
             };
             let size = Size { files: changed_files, lines, objects };

@@ -1,6 +1,6 @@
 //! Pull requests as last read, and where our comment and statuses on them are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -121,7 +121,8 @@ fn commit(text: &str) -> Result<CommitId, sqlx::Error> {
     text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// Stores what the forge says. A merged pull request stays merged: a late answer of the forge never reopens it.
+/// Stores what the forge says. A merged pull request stays merged: a late answer of the forge never reopens it. That it is
+/// merged as its own head is what a forge says that knows of no other commit: it takes nothing from one that was found.
 ///
 /// # Errors
 /// The database's own.
@@ -133,7 +134,9 @@ pub async fn upsert(conn: &mut PgConnection, repository: i64, facts: &PullFacts)
            ON CONFLICT (repository_id, number) DO UPDATE SET title = excluded.title, author = excluded.author,
                state = CASE WHEN pull.state = 'merged' THEN 'merged' ELSE excluded.state END,
                base_branch = excluded.base_branch, base_sha = excluded.base_sha, head_sha = excluded.head_sha,
-               from_fork = excluded.from_fork, merge_commit = coalesce(excluded.merge_commit, pull.merge_commit),
+               from_fork = excluded.from_fork,
+               merge_commit = CASE WHEN excluded.merge_commit = excluded.head_sha THEN coalesce(pull.merge_commit, excluded.merge_commit)
+                                   ELSE coalesce(excluded.merge_commit, pull.merge_commit) END,
                merged_by = coalesce(excluded.merged_by, pull.merged_by), head_branch = excluded.head_branch,
                head_owner = excluded.head_owner, merge_base = coalesce(excluded.merge_base, pull.merge_base),
                touched_at = excluded.touched_at, updated_at = now()
@@ -219,6 +222,73 @@ pub async fn merged_as(
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| Ok((commit(&row.merge_commit)?, row.number))).collect()
+}
+
+/// How many pull requests are known to be merged into a branch.
+///
+/// # Errors
+/// The database's own.
+pub async fn merges(conn: &mut PgConnection, repository: i64, branch: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM pull WHERE repository_id = $1 AND base_branch = $2 AND state = 'merged'"#,
+        repository,
+        branch
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Of these commits of a branch, those of which the forge said that they end no pull request that nothing else tells of.
+/// A commit may be here a moment before its merge is. So that counts for as long as no other merge is known than was then
+/// (`merges`), or for good when it was said ten minutes later again.
+///
+/// # Errors
+/// The database's own.
+pub async fn asked_about(
+    conn: &mut PgConnection,
+    repository: i64,
+    branch: &str,
+    commits: &[CommitId],
+    merges: i64,
+) -> Result<BTreeSet<CommitId>, sqlx::Error> {
+    let commits: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let rows = sqlx::query_scalar!(
+        "SELECT commit_sha FROM commit_asked
+         WHERE repository_id = $1 AND branch = $2 AND commit_sha = ANY($3)
+           AND (merges = $4 OR asked_at >= first_asked + interval '10 minutes')",
+        repository,
+        branch,
+        &commits,
+        merges
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|sha| commit(sha)).collect()
+}
+
+/// The forge was asked about a commit, while so many merges were known.
+///
+/// # Errors
+/// The database's own.
+pub async fn was_asked(
+    conn: &mut PgConnection,
+    repository: i64,
+    (branch, commit): (&str, &CommitId),
+    merges: i64,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO commit_asked (repository_id, branch, commit_sha, merges, first_asked, asked_at) VALUES ($1, $2, $3, $4, $5, $5)
+         ON CONFLICT (repository_id, branch, commit_sha) DO UPDATE SET merges = excluded.merges, asked_at = excluded.asked_at",
+        repository,
+        branch,
+        commit.as_str(),
+        merges,
+        now.to_sqlx() as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// What was written to the forge, so that nothing is written when nothing changed.

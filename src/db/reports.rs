@@ -213,6 +213,8 @@ pub struct ApprovalUsed {
     pub change: ChangeDigest,
     /// The set it ends in.
     pub head_set: SetDigest,
+    /// The policy that it waives: then it is no consent to the change.
+    pub waives: Option<String>,
     /// The reason given, where one had to be.
     pub reason: Option<String>,
     /// Why it did not count; `None`: it did.
@@ -250,8 +252,8 @@ pub enum Only {
     All,
     /// The newest of each environment.
     Newest,
-    /// Those somebody should look at: without an approval where the rules ask everybody for one, or with an approval
-    /// given for a held change.
+    /// Those somebody should look at: without an approval where the rules ask everybody for one, with an approval
+    /// given for a held change, or with a policy waived.
     Exceptions,
 }
 
@@ -301,10 +303,12 @@ pub async fn deployments(
                   OR $7 = 'newest' AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id)
                   OR $7 = 'exceptions' AND (
                       EXISTS (SELECT FROM approval_use u JOIN approval a ON a.id = u.approval_id
-                              WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL AND a.shown_as = 'held')
+                              WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL
+                                AND (a.shown_as = 'held' OR a.waives IS NOT NULL))
                       OR asked.rules > 0
-                         AND NOT EXISTS (SELECT FROM approval_use u
-                                         WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL)))
+                         AND NOT EXISTS (SELECT FROM approval_use u JOIN approval a ON a.id = u.approval_id
+                                         WHERE u.deployment_id = coalesce(d.again_of, d.id) AND u.why_not IS NULL
+                                           AND a.waives IS NULL)))
              AND ($9::bigint[] IS NULL OR r.id = ANY($9))
            ORDER BY d.id DESC LIMIT $8"#,
         which.environment_id,
@@ -355,7 +359,7 @@ pub async fn deployments(
 async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<(Uuid, ApprovalUsed)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT d.id AS deployment_id, a.id, a.person AS "person: Json<Account>", a.source, a.pull_number, a.shown_as,
-                  a.change_digest, a.head_set, a.reason, u.why_not, a.given_at
+                  a.change_digest, a.head_set, a.waives, a.reason, u.why_not, a.given_at
            FROM deployment d JOIN approval_use u ON u.deployment_id = coalesce(d.again_of, d.id)
                JOIN approval a ON a.id = u.approval_id
            WHERE d.id = ANY($1) ORDER BY a.given_at, a.id"#,
@@ -373,6 +377,7 @@ async fn approvals(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<Vec<
                 shown_as: row.shown_as,
                 change: ChangeDigest::from_bytes(&row.change_digest).ok_or_else(no_digest)?,
                 head_set: SetDigest::from_bytes(&row.head_set).ok_or_else(no_digest)?,
+                waives: row.waives,
                 reason: row.reason,
                 why_not: row.why_not,
                 given_at: row.given_at.to_jiff(),

@@ -6,26 +6,55 @@ use sqlx::PgConnection;
 
 use crate::ids::CommitId;
 
-/// Stores a tip; whether it is another one than at the last sweep.
+/// Where a branch is, as a sweep saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// There.
+    pub at: CommitId,
+    /// Whether what is deployed from it was looked at.
+    pub is_followed: bool,
+}
+
+/// Tips as the last sweep saw them, by branch.
 ///
 /// # Errors
 /// The database's own.
-pub async fn moved(
-    conn: &mut PgConnection,
-    repository: i64,
-    branch: &str,
-    tip: &CommitId,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "INSERT INTO branch_tip (repository_id, branch, tip) VALUES ($1, $2, $3)
-         ON CONFLICT (repository_id, branch) DO UPDATE SET tip = excluded.tip WHERE branch_tip.tip <> excluded.tip",
+pub async fn tips(conn: &mut PgConnection, repository: i64) -> Result<BTreeMap<String, Tip>, sqlx::Error> {
+    let rows = sqlx::query!("SELECT branch, tip, is_followed FROM branch_tip WHERE repository_id = $1", repository);
+    let parsed = rows.fetch_all(conn).await?.into_iter().map(|row| {
+        let at = row.tip.parse::<CommitId>().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok::<_, sqlx::Error>((row.branch, Tip { at, is_followed: row.is_followed }))
+    });
+    parsed.collect()
+}
+
+/// Stores a tip.
+///
+/// # Errors
+/// The database's own.
+pub async fn saw(conn: &mut PgConnection, repository: i64, branch: &str, tip: &Tip) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO branch_tip (repository_id, branch, tip, is_followed) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (repository_id, branch) DO UPDATE SET tip = excluded.tip, is_followed = excluded.is_followed",
         repository,
         branch,
-        tip.as_str()
+        tip.at.as_str(),
+        tip.is_followed,
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// Forgets the tips of branches that are there no more.
+///
+/// # Errors
+/// The database's own.
+pub async fn gone(conn: &mut PgConnection, repository: i64, branches: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM branch_tip WHERE repository_id = $1 AND branch = ANY($2)", repository, branches)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Reviews that are counted on, by their pull request: of those that are open or in which something is held, the `most`

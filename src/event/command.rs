@@ -6,7 +6,8 @@
 //! Deliberately not commands: `/bascule` anywhere but on the first line, inside a quote (also the lazy continuation
 //! that Markdown gives a quote's last paragraph) or code; and words whose letters only look like ours.
 
-use crate::ids::EnvironmentName;
+pub use super::selector::Selector;
+use super::until::Until;
 
 /// The word every command begins with.
 const TRIGGER: &str = "/bascule";
@@ -14,6 +15,9 @@ const TRIGGER: &str = "/bascule";
 const LONGEST_LINE: usize = 500;
 /// A longer reason belongs in the pull request's text.
 const LONGEST_REASON: usize = 300;
+
+/// An environment's name, a number and a policy's: no name of a policy is longer.
+const LONGEST_POLICY: usize = 140;
 
 /// What a comment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +47,34 @@ pub enum Command {
         /// `None`: every environment.
         environments: Option<Selector>,
     },
+    /// Let what a policy denies pass, for the change shown.
+    Waive {
+        /// The policy, as it is shown.
+        policy: String,
+        /// `None`: every environment in which it was shown.
+        environments: Option<Selector>,
+        /// Eight or more digits of what is denied, without `d1:`, in lower case.
+        digest: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// Start a gated sync.
     Sync {
         /// Which.
+        environments: Selector,
+    },
+    /// Sync nothing new for a while.
+    Freeze {
+        /// Which.
+        environments: Selector,
+        /// Why: at most 300 bytes, without control characters.
+        reason: String,
+        /// `None`: until somebody ends it.
+        until: Option<Until>,
+    },
+    /// End a freeze.
+    Unfreeze {
+        /// Of which.
         environments: Selector,
     },
     /// A command of the contract that this version does not build.
@@ -58,54 +87,6 @@ pub enum Command {
         /// What is wrong and what to type, in plain words; quotes of the comment are escaped and short.
         answer: String,
     },
-}
-
-/// ENV: a name, a glob (`*`), or `stage=production`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selector {
-    /// Exactly this one.
-    Name(EnvironmentName),
-    /// Those whose name matches; `*` is any run of characters.
-    Glob(String),
-    /// Those of this stage.
-    Stage(String),
-}
-
-impl Selector {
-    /// Whether an environment of this name and stage is meant.
-    pub fn matches(&self, name: &EnvironmentName, stage: Option<&str>) -> bool {
-        match self {
-            Self::Name(wanted) => wanted == name,
-            Self::Glob(pattern) => glob_matches(pattern.as_bytes(), name.as_str().as_bytes()),
-            Self::Stage(wanted) => stage == Some(wanted),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let plain =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if let Some(stage) = text.strip_prefix("stage=") {
-            return if plain(stage) { Ok(Self::Stage(stage.to_owned())) } else { Err(refused_name(text)) };
-        }
-        if text.contains('*') {
-            return if text.split('*').all(|part| part.is_empty() || plain(part)) && text.len() <= 63 {
-                Ok(Self::Glob(text.to_owned()))
-            } else {
-                Err(refused_name(text))
-            };
-        }
-        text.parse().map(Self::Name).map_err(|_| refused_name(text))
-    }
-}
-
-impl std::fmt::Display for Selector {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => name.fmt(out),
-            Self::Glob(pattern) => out.write_str(pattern),
-            Self::Stage(stage) => write!(out, "stage={stage}"),
-        }
-    }
 }
 
 /// The command of a comment or of a review's text; `None` when there is none.
@@ -168,17 +149,17 @@ const WORDS: [&str; 14] = [
     "approve",
     "revoke",
     "sync",
+    "freeze",
+    "unfreeze",
     "waive",
     "heal",
     "adopt",
     "rollback",
     "resume",
-    "freeze",
-    "unfreeze",
     "emergency",
 ];
 /// How many of [`WORDS`] this version does.
-const DONE: usize = 6;
+const DONE: usize = 9;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -199,7 +180,7 @@ fn read(rest: &str) -> Result<Command, String> {
     if known >= DONE {
         return Ok(Command::NotInThisVersion { word: WORDS[known] });
     }
-    if reason.is_some() && first != "approve" {
+    if reason.is_some() && !["approve", "waive", "freeze"].contains(&first.as_str()) {
         return Err(format!("`{first}` takes no `--reason`; nothing was done."));
     }
     match first.as_str() {
@@ -207,12 +188,41 @@ fn read(rest: &str) -> Result<Command, String> {
         "preview" => none_left("preview", &rest).map(|()| Command::Preview),
         "explain" => Ok(Command::Explain { environments: at_most_one("explain", &rest)? }),
         "revoke" => Ok(Command::Revoke { environments: at_most_one("revoke", &rest)? }),
-        "sync" => match at_most_one("sync", &rest)? {
-            Some(environments) => Ok(Command::Sync { environments }),
-            None => Err("`sync` needs the environment: `/bascule sync ENV`.".to_owned()),
-        },
+        "sync" => Ok(Command::Sync { environments: the_one("sync", &rest)? }),
+        "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
+        "freeze" => read_freeze(&rest, reason),
+        "waive" => read_waive(&rest, reason),
         _ => read_approve(&rest, reason),
     }
+}
+
+fn read_waive(words: &[&str], reason: Option<String>) -> Result<Command, String> {
+    let (Some(policy), Some(reason)) = (words.first(), reason) else {
+        return Err(
+            "`waive` needs the policy and a reason: `/bascule waive POLICY --reason …`; nothing was done.".to_owned()
+        );
+    };
+    if !reason.chars().any(char::is_alphanumeric) {
+        return Err("A waiver says why, in words: write your reason behind `--reason`; nothing was done.".to_owned());
+    }
+    // Names of policies, with a floor's, an environment's or a number before them.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/#".contains(&b);
+    if policy.len() > LONGEST_POLICY || !policy.bytes().all(plain) || policy.starts_with('-') {
+        return Err(format!("{} is not a policy's name; nothing was done.", quoted(policy)));
+    }
+    let environments = words.get(1).map(|word| Selector::parse(word)).transpose()?;
+    let digest = words.get(2).map(|word| read_digest(word.strip_prefix("d1:").unwrap_or(word))).transpose()?;
+    if let Some(word) = words.get(3) {
+        return Err(too_much("waive", word));
+    }
+    if digest.is_some() && !matches!(environments, Some(Selector::Name(_))) {
+        return Err(
+            "A digest names what is denied in one environment: `/bascule waive POLICY ENV DIGEST --reason …`, with \
+                    the environment's own name; nothing was done."
+                .to_owned(),
+        );
+    }
+    Ok(Command::Waive { policy: (*policy).to_owned(), environments, digest, reason })
 }
 
 fn read_approve(words: &[&str], reason: Option<String>) -> Result<Command, String> {
@@ -246,6 +256,38 @@ fn read_approve(words: &[&str], reason: Option<String>) -> Result<Command, Strin
     Ok(Command::Approve { environments, digest, deletions, reason })
 }
 
+/// `--until` stands before the reason, or is what the reason ends with.
+fn read_freeze(words: &[&str], reason: Option<String>) -> Result<Command, String> {
+    let line = "`/bascule freeze ENV --reason … [--until 2h]`";
+    let Some(reason) = reason else {
+        return Err(format!("`freeze` needs a reason: {line}; nothing was done."));
+    };
+    let (reason, last) = match reason.rsplit_once("--until") {
+        Some((reason, until)) => (reason.trim().to_owned(), Some(until.trim_start_matches('=').trim().to_owned())),
+        None => (reason, None),
+    };
+    let (environments, first) = match words {
+        [] => return Err(format!("`freeze` needs the environment: {line}; nothing was done.")),
+        [environments] => (environments, None),
+        [environments, option, rest @ ..] => match (option.strip_prefix("--until"), rest) {
+            (Some(""), [until]) => (environments, Some((*until).to_owned())),
+            (Some(until), []) if until.starts_with('=') => (environments, Some(until[1..].to_owned())),
+            _ => return Err(too_much("freeze", option)),
+        },
+    };
+    if reason.is_empty() {
+        return Err(format!("`freeze` needs a reason: {line}; nothing was done."));
+    }
+    let until = match (first, last) {
+        (Some(_), Some(_)) => return Err("`--until` is said twice; nothing was done.".to_owned()),
+        (Some(until), None) | (None, Some(until)) => {
+            Some(until.parse().map_err(|error| format!("{} is no end: {error}; nothing was done.", quoted(&until)))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Command::Freeze { environments: Selector::parse(environments)?, reason, until })
+}
+
 fn read_digest(word: &str) -> Result<String, String> {
     let digits = word.strip_prefix("b1:").unwrap_or(word).to_ascii_lowercase();
     if (8..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -275,16 +317,17 @@ fn at_most_one(command: &str, words: &[&str]) -> Result<Option<Selector>, String
     }
 }
 
+fn the_one(command: &str, words: &[&str]) -> Result<Selector, String> {
+    at_most_one(command, words)?
+        .ok_or_else(|| format!("`{command}` needs the environment: `/bascule {command} ENV`; nothing was done."))
+}
+
 fn none_left(command: &str, words: &[&str]) -> Result<(), String> {
     words.first().map_or(Ok(()), |word| Err(too_much(command, word)))
 }
 
 fn too_much(command: &str, word: &str) -> String {
     format!("`{command}` takes no {} there; nothing was done. `/bascule help` lists the commands.", quoted(word))
-}
-
-fn refused_name(text: &str) -> String {
-    format!("{} is not an environment's name, a glob or `stage=NAME`; nothing was done.", quoted(text))
 }
 
 fn unknown(word: &str) -> String {
@@ -297,7 +340,7 @@ fn unknown(word: &str) -> String {
 }
 
 /// A word of the comment, short and inert in Markdown.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let inert: String =
         word.chars().take(40).map(|c| if c == '`' || !c.is_ascii_graphic() { '?' } else { c }).collect();
     format!("`{inert}`")
@@ -314,27 +357,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// `*` is any run. Linear in practice: remembers only the last star.
-fn glob_matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, t));
-            p += 1;
-        } else if pattern.get(p) == text.get(t) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            p = at + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|b| *b == b'*')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Commands as people type them, and as attackers do.
 
 use super::*;
+use crate::ids::EnvironmentName;
 use insta::assert_snapshot;
 
 fn name(text: &str) -> EnvironmentName {
@@ -24,6 +25,11 @@ fn every_command_of_the_contract_is_read() {
         let digest = digest.map(str::to_owned);
         Some(Command::Approve { environments, digest, deletions, reason: None })
     };
+    let waive = |policy: &str, environments, digest: Option<&str>, reason: &str| {
+        let (policy, digest, reason) = (policy.to_owned(), digest.map(str::to_owned), reason.to_owned());
+        Some(Command::Waive { policy, environments, digest, reason })
+    };
+    let (stage, digits) = (Some(Selector::Stage("edge".into())), Some("9f2c1a2b"));
     let cases = [
         ("/bascule", Some(Command::Help)),
         ("/bascule help", Some(Command::Help)),
@@ -42,8 +48,11 @@ fn every_command_of_the_contract_is_read() {
         ("/bascule revoke production", Some(Command::Revoke { environments: one("production") })),
         ("/bascule sync staging", Some(Command::Sync { environments: Selector::Name(name("staging")) })),
         ("/bascule rollback production --to 3", Some(Command::NotInThisVersion { word: "rollback" })),
-        ("/bascule waive no-bare-pods --reason later", Some(Command::NotInThisVersion { word: "waive" })),
-        ("/bascule unfreeze production", Some(Command::NotInThisVersion { word: "unfreeze" })),
+        ("/bascule waive no-bare-pods --reason it burns", waive("no-bare-pods", None, None, "it burns")),
+        ("/bascule waive prod/pods stage=edge --reason=Eile", waive("prod/pods", stage, None, "Eile")),
+        ("/bascule waive a#2:p production d1:9F2C1A2B --reason a b", waive("a#2:p", one("production"), digits, "a b")),
+        ("/bascule unfreeze production", Some(Command::Unfreeze { environments: Selector::Name(name("production")) })),
+        ("/bascule resume production", Some(Command::NotInThisVersion { word: "resume" })),
     ];
     for (body, expected) in cases {
         assert_eq!(parse(body), expected, "{body}");
@@ -103,7 +112,7 @@ fn what_is_not_understood_is_answered_and_nothing_is_done() {
     assert_snapshot!(answer("/bascule approve production 9f2c1a2"), @"`9f2c1a2` is not a change's digest: 8 to 64 hexadecimal digits; nothing was done.");
     assert_snapshot!(answer("/bascule approve --force"), @"`approve` has no option `--force`; nothing was done.");
     assert_snapshot!(answer("/bascule approve production --deletions -1"), @"`--deletions` takes one number, once: `--deletions 4`; nothing was done.");
-    assert_snapshot!(answer("/bascule sync"), @"`sync` needs the environment: `/bascule sync ENV`.");
+    assert_snapshot!(answer("/bascule sync"), @"`sync` needs the environment: `/bascule sync ENV`; nothing was done.");
     assert_snapshot!(answer("/bascule sync staging production"), @"`sync` takes no `production` there; nothing was done. `/bascule help` lists the commands.");
     assert_snapshot!(answer("/bascule help me"), @"`help` takes no `me` there; nothing was done. `/bascule help` lists the commands.");
     assert_snapshot!(answer("/bascule sync staging --reason x"), @"`sync` takes no `--reason`; nothing was done.");
@@ -122,6 +131,25 @@ fn a_reason_takes_the_rest_of_the_line_in_any_script() {
     };
     assert_eq!((reason.as_deref(), digest.as_deref()), (Some("größer, jetzt"), Some("9f2c1a2b")));
     assert!(answer("/bascule approve prod --reason").contains("--reason"));
+}
+
+#[test]
+fn a_freeze_has_a_reason_and_may_have_an_end_on_either_side_of_it() {
+    let frozen = |line: &str| match parse(line) {
+        Some(Command::Freeze { reason, until, .. }) => (reason, until.map(|until| format!("{until:?}"))),
+        other => panic!("{line}: {other:?}"),
+    };
+    let hours = Some("For(Span(7200))".to_owned());
+    assert_eq!(frozen("/bascule freeze prod --reason the till --until 2h"), ("the till".to_owned(), hours.clone()));
+    assert_eq!(frozen("/bascule freeze prod --until 2h --reason the till"), ("the till".to_owned(), hours.clone()));
+    assert_eq!(frozen("/bascule freeze prod --until=2h --reason=\"größer\""), ("größer".to_owned(), hours));
+    assert_eq!(frozen("/bascule freeze * --reason the till"), ("the till".to_owned(), None));
+    assert_snapshot!(answer("/bascule freeze"), @"`freeze` needs a reason: `/bascule freeze ENV --reason … [--until 2h]`; nothing was done.");
+    assert_snapshot!(answer("/bascule freeze --reason x"), @"`freeze` needs the environment: `/bascule freeze ENV --reason … [--until 2h]`; nothing was done.");
+    assert_snapshot!(answer("/bascule freeze prod --reason --until 2h"), @"`freeze` needs a reason: `/bascule freeze ENV --reason … [--until 2h]`; nothing was done.");
+    assert_snapshot!(answer("/bascule freeze prod --reason x --until friday"), @"`friday` is no end: write how long (`90m`, `2h`, `3d`) or a moment with its offset from UTC (`2027-01-02T08:00:00Z`, `2027-01-02T08:00:00+01:00`); nothing was done.");
+    assert_snapshot!(answer("/bascule freeze prod --until 1h --reason x --until 2h"), @"`--until` is said twice; nothing was done.");
+    assert_snapshot!(answer("/bascule freeze prod --force --reason x"), @"`freeze` takes no `--force` there; nothing was done. `/bascule help` lists the commands.");
 }
 
 #[test]
@@ -144,4 +172,14 @@ fn selectors_choose_by_name_glob_or_stage() {
     for bad in ["stage=", "-x", "a/b", "*/x", "a`b"] {
         assert!(Selector::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_waiver_names_its_policy_and_says_why() {
+    assert_snapshot!(answer("/bascule waive"), @"`waive` needs the policy and a reason: `/bascule waive POLICY --reason …`; nothing was done.");
+    assert_snapshot!(answer("/bascule waive pods"), @"`waive` needs the policy and a reason: `/bascule waive POLICY --reason …`; nothing was done.");
+    assert_snapshot!(answer("/bascule waive pods production 9f2c1a2b --reason …"), @"A waiver says why, in words: write your reason behind `--reason`; nothing was done.");
+    assert_snapshot!(answer("/bascule waive `pods` --reason x"), @"`?pods?` is not a policy's name; nothing was done.");
+    assert_snapshot!(answer("/bascule waive pods * 9f2c1a2b --reason x"), @"A digest names what is denied in one environment: `/bascule waive POLICY ENV DIGEST --reason …`, with the environment's own name; nothing was done.");
+    assert_snapshot!(answer("/bascule waive pods production 9f2c1a2b now --reason x"), @"`waive` takes no `now` there; nothing was done. `/bascule help` lists the commands.");
 }

@@ -7,6 +7,8 @@
 pub mod command;
 pub mod deploys;
 pub mod queue;
+pub mod selector;
+pub mod until;
 
 use serde::{Deserialize, Serialize};
 

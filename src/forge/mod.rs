@@ -255,6 +255,20 @@ impl Forge {
         asked!(self, forge => forge.pull_commits(at, number).await)
     }
 
+    /// Whether [`Self::pull_merged_as`] asks anything.
+    pub fn has_trains(&self) -> bool {
+        matches!(self, Self::GitLab(_))
+    }
+
+    /// The pull request that was merged into a branch as this commit, where nothing but the commit says so: a merge train of
+    /// GitLab's rebases what it fast-forwards to, and the merge request goes on naming its own head.
+    pub async fn pull_merged_as(&self, at: &RepositoryAt, branch: &str, commit: &CommitId) -> Result<Option<Pull>> {
+        match self {
+            Self::GitLab(forge) => forge.pull_merged_as(at, branch, commit).await,
+            Self::Gitea(_) | Self::GitHub(_) => Ok(None),
+        }
+    }
+
     /// Pushes to a pull request's head, also in a fork; not a whole record: of a head in the repository itself, what
     /// was there at the opening is not in it, and [`Self::pushes`] tells it.
     pub async fn pull_pushes(&self, at: &RepositoryAt, pull: &Pull) -> Result<Vec<PullPush>> {

@@ -29,6 +29,8 @@ pub struct Mark {
     pub line: u32,
     /// In words.
     pub message: String,
+    /// Whether it only warns.
+    pub is_warning: bool,
 }
 
 /// A deployment of ours, as the forge's page of deployments is told of it.

@@ -57,6 +57,14 @@ pub enum GitError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// There is more of something than we are willing to look at.
+    #[error("there are more than {limit} {what}")]
+    TooMany {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A name that Git would not accept, or that it would take for something else.
     #[error("`{name}` is not a usable {what}: {why}")]
     Name {
@@ -83,7 +91,11 @@ impl GitError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => Fate::Retry,
             Self::Gone { .. } => Fate::Gone,
-            Self::Refused { .. } | Self::TooLarge { .. } | Self::Name { .. } | Self::Broken { .. } => Fate::Never,
+            Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::Name { .. }
+            | Self::Broken { .. } => Fate::Never,
         }
     }
 

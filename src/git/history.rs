@@ -87,12 +87,21 @@ impl Store {
     /// [`GitError`]; a conflict is not one.
     pub async fn merge_result(&self, base: &CommitId, head: &CommitId) -> Result<Merge, GitError> {
         let doing = "merge";
+        let question = format!("merge\0{base}\0{head}");
+        if let Some(known) = self.remembered(&question) {
+            return Ok(Merge::Clean { tree: object_id(doing, &known)? });
+        }
         let args = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", base.as_str(), head.as_str()];
         let said = self.ask(doing, &args).await?;
         let text = String::from_utf8_lossy(&said.out).into_owned();
         let mut words = text.split('\0').filter(|word| !word.is_empty());
         match said.code {
-            Some(0) => Ok(Merge::Clean { tree: object_id(doing, words.next().unwrap_or_default())? }),
+            Some(0) => {
+                let tree = object_id(doing, words.next().unwrap_or_default())?;
+                self.learn(question, tree.as_str());
+                self.learn(tree_question(&tree).join("\0"), tree.as_str());
+                Ok(Merge::Clean { tree })
+            }
             // An unknown commit ends with 1 too, and prints no tree.
             Some(1) if words.next().is_some() => {
                 let paths: BTreeSet<String> = words.map(str::to_owned).collect();
@@ -136,8 +145,9 @@ impl Store {
     /// [`GitError`]; [`GitError::Gone`] when the commit is not in the store.
     pub async fn tree_of(&self, commit: &CommitId) -> Result<CommitId, GitError> {
         let doing = "read a commit";
-        let spec = format!("{commit}^{{tree}}");
-        object_id(doing, &self.fixed(doing, &["rev-parse", "--verify", "--end-of-options", &spec]).await?)
+        let question = tree_question(commit);
+        let words: Vec<&str> = question.iter().map(String::as_str).collect();
+        object_id(doing, &self.fixed(doing, &words).await?)
     }
 
     /// The paths that differ between two commits or trees. Renames are a removal and an addition. Reads no file.
@@ -272,6 +282,11 @@ impl Store {
         let out = said.success(doing)?;
         object_id(doing, &String::from_utf8_lossy(&out)).map(Some)
     }
+}
+
+/// Which tree a commit has, or a tree is.
+fn tree_question(id: &CommitId) -> [String; 4] {
+    ["rev-parse", "--verify", "--end-of-options", &format!("{id}^{{tree}}")].map(str::to_owned)
 }
 
 /// Emails of `Co-authored-by: Name <email>` lines. Git counts only those of the last paragraph; who is excluded for

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ids::CommitId;
@@ -23,6 +24,7 @@ pub(super) type Fetched = Arc<tokio::sync::Mutex<HashSet<CommitId>>>;
 pub(super) struct Memory {
     fetched: Mutex<HashMap<PathBuf, Fetched>>,
     answers: Mutex<Answers>,
+    started: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,16 @@ struct Answers {
 }
 
 impl Memory {
+    /// Another process is started.
+    pub(super) fn starts(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were.
+    pub(super) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
     /// What everybody who opens the mirror at `at` shares.
     pub(super) fn fetched(&self, at: &Path) -> Fetched {
         held(&self.fetched).entry(at.to_owned()).or_default().clone()

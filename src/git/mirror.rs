@@ -65,16 +65,44 @@ impl Mirror {
     /// # Errors
     /// [`GitError::Gone`] when the remote lacks any of it: nothing is then known about the others.
     pub async fn fetch(&self, wants: &[Want]) -> Result<(), GitError> {
+        self.fetch_filtered(wants, "--filter=blob:none", Bounds::FETCH).await
+    }
+
+    /// The same, where all but a little of it is here: small files come along, and need no conversation of their own. Where
+    /// it is more than a little, they do not.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`].
+    pub async fn fetch_news(&self, wants: &[Want]) -> Result<(), GitError> {
+        match self.fetch_filtered(wants, "--filter=blob:limit=64k", Bounds { file: 64 << 20, ..Bounds::FETCH }).await {
+            Err(GitError::TooLarge { .. }) => self.fetch(wants).await,
+            done => done,
+        }
+    }
+
+    async fn fetch_filtered(&self, wants: &[Want], filter: &str, bounds: Bounds) -> Result<(), GitError> {
         if wants.is_empty() {
             return Ok(());
         }
         let doing = "fetch";
         let specs: Vec<String> = wants.iter().map(|want| format!("+{}:{}", want.theirs(), want.ours())).collect();
         let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
-        args.extend(["--filter=blob:none", "--end-of-options", "origin"]);
+        args.extend([filter, "--end-of-options", "origin"]);
         args.extend(specs.iter().map(String::as_str));
         let _one_at_a_time = self.fetched.lock().await;
-        self.store.run(doing, &args, Bounds::FETCH, &[]).await?.success(doing).map(|_| ())
+        self.store.run(doing, &args, bounds, &[]).await?.success(doing)?;
+        for want in wants {
+            if let Some(tip) = self.kept(want).await {
+                self.store.learn(is_here(&tip), "");
+            }
+        }
+        Ok(())
+    }
+
+    /// The commit a ref of ours names, where it is a file: a fetch has just written it so. Nobody else writes there.
+    async fn kept(&self, want: &Want) -> Option<CommitId> {
+        let file = self.store.at.join(want.ours());
+        tokio::fs::read_to_string(file).await.ok()?.trim().parse().ok()
     }
 
     /// Fetches these files now, in one conversation, instead of one by one when they are read. What is here already
@@ -102,11 +130,23 @@ impl Mirror {
         Ok(())
     }
 
+    /// These files are here: somebody has just read them.
+    pub async fn has_files(&self, files: Vec<CommitId>) {
+        let mut fetched = self.fetched.lock().await;
+        fetched.extend(files);
+        if fetched.len() > REMEMBERED {
+            fetched.clear();
+        }
+    }
+
     /// What was last fetched of it; `None` when it never was.
     ///
     /// # Errors
     /// [`GitError`].
     pub async fn tip(&self, want: &Want) -> Result<Option<CommitId>, GitError> {
+        if let Some(tip) = self.kept(want).await {
+            return Ok(Some(tip));
+        }
         let doing = "read a ref";
         let name = want.ours();
         let said = self.store.ask(doing, &["rev-parse", "--verify", "--quiet", "--end-of-options", &name]).await?;
@@ -122,7 +162,7 @@ impl Mirror {
     /// # Errors
     /// [`GitError`].
     pub async fn has_commit(&self, commit: &CommitId) -> Result<bool, GitError> {
-        let question = format!("is here\0{commit}");
+        let question = is_here(commit);
         if self.store.remembered(&question).is_some() {
             return Ok(true);
         }
@@ -137,6 +177,10 @@ impl Mirror {
         }
         Ok(is_here)
     }
+}
+
+fn is_here(commit: &CommitId) -> String {
+    format!("is here\0{commit}")
 }
 
 #[cfg(test)]

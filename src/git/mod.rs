@@ -27,6 +27,7 @@ mod remote;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod store;
+mod walk;
 
 pub use clone::WorkingClone;
 pub use error::{Fate, GitError};
@@ -37,3 +38,4 @@ pub use objects::{Entry, Objects, Tree};
 pub use program::{Bounds, Program};
 pub use remote::{Remote, Want};
 pub use store::Store;
+pub use walk::Reach;

@@ -4,7 +4,8 @@
 //! Folders are read as tree objects, level by level from the root. Nothing is checked out: a symlink is an entry of its
 //! own kind, never followed, and a path is a sequence of names that were found, never a string given to a file system.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::program::{Group, broken, spawn};
 use super::store::object_id;
-use super::{Bounds, GitError, Store};
+use super::{Bounds, GitError, Reach, Store};
 use crate::ids::{CommitId, EntryKind};
 
 /// One entry of a folder.
@@ -216,6 +217,10 @@ pub struct Tree {
 }
 
 impl Tree {
+    pub(super) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
     /// The tree's own id.
     pub fn id(&self) -> &CommitId {
         &self.root
@@ -266,7 +271,7 @@ impl Tree {
         }
     }
 
-    /// The files below `path`, at most `most` of them, that `keep` wants by name; links and submodules are left out.
+    /// The files below `path`, at most `most` of them and in as many folders, that `keep` wants by name; links and submodules are left out.
     ///
     /// # Errors
     /// [`GitError`].
@@ -277,24 +282,19 @@ impl Tree {
         keep: impl Fn(&str) -> bool,
     ) -> Result<Vec<CommitId>, GitError> {
         let mut found = Vec::new();
-        let mut open: Vec<CommitId> = Vec::new();
-        match self.entry(path).await? {
-            Some(entry) if entry.kind == EntryKind::Folder => open.push(entry.id),
-            Some(_) | None => {}
-        }
-        while let Some(folder) = open.pop() {
-            for entry in self.objects.folder(&folder).await?.iter() {
-                match entry.kind {
-                    EntryKind::Folder => open.push(entry.id.clone()),
-                    EntryKind::File if keep(&entry.name) => found.push(entry.id.clone()),
-                    EntryKind::File | EntryKind::Symlink | EntryKind::Submodule => {}
-                }
-                if found.len() >= most || open.len() >= most {
-                    return Ok(found);
-                }
+        // What is missed is only fetched later.
+        let roots = BTreeSet::from([path.to_owned()]);
+        let reach = Reach { folders: most, deepest: usize::MAX };
+        let walked = self.walk(&roots, reach, |_, entry| {
+            if entry.kind == EntryKind::File && keep(&entry.name) {
+                found.push(entry.id.clone());
             }
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match walked.await {
+            Ok(()) | Err(GitError::TooMany { .. }) => Ok(found),
+            Err(error) => Err(error),
         }
-        Ok(found)
     }
 
     /// The content of an entry found in this tree.

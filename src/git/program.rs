@@ -129,8 +129,15 @@ impl Program {
         }
     }
 
-    /// A command ready to be started: hardened, in its own process group, killed when its handle is dropped.
+    /// How many processes were started: what a job costs above all.
+    pub fn started(&self) -> u64 {
+        self.memory.started()
+    }
+
+    /// A command about to be started: hardened, in its own process group, killed when its handle is dropped.
     pub(super) fn command(&self, at: &Path, environment: &[(OsString, OsString)]) -> Command {
+        self.memory.starts();
+        metrics::counter!("bascule_git_processes_total").increment(1);
         let mut command = Command::new(&self.path);
         match self.trust {
             Trust::Nobody => {

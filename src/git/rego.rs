@@ -1,18 +1,16 @@
 //! The Rego that a tree has at a path.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{GitError, Tree};
+use super::{GitError, Reach, Tree};
 use crate::ids::EntryKind;
 use crate::policy::code::{Rego, is_test};
 use crate::policy::policies::{LARGEST_REGO, MOST_REGO_FILES};
 
-/// Folders that are looked into. One folder of Git may be in a thousand places, so that a small repository has a tree
-/// without end.
-const MOST_FOLDERS: usize = 1_000;
-/// How deep they are in the repository.
-const DEEPEST: usize = 64;
+/// Policies in more folders than this, or deeper, are not read.
+const REACH: Reach = Reach { folders: 1_000, deepest: 64 };
 
 impl Tree {
     /// The Rego of a file, or of every file below a folder, tests left out. `None`: there is none, or more than is read.
@@ -24,26 +22,17 @@ impl Tree {
         match self.entry(path).await? {
             Some(entry) if entry.kind == EntryKind::File => drop(paths.insert(path.to_owned())),
             Some(entry) if entry.kind == EntryKind::Folder => {
-                let mut open = vec![path.to_owned()];
-                let mut visited = 0;
-                while let Some(folder) = open.pop() {
-                    visited += 1;
-                    if visited > MOST_FOLDERS || folder.split('/').count() > DEEPEST {
-                        return Ok(None);
+                let roots = BTreeSet::from([path.to_owned()]);
+                let walked = self.walk(&roots, REACH, |below, entry| {
+                    if entry.kind == EntryKind::File && below.ends_with(".rego") && !is_test(below) {
+                        paths.insert(below.to_owned());
                     }
-                    for entry in self.folder(&folder).await?.iter().flat_map(|entries| entries.iter()) {
-                        let below = format!("{folder}/{}", entry.name);
-                        match entry.kind {
-                            EntryKind::Folder => open.push(below),
-                            EntryKind::File if below.ends_with(".rego") && !is_test(&below) => {
-                                paths.insert(below);
-                            }
-                            EntryKind::File | EntryKind::Symlink | EntryKind::Submodule => {}
-                        }
-                        if paths.len() > MOST_REGO_FILES || open.len() > MOST_REGO_FILES {
-                            return Ok(None);
-                        }
-                    }
+                    if paths.len() > MOST_REGO_FILES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                });
+                match walked.await {
+                    Ok(()) if paths.len() <= MOST_REGO_FILES => {}
+                    Ok(()) | Err(GitError::TooMany { .. }) => return Ok(None),
+                    Err(error) => return Err(error),
                 }
             }
             Some(_) | None => return Ok(None),

@@ -79,6 +79,12 @@ impl Scratch {
         self.git(&args, b"").await.trim().parse().unwrap()
     }
 
+    /// A folder of folders, by their names.
+    pub(crate) async fn folder(&self, folders: &[(&str, &CommitId)]) -> CommitId {
+        let lines: String = folders.iter().map(|(name, id)| format!("040000 tree {id}\t{name}\n")).collect();
+        self.git(&["mktree"], lines.as_bytes()).await.trim().parse().unwrap()
+    }
+
     /// How many objects of a kind are in another repository's own store.
     pub(crate) async fn count_of(&self, repository: &Path, kind: &str) -> usize {
         let at = repository.to_str().unwrap();

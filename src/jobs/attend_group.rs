@@ -183,7 +183,7 @@ async fn judge(
         let on_default = pull.base_branch == repository.row.default_branch;
         let rules = if on_default { &step.from } else { default };
         let judged =
-            work::boxed(judged(repository, &contents, &pull, (rules, &step.from), &step.to, &patience)).await?;
+            work::boxed(judged(repository, &contents, &pull, (rules, &step.from), &step.to, &patience, None)).await?;
         let (page, away): (Page, _) = match judged {
             Judged::Untouched(page) | Judged::Unheard(page) => (page, None),
             Judged::Heard { page, heard, away, .. } => (page, away.or(heard.people.away.clone())),

@@ -10,6 +10,7 @@ use super::gather::repository::{self, Opened, Repository};
 use super::route;
 use super::show::held;
 use super::show::open;
+use super::show::progress;
 use super::show::speak::{self, Spoken};
 use super::show::writer::Writer;
 use super::step::Step;
@@ -82,6 +83,9 @@ async fn look(
         PullState::Merged => work::boxed(held::in_merged(repository, row, job, lease)).await?,
         PullState::Closed => None,
     };
+    if spoken.is_none() && row.facts.state != PullState::Open {
+        work::boxed(progress::ends(repository, row, lease)).await?;
+    }
     work::boxed(record(repository, job, Some(row), spoken)).await
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use super::gather::memory::Memory;
 use super::step::Observer;
 use crate::clock::Clock;
 use crate::cluster::Clusters;
@@ -17,6 +18,7 @@ use crate::ids::{Account, ForgeName};
 use crate::manifest::HashKey;
 use crate::policy::rules::Platform;
 use crate::queue::Bell;
+use crate::registry::Registries;
 use crate::render::Renderer;
 
 /// One configured forge.
@@ -53,6 +55,8 @@ pub struct Context {
     pub forges: BTreeMap<ForgeName, Arc<ForgeAccess>>,
     /// By name.
     pub clusters: Arc<Clusters>,
+    /// Where charts come from.
+    pub registries: Registries,
     /// The `git` program.
     pub git: git::Program,
     /// Where mirrors are kept.
@@ -71,4 +75,6 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Told of every step of every job.
     pub observer: Observer,
+    /// What jobs found out of trees, and need not find out again.
+    pub memory: Arc<Memory>,
 }

@@ -170,7 +170,7 @@ impl From<GitError> for JobError {
             GitError::Refused { .. } => Self::NoCode(format!("{}; {CLONING}", chain(&error))),
             // A repository that is always too slow, a branch that is gone, a full disk: tried again, and then reported.
             GitError::TimedOut { .. } | GitError::Gone { .. } | GitError::Broken { .. } => Self::Passing(chain(&error)),
-            GitError::TooLarge { .. } | GitError::Name { .. } => Self::Final(chain(&error)),
+            GitError::TooLarge { .. } | GitError::TooMany { .. } | GitError::Name { .. } => Self::Final(chain(&error)),
         }
     }
 }

@@ -103,7 +103,7 @@ async fn names(repository: &Repository<'_>) -> Result<Option<Vec<crate::policy::
     let contents = Contents::new(repository);
     let tree = contents.tree(&tips.default).await?;
     Ok(match contents.file_at(&tree, &tree).await? {
-        FileAt::Valid(environments) => Some(environments.into_values().collect()),
+        FileAt::Valid(environments) => Some(environments.values().cloned().collect()),
         FileAt::Absent | FileAt::Invalid(_) => None,
     })
 }

@@ -9,6 +9,7 @@
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
+//! | `judge_deployed` | environment | asks the floors' policies about what is deployed there, and reports what they say |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 //! | `sweep_installations` | forge | finds the granted repositories that our App was given and we do not know |
 //! | `sweep_deliveries` | forge, or repository | reads the forge's own log of its deliveries, and asks again for what failed |
@@ -26,6 +27,7 @@ mod error;
 #[path = "follow_branch.rs"]
 mod follow;
 mod gather;
+mod judge_deployed;
 mod look_at_checks;
 mod room;
 pub mod route;
@@ -44,9 +46,10 @@ mod work;
 pub use abandoned::close_abandoned;
 pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
+pub use gather::memory::Memory;
 pub use route::{
-    asked_sync, attend_pull, follow_branch, look_at_checks, route, sweep_app_deliveries, sweep_deliveries,
-    sweep_installations, sweep_repository, sync_environment, tell_applications, tell_deployments,
+    asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, route, sweep_app_deliveries,
+    sweep_deliveries, sweep_installations, sweep_repository, sync_environment, tell_applications, tell_deployments,
 };
 pub use step::{Observer, Step, Write};
 
@@ -76,6 +79,7 @@ async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Te
         "attend_group" => work::boxed(attend_group::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
+        "judge_deployed" => work::boxed(judge_deployed::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
         "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),

@@ -77,6 +77,12 @@ pub fn asked_sync(repository: &RepositoryKey, environment: i64, trace: TraceId) 
     job
 }
 
+/// Asks the floors' policies about what is deployed to an environment (our number).
+pub fn judge_deployed(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
+    let payload = json!({ "environment": environment });
+    job("judge_deployed", environment.to_string(), Lane::Sweep, repository, payload, trace)
+}
+
 /// Looks at the checks that environments of a repository wait for.
 pub fn look_at_checks(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });

@@ -15,12 +15,14 @@ use super::route::sync_environment;
 use super::work;
 use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
+use crate::db::freezes::Freeze;
 use crate::db::holds::Hold;
 use crate::db::{deployments, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lease};
 use crate::sync::HoldReason;
+use holding::Waits;
 
 /// How often new facts may overtake one judgement before the queue's delay is used.
 const TRIES: usize = 3;
@@ -46,6 +48,19 @@ enum Started {
     Running,
     Nothing,
     Overtaken,
+}
+
+/// What came of going to a covered commit.
+enum Begun {
+    Started(Started),
+    /// Nothing: nothing new is synced now.
+    Frozen(Freeze),
+}
+
+impl From<Started> for Begun {
+    fn from(started: Started) -> Self {
+        Self::Started(started)
+    }
 }
 
 async fn try_start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<Started, JobError> {
@@ -115,7 +130,10 @@ async fn judge(
                 holding::store(context, job, repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
-            return work::boxed(gate::begin(context, job, repository, &walked, covered)).await;
+            match work::boxed(gate::begin(context, job, repository, &walked, covered)).await? {
+                Begun::Started(started) => return Ok(started),
+                Begun::Frozen(freeze) => Some(holding::frozen(&walked.environment, &freeze)),
+            }
         }
         Destination::To(covered) => by_hand(&walked, covered),
         Destination::Waits(covered, WaitsFor::Checks(awaited)) => {
@@ -123,13 +141,13 @@ async fn judge(
             // An older commit whose checks run still may go first.
             let lifts =
                 if awaited.is_red() && lights.may_be_green() { BY_ITSELF.to_owned() } else { awaited.lifts(name) };
-            Some((awaited.sentence(name, &covered.commit), lifts))
+            Some(Waits::other(awaited.sentence(name, &covered.commit), lifts))
         }
         Destination::Waits(_, WaitsFor::After(names)) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let detail =
                 format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
-            Some((detail, BY_ITSELF.to_owned()))
+            Some(Waits::other(detail, BY_ITSELF.to_owned()))
         }
         Destination::Nowhere => None,
     };
@@ -142,8 +160,8 @@ async fn judge(
                 return Err(JobError::Away(why.clone()));
             }
         }
-        (None, Some((detail, lifts))) => {
-            let hold = holding::beside(&walked, HoldReason::Waiting, detail, &lifts);
+        (None, Some(waits)) => {
+            let hold = holding::beside(&walked, waits.reason, waits.why, &waits.lifts);
             let hold = Hold { awaits: lights.awaits(), ..hold };
             holding::store(context, job, repository, &walked, hold, &merged).await?;
         }
@@ -174,7 +192,7 @@ async fn closed(
     Ok(match contents.file_at(&tree, &contents.tree(&walked.tip).await?).await? {
         FileAt::Valid(_) => None,
         FileAt::Absent => Some(format!("there is no {FILE_NAME} on {default}")),
-        FileAt::Invalid(errors) => Some(match errors.as_slice() {
+        FileAt::Invalid(errors) => Some(match &errors[..] {
             [] => format!("{FILE_NAME} on {default} is invalid"),
             [only] => only.to_string(),
             [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
@@ -199,11 +217,13 @@ fn may_sync(walked: &Walked, covered: &Covered, job: &Claimed) -> bool {
 }
 
 /// What is said of a covered commit that is synced when somebody asks, and what is typed for it.
-fn by_hand(walked: &Walked, covered: &Covered) -> Option<(String, String)> {
+fn by_hand(walked: &Walked, covered: &Covered) -> Option<Waits> {
     let rules = covered.set.entry().and_then(|entry| walked.court.entries.get(entry))?;
     let name = &walked.environment.name;
-    (rules.sync.mode == SyncMode::Manual)
-        .then(|| (format!("{name} is synced when somebody with write access says so"), format!("/bascule sync {name}")))
+    (rules.sync.mode == SyncMode::Manual).then(|| {
+        let why = format!("{name} is synced when somebody with write access says so");
+        Waits::other(why, format!("/bascule sync {name}"))
+    })
 }
 
 /// The job that brings an environment on, as another job of the same repository causes it.

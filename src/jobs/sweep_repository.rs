@@ -1,8 +1,8 @@
 //! Compares our memory of a repository with the forge: whatever a lost delivery would have told is found here, and goes
 //! through the same jobs. A quiet repository costs five calls, one for each issue in which something is held, and one for
-//! each pull request whose reviews are counted on, up to [`REVIEWS`].
+//! each pull request whose reviews are counted on, up to [`REVIEWS`]. Who moved a branch is asked for where deliveries do not tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use serde::Deserialize;
@@ -11,12 +11,13 @@ use sqlx::PgConnection;
 
 use super::context::Context;
 use super::error::JobError;
-use super::gather::pull;
 use super::gather::repository::{self, Opened, Repository};
+use super::gather::{pull, pushes};
 use super::route::{attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
+use crate::db::swept::Tip;
 use crate::db::{
     self, check_runs, comment_edits, environments, holds, merge_groups, repositories, swept, told_deployments,
 };
@@ -57,7 +58,9 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let held_in = holds::issues(&mut conn, repository.row.id).await?;
     let comments_read_to = repositories::comments_read_to(&mut conn, repository.row.id).await?;
     let counted = swept::counted_on(&mut conn, repository.row.id, REVIEWS).await?;
+    let tips = swept::tips(&mut conn, repository.row.id).await?;
     drop(conn);
+    let missed = pushes::missed(&repository, &branches, &tips).await?;
     let mut taken_back = Vec::new();
     for (number, counted) in counted {
         let reviews = match forge.reviews(at, number).await {
@@ -122,7 +125,9 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if tells_deployments && !told_deployments::untold(&mut tx, repository.row.id, 1).await?.is_empty() {
         queue::enqueue(&mut tx, &tell_deployments(&key, job.trace)).await?;
     }
-    jobs.extend(branches_that_moved(&mut tx, &repository, branches, job).await?);
+    // Before what asks who pushed them.
+    db::pushes::record(&mut tx, &missed).await?;
+    jobs.extend(branches_that_moved(&mut tx, &repository, branches, tips, job).await?);
     jobs.sort_by(|a, b| (&a.kind, &a.key).cmp(&(&b.kind, &b.key)));
     // One that was closed is found twice.
     jobs.dedup_by(|a, b| (&a.kind, &a.key) == (&b.kind, &b.key));
@@ -221,20 +226,29 @@ async fn comments_that_changed(
     Ok(jobs)
 }
 
-/// Branches that environments follow, and the default branch, where their tip is not the one followed last.
+/// Branches that environments follow, and the default branch, where their tip is not the one followed last. Of the others it
+/// is remembered where they are, so that a push of which no delivery comes is missed.
 async fn branches_that_moved(
     conn: &mut PgConnection,
     repository: &Repository<'_>,
     branches: Vec<Branch>,
+    mut tips: BTreeMap<String, Tip>,
     job: &Claimed,
 ) -> Result<Vec<NewJob>, JobError> {
     let all = environments::of_repository(conn, repository.row.id).await?;
     let mut jobs = Vec::new();
-    for branch in branches {
-        let is_ours = branch.name == repository.row.default_branch || all.iter().any(|one| one.branch == branch.name);
-        if is_ours && swept::moved(conn, repository.row.id, &branch.name, &branch.tip).await? {
-            jobs.push(follow_branch(&repository.row.key, &branch.name, job.trace));
+    for Branch { name, tip: at } in branches {
+        let is_ours = name == repository.row.default_branch || all.iter().any(|one| one.branch == name);
+        let now = Tip { at, is_followed: is_ours };
+        if tips.remove(&name).as_ref() == Some(&now) {
+            continue;
+        }
+        swept::saw(conn, repository.row.id, &name, &now).await?;
+        if is_ours {
+            jobs.push(follow_branch(&repository.row.key, &name, job.trace));
         }
     }
+    let gone: Vec<String> = tips.into_keys().collect();
+    swept::gone(conn, repository.row.id, &gone).await?;
     Ok(jobs)
 }

@@ -147,20 +147,22 @@ fn missing_files(root: &Path, environments: &[Expanded]) -> Vec<Located> {
     let mut complaints = Complaints::default();
     for Expanded { environment, at, block } in environments.iter().filter(|e| e.environment.branch.is_none()) {
         let folder = root.join(&environment.path);
-        if !folder.is_dir() {
+        if environment.chart.is_none() && !folder.is_dir() {
             let at = place_of(block, &["path"]).unwrap_or(at);
             let problem = format!("environment `{}`: there is no folder `{}`", environment.name, environment.path);
             complaints.add(at, problem, "correct the path, or add the folder");
             continue;
         }
         let Some(helm) = &environment.helm else { continue };
-        if !folder.join("Chart.yaml").is_file() {
+        if environment.chart.is_none() && !folder.join("Chart.yaml").is_file() {
             let at = place_of(block, &["helm"]).unwrap_or(at);
             let problem =
                 format!("environment `{}` has `helm`, but `{}` is no chart", environment.name, environment.path);
             complaints.add(at, problem, "remove `helm`, or name a folder with a Chart.yaml");
         }
-        for values in &helm.values {
+        // What a chart brings itself is not here to be looked for.
+        let is_here = |values: &&String| environment.chart.is_none() || values.starts_with('/');
+        for values in helm.values.iter().filter(is_here) {
             let file = paths::from_folder(&environment.path, values);
             if file.is_ok_and(|file| !root.join(file).is_file()) {
                 let at = place_of(block, &["helm", "values"]).unwrap_or(at);
@@ -195,9 +197,8 @@ fn summary(name: &str, environments: &[Expanded]) -> String {
 
 /// One environment in a line: `charts/shop to prod/shop; 2 of group sre; after staging`.
 fn understood(environment: &Environment) -> String {
-    let path = if environment.path.is_empty() { "the root" } else { &environment.path };
     let target = &environment.target;
-    let mut parts = vec![format!("{path} to {}/{}", target.cluster, target.namespace)];
+    let mut parts = vec![format!("{} to {}/{}", environment.source(), target.cluster, target.namespace)];
     if environment.consent.is_none() {
         parts.push("no consent asked".to_owned());
     } else {

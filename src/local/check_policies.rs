@@ -12,13 +12,18 @@ use crate::policy::policies::{LARGEST_REGO, MOST_REGO_FILES, Written, faulty, re
 use crate::policy::{Located, RepositoryFile};
 use crate::render::Renderer;
 
-type Files = BTreeMap<String, String>;
+/// Texts, by path.
+pub type Files = BTreeMap<String, String>;
 
-/// A repository's file with policies.
+/// A file with policies.
 #[derive(Debug)]
 pub struct Policed {
-    root: PathBuf,
-    policies: BTreeMap<String, Written>,
+    /// Where the paths of its Rego begin.
+    pub root: PathBuf,
+    /// What stands before each line about it: of several files, whose.
+    pub of: String,
+    /// What it has.
+    pub policies: BTreeMap<String, Written>,
 }
 
 /// The first of these files that is a repository's and has policies. What is wrong with a file itself is said elsewhere.
@@ -27,17 +32,17 @@ pub fn policed(files: &[PathBuf]) -> Option<Policed> {
         let text = fs::read_to_string(file).ok()?;
         let read = RepositoryFile::parse(&file.display().to_string(), &text).ok()?;
         let root = file.parent().unwrap_or(Path::new("")).to_owned();
-        (!read.policies.is_empty()).then_some(Policed { root, policies: read.policies })
+        (!read.policies.is_empty()).then_some(Policed { root, of: String::new(), policies: read.policies })
     })
 }
 
 /// Checks them.
-pub async fn check(Policed { root, policies }: Policed, renderer: &Renderer) -> Report {
+pub async fn check(Policed { root, of, policies }: Policed, renderer: &Renderer) -> Report {
     let mut sources: BTreeMap<String, Source> = BTreeMap::new();
     let mut tests: BTreeMap<String, Files> = BTreeMap::new();
     let mut texts: BTreeMap<&str, Option<(Files, bool)>> = BTreeMap::new();
     for path in rego_paths(&policies) {
-        texts.insert(path, files(&root, path));
+        texts.insert(path, rego_at(&root, path));
     }
     let mut faults: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, written) in &policies {
@@ -75,7 +80,7 @@ pub async fn check(Policed { root, policies }: Policed, renderer: &Renderer) -> 
         return Report::new(Verdict::Bad, said.join("\n") + "\n");
     }
     let count = policies.len();
-    let text = format!("{count} {}: good\n", if count == 1 { "policy" } else { "policies" });
+    let text = format!("{of}{count} {}: good\n", if count == 1 { "policy" } else { "policies" });
     let report = Report::new(Verdict::Good, text);
     match renderer.judge(&Order::Test(tests)).await {
         Ok(tested) => tested.into_iter().fold(report, |report, (path, answer)| report.and(told(&path, answer))),
@@ -106,7 +111,7 @@ fn told(path: &str, answer: Answer) -> Report {
 
 /// Rego of a file with the tests beside it, or of all files below a folder; and whether there are tests. Links are not
 /// followed. `None`: there is none, or more than is read.
-fn files(root: &Path, path: &str) -> Option<(Files, bool)> {
+pub fn rego_at(root: &Path, path: &str) -> Option<(Files, bool)> {
     let mut paths = BTreeSet::new();
     let here = root.join(path);
     if here.is_file() {

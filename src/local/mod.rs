@@ -7,4 +7,5 @@ pub mod init;
 pub mod judge;
 mod owner_file;
 pub mod report;
+pub mod schemas;
 mod survey;

@@ -24,9 +24,14 @@ impl HashKey {
 
     /// HMAC-SHA-256 of the value's canonical JSON.
     pub fn hash(&self, value: &Value) -> ObjectHash {
+        ObjectHash(self.of_bytes(&canonical_json(value)))
+    }
+
+    /// The same of bytes that are no value.
+    pub(super) fn of_bytes(&self, bytes: &[u8]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(&canonical_json(value));
-        ObjectHash(mac.finalize().into_bytes().into())
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -21,6 +21,7 @@ mod canonical;
 mod checks;
 mod diff;
 mod error;
+mod fingerprint;
 mod fixed;
 mod hooks;
 mod identity;
@@ -28,6 +29,7 @@ mod notable;
 mod order;
 mod schema;
 mod scope;
+mod served;
 mod set;
 mod shape;
 mod visible;
@@ -35,12 +37,16 @@ mod within;
 mod yaml;
 
 pub use canonical::{HashKey, canonical_json};
-pub use diff::{Body, Hunk, ObjectDiff, Room, Verb, compare, diff, diff_rules, differing, without_secrets};
+pub use diff::{
+    Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, without_secrets,
+};
 pub use error::{ManifestError, Problem};
+pub use fingerprint::Fingerprints;
 pub use notable::Notable;
 pub use order::{Phase, apply_order, delete_order, phase};
 pub use schema::{Fit, fit as schema_fit};
 pub use scope::{Scope, Scopes};
+pub use served::ServedSchemas;
 pub use set::{LeftOut, Object, RenderedSet};
 pub use visible::visible;
 pub use within::{Judge, Within};

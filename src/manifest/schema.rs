@@ -18,6 +18,8 @@ const PATTERN: usize = 500;
 /// Characters of a pattern that is looked at, and bytes that it may become.
 const LONGEST_PATTERN: usize = 1_000;
 const LARGEST_PATTERN: usize = 64 * 1024;
+/// Names of schemas that lead to each other.
+const NAMES: usize = 5;
 /// Words that are told of a list of them.
 const WORDS: usize = 10;
 /// Characters of a fault, and of a word or a name within.
@@ -45,8 +47,19 @@ pub fn fit(definition: &Value, object: &Value) -> Fit {
         let own = versions.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(version))?;
         own.pointer("/schema/openAPIV3Schema")
     };
-    let Some(schema) = schema() else { return Fit::NoSchema };
-    let mut walk = Walk { path: Vec::new(), faults: Vec::new(), left: STEPS, patterns: BTreeMap::new() };
+    match schema() {
+        Some(schema) => walked(schema, None, object),
+        None => Fit::NoSchema,
+    }
+}
+
+/// How an object fits a schema that names others of these, as a server tells them of all it serves.
+pub(super) fn fit_served(schema: &Value, named: &Map<String, Value>, object: &Value) -> Fit {
+    walked(schema, Some(named), object)
+}
+
+fn walked(schema: &Value, named: Option<&Map<String, Value>>, object: &Value) -> Fit {
+    let mut walk = Walk { named, path: Vec::new(), faults: Vec::new(), left: STEPS, patterns: BTreeMap::new() };
     let ended = walk.value(schema, object, Embedded::Yes);
     match (walk.faults.is_empty(), ended) {
         (false, _) => Fit::Faults(walk.faults),
@@ -70,6 +83,8 @@ enum Step<'v> {
 
 /// A walk through an object. Each of its functions gives `None` where it ends: enough is found, or too much was looked at.
 struct Walk<'v> {
+    /// Schemas by name, where they name each other.
+    named: Option<&'v Map<String, Value>>,
     path: Vec<Step<'v>>,
     faults: Vec<String>,
     left: usize,
@@ -103,6 +118,11 @@ impl<'v> Walk<'v> {
 
     fn value(&mut self, schema: &'v Value, value: &'v Value, embedded: Embedded) -> Option<()> {
         self.costs(1)?;
+        // A server drops a field of its own kinds that is null.
+        if value.is_null() && self.named.is_some() {
+            return Some(());
+        }
+        let schema = self.meant(schema);
         let says = |name: &str| schema.get(name).and_then(Value::as_bool) == Some(true);
         if value.is_null() && says("nullable") {
             return Some(());
@@ -136,6 +156,20 @@ impl<'v> Walk<'v> {
         }
     }
 
+    /// The schema that another only names.
+    fn meant(&self, mut schema: &'v Value) -> &'v Value {
+        let Some(all) = self.named else { return schema };
+        for _ in 0..NAMES {
+            let only = schema.get("allOf").and_then(Value::as_array).filter(|all| all.len() == 1);
+            let named = schema.get("$ref").or_else(|| only?.first()?.get("$ref")).and_then(Value::as_str);
+            match named.and_then(|named| all.get(named.rsplit('/').next()?)) {
+                Some(found) => schema = found,
+                None => break,
+            }
+        }
+        schema
+    }
+
     /// A pattern of another dialect than ours is the server's to judge, as is one that is large.
     fn pattern(&mut self, schema: &'v Value, text: &str) -> Option<()> {
         let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else { return Some(()) };
@@ -157,7 +191,9 @@ impl<'v> Walk<'v> {
     fn fields(&mut self, schema: &'v Value, map: &'v Map<String, Value>, embedded: Embedded) -> Option<()> {
         let declared = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties");
-        let keeps_others = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true);
+        let keeps_others = schema.get("x-kubernetes-preserve-unknown-fields").and_then(Value::as_bool) == Some(true)
+            // Of a server's own kinds one without fields is anything: `RawExtension`.
+            || (self.named.is_some() && declared.is_none() && others.is_none());
         for (name, value) in map {
             self.costs(1)?;
             let is_everybodys =

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use super::approvals::{RULE_KEYS, approval_rules, whom};
 use super::block::{Block, Keys, list, one_of, text};
+use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
+use super::ignore::ignore;
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
@@ -18,6 +20,7 @@ use crate::ids::{EnvironmentName, Target};
 pub const ENVIRONMENT_KEYS: Keys = Keys {
     known: &[
         "path",
+        "chart",
         "namespace",
         "cluster",
         "stage",
@@ -29,6 +32,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "admission",
         "may",
         "helm",
+        "ignore",
         "for",
     ],
     later: &[
@@ -36,9 +40,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "on_failure",
         "windows",
         "runbook",
-        "chart",
         "health",
-        "ignore",
         "secrets",
         "verify",
         "notify",
@@ -54,7 +56,9 @@ pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
-pub const MAY_KEYS: Keys = Keys { known: &["sync"], later: &["rollback", "freeze", "emergency"] };
+pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze"], later: &["rollback", "emergency"] };
+/// The keys of `chart`.
+pub const CHART_KEYS: Keys = Keys { known: &["registry", "name", "version", "digest"], later: &[] };
 /// The keys of `helm`.
 pub const HELM_KEYS: Keys = Keys { known: &["release", "values"], later: &[] };
 /// The keys of `follow`.
@@ -84,8 +88,14 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let name = word::<EnvironmentName>(&key.name, &key.at, "choose another name", complaints);
     let block = Block::open(node, &what, ENVIRONMENT_KEYS, complaints)?;
 
-    let path = required(&block, "path", key, "name the folder it is rendered from", complaints)
-        .and_then(|written| good_folder(written, complaints));
+    let chart = block.get("chart").and_then(|node| chart(node, &block, complaints));
+    let path = match (&chart, block.get("chart")) {
+        (Some(chart), _) => Some(chart.folder()),
+        // What is wrong with it is said.
+        (None, Some(_)) => None,
+        (None, None) => required(&block, "path", key, "name the folder it is rendered from, or a `chart`", complaints)
+            .and_then(|written| good_folder(written, complaints)),
+    };
     let cluster = required(&block, "cluster", key, "name the cluster, here or in `defaults`", complaints)
         .and_then(|(text, at)| word(text, at, "write the name of a `[cluster.NAME]` of the server", complaints));
     let namespace = required(&block, "namespace", key, "name the namespace of objects that name none", complaints)
@@ -113,6 +123,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
+    let ignore = block.get("ignore").and_then(|node| ignore(node, complaints)).unwrap_or_default();
 
     if let (Some(at), Admission::Required, SyncMode::None) = (block.place_of("admission"), admission, sync.mode) {
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `admission: required`", key.name);
@@ -138,6 +149,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         name: name?,
         stage,
         path: path?,
+        chart,
         helm,
         target: Target { cluster: cluster?, namespace: namespace? },
         branch,
@@ -151,6 +163,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         may,
         owner_file: None,
         policies: BTreeMap::new(),
+        ignore,
     })
 }
 
@@ -310,8 +323,55 @@ fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
 
 fn may(node: &Node, complaints: &mut Complaints) -> Option<May> {
     let block = Block::open(node, "in `may`", MAY_KEYS, complaints)?;
-    let sync = block.get("sync").and_then(|node| whom(node, "sync", complaints));
-    Some(May { sync })
+    let mut left = |command: &str| block.get(command).and_then(|node| whom(node, command, complaints));
+    Some(May { sync: left("sync"), freeze: left("freeze") })
+}
+
+/// A chart of a registry, which stands instead of a path.
+fn chart(node: &Node, environment: &Block<'_>, complaints: &mut Complaints) -> Option<Chart> {
+    let before = complaints.len();
+    let block = Block::open(node, "in `chart`", CHART_KEYS, complaints)?;
+    if let Some(at) = environment.place_of("path").filter(|_| environment.get("path").is_some()) {
+        complaints.add(at, "`path` beside `chart`", "keep the one it is rendered from");
+    }
+    for (name, advice) in [
+        ("registry", "name a `[registry.NAME]` of the server"),
+        ("name", "write the chart's name in the registry"),
+        ("version", "write one as `1.4.2`, or a range as `1.4.x`"),
+    ] {
+        if block.get(name).is_none() {
+            complaints.add(block.at, format!("`chart` has no `{name}`"), advice);
+        }
+    }
+    let registry = block.text("registry", complaints);
+    let registry = registry
+        .and_then(|(text, at)| word(text, at, "write the name of a `[registry.NAME]` of the server", complaints));
+    let name = block.text("name", complaints).filter(|(text, at)| {
+        let is_name = chart::is_name(text);
+        if !is_name {
+            let advice = "write 1 to 250 lower-case letters, digits, `-`, `_` or `.`, without a registry's address";
+            complaints.add(at, format!("`{text}` cannot be a chart"), advice);
+        }
+        is_name
+    });
+    let version = block.text("version", complaints);
+    let versions = version.and_then(|(text, at)| {
+        Versions::parse(text).map_err(|advice| complaints.add(at, format!("`{text}` is no version"), advice)).ok()
+    });
+    let digest = block.text("digest", complaints);
+    if let Some((text, at)) = digest.filter(|(text, _)| !chart::is_digest(text)) {
+        complaints.add(at, format!("`{text}` is no digest"), "write `sha256:` and 64 lower-case hex digits");
+    }
+    if let (Some((text, at)), Some((_, _)), Some(Versions::Range(_))) = (version, digest, &versions) {
+        complaints.add(at, format!("`{text}` is a range, beside a `digest`"), "write the version that has this digest");
+    }
+    (complaints.len() == before).then_some(Chart {
+        registry: registry?,
+        name: name?.0.to_owned(),
+        version: version?.0.to_owned(),
+        digest: digest.map(|(text, _)| text.to_owned()),
+        bound: None,
+    })
 }
 
 fn helm(node: &Node, path: Option<&str>, complaints: &mut Complaints) -> Option<Helm> {

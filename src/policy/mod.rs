@@ -14,19 +14,23 @@ pub mod reach;
 
 pub mod approvals;
 pub mod block;
+pub mod chart;
 pub mod code;
 pub mod codeowners;
 pub mod document;
 pub mod environment;
 pub mod globs;
+pub mod ignore;
 pub mod located;
 pub mod paths;
 pub mod pattern;
+pub mod platform;
 pub mod policies;
 
 pub use codeowners::{Dialect, OwnerFile};
 pub use expand::Expanded;
 pub use globs::{kind_matches, name_matches, path_matches, repository_matches};
+pub use ignore::{Ignore, Noise};
 pub use located::{Located, Place};
 pub use reach::{Granted, Outside};
 pub use repository::{FILE_NAME, RepositoryFile};

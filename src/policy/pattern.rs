@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::{Node, Value};
+use super::document::{Key, Node, Value};
 use super::located::{Complaints, Located};
 
 /// What each placeholder of a pattern stands for, for one environment.
@@ -39,7 +39,8 @@ pub fn fill(text: &str, binding: &Binding) -> Result<String, String> {
     Ok(filled)
 }
 
-/// A copy of a tree with every text filled in. Keys stay as they are.
+/// A copy of a tree with every text filled in. Keys stay as they are, and so does `ignore`, whose patterns have braces of
+/// their own.
 pub fn fill_tree(node: &Node, binding: &Binding, complaints: &mut Complaints) -> Node {
     let value = match &node.value {
         Value::Text(text) if text.contains(['{', '}']) => match filled(node, text, binding) {
@@ -51,7 +52,10 @@ pub fn fill_tree(node: &Node, binding: &Binding, complaints: &mut Complaints) ->
         },
         Value::List(items) => Value::List(items.iter().map(|item| fill_tree(item, binding, complaints)).collect()),
         Value::Map(entries) => {
-            let fill_entry = |(key, value): &(_, Node)| (Clone::clone(key), fill_tree(value, binding, complaints));
+            let fill_entry = |(key, value): &(Key, Node)| {
+                let filled = if key.name == "ignore" { value.clone() } else { fill_tree(value, binding, complaints) };
+                (key.clone(), filled)
+            };
             Value::Map(entries.iter().map(fill_entry).collect())
         }
         other => other.clone(),

@@ -35,7 +35,7 @@ pub struct Written {
 }
 
 /// Reads them.
-pub(super) fn policies(node: &Node, complaints: &mut Complaints) -> Option<BTreeMap<String, Written>> {
+pub fn policies(node: &Node, complaints: &mut Complaints) -> Option<BTreeMap<String, Written>> {
     let before = complaints.len();
     let entries = super::block::map(node, "of policies", complaints)?;
     let all: BTreeMap<String, Written> = named(entries)
@@ -78,10 +78,6 @@ fn policy(key: &Key, node: &Node, complaints: &mut Complaints) -> Option<Policy>
         }
         (Some(Effect::Warn), Some(at)) => {
             complaints.add(at, format!("policy `{}` warns, and asks nobody", key.name), "remove `approvals`");
-        }
-        (Some(Effect::Deny), Some(at)) => {
-            let advice = "remove `approvals`: nothing passes what a policy denies; `effect: review` asks people";
-            complaints.add(at, format!("policy `{}` denies, and asks nobody", key.name), advice);
         }
         (Some(Effect::Deny | Effect::Review | Effect::Warn) | None, _) => {}
     }
@@ -137,6 +133,18 @@ pub fn with_rego(
     policies: &BTreeMap<String, Written>,
     texts: &BTreeMap<String, Option<Arc<Rego>>>,
 ) -> Vec<Located> {
+    let (whole, complaints) = whole(policies, texts);
+    for one in expanded {
+        one.environment.policies = whole.clone();
+    }
+    complaints
+}
+
+/// The policies with the text of each path; `None` where there is no Rego.
+pub fn whole(
+    policies: &BTreeMap<String, Written>,
+    texts: &BTreeMap<String, Option<Arc<Rego>>>,
+) -> (BTreeMap<String, Policy>, Vec<Located>) {
     let mut complaints = Complaints::default();
     let mut whole: BTreeMap<String, Policy> = BTreeMap::new();
     for (name, Written { at, policy }) in policies {
@@ -153,10 +161,7 @@ pub fn with_rego(
         };
         whole.extend(source.map(|source| (name.clone(), Policy { source, ..policy.clone() })));
     }
-    for one in expanded {
-        one.environment.policies = whole.clone();
-    }
-    complaints.into_sorted()
+    (whole, complaints.into_sorted())
 }
 
 /// Says at its name what is wrong with a policy's text; by policy, as `code::faults` tells.

@@ -8,7 +8,7 @@ use super::globs::{kind_matches, name_matches, repository_matches};
 use super::located::{Complaints, Located, did_you_mean};
 use super::repository::RepositoryFile;
 use super::rules::{Environment, Floor, Grant, Platform};
-use crate::ids::{ClusterName, ObjectKey, Target};
+use crate::ids::{ClusterName, ObjectKey, RegistryName, Target};
 
 /// A grant with its name, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,8 +120,15 @@ pub fn refusals(platform: &Platform, repository: &str, environment: &Environment
             format!("cluster `{}` is not granted to this repository", target.cluster)
         });
     }
+    if let Some(chart) = environment.chart.as_ref().filter(|chart| !platform.registries.contains(&chart.registry)) {
+        let known = platform.registries.iter().map(RegistryName::as_str);
+        let meant = did_you_mean(chart.registry.as_str(), known).map(|meant| format!(": did you mean `{meant}`?"));
+        found.push(format!("registry `{}` is not in the server's file{}", chart.registry, meant.unwrap_or_default()));
+    }
     if environment.consent.is_none() {
-        found.extend(platform.floors_under(&target.cluster).into_iter().map(|(name, _)| {
+        let asking =
+            platform.floors_under(&target.cluster).into_iter().filter(|(_, floor)| !floor.approvals.is_empty());
+        found.extend(asking.map(|(name, _)| {
             format!(
                 "`consent: none` is not possible in cluster `{}`: floor `{name}` asks for approvals",
                 target.cluster

@@ -6,6 +6,7 @@ use super::approvals;
 use super::block::{Block, Keys, named};
 use super::document::{Key, Node, Value, read_yaml};
 use super::environment;
+use super::ignore::check_patterns;
 use super::located::{Complaints, Located, Place};
 use super::pattern::{Binding, FolderPattern, fill, fill_tree, placeholders};
 use super::policies::{self, Written};
@@ -103,6 +104,7 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
         return None;
     };
     let entries = super::block::map(environments, "of environments", complaints)?;
+    check_patterns(block.get("defaults").into_iter().chain(named(entries).map(|(_, node)| node)), complaints);
     let mut blocks = Vec::new();
     for (key, node) in named(entries) {
         blocks.extend(declared(key, node, defaults.as_ref(), owners.as_ref(), complaints));

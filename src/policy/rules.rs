@@ -9,9 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::chart::Chart;
 use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
-use crate::ids::{ClusterName, EnvironmentName, Target};
+use super::ignore::Ignore;
+pub use super::platform::{Floor, Grant, Group, Platform};
+use crate::ids::{EnvironmentName, Target};
 
 /// Who may give one kind of consent. Within one `Voters` any listed membership suffices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,6 +169,9 @@ pub struct May {
     /// `sync ENV`, which asks for a sync and opens no gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync: Option<Voters>,
+    /// `freeze ENV` and `unfreeze ENV`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Voters>,
 }
 
 impl May {
@@ -244,6 +250,9 @@ pub struct Environment {
     pub stage: Option<String>,
     /// Folder of the repository, without leading or trailing slash; empty is the root.
     pub path: String,
+    /// The chart it is rendered from, where that is not in the repository; `path` is then where it lies while it is rendered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<Chart>,
     /// How `path` is rendered when it is a chart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub helm: Option<Helm>,
@@ -280,6 +289,9 @@ pub struct Environment {
     /// Policies of the file by name, each with its text: of the default branch, as the block is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<String, Policy>,
+    /// Fields whose changes are not shown, by the rule's name. Part of the entry, since approvers read what is shown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignore: BTreeMap<String, Ignore>,
 }
 
 /// A policy of one of the files: a question about objects and changes, and what becomes of what it finds.
@@ -329,68 +341,6 @@ impl Limits {
     }
 }
 
-/// `[grant.NAME]`: what a repository may reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// `forge/owner/name`; `*` within a segment, `**` across.
-    pub repositories: Vec<String>,
-    /// Clusters it may name.
-    pub clusters: BTreeSet<ClusterName>,
-    /// Namespaces, with `*`.
-    pub namespaces: Vec<String>,
-    /// Cluster-scoped kinds it may write, `Kind` or `group/Kind` or `group/*`.
-    pub cluster_scoped: Vec<String>,
-    /// Kinds it may not write.
-    pub deny: Vec<String>,
-    /// As whom the cluster is asked, with `{namespace}` standing for the environment's; the kubeconfig's own user when
-    /// absent. See [`Grant::acts_as`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub impersonate: Option<String>,
-    /// Who judges first sets, and may approve a held change with a reason.
-    pub owners: Option<ApprovalRule>,
-}
-
-/// `[floor.NAME]`: what no repository file can go below.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Floor {
-    /// Which clusters' environments it covers.
-    pub clusters: BTreeSet<ClusterName>,
-    /// Judged beside the file's own rules; both must be met.
-    pub approvals: Vec<ApprovalRule>,
-}
-
-/// `[group.NAME]`: people across forges.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// `forge/org/team`.
-    pub teams: BTreeSet<String>,
-    /// Person → their accounts, `forge/login`. Several accounts of one person count once.
-    pub people: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// The server's rules, as one value to judge by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Platform {
-    /// By name.
-    pub grants: BTreeMap<String, Grant>,
-    /// By name.
-    pub floors: BTreeMap<String, Floor>,
-    /// By name.
-    pub groups: BTreeMap<String, Group>,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Environments are stored and read back; the entry's hash depends on the very text.
-    #[test]
-    fn what_is_stored_is_read_back_as_it_was() {
-        let all = r#"{"name":"a","stage":"s","path":"p","helm":{"release":"r","values":["v"]},"target":{"cluster":"c","namespace":"n"},"branch":"b","after":[{"environment":"e"}],"consent":{"approvals":[{"count":2,"users":["u"],"teams":["t"],"groups":["g"],"roles":["write"],"when":{"paths":["x"],"kinds":["K"]}},{"count":1,"codeowners":true}],"by":["review"],"on_push":"void","binds":"set","checks":["ci/test"]},"deletions_confirm_above":3,"sync":{"mode":"manual","prune":false,"timeout_seconds":9},"admission":"required","owners":{"count":1,"groups":["g"]},"may":{"sync":{"groups":["g"]}},"owner_file":{"path":"CODEOWNERS","forge":"gitlab","lines":["* @l"]}}"#;
-        let few = r#"{"name":"a","path":"","target":{"cluster":"c","namespace":"n"},"consent":{"approvals":[],"by":["review","command"],"on_push":"keep","binds":"change"},"sync":{"mode":"auto","prune":true,"timeout_seconds":300}}"#;
-        for text in [all, few] {
-            let read: Environment = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::to_string(&read).unwrap(), text);
-        }
-    }
-}
+#[path = "rules_tests.rs"]
+mod tests;

@@ -39,6 +39,16 @@ pub enum Answered {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refused: Vec<String>,
     },
+    /// `waive`: of which environments, and what not and why.
+    Waived {
+        /// The policy.
+        policy: String,
+        /// Waived here.
+        environments: Vec<EnvironmentName>,
+        /// Refused, each with a sentence.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refused: Vec<String>,
+    },
     /// More than one change was shown, so it has to be said which one.
     WhichChange {
         /// Each environment's line to type, without `/bascule`.
@@ -63,10 +73,16 @@ const SENTENCE: usize = 1_000;
 /// The commands of this version: what to type, who may, what it does.
 const COMMANDS: &[(&str, &str)] = &[
     ("approve [ENV [DIGEST]] [--deletions N]", "consent to exactly the change shown (whom a rule names)"),
-    ("revoke [ENV]", "take your approvals back, for ever"),
+    (
+        "waive POLICY [ENV [DIGEST]] --reason …",
+        "let what a policy denies pass, for this change only (whom that policy names)",
+    ),
+    ("revoke [ENV]", "take your approvals and waivers back, for ever"),
     ("explain [ENV]", "what is missing and who can give it"),
     ("preview", "render again, and move a held change on"),
     ("sync ENV", "start a sync of what is covered (write access, or whom `may` names)"),
+    ("freeze ENV --reason … [--until 2h]", "sync nothing new for a while (write access, or whom `may` names)"),
+    ("unfreeze ENV", "end that"),
     ("help", "this list"),
 ];
 
@@ -106,6 +122,18 @@ fn whole(answer: &Answer) -> String {
             let mut text = match environments.as_slice() {
                 [] => format!("{to}: nothing was approved."),
                 some => format!("{to} approved {}.", names(some)),
+            };
+            for why in refused.iter().take(ITEMS) {
+                text.push(' ');
+                text.push_str(&said(why));
+            }
+            text + "\n"
+        }
+        Answered::Waived { policy, environments, refused } => {
+            let policy = code(&clip(policy, NAME));
+            let mut text = match environments.as_slice() {
+                [] => format!("{to}: {policy} was not waived."),
+                some => format!("{to} waived {policy} for {}, for this change only.", names(some)),
             };
             for why in refused.iter().take(ITEMS) {
                 text.push(' ');

@@ -30,7 +30,7 @@ pub fn check(page: &Page, link: Option<&str>, limit: usize) -> Check {
     let left = page.marks.len().saturating_sub(MOST_MARKS);
     let mut foot = String::new();
     if left > 0 {
-        foot.push_str(&format!("{} more are not marked in their files.\n\n", count(left, "error")));
+        foot.push_str(&format!("{} more are not marked in their files.\n\n", count(left, "remark")));
     }
     if let Some(link) = link {
         foot.push_str(&format!("[whole preview](<{link}>)\n"));
@@ -40,5 +40,9 @@ pub fn check(page: &Page, link: Option<&str>, limit: usize) -> Check {
     // Whole environments or none: the comment names as many as there is room for.
     let overview = written.into_iter().find(|text| text.len() <= room).unwrap_or_default();
     let mark = |mark: &Mark| Mark { message: clip(&visible(&mark.message), MARK), ..mark.clone() };
-    Check { summary: format!("{head}{overview}{foot}"), marks: page.marks.iter().take(MOST_MARKS).map(mark).collect() }
+    // What is wrong comes first where there is not room for all.
+    let mut marks: Vec<&Mark> = page.marks.iter().collect();
+    marks.sort_by_key(|mark| mark.tells);
+    let marks = marks.into_iter().take(MOST_MARKS).map(mark).collect();
+    Check { summary: format!("{head}{overview}{foot}"), marks }
 }

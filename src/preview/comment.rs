@@ -5,7 +5,7 @@
 //! a table holds, each keeps one line; beyond that they are counted, and what is not in the text was not shown to
 //! anybody, which [`Comment::shows`] says.
 
-use crate::ids::{EnvironmentName, ObjectKey};
+use crate::ids::{CommitId, EnvironmentName, ObjectKey};
 use crate::manifest::visible;
 
 use super::answer::written;
@@ -52,7 +52,18 @@ pub(super) enum Detail {
 /// Writes the comment in at most `limit` bytes (GitHub: 65,536; every forge takes at least 50,000). `link` leads to the
 /// whole preview.
 pub fn comment(page: &Page, link: Option<&str>, limit: usize) -> Comment {
+    written_below(head(page), page, link, limit)
+}
+
+/// The same while a preview of another commit is on its way: what is shown stays, and says of what it is not.
+pub fn updating(page: &Page, to: &CommitId, link: Option<&str>, limit: usize) -> Comment {
     let head = head(page);
+    let (first, rest) = head.split_once("\n\n").unwrap_or((&head, ""));
+    let head = format!("{first} · **updating for {}**\n\n{rest}", code(to.short()));
+    written_below(head, page, link, limit)
+}
+
+fn written_below(head: String, page: &Page, link: Option<&str>, limit: usize) -> Comment {
     let answers = answers(page);
     let foot = |cut| foot(page, link, cut);
     let beside = merge_rules(&page.merge_rules);
@@ -233,7 +244,7 @@ fn prints(row: &EnvironmentRow) -> bool {
 
 /// Whether it asks for consent.
 fn asks(row: &EnvironmentRow) -> bool {
-    prints(row) && row.consent != Consent::NotNeeded
+    prints(row) && row.consent != Consent::NotNeeded && !row.asks_only_waivers()
 }
 
 /// The changes nobody is asked about, with their digests: should the rules come to ask, they have been shown.
@@ -315,7 +326,7 @@ fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
     let mut renderers: Vec<String> = Vec::new();
     let mut took = 0;
     for rendering in page.environments.iter().filter_map(|row| row.rendering.as_ref()) {
-        let named = prose(&clip(&rendering.renderer, 60));
+        let named = prose(&clip(&rendering.renderer, 120));
         if !renderers.contains(&named) && renderers.len() < 4 {
             renderers.push(named);
         }
@@ -325,6 +336,7 @@ fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
         let seconds = if took > 0 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
         parts.push(format!("rendered by {}{seconds}", renderers.join(", ")));
     }
+    parts.extend(page.hidden_by_rule(|rule| code(&clip(rule, NAME))));
     if let Some(link) = link {
         let safe = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'*+,;=%".contains(c);
         let link: String = link.chars().filter(|c| safe(*c)).collect();

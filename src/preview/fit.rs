@@ -1,105 +1,213 @@
-//! Fitting diffs into what room a comment has left: whole objects or none, in order; those that leave are named, and
-//! where even their names are too many, counted.
+//! Fitting diffs into what room a comment has left. Unchanged lines around changes shrink first; then whole objects leave,
+//! those of the smallest interest first, each named with its counts; where even their names are too many, the rest is
+//! counted. Nothing is cut in the middle.
 
+use super::baselines::Weight;
 use super::markdown::{fence, html};
 use super::page::{EnvironmentRow, ObjectChange, RowChange};
-use super::words::{count, done, found, live, object};
-use crate::manifest::{Body, Hunk};
+use super::standing::{Admission, Effect};
+use super::words::{count, done, found, live, name, object};
+use crate::manifest::{Body, Hunk, Notable, Verb};
 
-/// Kept for the names of what leaves.
-const NAMES: usize = 2_000;
+/// Unchanged lines kept around a change, one try after the other.
+const AROUND: [usize; 3] = [usize::MAX, 1, 0];
 /// Objects named in a folded section's title.
 const TITLE: usize = 4;
+/// Said where unchanged lines were left out.
+const SHRUNK: &str = "Unchanged lines around the changes are left out here for want of room.\n\n";
 
 /// The folded sections of all environments, in at most `room` bytes, and whether anything left.
 pub(super) fn sections(rows: &[EnvironmentRow], room: usize) -> (String, bool) {
-    let blocks: Vec<Vec<Block>> = rows.iter().map(blocks).collect();
-    let whole: usize = rows.iter().zip(&blocks).map(|(row, blocks)| frame(row).len() + sum(blocks)).sum();
-    if whole <= room {
-        let all = rows.iter().zip(&blocks).filter(|(_, blocks)| !blocks.is_empty());
-        return (all.map(|(row, blocks)| folded(row, blocks.iter())).collect(), false);
-    }
-    let mut left = room.saturating_sub(NAMES);
-    let (mut text, mut gone) = (String::new(), Vec::new());
-    for (row, blocks) in rows.iter().zip(&blocks).filter(|(_, blocks)| !blocks.is_empty()) {
-        let frame = frame(row).len();
-        let mut taken = Vec::new();
-        for block in blocks {
-            let needed = block.text.len() + if taken.is_empty() { frame } else { 0 };
-            if needed <= left {
-                left -= needed;
-                taken.push(block);
-            } else {
-                gone.push(format!("{} {}", super::words::name(row), block.name));
-            }
-        }
-        if !taken.is_empty() {
-            text.push_str(&folded(row, taken.into_iter()));
+    for around in AROUND {
+        let blocks: Vec<Vec<Block>> = rows.iter().map(|row| blocks(row, around)).collect();
+        let whole: usize = rows.iter().zip(&blocks).map(|(row, blocks)| frame(row).len() + sum(blocks)).sum();
+        let note = if around == usize::MAX { "" } else { SHRUNK };
+        if whole + note.len() <= room {
+            let all = rows.iter().zip(&blocks).filter(|(_, blocks)| !blocks.is_empty());
+            let text: String = all.map(|(row, blocks)| folded(row, blocks.iter())).collect();
+            return (format!("{text}{note}"), !note.is_empty());
         }
     }
-    text.push_str(&named(&gone, NAMES.min(room.saturating_sub(text.len()))));
-    (text, true)
+    let blocks: Vec<Vec<Block>> = rows.iter().map(|row| blocks(row, 0)).collect();
+    (leaving(rows, &blocks, room), true)
 }
 
-/// What left, by name as far as the names fit.
-fn named(gone: &[String], room: usize) -> String {
-    let head = format!("\nNot shown here for want of room: {}", count(gone.len(), "object"));
-    let tail = " and more.\n".len();
-    if head.len() + tail > room {
+/// What is of interest stays as long as there is room for it; the others are named.
+fn leaving(rows: &[EnvironmentRow], blocks: &[Vec<Block>], room: usize) -> String {
+    // Names may take half of what there is, when there are so many.
+    let names: usize = blocks.iter().flatten().map(|block| block.named.len() + 2).sum();
+    let heads: usize = rows.iter().map(|row| row.name.as_str().len() + 8).sum();
+    let reserved = (names + heads + 100).min(room / 2);
+    let mut left = room - reserved;
+    let mut ranked: Vec<(usize, usize, &Block)> = blocks
+        .iter()
+        .enumerate()
+        .flat_map(|(row, blocks)| blocks.iter().enumerate().map(move |(place, block)| (row, place, block)))
+        .collect();
+    ranked.sort_by_key(|(row, place, block)| (block.interest, *row, *place));
+    let mut stays: Vec<Vec<bool>> = blocks.iter().map(|blocks| vec![false; blocks.len()]).collect();
+    for (row, place, block) in ranked {
+        let is_first = !stays[row].contains(&true);
+        let needed = block.text.len() + if is_first { frame(&rows[row]).len() } else { 0 };
+        if needed <= left {
+            left -= needed;
+            stays[row][place] = true;
+        }
+    }
+    let (mut text, mut gone) = (String::new(), Vec::new());
+    for ((row, blocks), stays) in rows.iter().zip(blocks).zip(&stays) {
+        let of =
+            |wanted: bool| blocks.iter().zip(stays).filter(move |(_, stays)| **stays == wanted).map(|(one, _)| one);
+        if stays.contains(&true) {
+            text.push_str(&folded(row, of(true)));
+        }
+        let named: Vec<&str> = of(false).map(|block| block.named.as_str()).collect();
+        if !named.is_empty() {
+            gone.push((name(row), named));
+        }
+    }
+    text.push_str(&named(&gone, room.saturating_sub(text.len())));
+    text
+}
+
+/// What left, by environment, by name as far as the names fit.
+fn named(gone: &[(String, Vec<&str>)], room: usize) -> String {
+    let all: usize = gone.iter().map(|(_, names)| names.len()).sum();
+    if all == 0 {
         return String::new();
     }
-    let mut text = head;
-    for (place, name) in gone.iter().enumerate() {
-        let joint = if place == 0 { ": " } else { ", " };
-        if text.len() + joint.len() + name.len() + tail > room {
-            text.push_str(if place == 0 { ".\n" } else { " and more.\n" });
-            return text;
-        }
-        text.push_str(joint);
-        text.push_str(name);
+    let mut text = format!("\nNot shown here for want of room: {}.\n\n", count(all, "object"));
+    let more = |left: usize| format!("- and {left} more\n\n");
+    if text.len() + more(all).len() > room {
+        return String::new();
     }
-    text.push_str(".\n");
+    let mut left = all;
+    for (row, names) in gone {
+        let mut line = format!("- {row}: ");
+        let begins = line.len();
+        for one in names {
+            let joint = if line.len() == begins { "" } else { ", " };
+            if text.len() + line.len() + joint.len() + one.len() + 1 + more(left).len() > room {
+                if line.len() > begins {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+                text.push_str(&more(left));
+                return text;
+            }
+            line.push_str(joint);
+            line.push_str(one);
+            left -= 1;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.push('\n');
     text
+}
+
+/// What somebody who judges a change wants to see first; what comes last leaves first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Interest {
+    /// Its own rules, and what is refused, or may do or reach more than before.
+    Grave,
+    /// What changes in what runs: images, replicas, resources.
+    Notable,
+    /// Another change.
+    Changed,
+    /// All of it is new.
+    Added,
 }
 
 /// What is shown of one object, or of the rules.
 struct Block {
-    name: String,
+    /// What is said of it when it is not shown.
+    named: String,
     text: String,
+    interest: Interest,
 }
 
-fn blocks(row: &EnvironmentRow) -> Vec<Block> {
+fn blocks(row: &EnvironmentRow, around: usize) -> Vec<Block> {
     let (rules, objects) = match &row.change {
         RowChange::Change { rules, objects, .. } => (rules.as_slice(), objects.as_slice()),
         RowChange::Failed { objects, .. } => (&[][..], objects.as_slice()),
         RowChange::Same => return Vec::new(),
     };
     let own = (!rules.is_empty()).then(|| Block {
-        name: "its own rules".to_owned(),
-        text: format!("its own rules\n{}\n", fence("diff", &flat(rules))),
+        named: "its own rules".to_owned(),
+        text: format!("its own rules\n{}\n", fence("diff", &shrunk(rules, around))),
+        interest: Interest::Grave,
     });
     let shown = objects.iter().filter(|object| !matches!(object.diff.body, Body::Name));
     let found = found(row).map(|(object_, state)| Block {
-        name: object(&object_.diff.key),
+        named: object(&object_.diff.key),
         text: format!("- {}: {}\n", object(&object_.diff.key), live(state)),
+        interest: Interest::Grave,
     });
-    own.into_iter().chain(found).chain(shown.map(|change| block(change, row.answer_to(change)))).collect()
+    own.into_iter().chain(found).chain(shown.map(|change| block(change, row.answer_to(change), around))).collect()
 }
 
-fn block(change: &ObjectChange, answer: Option<&str>) -> Block {
+fn block(change: &ObjectChange, answer: Option<&str>, around: usize) -> Block {
     let diff = &change.diff;
     let name = object(&diff.key);
+    let counts = format!("{}, +{} −{}", done(diff.verb), diff.plus, diff.minus);
     let from = diff.file.as_ref().map(|file| format!(" · {}", super::markdown::code(file))).unwrap_or_default();
     let answer = answer.map(|answer| format!(" · {answer}")).unwrap_or_default();
-    let head = format!("\n**{name}** {}, +{} −{}{from}{answer}\n\n", done(diff.verb), diff.plus, diff.minus);
+    let hidden = change.hidden_by_rule().map(|hidden| format!(" · {hidden}")).unwrap_or_default();
+    let head = format!("\n**{name}** {counts}{from}{answer}{hidden}\n\n");
     let body = match &diff.body {
         Body::Name => String::new(),
-        Body::Hunks(hunks) => fence("diff", &flat(hunks)),
+        // Nothing of it is shown but that it changes.
+        Body::Hunks(hunks) if hunks.is_empty() => String::new(),
+        Body::Hunks(hunks) => fence("diff", &shrunk(hunks, around)),
         Body::TooLarge(paths) => {
             format!("\ntoo large to be shown line by line; what differs:\n{}", fence("text", paths))
         }
     };
-    Block { name, text: format!("{head}{body}") }
+    let named = format!("{name} ({counts})");
+    Block { named, text: format!("{head}{body}"), interest: interest(change) }
+}
+
+fn interest(change: &ObjectChange) -> Interest {
+    let answered = change.admission.as_ref().and_then(Admission::weight);
+    let would = change.effect.as_ref().map(Effect::weight);
+    if [answered, would].contains(&Some(Weight::Refused)) || change.diff.notable.iter().any(Notable::is_warning) {
+        Interest::Grave
+    } else if !change.diff.notable.is_empty() {
+        Interest::Notable
+    } else if change.diff.verb == Verb::Added {
+        Interest::Added
+    } else {
+        Interest::Changed
+    }
+}
+
+/// The lines of all hunks with at most so many unchanged ones beside a changed one.
+fn shrunk(hunks: &[Hunk], around: usize) -> Vec<String> {
+    if around == usize::MAX {
+        return flat(hunks);
+    }
+    let smaller = |hunk: &Hunk| {
+        let is_changed = |line: &String| !line.starts_with(' ');
+        let near = |place: usize| {
+            let (from, to) = (place.saturating_sub(around), (place + around + 1).min(hunk.lines.len()));
+            hunk.lines[from..to].iter().any(is_changed)
+        };
+        let (mut lines, mut gap) = (Vec::new(), false);
+        for (place, line) in hunk.lines.iter().enumerate() {
+            if near(place) {
+                if gap && !lines.is_empty() {
+                    lines.push("@@ … @@".to_owned());
+                }
+                lines.push(line.clone());
+                gap = false;
+            } else {
+                gap = true;
+            }
+        }
+        Hunk { path: hunk.path.clone(), lines }
+    };
+    flat(&hunks.iter().map(smaller).collect::<Vec<_>>())
 }
 
 /// The lines of all hunks, each hunk headed by its place.

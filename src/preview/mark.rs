@@ -2,6 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How much a mark weighs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tells {
+    /// Nothing passes before it is put right.
+    #[default]
+    Wrong,
+    /// Somebody should look at it.
+    Warns,
+}
+
+impl Tells {
+    fn is_wrong(&self) -> bool {
+        *self == Self::Wrong
+    }
+}
+
 /// A line of a file, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
@@ -11,6 +28,9 @@ pub struct Mark {
     pub line: u32,
     /// In words.
     pub message: String,
+    /// How much it weighs.
+    #[serde(default, skip_serializing_if = "Tells::is_wrong")]
+    pub tells: Tells,
 }
 
 impl Mark {
@@ -21,7 +41,7 @@ impl Mark {
             let (line, message) = error.strip_prefix(path)?.strip_prefix(':')?.split_once(": ")?;
             let line = line.split_once(':').map_or(line, |(line, _column)| line);
             let line = line.parse().ok().filter(|line| *line > 0)?;
-            Some(Self { path: path.to_owned(), line, message: message.to_owned() })
+            Some(Self { path: path.to_owned(), line, message: message.to_owned(), tells: Tells::Wrong })
         };
         files.into_iter().find_map(placed)
     }

@@ -1,17 +1,21 @@
 //! What is shown, as data. Stored as it is, so fields are only added, with a default.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName, ObjectKey, Target};
-use crate::manifest::{Hunk, LeftOut, ObjectDiff, RenderedSet, Room, Verb, compare, diff_rules};
+use crate::manifest::{Hunk, LeftOut, ObjectDiff, Verb};
 
 use super::answer::Answer;
 use super::live::Live;
 use super::mark::Mark;
 use super::merge_rule::MergeRule;
-use super::policies::PolicyRemark;
+use super::policies::{PolicyRemark, PolicyWaiver};
 use super::standing::{Admission, Effect, Standing};
+
+/// Environments that take a while, however quickly each is rendered.
+const MANY: usize = 10;
+/// Milliseconds of rendering that do.
+const LONG: u64 = 5_000;
 
 /// All that a comment, a page or a terminal shows of one look at a pull request, a held change or a local clone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +134,9 @@ pub struct EnvironmentRow {
     /// What policies say of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyRemark>,
+    /// What of it somebody may waive, and who did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<PolicyWaiver>,
 }
 
 /// What changes in an environment.
@@ -304,29 +311,6 @@ pub struct Rendering {
     pub milliseconds: Option<u64>,
 }
 
-impl RowChange {
-    /// What differs between two sets of an environment, and between the blocks of its rules. `None` is the empty set; the
-    /// digest is consent's, and a local look has none.
-    pub fn between(
-        old: Option<(&RenderedSet, &Value)>,
-        new: (&RenderedSet, &Value),
-        digest: Option<ChangeDigest>,
-        room: &mut Room,
-    ) -> Self {
-        let objects = compare(old.map(|(set, _)| set), new.0, room);
-        let rules = if old.is_some_and(|(set, _)| set.entry == new.0.entry) {
-            Vec::new()
-        } else {
-            diff_rules(old.map(|(_, rules)| rules), new.1)
-        };
-        if objects.is_empty() && rules.is_empty() {
-            return Self::Same;
-        }
-        let objects = objects.into_iter().map(ObjectChange::from).collect();
-        Self::Change { digest, rules, objects }
-    }
-}
-
 impl EnvironmentRow {
     /// Its objects' changes; none when there is no set.
     pub fn objects(&self) -> &[ObjectChange] {
@@ -369,6 +353,12 @@ impl Page {
     pub fn shown_before(mut self) -> Self {
         self.environments.iter_mut().for_each(|row| row.standing = None);
         self
+    }
+
+    /// Whether another one like it takes so long that people would read this one meanwhile.
+    pub fn takes_long(&self) -> bool {
+        let rendered = self.environments.iter().filter_map(|row| row.rendering.as_ref()?.milliseconds);
+        self.environments.len() >= MANY || rendered.sum::<u64>() >= LONG
     }
 
     /// How many objects change in all environments.

@@ -6,7 +6,7 @@ use crate::ids::ObjectKey;
 use crate::manifest::visible;
 
 use super::markdown::{NAME, clip, code, prose};
-use super::page::EnvironmentRow;
+use super::page::{Consent, EnvironmentRow};
 use super::words::{count, name, object};
 
 /// Bytes of a finding's words in a comment.
@@ -20,6 +20,8 @@ pub enum Ruling {
     Broken,
     /// It denies the change, and nothing passes.
     Denies,
+    /// It denies the change, and those whom it names let that pass.
+    Waived,
     /// It cannot be asked, and the change replaces it: whoever owns the file is asked.
     Mended,
     /// It asks people.
@@ -45,6 +47,64 @@ pub struct PolicyRemark {
     pub more: u64,
 }
 
+/// What a policy denies and somebody may waive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyWaiver {
+    /// The policy.
+    pub policy: String,
+    /// The digits of what it denies, which a waiver names.
+    pub digest: String,
+    /// The whole line to type.
+    pub line: String,
+    /// How many have to waive it.
+    pub needed: u32,
+    /// Whether they did.
+    pub is_waived: bool,
+    /// Who did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<WaivedBy>,
+}
+
+/// Somebody who waived it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaivedBy {
+    /// Who.
+    pub login: String,
+    /// Why, in their words.
+    pub reason: String,
+}
+
+impl PolicyWaiver {
+    /// In one plain line.
+    pub fn line(&self) -> String {
+        let by: Vec<String> = self.by.iter().map(|one| format!("@{}: {}", one.login, one.reason)).collect();
+        match (self.is_waived, by.is_empty()) {
+            (true, _) => format!("policy {} is waived by {}", self.policy, by.join("; ")),
+            (false, true) => format!("policy {} can be waived for this change: {}", self.policy, self.line),
+            (false, false) => {
+                format!("policy {} is waived by {}, and waits for others: {}", self.policy, by.join("; "), self.line)
+            }
+        }
+    }
+
+    /// For the comment; the digits are in it either way, since a waiver is bound to what was shown.
+    fn written(&self, of: &str) -> String {
+        let policy = code(&clip(&self.policy, NAME));
+        let said = |one: &WaivedBy| {
+            let reason = prose(&clip(&visible(&one.reason), WORDS));
+            format!("{}: {reason}", code(&format!("@{}", clip(&one.login, NAME))))
+        };
+        let by = self.by.iter().map(said).collect::<Vec<_>>().join("; ");
+        let digest = code(&format!("d1:{}", self.digest));
+        let line = code(&self.line);
+        match (self.is_waived, self.by.is_empty()) {
+            (true, _) => format!("- ⚠ {of}: {policy} is waived, for {digest} only, by {by}\n"),
+            (false, true) => format!("- {of}: {policy} is waived for this change alone by {line}\n"),
+            (false, false) => format!("- {of}: {policy} is waived by {by}; others have to say it too: {line}\n"),
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_none(number: &u64) -> bool {
     *number == 0
@@ -55,7 +115,7 @@ impl Ruling {
     pub fn closes(self) -> bool {
         match self {
             Self::Broken | Self::Denies => true,
-            Self::Mended | Self::Reviews | Self::Warns => false,
+            Self::Waived | Self::Mended | Self::Reviews | Self::Warns => false,
         }
     }
 
@@ -64,6 +124,7 @@ impl Ruling {
         match self {
             Self::Broken => "cannot be asked",
             Self::Denies => "denies",
+            Self::Waived => "denies, which is waived,",
             Self::Mended => "cannot be asked, and is replaced: the file's owners are asked",
             Self::Reviews => "asks for a review",
             Self::Warns => "warns",
@@ -89,6 +150,17 @@ impl EnvironmentRow {
         names.dedup();
         names
     }
+
+    /// Policies that were waived, by name.
+    pub fn waived(&self) -> Vec<&str> {
+        self.waivers.iter().filter(|one| one.is_waived).map(|one| one.policy.as_str()).collect()
+    }
+
+    /// Whether nothing is asked but waivers: then there is nothing to approve.
+    pub(super) fn asks_only_waivers(&self) -> bool {
+        let waivers: u32 = self.waivers.iter().map(|one| one.needed).sum();
+        matches!(self.consent, Consent::Asked { wanted, .. } if waivers > 0 && wanted == waivers)
+    }
 }
 
 /// What policies said, for the comment: what closes comes first, at most `most` lines for an environment.
@@ -107,6 +179,9 @@ pub(super) fn remarks(row: &EnvironmentRow, most: usize) -> String {
     let left = all.len().saturating_sub(most);
     if left > 0 {
         text.push_str(&format!("- and {} of policies of {}\n", count(left, "more remark"), name(row)));
+    }
+    for waiver in &row.waivers {
+        text.push_str(&waiver.written(&name(row)));
     }
     if text.is_empty() { text } else { text + "\n" }
 }

@@ -1,6 +1,8 @@
 //! The two lines beside a commit. A forge shows 140 characters of plain text, and both contexts are on every pull request
 //! of a granted repository.
 
+use std::collections::BTreeSet;
+
 use super::markdown::clip;
 use super::page::{Consent, EnvironmentRow, Outcome, Page};
 use super::words::count;
@@ -142,10 +144,15 @@ pub fn consent_status(page: &Page) -> StatusLine {
         return says(StatusState::Failure, format!("missing: {}", open.join(", ")));
     }
     let needed = asking.filter(|row| row.consent != Consent::NotNeeded).count();
-    match needed {
-        0 => says(StatusState::Success, "none needed".to_owned()),
-        _ => says(StatusState::Success, format!("given for {}", count(needed, "environment"))),
-    }
+    let given = match needed {
+        0 => "none needed".to_owned(),
+        _ => format!("given for {}", count(needed, "environment")),
+    };
+    // Behind what passes stands what it passes.
+    let waived: BTreeSet<&str> = page.environments.iter().flat_map(EnvironmentRow::waived).collect();
+    let waived: Vec<&str> = waived.into_iter().collect();
+    let waived = if waived.is_empty() { String::new() } else { format!(", policies waived: {}", waived.join(", ")) };
+    says(StatusState::Success, given + &waived)
 }
 
 fn open(consent: &Consent) -> Option<String> {

@@ -77,6 +77,9 @@ pub fn terminal(page: &Page, look: Look) -> String {
     for row in &page.environments {
         environment(&mut out, row, look);
     }
+    if let Some(hidden) = page.hidden_by_rule(visible) {
+        line(&mut out, &format!("\n{}", look.paint(Tone::Dim, &hidden)));
+    }
     out
 }
 
@@ -113,6 +116,9 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
                 let tone = if remark.ruling.closes() { Tone::Red } else { Tone::Yellow };
                 let sign = if remark.ruling.closes() { "✗" } else { "⚠" };
                 line(out, &format!("  {} {}", look.paint(tone, sign), visible(&remark.line())));
+            }
+            for waiver in &row.waivers {
+                line(out, &format!("  {} {}", look.paint(Tone::Yellow, "⚠"), visible(&waiver.line())));
             }
             if !rules.is_empty() {
                 line(out, &look.paint(Tone::Yellow, "~ its own rules"));
@@ -169,6 +175,9 @@ fn object(out: &mut String, change: &ObjectChange, answer: Option<&str>, look: L
         let words = visible(&fact.sentence());
         let tone = if fact.is_warning() { Tone::Yellow } else { Tone::Bold };
         line(out, &format!("  {} {}", if fact.is_warning() { "⚠" } else { "·" }, look.paint(tone, &words)));
+    }
+    if let Some(hidden) = change.hidden_by_rule() {
+        line(out, &format!("  {}", look.paint(Tone::Dim, &hidden)));
     }
     match &diff.body {
         Body::Name => {}

@@ -42,7 +42,7 @@ pub use claim::{PgSource, Renewal, Source, SourceError};
 pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
 pub use measure::{Depth, Waiting, age, depths, measure, waiting};
-pub use operate::{Job, State, hurry_refused, is_to_run, list, list_of, retry, show};
+pub use operate::{Job, State, hurry_refused, is_to_run, is_waiting, list, list_of, retry, show};
 pub use settle::{Unsettled, confirm, finish};
 
 /// Which workers a job waits for. Lanes never wait for each other.

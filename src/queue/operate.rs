@@ -176,6 +176,20 @@ pub async fn is_to_run(connection: &mut PgConnection, kind: &str, key: &str) -> 
     .await
 }
 
+/// Whether one waits, be it behind one that runs: something happened since that began.
+///
+/// # Errors
+/// The statement's.
+pub async fn is_waiting(connection: &mut PgConnection, kind: &str, key: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM job WHERE kind = $1 AND key = $2 AND state = 'pending') AS "any!""#,
+        kind,
+        key
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Gives a job that failed, or waits for a later time, a new beginning: pending, due now, no tries and no waits counted.
 /// Where the same kind and key is already pending, that one is it. False when there is no such job of this id.
 ///

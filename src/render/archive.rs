@@ -1,31 +1,41 @@
 //! Packed charts (`charts/*.tgz`), looked through before helm unpacks them: an archive can name files outside of where it
 //! is unpacked, be a thousand times larger than it looks, and hide another archive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
+use super::closure::CHART;
+use super::paths::{LONGEST_NAME, LONGEST_PATH};
+use super::words::Words;
+use super::yaml::mapping;
 use super::{Limits, RenderError};
 
 /// Archives within archives deeper than this are refused.
 const NESTING: usize = 4;
 const BLOCK: usize = 512;
 
-/// Whether any text in an archive contains `word`.
+/// What the templates in an archive say.
 ///
 /// # Errors
 /// [`RenderError`] for anything that helm should not be given.
-pub(super) fn inspect(file: &str, packed: &[u8], limits: &Limits, word: &[u8]) -> Result<bool, RenderError> {
-    let mut inspection = Inspection { file, limits, word, unpacked: 0, entries: 0, found: false };
+pub(super) fn inspect(file: &str, packed: &[u8], limits: &Limits) -> Result<Words, RenderError> {
+    let mut inspection = Inspection { file, limits, unpacked: 0, entries: 0, words: Words::default(), kept: None };
     inspection.archive(packed, 0)?;
-    Ok(inspection.found)
+    Ok(inspection.words)
 }
 
-/// Whether bytes contain a word.
-pub(super) fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+/// The files of an archive, by their paths in it; archives within it stay packed.
+///
+/// # Errors
+/// As [`inspect`].
+pub(super) fn files(file: &str, packed: &[u8], limits: &Limits) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
+    let (kept, words) = (Some(BTreeMap::new()), Words::default());
+    let mut inspection = Inspection { file, limits, unpacked: 0, entries: 0, words, kept };
+    inspection.archive(packed, 0)?;
+    Ok(inspection.kept.unwrap_or_default())
 }
 
 /// A schema may name others, and helm would fetch or open them: only names within itself are let through.
@@ -67,10 +77,11 @@ pub(super) fn check_schema(file: &str, text: &[u8]) -> Result<(), RenderError> {
 struct Inspection<'a> {
     file: &'a str,
     limits: &'a Limits,
-    word: &'a [u8],
     unpacked: u64,
     entries: usize,
-    found: bool,
+    words: Words,
+    /// The outermost archive's files, where they are wanted.
+    kept: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Inspection<'_> {
@@ -194,8 +205,22 @@ impl Inspection<'_> {
         if is_folder {
             return Ok(());
         }
-        if !names.insert(parts.join("/")) {
+        let path = parts.join("/");
+        if path.len() > LONGEST_PATH || parts.iter().any(|part| part.len() > LONGEST_NAME) {
+            return Err(
+                self.refused(format!("the archive's entry `{printable}` has a longer name than a file can have"))
+            );
+        }
+        let below = format!("{path}/");
+        let is_folder = names.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below));
+        if is_folder || path.match_indices('/').any(|(end, _)| path.get(..end).is_some_and(|at| names.contains(at))) {
+            return Err(self.refused(format!("the archive holds `{printable}` as a file and as a folder")));
+        }
+        if !names.insert(path.clone()) {
             return Err(self.refused(format!("the archive holds `{printable}` twice")));
+        }
+        if let Some(kept) = self.kept.as_mut().filter(|_| depth == 0) {
+            kept.insert(path.clone(), body.to_vec());
         }
         let last = parts.last().copied().unwrap_or_default();
         if last == "values.schema.json" {
@@ -204,7 +229,15 @@ impl Inspection<'_> {
         if last.ends_with(".tgz") {
             return self.archive(body, depth + 1);
         }
-        self.found = self.found || contains(body, self.word);
+        // What helm makes templates of; the rest is only read, and where that is said.
+        let is_template = parts.iter().rev().skip(1).any(|folder| *folder == "templates");
+        if is_template || last == "values.yaml" {
+            self.words.read(body);
+        }
+        if last == CHART {
+            self.words.asks_cluster |=
+                mapping(&format!("{}: {printable}", self.file), body)?.contains_key("kubeVersion");
+        }
         Ok(())
     }
 }

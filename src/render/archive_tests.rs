@@ -31,8 +31,8 @@ fn tgz(entries: &[(u8, &str, &[u8])]) -> Vec<u8> {
 }
 
 fn said(packed: &[u8]) -> String {
-    inspect("charts/x.tgz", packed, &Limits::default(), b"Files")
-        .map_or_else(|error| error.to_string(), |found| found.to_string())
+    inspect("charts/x.tgz", packed, &Limits::default())
+        .map_or_else(|error| error.to_string(), |words| words.reaches.to_string())
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn an_ordinary_chart_is_let_through_and_looked_at() {
     assert_eq!(said(&tgz(&[(b'0', "x/templates/a.yaml", b"{{ .Files.Get \"a\" }}")])), "true");
     let pax = "19 path=x/a.yaml12\n";
     assert_eq!(said(&tgz(&[(b'x', "pax", pax.as_bytes()), (b'0', "short", b"x")])), "false");
-    let nested = tgz(&[(b'0', "y/templates/a.yaml", b".Files")]);
+    let nested = tgz(&[(b'0', "y/templates/a.yaml", b"{{ .Files }}")]);
     assert_eq!(said(&tgz(&[(b'0', "x/charts/y.tgz", &nested)])), "true");
 }
 
@@ -84,6 +84,36 @@ fn hostile_archives_are_refused_by_name() {
         charts/x.tgz: it is not a gzip archive, or damaged
         charts/x.tgz: it is not a gzip archive, or damaged
     "#);
+}
+
+#[test]
+fn what_no_disk_can_hold_is_the_archives_fault_and_not_the_machines() {
+    let pax = |path: &str| {
+        let record = format!(" path={path}\n");
+        let length = (record.len()..).find(|length| length.to_string().len() + record.len() == *length).unwrap();
+        tgz(&[(b'x', "pax", format!("{length}{record}").as_bytes()), (b'0', "short", b"x")])
+    };
+    assert_eq!(said(&pax(&format!("x/{}", "a".repeat(255)))), "false");
+    let cases = [
+        tgz(&[(b'0', "x/templates", b""), (b'0', "x/templates/a.yaml", b"a: 1")]),
+        tgz(&[(b'0', "x/templates/a/b.yaml", b"a: 1"), (b'0', "x/templates", b"")]),
+        pax(&format!("x/{}", "a".repeat(256))),
+        pax(&"a/".repeat(3_000)),
+    ];
+    let said: Vec<String> =
+        cases.iter().map(|case| said(case).replace(&"a".repeat(100), "").replace("a/", "")).collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+        charts/x.tgz: the archive holds `x/templates/a.yaml` as a file and as a folder
+        charts/x.tgz: the archive holds `x/templates` as a file and as a folder
+        charts/x.tgz: the archive's entry `x/aaaaaaaaaaaaaaaaaa` has a longer name than a file can have
+        charts/x.tgz: the archive's entry `` has a longer name than a file can have
+    "#);
+    // A name that goes on is no folder.
+    assert_eq!(said_of(&[(b'0', "x/a", b""), (b'0', "x/a.yaml", b""), (b'0', "x/a-b/c", b"")]), "false");
+}
+
+fn said_of(entries: &[(u8, &str, &[u8])]) -> String {
+    said(&tgz(entries))
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::archive;
 use super::closure::{CHART, Reading};
 use super::files::{Entry, Files};
 use super::paths::{is_remote, join, within};
+use super::words::Words;
 use super::yaml::{mapping, mappings};
 use super::{RenderError, RenderInput};
 use crate::ids::EntryKind;
@@ -20,9 +21,9 @@ use crate::ids::EntryKind;
 const OWN: [&str; 6] =
     ["Chart.lock", "values.yaml", "values.schema.json", ".helmignore", "requirements.yaml", "requirements.lock"];
 /// Folders of a chart that helm reads as a whole.
-const FOLDERS: [&str; 2] = ["templates", "crds"];
-/// How files beyond those are reached.
-const REACH: &[u8] = b"Files";
+const FOLDERS: [&str; 2] = [TEMPLATES, "crds"];
+/// Of these the one whose files are templates.
+const TEMPLATES: &str = "templates";
 
 pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, input: &RenderInput) -> Result<(), RenderError> {
     let values = values(input)?;
@@ -41,12 +42,12 @@ pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, input: &RenderI
     let mut scanned = charts.scanned.clone();
     scanned.extend(values);
     reading.expect(&scanned).await?;
-    let mut reaches = charts.reaches;
+    let mut words = charts.words;
     for path in &scanned {
-        let text = reading.content(path).await?;
-        reaches = reaches || archive::contains(&text, REACH);
+        words.read(&reading.content(path).await?);
     }
-    if reaches {
+    reading.words = words.settled();
+    if words.reaches {
         for folder in &charts.folders {
             let dependencies = within(folder, "charts");
             reading.below(folder, |path, _: &Entry| path != dependencies).await?;
@@ -86,10 +87,10 @@ struct Charts {
     open: Vec<String>,
     /// Folders of charts.
     folders: Vec<String>,
-    /// Files that may say the word.
+    /// Files that are templates, or may be made ones.
     scanned: Vec<String>,
-    /// Whether an archive says it.
-    reaches: bool,
+    /// What is said besides.
+    words: Words,
 }
 
 impl Charts {
@@ -106,6 +107,8 @@ impl Charts {
             ));
         }
         self.folders.push(folder.to_owned());
+        // helm compares it with the cluster's.
+        self.words.asks_cluster |= map.contains_key("kubeVersion");
         let mut needed = dependencies(&map);
         for own in OWN {
             let path = within(folder, own);
@@ -126,7 +129,10 @@ impl Charts {
         }
         for name in FOLDERS {
             let path = within(folder, name);
-            self.scanned.extend(reading.below(&path, |_, _: &Entry| true).await?);
+            let found = reading.below(&path, |_, _: &Entry| true).await?;
+            if name == TEMPLATES {
+                self.scanned.extend(found);
+            }
         }
         let vendored = self.vendored(reading, folder).await?;
         match needed.iter().find(|name| !vendored.has(name)) {
@@ -167,7 +173,7 @@ impl Charts {
             } else if entry.name.ends_with(".tgz") {
                 reading.take(&path, entry.id)?;
                 let packed = reading.content(&path).await?;
-                self.reaches |= archive::inspect(&path, &packed, reading.limits, REACH)?;
+                self.words.join(archive::inspect(&path, &packed, reading.limits)?);
                 vendored.archives.push(entry.name);
             }
         }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::files::{Entry, Files, FilesError};
 use super::paths::{folder_of, within};
+use super::words::Words;
 use super::{Limits, RenderError, RenderInput, chart, kustomize, plain};
 use crate::ids::EntryKind;
 use crate::manifest::Dialect;
@@ -44,9 +45,20 @@ pub struct Closure {
     pub looked: BTreeSet<String>,
     /// Everything the result depends on.
     pub input_hash: InputHash,
+    /// Whether it depends on what the target's cluster is, too.
+    pub asks_cluster: bool,
+    /// Whether it looks for objects in the cluster, where it finds none.
+    pub(super) looks_up: bool,
+    /// Whether it may be something else the next time.
+    pub(super) is_unsteady: bool,
 }
 
 impl Closure {
+    /// The same, of an input that says more of the cluster.
+    pub(super) fn hashed(&self, version: &str, input: &RenderInput) -> InputHash {
+        hash(self.kind, version, input, &self.reads)
+    }
+
     /// Whether changes of these paths can change what is read. `false` is certain: the closure after them is this one.
     /// `true` means that it has to be computed again, and compared.
     pub fn touched_by<'p>(&self, changed: impl IntoIterator<Item = &'p str>) -> bool {
@@ -86,9 +98,9 @@ pub(super) async fn closure<F: Files>(
         Dialect::Kustomize => kustomize::read(&mut reading, &input.path).await?,
         Dialect::Helm => chart::read(&mut reading, input).await?,
     }
-    let Reading { reads, looked, .. } = reading;
+    let Reading { reads, looked, words: Words { asks_cluster, looks_up, is_unsteady, .. }, .. } = reading;
     let input_hash = hash(kind, &version, input, &reads);
-    Ok(Closure { kind, reads, looked, input_hash })
+    Ok(Closure { kind, reads, looked, input_hash, asks_cluster, looks_up, is_unsteady })
 }
 
 fn hash(kind: Dialect, version: &str, input: &RenderInput, reads: &BTreeMap<String, String>) -> InputHash {
@@ -98,10 +110,15 @@ fn hash(kind: Dialect, version: &str, input: &RenderInput, reads: &BTreeMap<Stri
         hasher.update(text.as_bytes());
     };
     // The version of this format and of how renderers are called.
-    add("render 1");
+    add("render 2");
     add(version);
     add(&input.path);
     if kind == Dialect::Helm {
+        // Where the chart does not ask, there is nothing to add: helm is told nothing either.
+        if let Some(cluster) = &input.cluster {
+            add(&cluster.words().count().to_string());
+            cluster.words().for_each(&mut add);
+        }
         add(&input.release);
         add(&input.namespace);
         for file in input.values() {
@@ -122,11 +139,13 @@ pub(super) struct Reading<'f, F> {
     reads: BTreeMap<String, String>,
     looked: BTreeSet<String>,
     bytes: u64,
+    /// What a chart's text says.
+    pub(super) words: Words,
 }
 
 impl<'f, F: Files> Reading<'f, F> {
     fn new(files: &'f F, limits: &'f Limits) -> Self {
-        Self { files, limits, reads: BTreeMap::new(), looked: BTreeSet::new(), bytes: 0 }
+        Self { files, limits, reads: BTreeMap::new(), looked: BTreeSet::new(), bytes: 0, words: Words::default() }
     }
 
     async fn kind_of(&mut self, input: &RenderInput) -> Result<Dialect, RenderError> {
@@ -208,7 +227,16 @@ impl<'f, F: Files> Reading<'f, F> {
         self.looked.insert(folder.to_owned());
         let mut found = Vec::new();
         let mut folders = vec![(folder.to_owned(), 0)];
+        let mut visited = 0;
         while let Some((at, depth)) = folders.pop() {
+            visited += 1;
+            // Folders may have no file to be counted: one of Git's, in a thousand places, in a thousand places each.
+            if visited > self.limits.files {
+                return Err(RenderError::TooMuch {
+                    what: format!("the number of folders below `{folder}`"),
+                    limit: self.limits.files.to_string(),
+                });
+            }
             if depth > self.limits.depth {
                 return Err(RenderError::TooMuch {
                     what: format!("the depth of `{folder}`"),

@@ -1,9 +1,10 @@
 use super::*;
+use crate::render::Capabilities;
 use crate::render::files::memory::Memory;
 
 fn input(path: &str) -> RenderInput {
     let words = |text: &str| text.to_owned();
-    RenderInput { path: words(path), helm: None, release: words("r"), namespace: words("n") }
+    RenderInput { path: words(path), helm: None, release: words("r"), namespace: words("n"), cluster: None }
 }
 
 fn with_values(path: &str, values: &[&str]) -> RenderInput {
@@ -301,4 +302,49 @@ async fn the_input_hash_is_of_everything_a_render_depends_on_and_nothing_else() 
         other_version.input_hash,
     ];
     assert!(different.iter().all(|hash| *hash != first));
+    let of_cluster = |version: &str, kinds: &[(&str, &str)]| {
+        let cluster = Capabilities::new(version, kinds.iter().copied());
+        RenderInput { cluster, ..staging.clone() }
+    };
+    let told = [
+        staging.clone(),
+        of_cluster("v1.36.0", &[]),
+        of_cluster("v1.36.1", &[]),
+        of_cluster("v1.36.0", &[("v1", "Pod")]),
+        of_cluster("v1.36.0", &[("v1", "Pod"), ("apps/v1", "Deployment")]),
+    ];
+    let chart = of(&files, &staging).await.unwrap();
+    let hashes: BTreeSet<_> = told.iter().map(|input| chart.hashed("1", input)).collect();
+    assert_eq!(hashes.len(), told.len(), "each cluster is another input");
+    assert!(hashes.contains(&first));
+}
+
+/// A hundred folders in each of a hundred, five deep, and a file nowhere: in Git, six objects.
+struct Hollow;
+
+impl Files for Hollow {
+    async fn entry(&self, path: &str) -> Result<Option<Entry>, FilesError> {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        Ok((!name.contains('.')).then(|| Entry { name, kind: EntryKind::Folder, id: String::new() }))
+    }
+
+    async fn folder(&self, path: &str) -> Result<Option<Vec<Entry>>, FilesError> {
+        let width = if path.split('/').count() > 5 { 0 } else { 100 };
+        let folder = |n| Entry { name: format!("n{n}"), kind: EntryKind::Folder, id: String::new() };
+        Ok(Some((0..width).map(folder).collect()))
+    }
+
+    async fn read(&self, _: &str, _: u64) -> Result<Vec<u8>, FilesError> {
+        Ok(Vec::new())
+    }
+
+    async fn expect(&self, _: &[String]) -> Result<(), FilesError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn folders_without_files_are_counted_too() {
+    let error = closure(&Hollow, &input("env"), &Limits::default(), |_| "1".to_owned()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the number of folders below `env` is more than the limit of 10000");
 }

@@ -74,6 +74,14 @@ pub enum RenderError {
         /// The limit.
         limit: Duration,
     },
+    /// It gives something else each time.
+    #[error(
+        "it gives something else each time it is rendered ({what}), so that nothing can be consented to: write down what it makes up, as a value or as an object of its own"
+    )]
+    Unsteady {
+        /// Which fields, without what they hold.
+        what: String,
+    },
     /// It gave nothing. Deploying nothing is never what was meant.
     #[error("`{path}` renders to nothing")]
     Empty {
@@ -104,6 +112,7 @@ impl RenderError {
             | Self::Unreadable { .. }
             | Self::TooMuch { .. }
             | Self::Failed { .. }
+            | Self::Unsteady { .. }
             | Self::Empty { .. } => Blame::Author,
         }
     }

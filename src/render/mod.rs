@@ -9,12 +9,14 @@
 //! what is not there cannot be read. So what a render read is known before it runs, the same content needs no second
 //! render, and a file that is not in the closure changes nothing.
 //!
-//! Which renderer: a kustomization file makes it kustomize, a `Chart.yaml` helm, anything else plain YAML and JSON.
+//! Which renderer: a kustomization file makes it kustomize, a `Chart.yaml` helm, anything else plain YAML and JSON. Most
+//! overlays need no process: `overlay/` renders what it is sure of, and kustomize the rest.
 //!
 //! Deliberately absent: fetching anything. Remote bases and charts, plugins, KRM functions and symbolic links are
-//! refused by name. Policies are asked in the same box (`judge.rs`). There is no fallback that runs a renderer on a checkout.
+//! refused by name; a chart of a registry comes from whoever fetched it (`remote.rs`). Policies are asked in the same box (`judge.rs`). There is no fallback that runs a renderer on a checkout.
 
 mod archive;
+mod capabilities;
 mod chart;
 mod closure;
 mod error;
@@ -22,20 +24,28 @@ mod files;
 mod judge;
 mod kustomize;
 mod limits;
+mod overlay;
 mod paths;
 mod plain;
+mod readers;
 mod remembered;
+mod remote;
 mod renderer;
 mod sandbox;
+mod steady;
 mod tools;
 mod walls;
+mod words;
 mod yaml;
 
+pub use capabilities::Capabilities;
 pub use closure::{Closure, InputHash};
 pub use error::{Blame, RenderError};
 pub use files::{Entry, Files, FilesError};
 pub use judge::{matter, remarks};
 pub use limits::Limits;
+pub use readers::Readers;
+pub use remote::{Remote, WithChart};
 pub use renderer::{RenderInput, Rendered, Renderer};
 pub use tools::{Programs, Tool};
 pub use walls::{Wall, Walls};

@@ -1,5 +1,10 @@
 //! Paths as repositories write them, made into paths from the root or refused. Pure text: no file system is asked.
 
+/// Bytes of a name, as file systems take them.
+pub(super) const LONGEST_NAME: usize = 255;
+/// Bytes of a path: half of what the kernel takes, since it is written below folders of ours.
+pub(super) const LONGEST_PATH: usize = 2_000;
+
 /// Joins a reference to the folder of the file that makes it. `None` when it is absolute or leaves the repository.
 pub(super) fn join(folder: &str, reference: &str) -> Option<String> {
     if reference.starts_with('/') || reference.contains('\0') {

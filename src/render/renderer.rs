@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::closure::{Closure, read_one, too_many_bytes};
+use super::closure::{Closure, InputHash, read_one, too_many_bytes};
 use super::judge::Judge;
 use super::sandbox::{Ran, Sandbox};
 use super::tools::{HELM, KUSTOMIZE, Tool, find};
-use super::{Files, Limits, Programs, RenderError, chart, closure};
+use super::words::at_another_time;
+use super::{Capabilities, Files, Limits, Programs, RenderError, chart, closure, overlay, remote, steady};
 use crate::manifest::Dialect;
 use crate::policy::code::order::{Answer, Order};
 use crate::policy::code::{Matter, Opinion, Question};
@@ -28,6 +30,8 @@ pub struct RenderInput {
     pub release: String,
     /// A chart's release namespace.
     pub namespace: String,
+    /// What a chart that asks is told of the cluster; without it, what helm was built with.
+    pub cluster: Option<Capabilities>,
 }
 
 impl RenderInput {
@@ -39,6 +43,7 @@ impl RenderInput {
             helm: environment.helm.clone(),
             release: release.unwrap_or_else(|| environment.name.to_string()),
             namespace: environment.target.namespace.clone(),
+            cluster: None,
         }
     }
 
@@ -70,7 +75,7 @@ pub struct Renderer {
     limits: Limits,
     scratch: PathBuf,
     /// A renderer is bound by the processor: more of them than processors only take memory.
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     renders: AtomicU64,
     judge: Judge,
 }
@@ -87,7 +92,15 @@ impl Renderer {
         let slots = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let judge = Judge::new(programs, scratch, &limits);
         let scratch = scratch.to_owned();
-        Self { helm, kustomize, limits, scratch, slots: Semaphore::new(slots), renders: AtomicU64::new(0), judge }
+        Self {
+            helm,
+            kustomize,
+            limits,
+            scratch,
+            slots: Arc::new(Semaphore::new(slots)),
+            renders: AtomicU64::new(0),
+            judge,
+        }
     }
 
     /// Asks policies, in a box of their own: an answer for each, also for one that takes too long or too much.
@@ -142,7 +155,7 @@ impl Renderer {
     /// [`RenderError::Absent`] when there is no such folder; others as its `blame` says.
     pub async fn closure<F: Files>(&self, files: &F, input: &RenderInput) -> Result<Closure, RenderError> {
         // Without the program it is still known what would be read; the render then says what is missing.
-        let version = |dialect| self.title(dialect).unwrap_or_else(|_| "none".to_owned());
+        let version = |dialect| self.version(dialect).unwrap_or_else(|_| "none".to_owned());
         closure::closure(files, input, &self.limits, version).await
     }
 
@@ -157,30 +170,99 @@ impl Renderer {
         closure: &Closure,
     ) -> Result<Rendered, RenderError> {
         let renderer = self.title(closure.kind)?;
+        let mut renderer = match (&input.cluster, closure.asks_cluster) {
+            (Some(cluster), true) => format!("{renderer} {}", cluster.title()),
+            (None, true) => format!("{renderer} for the Kubernetes it was built for, since no cluster was asked"),
+            (_, false) => renderer,
+        };
         let contents = self.contents(files, closure).await?;
-        let _slot = self.slots.acquire().await.map_err(|_| RenderError::Machine("it is closed".to_owned()))?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = Arc::new(slot.map_err(|_| RenderError::Machine("it is closed".to_owned()))?);
         self.renders.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let documents = match closure.kind {
             Dialect::Plain => contents,
             Dialect::Kustomize => {
-                let tool = self.tool(&self.kustomize)?;
-                let sandbox = self.fill(&contents)?;
-                let args = vec!["build".to_owned(), sandbox.inside(tool.level, &input.path)];
-                vec![(format!("{} (kustomize)", input.path), self.run(tool, &sandbox, &args).await?)]
+                let contents = Arc::new(contents);
+                let text = match self.by_core(&contents, input, &slot).await {
+                    Some(text) => {
+                        renderer = format!("Bascule's kustomize core, checked against {renderer}");
+                        text
+                    }
+                    None => {
+                        let tool = self.tool(&self.kustomize)?;
+                        let sandbox = self.fill(&contents)?;
+                        let args = vec!["build".to_owned(), sandbox.inside(tool.level, &input.path)];
+                        self.run(tool, &sandbox, &args).await?
+                    }
+                };
+                vec![(format!("{} (kustomize)", input.path), text)]
             }
             Dialect::Helm => {
                 let tool = self.tool(&self.helm)?;
-                let sandbox = self.fill(&contents)?;
-                let args = self.helm_args(tool, &sandbox, input)?;
-                vec![(format!("{} (helm)", input.path), self.run(tool, &sandbox, &args).await?)]
+                let text = self.templated(tool, &contents, input).await;
+                let text = if closure.looks_up { text.map_err(found_nothing) } else { text }?;
+                if closure.is_unsteady
+                    && let Some(what) = self.wavers(tool, contents, input, &text).await?
+                {
+                    return Err(RenderError::Unsteady { what });
+                }
+                vec![(format!("{} (helm)", remote::shown(&input.path)), text)]
             }
         };
         if documents.iter().all(|(_, text)| is_blank(text)) {
-            return Err(RenderError::Empty { path: input.path.clone() });
+            return Err(RenderError::Empty { path: remote::shown(&input.path) });
         }
         let reads = closure.reads.clone();
         Ok(Rendered { documents, dialect: closure.kind, reads, renderer, took: started.elapsed() })
+    }
+
+    /// The hash of a closure's render when a chart that asks is told this of the cluster.
+    pub fn hash_with(&self, closure: &Closure, input: &RenderInput) -> InputHash {
+        let version = self.version(closure.kind).unwrap_or_else(|_| "none".to_owned());
+        closure.hashed(&version, input)
+    }
+
+    /// What the core makes of an overlay. `None` is for the tool: it is outside the core, or the tool is of a version
+    /// that the core was not judged by.
+    async fn by_core(
+        &self,
+        contents: &Arc<Vec<(String, Vec<u8>)>>,
+        input: &RenderInput,
+        slot: &Arc<OwnedSemaphorePermit>,
+    ) -> Option<Vec<u8>> {
+        if !self.has_core() {
+            return None;
+        }
+        let (contents, path, most) = (Arc::clone(contents), input.path.clone(), self.limits.output);
+        // Who asked may be gone before it ends, and a thread cannot be stopped: the slot is taken until it has ended.
+        let slot = Arc::clone(slot);
+        let built = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            overlay::build(&contents, &path, most)
+        });
+        match built.await {
+            Ok(Ok(text)) => Some(text),
+            Ok(Err(why)) => {
+                tracing::debug!(path = %input.path, %why, "kustomize renders what is outside the core");
+                None
+            }
+            Err(error) => {
+                tracing::error!(path = %input.path, %error, "the kustomize core broke, and kustomize renders instead");
+                None
+            }
+        }
+    }
+
+    fn has_core(&self) -> bool {
+        self.kustomize.as_ref().is_ok_and(|tool| tool.version == overlay::JUDGE)
+    }
+
+    /// The title, as it goes into the hash of what a render depends on: whoever renders is part of it.
+    fn version(&self, dialect: Dialect) -> Result<String, RenderError> {
+        let title = self.title(dialect)?;
+        let has_core = dialect == Dialect::Kustomize && self.has_core();
+        Ok(if has_core { format!("{title}, core {}", overlay::VERSION) } else { title })
     }
 
     fn title(&self, dialect: Dialect) -> Result<String, RenderError> {
@@ -217,10 +299,45 @@ impl Renderer {
         Ok(sandbox)
     }
 
+    async fn templated(
+        &self,
+        tool: &Tool,
+        contents: &[(String, Vec<u8>)],
+        input: &RenderInput,
+    ) -> Result<Vec<u8>, RenderError> {
+        let sandbox = self.fill(contents)?;
+        let args = self.helm_args(tool, &sandbox, input)?;
+        self.run(tool, &sandbox, &args).await
+    }
+
+    /// What is something else in another box, at another time. Where the other time is not understood, it is the time that
+    /// went by.
+    async fn wavers(
+        &self,
+        tool: &Tool,
+        mut contents: Vec<(String, Vec<u8>)>,
+        input: &RenderInput,
+        first: &[u8],
+    ) -> Result<Option<String>, RenderError> {
+        let before = contents.clone();
+        let is_template = |path: &str| path.split('/').any(|name| name == "templates");
+        for (_, content) in contents.iter_mut().filter(|(path, _)| is_template(path)) {
+            if let Ok(text) = std::str::from_utf8(content) {
+                *content = at_another_time(text).into_bytes();
+            }
+        }
+        let second = match self.templated(tool, &contents, input).await {
+            Err(RenderError::Failed { .. }) => self.templated(tool, &before, input).await?,
+            second => second?,
+        };
+        Ok(steady::difference(first, &second))
+    }
+
     /// No cluster is asked (`lookup` is empty), no name resolved, no hook run. CRDs and hooks are part of the output.
     fn helm_args(&self, tool: &Tool, sandbox: &Sandbox, input: &RenderInput) -> Result<Vec<String>, RenderError> {
         let mut args = vec!["template".to_owned(), "--include-crds".to_owned()];
         args.push(format!("--namespace={}", input.namespace));
+        args.extend(input.cluster.iter().flat_map(Capabilities::arguments));
         for path in chart::values(input)? {
             args.push(format!("--values={}", sandbox.inside(tool.level, &path)));
         }
@@ -252,6 +369,18 @@ impl Renderer {
         let said: String = lines.collect::<Vec<_>>().join("\n").chars().take(1500).collect();
         let said = said.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
         RenderError::Failed { renderer: tool.title(), said }
+    }
+}
+
+/// Says what a chart that failed may have missed: rendering asks no cluster, since what is consented to must not depend on
+/// what was there at that moment.
+fn found_nothing(error: RenderError) -> RenderError {
+    match error {
+        RenderError::Failed { renderer, said } => {
+            let why = "`lookup` finds nothing while rendering: no cluster is asked; give the chart what it looks for as a value";
+            RenderError::Failed { renderer, said: format!("{said}\n({why})") }
+        }
+        other => other,
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
+use super::paths::{LONGEST_NAME, LONGEST_PATH};
 use super::walls::Level;
 use super::{Limits, RenderError};
 
@@ -48,18 +49,21 @@ impl Sandbox {
 
     /// Writes a file of the closure.
     pub(super) fn put(&self, path: &str, content: &[u8]) -> Result<(), RenderError> {
+        if path.len() > LONGEST_PATH {
+            return Err(unwritable(path));
+        }
         let mut at = self.folder.path().join("files");
         for name in path.split('/') {
-            if matches!(name, "" | "." | "..") || name.contains('\0') {
-                return Err(RenderError::refused(path, "its path cannot be written to a disk"));
+            if matches!(name, "" | "." | "..") || name.contains('\0') || name.len() > LONGEST_NAME {
+                return Err(unwritable(path));
             }
             at.push(name);
         }
         if let Some(parent) = at.parent() {
-            std::fs::create_dir_all(parent).map_err(machine)?;
+            std::fs::create_dir_all(parent).map_err(|error| unwritten(path, error))?;
         }
         // The box is ours and new: whatever is there already was written by this closure, and cannot be.
-        let mut file = std::fs::File::create_new(&at).map_err(machine)?;
+        let mut file = std::fs::File::create_new(&at).map_err(|error| unwritten(path, error))?;
         std::io::Write::write_all(&mut file, content).map_err(machine)
     }
 
@@ -90,6 +94,8 @@ impl Sandbox {
         command.args(rest).args(args).env_clear();
         // The path finds the walls' own programs and is gone before the renderer starts.
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", &tmp).env("TMPDIR", &tmp);
+        // A template that reads a time as that of its place reads the same on every machine.
+        command.env("TZ", "UTC");
         // A Go program collects garbage before it hits the wall, and starts few threads.
         command.env("GOMEMLIMIT", (limits.memory / 4 * 3).to_string()).env("GOMAXPROCS", "2");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -155,6 +161,21 @@ async fn read_head(from: Option<impl AsyncRead + Unpin>) -> String {
         }
     }
     String::from_utf8_lossy(&head).into_owned()
+}
+
+fn unwritable(path: &str) -> RenderError {
+    let shown: String = path.chars().take(120).collect();
+    RenderError::refused(&shown, "its path cannot be written to a disk")
+}
+
+/// A closure that holds a file where it has a folder, or a name no disk takes, is its author's to mend: tried again, it
+/// would be the same.
+fn unwritten(path: &str, error: std::io::Error) -> RenderError {
+    use std::io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
+    match error.kind() {
+        AlreadyExists | InvalidFilename | IsADirectory | NotADirectory => unwritable(path),
+        _ => machine(error),
+    }
 }
 
 fn machine(error: std::io::Error) -> RenderError {

@@ -24,7 +24,7 @@ pub use health::Health;
 pub use hold::{HoldReason, Relief};
 pub use outcome::{Failure, FieldConflict, Kept, Outcome, State, Troubled};
 pub use owner::Owner;
-pub use plan::{Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Recorded, Seen, Why, plan, suspects};
+pub use plan::{Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Pruning, Recorded, Seen, Why, plan, suspects};
 pub use step::Step;
 
 /// The one field manager of every write (invariant 7).

@@ -18,6 +18,13 @@ pub struct Owner {
     pub environment: EnvironmentName,
 }
 
+impl Owner {
+    /// Of an environment's objects.
+    pub fn of(installation: Uuid, repository: &RepositoryKey, environment: &EnvironmentName) -> Self {
+        Self { installation, repository: repository.clone(), environment: environment.clone() }
+    }
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { installation, repository, environment } = self;
@@ -31,11 +38,8 @@ mod tests {
 
     #[test]
     fn an_owner_reads_as_environment_of_a_repository_of_a_server() {
-        let owner = Owner {
-            installation: Uuid::nil(),
-            repository: RepositoryKey { forge: "work".parse().unwrap(), id: 17 },
-            environment: "production".parse().unwrap(),
-        };
+        let repository = RepositoryKey { forge: "work".parse().unwrap(), id: 17 };
+        let owner = Owner::of(Uuid::nil(), &repository, &"production".parse().unwrap());
         assert_eq!(owner.to_string(), "work/17/production@00000000-0000-0000-0000-000000000000");
     }
 }

@@ -150,6 +150,25 @@ pub enum PruneRule {
     Restored,
 }
 
+/// What decides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruning {
+    /// `sync.prune`.
+    pub is_wanted: bool,
+    /// Whether nobody has looked yet at what a restored database says.
+    pub is_restored: bool,
+}
+
+impl From<Pruning> for PruneRule {
+    fn from(pruning: Pruning) -> Self {
+        match pruning {
+            Pruning { is_wanted: false, .. } => Self::Off,
+            Pruning { is_wanted: true, is_restored: true } => Self::Restored,
+            Pruning { is_wanted: true, is_restored: false } => Self::WithProof,
+        }
+    }
+}
+
 /// What a sync does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -8,7 +8,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use crate::db::{Schema, budgets, holds, restored};
+use crate::db::{Schema, budgets, deployed, holds, restored};
 use crate::queue;
 
 /// Every reason of `hold_reason`: one that no environment has any more is shown as 0.
@@ -24,6 +24,9 @@ const REASONS: [&str; 10] = [
     "orphaned",
     "cluster-away",
 ];
+
+/// What the floors' policies can make of what is deployed, as stored.
+const RULINGS: [&str; 4] = ["broken", "denies", "reviews", "warns"];
 
 #[derive(Clone)]
 struct Admin {
@@ -68,6 +71,11 @@ async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     for reason in REASONS {
         let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);
         metrics::gauge!("bascule_environments_held", "reason" => reason).set(count as f64);
+    }
+    let said = deployed::counted(&mut connection).await?;
+    for ruling in RULINGS {
+        let count = said.iter().find(|(said, _)| said == ruling).map_or(0, |(_, count)| *count);
+        metrics::gauge!("bascule_deployed_findings", "ruling" => ruling).set(count as f64);
     }
     Ok(())
 }

@@ -171,7 +171,7 @@ pub(super) async fn replay(
     let about = if about.is_empty() { deliveries::about(&mut tx, id).await?.unwrap_or_default().1 } else { about };
     deliveries::reread(&mut tx, id, told.state, told.reason.as_deref(), &about).await?;
     if let Some(push) = &told.push {
-        pushes::record(&mut tx, push).await?;
+        pushes::record(&mut tx, std::slice::from_ref(push)).await?;
     }
     if let Some((repository, text)) = told.repositories.first().zip(told.edited) {
         comment_edits::record(&mut tx, repository, text).await?;

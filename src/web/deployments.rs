@@ -93,6 +93,9 @@ pub(super) struct Approval {
     change: String,
     /// Whether that is this deployment's change, to the last object.
     exact: bool,
+    /// The policy that it waives: then it is no consent to the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waives: Option<String>,
     /// The reason given, where one had to be.
     reason: Option<String>,
     /// Why it did not count for this deployment; absent: it did.
@@ -115,6 +118,7 @@ impl Deployment {
             place: place(one.pull),
             exact: one.change == proof.change,
             change: one.change.to_string(),
+            waives: one.waives,
             reason: one.reason,
             not_counted: one.why_not,
             at: one.given_at.to_string(),
@@ -144,7 +148,8 @@ impl Deployment {
 }
 
 fn answer(proof: &Proof) -> Answer {
-    let counted: Vec<&ApprovalUsed> = proof.approvals.iter().filter(|one| one.why_not.is_none()).collect();
+    let consents = |one: &&ApprovalUsed| one.why_not.is_none() && one.waives.is_none();
+    let counted: Vec<&ApprovalUsed> = proof.approvals.iter().filter(consents).collect();
     match (counted.as_slice(), proof.rules) {
         ([], None) => Answer::Unknown,
         ([], Some(0)) => Answer::NotAsked,

@@ -2,23 +2,20 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
 use super::deployments::Deployment;
-use super::once::{IdempotencyKey, Once};
 use super::problem::{Problem, ProblemBody};
-use super::who::{Allowed, Operate, Read};
+use super::who::{Allowed, Read};
 use super::{Of, State};
-use crate::audit;
-use crate::db::environments::{self, EnvironmentState};
+use crate::db::deployed::{self, Verdict};
+use crate::db::environments;
+use crate::db::freezes::{self, Freeze};
 use crate::db::holds::Ends;
 use crate::db::reports::{self, EnvironmentNow, WhichDeployments, WhichEnvironments};
-use crate::db::repositories;
 use crate::ids::CommitId;
-use crate::jobs::route::asked_sync;
-use crate::queue::{self, Lane};
+use crate::preview::PolicyRemark;
 
 /// An environment as it is now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,6 +48,11 @@ pub(super) struct Environment {
     deployment_state: Option<String>,
     /// What holds it back.
     hold: Option<Hold>,
+    /// What the platform's policies say of what is deployed; absent where none is asked. Nothing is done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies: Option<Policies>,
+    /// The freeze that stands: nothing new is synced.
+    frozen: Option<Frozen>,
     /// Of the commit that was asked about: whether a sync to it, or to a newer one of the same branch, was started (or none
     /// was needed). Known for thirty days.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +70,42 @@ pub(super) struct Hold {
     lifts: String,
     /// What may end it: `itself`, a `check` that failed and may be run again, or a `person` alone.
     ends: String,
+}
+
+/// What the platform's policies say of what is deployed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Policies {
+    /// A line for each finding; empty when all is well.
+    says: Vec<String>,
+    /// When they were asked last.
+    judged_at: String,
+}
+
+impl From<&Verdict> for Policies {
+    fn from(verdict: &Verdict) -> Self {
+        let says = verdict.remarks.iter().map(PolicyRemark::line).collect();
+        Self { says, judged_at: verdict.judged_at.to_string() }
+    }
+}
+
+/// A freeze that stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Frozen {
+    /// Who began it.
+    by: String,
+    /// Why.
+    reason: String,
+    /// When it ends by itself; `null`: when somebody says so.
+    until: Option<String>,
+    /// Whether it is of everything this server deploys.
+    everything: bool,
+}
+
+impl From<Freeze> for Frozen {
+    fn from(freeze: Freeze) -> Self {
+        let until = freeze.until.map(|until| until.to_string());
+        Self { by: freeze.by, reason: freeze.reason, until, everything: freeze.environment.is_none() }
+    }
 }
 
 impl From<EnvironmentNow> for Environment {
@@ -92,6 +130,8 @@ impl From<EnvironmentNow> for Environment {
             deployment: now.deployment,
             deployment_state: now.deployment_state,
             hold,
+            policies: None,
+            frozen: None,
             passed: None,
         }
     }
@@ -140,67 +180,17 @@ pub(super) async fn list(
     };
     let mut connection = state.pool.acquire().await?;
     let items = reports::environments(&mut connection, &asked, limit).await?;
+    let ids: Vec<i64> = items.iter().map(|now| now.id).collect();
+    let verdicts = deployed::of(&mut connection, &ids).await?;
+    let freezes = freezes::all(&mut connection, state.clock.now()).await?;
     let shown = |now: EnvironmentNow| {
         let passed = commit.as_ref().map(|_| now.passed);
-        Environment { passed, ..Environment::from(now) }
+        let policies = verdicts.get(&now.id).map(Policies::from);
+        let frozen = freezes::longest(&freezes, Some(now.id)).cloned().map(Frozen::from);
+        Environment { passed, policies, frozen, ..Environment::from(now) }
     };
     let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
-}
-
-/// A sync that was asked for.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct SyncAsked {
-    /// `forge/owner/name`.
-    repository: String,
-    /// The environment's name.
-    name: String,
-}
-
-/// Asks for a sync, as `/bascule sync ENV` does: it goes as far as the gate lets it.
-#[utoipa::path(post, path = "/api/v1/environments/{id}/sync", tag = "environments",
-    params(("id" = i64, Path, description = "The environment's number"), IdempotencyKey),
-    responses((status = 200, body = SyncAsked), (status = "4XX", body = ProblemBody)))]
-pub(super) async fn sync(
-    who: Allowed<Operate>,
-    Of(state): Of<State>,
-    Named(id): Named<i64>,
-    once: Once,
-) -> Result<Json<Value>, Problem> {
-    if let Some(said) = once.said(&who, &state).await? {
-        return Ok(Json(said));
-    }
-    let absent = || Problem::absent("environment");
-    let mut connection = state.pool.acquire().await?;
-    let environment = environments::get(&mut connection, id).await?.ok_or_else(absent)?;
-    let repository = repositories::get(&mut connection, environment.repository).await?.ok_or_else(absent)?;
-    let rules = environments::in_force(&mut connection, &environment).await;
-    drop(connection);
-    let rules = match rules {
-        Ok(rules) => rules,
-        Err(error) => {
-            // To whom may not even know of it, it is not there, whatever becomes of its rules.
-            who.may_still_read(&state, vec![repository.key], "environment").await?;
-            tracing::error!(error = &error as &dyn std::error::Error, environment = id, "rules cannot be read");
-            let why = "its rules cannot be read, so nobody is let in; the server's log says why";
-            return Err(Problem::unavailable(why));
-        }
-    };
-    let whom = rules.as_ref().and_then(|rules| rules.may.sync.as_ref());
-    who.may_command(&state, &repository.key, whom, "environment").await?;
-    if environment.state != EnvironmentState::Active {
-        return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));
-    }
-    let name = format!("{}/{}", repository.key.forge, repository.full_name);
-    let mut tx = state.pool.begin().await?;
-    queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
-    let detail = json!({ "environments": [environment.name] });
-    audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
-    let answer = SyncAsked { repository: name, name: environment.name.to_string() };
-    let answer = once.keep(&mut tx, (&who, &state.clock), vec![repository.key], &answer).await?;
-    tx.commit().await?;
-    state.bell.ring(Lane::Sync);
-    Ok(Json(answer))
 }
 
 /// Which deployments of one environment.

@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: an act that consents, a script, and an answer to anybody we do not know.
 
+mod acts;
 mod admin;
 mod asked;
 mod audit;
@@ -97,7 +98,9 @@ pub fn router(state: State) -> Router {
         .routes(routes!(environments::list))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
-        .routes(routes!(environments::sync))
+        .routes(routes!(acts::sync))
+        .routes(routes!(acts::freeze))
+        .routes(routes!(acts::unfreeze))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))
@@ -118,6 +121,7 @@ pub fn router(state: State) -> Router {
          person's (`bascule login`), who sees what they may read on their forge. What somebody may not read is not there."
             .to_owned(),
     );
+    let acts = Arc::new(once::Acts::of(&document));
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
         .route("/previews/{id}", get(preview_page::page))
@@ -136,7 +140,7 @@ pub fn router(state: State) -> Router {
             response
         })
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER))
-        .layer(middleware::from_fn(kept_or_refused))
+        .layer(middleware::from_fn_with_state(acts, kept_or_refused))
         .layer(middleware::from_fn(measure))
         .layer(middleware::from_fn(harden))
         .with_state(state)
@@ -148,9 +152,9 @@ fn is_below(path: &str, page: &str) -> bool {
 }
 
 /// An act with an `Idempotency-Key` expects that its answer is kept. Where that is not so, saying nothing would promise it.
-async fn kept_or_refused(request: Request, next: Next) -> Response {
+async fn kept_or_refused(Of(acts): Of<Arc<once::Acts>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if once::is_elsewhere(request.method(), request.headers(), route) {
+    if acts.is_elsewhere(request.method(), request.headers(), route) {
         return Problem::bad("`Idempotency-Key` is for the acts whose description names it").into_response();
     }
     next.run(request).await

@@ -10,14 +10,19 @@
 //! As draft-ietf-httpapi-idempotency-key-header says. A key is its owner's: a token's, or a person's. What was refused is not
 //! kept: nothing was done, and the same key may ask again.
 
+use std::collections::BTreeSet;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgPool};
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::{OpenApi, PathItem, RefOr};
 
 use super::State;
 use super::problem::Problem;
@@ -30,9 +35,6 @@ use crate::ids::RepositoryKey;
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// The header.
 pub(super) const HEADER: &str = "idempotency-key";
-/// The routes that know it: whoever sends it elsewhere would be promised what is not kept.
-pub(super) const ACTS: [&str; 3] =
-    ["/api/v1/environments/{id}/sync", "/api/v1/deliveries/{id}/replay", "/api/v1/jobs/{id}/retry"];
 /// The longest key; the draft asks for an UUID, or something as random.
 const LONGEST: usize = 255;
 
@@ -49,7 +51,7 @@ pub(super) struct IdempotencyKey {
 
 /// A request for an act, with the key it may have come with. It is the last thing a route takes: it reads the body.
 #[derive(Debug)]
-pub(super) struct Once(Option<Asked>);
+pub(super) struct Once(Option<Asked>, Bytes);
 
 #[derive(Debug)]
 struct Asked {
@@ -71,6 +73,12 @@ impl Once {
         }
         who.may_still_read(state, done.repositories, "thing").await?;
         Ok(Some(done.answer))
+    }
+
+    /// What was sent along.
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.1)
+            .map_err(|error| Problem::bad(format!("the body is not what is asked for: {error}")))
     }
 
     /// Keeps the answer with the act, before its transaction is committed, and gives it.
@@ -114,13 +122,14 @@ pub async fn tidy(pool: &PgPool, now: Timestamp) -> Result<u64, sqlx::Error> {
 impl<S: Send + Sync> FromRequest<S> for Once {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Some(key) = key(request.headers())? else { return Ok(Self(None)) };
+        let key = key(request.headers())?;
         let mut digest = Sha256::new();
         let address = request.uri().path_and_query().map_or("", |address| address.as_str());
         digest.update(format!("{} {address}\n", request.method()));
         let body = Bytes::from_request(request, state).await;
-        digest.update(body.map_err(|_| Problem::bad("the body cannot be read, or is too large"))?);
-        Ok(Self(Some(Asked { key, request: digest.finalize().to_vec() })))
+        let body = body.map_err(|_| Problem::bad("the body cannot be read, or is too large"))?;
+        digest.update(&body);
+        Ok(Self(key.map(|key| Asked { key, request: digest.finalize().to_vec() }), body))
     }
 }
 
@@ -138,10 +147,30 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-/// Whether a request comes with a key to where none is kept.
-pub(super) fn is_elsewhere(method: &Method, headers: &HeaderMap, route: Option<&str>) -> bool {
-    // Reading twice is reading.
-    headers.contains_key(HEADER)
-        && ![Method::GET, Method::HEAD].contains(method)
-        && route.is_none_or(|route| !ACTS.contains(&route))
+/// The routes that know it, as the API's description has them: whoever sends it elsewhere would be promised what is not kept.
+#[derive(Debug)]
+pub(super) struct Acts(BTreeSet<String>);
+
+impl Acts {
+    /// Those whose description names the header.
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let takes_it = |operation: &Operation| {
+            operation.parameters.iter().flatten().any(|one| match one {
+                RefOr::T(one) => one.parameter_in == ParameterIn::Header && one.name.eq_ignore_ascii_case(HEADER),
+                RefOr::Ref(_) => false,
+            })
+        };
+        let knows_it =
+            |item: &PathItem| [&item.post, &item.put, &item.patch, &item.delete].into_iter().flatten().any(takes_it);
+        let routes = document.paths.paths.iter().filter(|(_, item)| knows_it(item));
+        Self(routes.map(|(route, _)| route.clone()).collect())
+    }
+
+    /// Whether a request comes with a key to where none is kept.
+    pub(super) fn is_elsewhere(&self, method: &Method, headers: &HeaderMap, route: Option<&str>) -> bool {
+        // Reading twice is reading.
+        headers.contains_key(HEADER)
+            && ![Method::GET, Method::HEAD].contains(method)
+            && route.is_none_or(|route| !self.0.contains(route))
+    }
 }

@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 use crate::db::deliveries::{DeliveryState, NewDelivery, Stored};
-use crate::db::pushes::Push;
+use crate::db::pushes::{Push, ToldBy};
 use crate::event::{Delivered, Event, NamedRepository};
 use crate::ids::{CommitId, ForgeName, RepositoryKey, TraceId};
 use crate::jobs;
@@ -266,13 +266,14 @@ impl Told {
         let Some(repository) = self.repositories.first().cloned() else { return };
         match event {
             Event::Pushed { branch, before, after: Some(after), pusher } => {
-                self.push = Some(Push { repository, branch, before, after, pusher });
+                let told_by = ToldBy::Delivery;
+                self.push = Some(Push { repository, branch, before, after, pusher, told_by });
             }
             Event::PullChanged { number, head_push: Some(push) } => {
                 // The head may be a branch of a fork; it is filed under the reference the forge keeps for it here.
                 let branch = format!("refs/pull/{number}/head");
-                self.push =
-                    Some(Push { repository, branch, before: None, after: push.after, pusher: Some(push.pusher) });
+                let (before, after, pusher, told_by) = (None, push.after, Some(push.pusher), ToldBy::Delivery);
+                self.push = Some(Push { repository, branch, before, after, pusher, told_by });
             }
             Event::CommentCreated { by, .. } => self.by = by,
             Event::CommentEdited { comment, by, .. } => (self.edited, self.by) = (Some(comment), by),

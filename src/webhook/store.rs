@@ -186,9 +186,8 @@ async fn commit(pool: PgPool, intakes: Arc<Vec<Intake>>) -> Result<Vec<Stored>, 
         }
     }
     let new = || news.iter().copied();
-    for push in new().filter_map(|intake| intake.push.as_ref()) {
-        pushes::record(&mut tx, push).await?;
-    }
+    let pushed: Vec<Push> = new().filter_map(|intake| intake.push.clone()).collect();
+    pushes::record(&mut tx, &pushed).await?;
     for (repository, comment) in new().filter_map(|intake| intake.repositories.first().zip(intake.edited)) {
         comment_edits::record(&mut tx, repository, comment).await?;
     }

@@ -14,7 +14,7 @@ use tokens::{Token, tokens, without_tests};
 
 const WORDS: &[&str] = &["ids", "clock"];
 const THINKING: &[&str] = &["event", "policy", "manifest", "preview", "consent", "sync"];
-const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "cluster"];
+const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "registry", "cluster"];
 
 /// Module → what it may use of ours. `all` is everything; `jobs::route` is that one name of `jobs`.
 ///
@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&[&str]])] = &[
     ("git", &[WORDS, THINKING]),
     ("render", &[WORDS, THINKING]),
     ("forge", &[WORDS, THINKING]),
+    ("registry", &[WORDS, THINKING]),
     ("cluster", &[WORDS, THINKING]),
     ("audit", &[WORDS, &["db"]]),
     ("jobs", &[WORDS, THINKING, WORLD, &["audit"]]),
@@ -41,7 +42,7 @@ const TABLE: &[(&str, &[&[&str]])] = &[
     // `webhook`: a replayed delivery is read by what read it first, or it would mean something else.
     ("web", &[WORDS, &["webhook", "event", "db", "audit", "queue", "jobs::route", "preview", "manifest"]]),
     ("cli", &[&["ids", "config"]]),
-    ("local", &[WORDS, THINKING, &["git", "render", "forge", "cluster"]]),
+    ("local", &[WORDS, THINKING, &["git", "render", "forge", "registry", "cluster"]]),
     ("config", &[&["all"]]),
     ("telemetry", &[&["all"]]),
     ("app", &[&["all"]]),
@@ -53,7 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("axum", &["webhook", "web", "app"]),
     ("kube", &["cluster"]),
     ("k8s_openapi", &["cluster"]),
-    ("reqwest", &["forge", "cli"]),
+    ("reqwest", &["forge", "registry", "cli"]),
     ("octocrab", &[]),
     ("regorus", &["policy"]),
     ("cel", &["policy"]),
@@ -392,7 +393,7 @@ fn every_kind_of_addition_is_found() {
     fn g() { kube::Client::new() }
         jobs/mod.rs: `kube` is not used in `jobs`, only in ["cluster"]
     use reqwest;
-        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "cli"]
+        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "registry", "cli"]
     fn g() { jobs::run() }
         webhook/mod.rs: a window may use `jobs::route`, not `jobs::run`
     use crate::jobs::{route, run};

@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use bascule::manifest::{Fit, ServedSchemas};
+use serde_json::{Value, json};
+
 use crate::fake::forge::{FakeForge, TOKEN};
+use crate::fake::registry::FakeRegistry;
 use crate::plane::on_plane;
 use crate::support::database::Database;
 
@@ -11,6 +15,7 @@ use crate::support::database::Database;
 fn checked(folder: &Path, database: &str, hidden: &[(&str, &str)]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
     command.args(["check", "--live", "bascule.toml"]).current_dir(folder).env("DATABASE_URL", database);
+    command.env("XDG_CACHE_HOME", folder.join("cache"));
     let ran = command.output().unwrap();
     let mut said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
     for (hide, show) in hidden {
@@ -21,12 +26,47 @@ fn checked(folder: &Path, database: &str, hidden: &[(&str, &str)]) -> String {
     format!("{versions}\nends with {}", ran.status.code().unwrap())
 }
 
+/// What is kept of the real cluster knows its own kinds.
+fn judges_like_the_server(folder: &Path) {
+    let kept = std::fs::read(folder.join("cache/bascule/schemas/dev.json")).unwrap();
+    let schemas: ServedSchemas = serde_json::from_slice(&kept).unwrap();
+    let with = |spec: Value| {
+        schemas.fit(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}))
+    };
+    let container = json!({"name": "web", "image": "x", "ports": [{"containerPort": 80}],
+        "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}, "env": [{"name": "A", "value": "1"}],
+        "livenessProbe": {"httpGet": {"port": "http", "path": "/"}}, "readinessProbe": {"httpGet": {"port": 80}}});
+    let template =
+        json!({"metadata": {"creationTimestamp": null, "labels": {"app": "web"}}, "spec": {"containers": [container]}});
+    let good = json!({"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template,
+        "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}});
+    assert_eq!(with(good.clone()), Fit::Fits);
+    let mut bad = good;
+    bad["replica"] = json!(2);
+    bad["replicas"] = json!("2");
+    bad["template"]["spec"]["containers"][0]["env"][0]["value"] = json!(1);
+    let Fit::Faults(faults) = with(bad) else { panic!("it fits") };
+    insta::assert_snapshot!(faults.join("\n"), @"
+    .spec.replica: field not declared in schema
+    .spec.replicas: expected integer, got text
+    .spec.template.spec.containers[0].env[0].value: expected string, got a number
+    ");
+    for (version, kind) in
+        [("v1", "ConfigMap"), ("batch/v1", "CronJob"), ("apiextensions.k8s.io/v1", "CustomResourceDefinition")]
+    {
+        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "bogus": 1});
+        assert!(matches!(schemas.fit(&object), Fit::Faults(_)), "{kind}");
+    }
+}
+
 #[test]
 fn what_the_file_names_is_asked_and_told_as_it_is() {
     on_plane(|plane| async move {
         let database = Database::new().await;
         let forge = FakeForge::start().await;
         forge.repository("acme/shop", &[("README.md", "# shop\n")]).await;
+        let (charts, closed) = (FakeRegistry::new().await, FakeRegistry::new().await);
+        closed.wants("secret");
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), TOKEN).unwrap();
         std::fs::write(folder.path().join("secret"), "hunter2").unwrap();
@@ -55,8 +95,13 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
             forge.url(),
             plane.kubeconfig().display()
         );
+        let registries = format!(
+            "[registry.away]\nurl = \"oci://127.0.0.1:1/acme\"\nplain_http = true\n[registry.charts]\nurl = \"http://{}/index\"\n\
+             [registry.closed]\nurl = \"oci://{}/acme\"\nplain_http = true\n",
+            charts.host, closed.host
+        );
         let write = |text: &str| std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
-        write(&text);
+        write(&format!("{text}{registries}"));
         let url = forge.url();
         let hidden = [(url.as_str(), "FORGE"), ("127.0.0.1:1)", "…)")];
         insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
@@ -68,9 +113,15 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
+          its schemas are kept for `bascule diff`
         cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
-        ends with 1
+        ?    registry `away`: it cannot be reached
+        registry charts: there, and lets us in
+        BAD  registry `closed`: it does not let us have a token (401): `[registry.closed]` has no `username` and `password`
+        ends with 2
         ");
+
+        judges_like_the_server(folder.path());
 
         // With its webhook, and without the grant that the cluster does not know.
         forge.hooks_to("http://127.0.0.1:8080/webhooks/work");
@@ -83,6 +134,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         cluster dev: Kubernetes vX
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
+          its schemas are kept for `bascule diff`
         cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
         ends with 0
         ");
@@ -96,6 +148,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         cluster dev: Kubernetes vX
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
+          its schemas are kept for `bascule diff`
         cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
         ends with 2
         ");

@@ -50,8 +50,9 @@ impl Clone {
     }
 }
 
-/// Nobody's configuration, and a time that stands still, so that commit ids are the same everywhere.
+/// Nobody's configuration and cache, and a time that stands still, so that commit ids are the same everywhere.
 fn quiet(mut command: Command) -> Command {
+    command.env("XDG_CACHE_HOME", "/nowhere");
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     for (who, name) in [("AUTHOR", "a"), ("COMMITTER", "c")] {
         command.env(format!("GIT_{who}_NAME"), name).env(format!("GIT_{who}_EMAIL"), "x@example.com");
@@ -79,6 +80,7 @@ fn what_a_clone_would_change() {
         for (pattern, word) in [
             (r"(helm|kustomize) \d+\.\d+\.\d+", "$1 VERSION"),
             (r"in \d+\.\d+ s", "in TIME"),
+            (r"\(redacted [a-z2-7]{6}", "(redacted LETTERS"),
             (r#""milliseconds": \d+"#, r#""milliseconds": TIME"#),
         ] {
             printed = regex::Regex::new(pattern).unwrap().replace_all(&printed, word).into_owned();
@@ -147,6 +149,29 @@ fn a_terminal_gets_colours_and_the_persons_pager_and_a_pipe_neither() {
         let said = looked_at(&clone, true, &format!("--output {output}"), &[("PAGER", "cat >.git/unwatched")]);
         assert!(!said.contains('\u{1b}') && said.contains("ConfigMap"), "{said}");
     }
+}
+
+#[test]
+fn what_a_cluster_told_once_is_said_of_what_changes_at_its_line() {
+    let clone = story();
+    clone.write(
+        "plain/more.yaml",
+        b"# one\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndate: {a: 1}\n",
+    );
+    clone.write("plain/web.yaml", format!("{WEB}immutable: 'no'\n").as_bytes());
+    let cache = tempfile::tempdir().unwrap();
+    let schemas = cache.path().join("bascule/schemas");
+    std::fs::create_dir_all(&schemas).unwrap();
+    let kept = r#"{"of": "2026-11-20", "kinds": {"v1 ConfigMap": "ConfigMap"}, "schemas": {"ConfigMap": {"type": "object",
+        "properties": {"data": {"type": "object", "additionalProperties": {"type": "string"}}, "immutable": {"type": "boolean"}}}}}"#;
+    std::fs::write(schemas.join("dev.json"), kept).unwrap();
+    let said = looked_at(&clone, false, "", &[("XDG_CACHE_HOME", cache.path().to_str().unwrap())]);
+    let said: Vec<&str> = said.lines().filter(|line| line.contains("by the schema")).collect();
+    insta::assert_snapshot!(said.join("\n"), @"
+    plain/more.yaml:3: ConfigMap plain/more .date: field not declared in schema (by the schema of cluster dev of 2026-11-20)
+    plain/web.yaml:1: ConfigMap plain/web .immutable: expected boolean, got text (by the schema of cluster dev of 2026-11-20)
+    ");
+    assert!(!looked_at(&clone, false, "", &[]).contains("by the schema"), "where none was kept nothing is claimed");
 }
 
 const WEB: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {a: '1'}\n";

@@ -75,6 +75,7 @@ fn the_reference_says_the_defaults_and_knows_every_key() {
         config::SWEEP_KEYS,
         config::FORGE_KEYS,
         config::CLUSTER_KEYS,
+        config::REGISTRY_KEYS,
         config::GROUP_KEYS,
         config::GRANT_KEYS,
         config::KINDS_KEYS,
@@ -185,4 +186,35 @@ fn the_configuration_of_the_documentation_is_one() {
     }
     let server = first(include_str!("../../docs/sign-in.md"));
     assert!(server.forges.values().all(|forge| forge.application.is_some()));
+}
+
+#[test]
+fn a_floors_policies_are_read_with_the_file_and_a_change_of_one_changes_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let says = |cel: &str| {
+        let policies = "policies:\n  house: { rego: house, effect: warn }\n  pods: { effect: deny, cel: ";
+        write("platform/policies.yaml", &format!("{policies}\"{cel}\" }}\n"));
+        config::load(Some(&folder.path().join("bascule.toml")), &Environ::default()).unwrap()
+    };
+    let floor = "[cluster.prod]\n[floor.production]\nclusters = [\"prod\"]\npolicies = \"platform\"\n";
+    write("bascule.toml", &format!("version = 1\n{floor}"));
+    write("platform/house/main.rego", "package main\n\nwarn contains \"a Pod\" if input.kind == \"Pod\"\n");
+    write("platform/house/main_test.rego", "package main\n\ntest_pods if true\n");
+    let good = says("object.kind != 'Pod'");
+    let floor = &good.server.platform.floors["production"];
+    assert_eq!(floor.policies.keys().collect::<Vec<_>>(), ["house", "pods"]);
+    let bascule::policy::code::Source::Rego(rego) = &floor.policies["house"].source else { panic!("{floor:?}") };
+    assert_eq!(rego.files.keys().collect::<Vec<_>>(), ["house/main.rego"], "its tests are no part of it");
+    assert_eq!((good.policy_faults(), good.policed().len()), (vec![], 1));
+
+    let bad = says("object.kind !=");
+    let changed = config::difference(&good.keys(), &bad.keys());
+    assert_eq!(changed.paths().collect::<Vec<_>>(), ["floor.production.policies.pods"]);
+    let faults = bad.policy_faults();
+    assert!(faults.len() == 1 && faults[0].starts_with("floor `production`, policy `pods`: 1:"), "{faults:?}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bascule::db::{DbError, Fate, retrying};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection, Executor, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::database::Database;
 
@@ -52,11 +52,11 @@ async fn a_database_that_is_away_or_full_is_for_later() {
         .acquire_timeout(Duration::from_millis(10))
         .connect_lazy(&database.server_url())
         .unwrap();
-    let patient = PgPool::connect(&database.server_url()).await.unwrap();
-    let held = full.acquire().await;
-    let error = full.acquire().await.unwrap_err();
-    assert_eq!(DbError::from(error).fate(), Fate::Later);
-    drop((held, patient));
+    // On a busy machine the first may be the one that is refused: a connection takes longer than that to make.
+    let asked = [full.acquire().await, full.acquire().await];
+    let refused: Vec<_> = asked.into_iter().filter_map(Result::err).map(DbError::from).collect();
+    assert!(!refused.is_empty(), "two from a pool of one");
+    assert!(refused.iter().all(|error| error.fate() == Fate::Later), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bascule::ids::{ObjectHash, ObjectKey, SetKey, Target};
 use bascule::manifest::{
-    Body, Dialect, HashKey, Judge, Limits, RenderedSet, Room, Scope, Scopes, Verb, Within, canonical_json, compare,
-    parse,
+    Body, Dialect, HashKey, Judge, Limits, Manner, RenderedSet, Room, Scope, Scopes, Verb, Within, canonical_json,
+    compare, parse,
 };
 use bascule::policy::rules::Grant;
 
@@ -37,7 +37,7 @@ fn every_case_of_a_difference() {
 
 fn differences(old: &RenderedSet, new: &RenderedSet) -> String {
     let mut shown = String::new();
-    for one in compare(Some(old), new, &mut Room::default()) {
+    for one in compare(Some(old), new, Manner::PLAIN, &mut Room::default()) {
         let verb = match one.verb {
             Verb::Added => '+',
             Verb::Changed => '~',

@@ -11,8 +11,6 @@ heal production
 adopt production
 rollback production --to 3
 resume production
-freeze production --reason x
-unfreeze production
 approve production b1:01234567
 environments list
 environments forget production
@@ -32,6 +30,8 @@ const BUILT: (&str, &str) = (
 status
 wait
 sync
+freeze
+unfreeze
 history
 preview show
 audit list

@@ -161,8 +161,13 @@ fn platform() -> Platform {
     };
     Platform {
         grants: [("shop".to_owned(), grant)].into(),
-        floors: [("production".to_owned(), Floor { clusters: [cluster("prod")].into(), approvals: vec![rule] })].into(),
+        floors: [(
+            "production".to_owned(),
+            Floor { clusters: [cluster("prod")].into(), approvals: vec![rule], ..Floor::default() },
+        )]
+        .into(),
         groups: [("sre".to_owned(), Group::default())].into(),
+        registries: ["charts".parse().unwrap()].into(),
     }
 }
 

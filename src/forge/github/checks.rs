@@ -83,6 +83,6 @@ fn body(check: &NewCheck) -> Value {
 fn annotation(mark: &Mark) -> Value {
     json!({
         "path": mark.path, "start_line": mark.line, "end_line": mark.line,
-        "annotation_level": "failure", "message": mark.message,
+        "annotation_level": if mark.is_warning { "warning" } else { "failure" }, "message": mark.message,
     })
 }

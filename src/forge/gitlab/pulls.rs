@@ -20,6 +20,8 @@ use crate::ids::{CommitId, Iid};
 const MOST_OPEN: usize = 5_000;
 /// Commits of one merge request.
 const MOST_COMMITS: usize = 5_000;
+/// Merge requests that have one commit.
+const MOST_WITH_A_COMMIT: usize = 1_000;
 
 const APPROVALS: &str = "query($project: ID!, $after: String) { project(fullPath: $project) { \
     mergeRequests(state: opened, first: 100, after: $after) { pageInfo { hasNextPage endCursor } \
@@ -146,6 +148,30 @@ impl GitLab {
         let list = List { name: "pull_commits", path: &path, query: &[], most: MOST_COMMITS };
         let all: Vec<wire::CommitAt> = self.all(list).await?;
         Ok(all.into_iter().map(|commit| commit.id).collect())
+    }
+
+    /// By the commits that GitLab files under a merge request: its own, what it was merged as (`merged_commit_sha`, which no
+    /// attribute shows), and what a train made on the way there. The newest of the latter is asked for first.
+    pub(crate) async fn pull_merged_as(
+        &self,
+        at: &RepositoryAt,
+        branch: &str,
+        commit: &CommitId,
+    ) -> Result<Option<Pull>> {
+        let path = project(at, &["repository", "commits", commit.as_str(), "merge_requests"]);
+        let list = List { name: "commit_pulls", path: &path, query: &[], most: MOST_WITH_A_COMMIT };
+        let all: Vec<wire::PullJson> = match self.all(list).await {
+            Ok(all) => all,
+            Err(error) if error.is_gone() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for json in all {
+            let Some(pull) = json.into_fact_merged_as(&self.http.forge, (at.id, branch), commit) else { continue };
+            if !self.pull_commits(at, pull.number).await?.contains(commit) {
+                return Ok(Some(pull));
+            }
+        }
+        Ok(None)
     }
 
     /// Pushes to a head in another project, oldest first, as far as that shows them to us; what it does not show was

@@ -20,7 +20,7 @@ use crate::jobs::error::JobError;
 use crate::jobs::work;
 use crate::manifest::{Object, RenderedSet, apply_order};
 use crate::preview::{Admission, Drift, Drifted, Effect, Standing};
-use crate::sync::{self, Action, Blocked, Desired, Owner, Plan, Prune, PruneRule, Recorded, Why, plan, suspects};
+use crate::sync::{self, Action, Blocked, Desired, Owner, Plan, Prune, Pruning, Recorded, Why, plan, suspects};
 use trial::Trier;
 
 /// Drifted objects that are kept by name; the others are counted.
@@ -240,17 +240,8 @@ async fn ask(
         let suspects: Vec<Desired> = suspects(side, &recorded, &look.live).into_iter().cloned().collect();
         look.closer_at(&suspects, set, &context.hash_key).await?;
     }
-    let owner = Owner {
-        installation: context.installation,
-        repository: repository.row.key.clone(),
-        environment: whose.name.clone(),
-    };
-    let owner = owner.to_string();
-    let rule = match (whose.sync.is_some_and(|sync| sync.prune), is_restored) {
-        (false, _) => PruneRule::Off,
-        (true, true) => PruneRule::Restored,
-        (true, false) => PruneRule::WithProof,
-    };
+    let owner = Owner::of(context.installation, &repository.row.key, whose.name).to_string();
+    let rule = Pruning { is_wanted: whose.sync.is_some_and(|sync| sync.prune), is_restored }.into();
     // Decide: what a sync to either would do.
     let [to_merged, to_base] = sides.map(|side| plan(&owner, &side, &recorded, &look.live, rule));
     compared.effect = effect(&to_merged, between, &recorded, &look.live);

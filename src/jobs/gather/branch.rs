@@ -3,6 +3,7 @@
 mod line;
 mod rewritten;
 mod steps;
+mod trains;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -222,8 +223,8 @@ pub(in crate::jobs) async fn block_at(
 ) -> Result<Option<Environment>, JobError> {
     let on_default = environment.branch == repository.row.default_branch;
     let blocks = contents.tree(if on_default { commit } else { default_tip }).await?;
-    let FileAt::Valid(mut all) = contents.file_at(&blocks, &contents.tree(commit).await?).await? else {
+    let FileAt::Valid(all) = contents.file_at(&blocks, &contents.tree(commit).await?).await? else {
         return Ok(None);
     };
-    Ok(all.remove(&environment.name).filter(|block| block.target == environment.target))
+    Ok(all.get(&environment.name).filter(|block| block.target == environment.target).cloned())
 }

@@ -2,28 +2,31 @@
 //!
 //! The same content is rendered once: a set is looked up by everything it depends on before anything runs.
 
+mod charts;
 pub(in crate::jobs) mod files;
 mod owner_file;
 mod policies;
+pub(in crate::jobs::gather) mod readers;
 mod rendered;
+mod rules;
 pub(in crate::jobs) mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use self::charts::KnownCharts;
 use self::rendered::{Reach, cache_key};
-use super::contents::files::TreeFiles;
 use super::contents::scopes::{KnownScopes, WhenAway};
 use super::repository::Repository;
 use crate::consent::HashedSet;
 use crate::db::renders::{self, CachedRender};
 use crate::db::sets;
-use crate::git::Tree;
-use crate::ids::{CommitId, EntryKind, EnvironmentName, SetDigest};
+use crate::git::{GitError, Tree};
+use crate::ids::{CommitId, EnvironmentName, SetDigest};
 use crate::jobs::error::JobError;
 use crate::manifest::Scope;
-use crate::policy::document::LARGEST_FILE;
+use crate::policy::Located;
 use crate::policy::rules::Environment;
-use crate::policy::{FILE_NAME, Located, RepositoryFile};
 use crate::render::{Blame, Closure, RenderInput};
 
 /// `.bascule.yaml` at a tree.
@@ -32,17 +35,17 @@ pub(in crate::jobs) enum FileAt {
     /// There is none.
     Absent,
     /// It cannot be read; the gate is closed.
-    Invalid(Vec<Located>),
+    Invalid(Arc<[Located]>),
     /// Its environments, patterns filled in.
-    Valid(BTreeMap<EnvironmentName, Environment>),
+    Valid(Arc<BTreeMap<EnvironmentName, Environment>>),
 }
 
 impl FileAt {
     /// The environments, none when there are none to read.
-    pub(in crate::jobs) fn environments(&self) -> BTreeMap<EnvironmentName, Environment> {
+    pub(in crate::jobs) fn environments(&self) -> Arc<BTreeMap<EnvironmentName, Environment>> {
         match self {
             Self::Valid(environments) => environments.clone(),
-            Self::Absent | Self::Invalid(_) => BTreeMap::new(),
+            Self::Absent | Self::Invalid(_) => Arc::default(),
         }
     }
 }
@@ -96,6 +99,7 @@ pub(in crate::jobs) struct Contents<'r> {
     repository: &'r Repository<'r>,
     objects: crate::git::Objects,
     scopes: KnownScopes<'r>,
+    charts: KnownCharts<'r>,
     roots: tokio::sync::Mutex<BTreeMap<CommitId, CommitId>>,
 }
 
@@ -106,13 +110,20 @@ impl<'r> Contents<'r> {
             repository,
             objects: repository.mirror.objects(),
             scopes: KnownScopes::new(repository, WhenAway::Stop),
+            charts: KnownCharts::new(repository, WhenAway::Stop),
             roots: tokio::sync::Mutex::default(),
         }
     }
 
     /// For a preview, which is there even when a cluster is away: see [`Self::away`].
     pub(in crate::jobs) fn to_show(repository: &'r Repository<'r>) -> Self {
-        Self { scopes: KnownScopes::new(repository, WhenAway::Tell), ..Self::new(repository) }
+        let scopes = KnownScopes::new(repository, WhenAway::Tell);
+        Self { scopes, charts: KnownCharts::new(repository, WhenAway::Tell), ..Self::new(repository) }
+    }
+
+    /// The same for what comes from a fork: no registry is asked for a chart that the repository does not use.
+    pub(in crate::jobs) fn of_a_stranger(self) -> Self {
+        Self { charts: self.charts.of_a_stranger(), ..self }
     }
 
     /// Why the environment's cluster did not say what it serves, when it was asked.
@@ -132,65 +143,6 @@ impl<'r> Contents<'r> {
             }
         };
         Ok(self.objects.tree(root))
-    }
-
-    /// The file of `blocks` (rule 1: blocks come from the default branch), its patterns filled with the folders of
-    /// `folders` (files come from the environment's branch).
-    pub(in crate::jobs) async fn file_at(&self, blocks: &Tree, folders: &Tree) -> Result<FileAt, JobError> {
-        let limit = LARGEST_FILE as u64;
-        let text = match blocks.file(FILE_NAME, limit).await {
-            Ok(Some(text)) => text,
-            Ok(None) => return Ok(FileAt::Absent),
-            Err(crate::git::GitError::TooLarge { .. }) => {
-                let place = crate::policy::Place::whole(FILE_NAME);
-                let problem = format!("the file is larger than {limit} bytes");
-                return Ok(FileAt::Invalid(vec![Located::new(&place, problem, "use patterns instead of copies")]));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let Ok(text) = String::from_utf8(text) else {
-            let place = crate::policy::Place::whole(FILE_NAME);
-            return Ok(FileAt::Invalid(vec![Located::new(&place, "the file is not UTF-8", "save it as UTF-8")]));
-        };
-        let file = match RepositoryFile::parse(FILE_NAME, &text) {
-            Ok(file) => file,
-            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
-        };
-        let folders = self.folders(folders, &file.folder_roots()).await?;
-        let name = self.repository.granted_name();
-        let expanded = match file.expand_placed(&folders) {
-            Ok(expanded) => expanded,
-            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
-        };
-        let complaints = crate::policy::reach::complaints(&self.repository.platform, &name, &file, &expanded);
-        if !complaints.is_empty() {
-            return Ok(FileAt::Invalid(complaints));
-        }
-        let expanded = match self.with_owner_file(blocks, expanded).await? {
-            Ok(expanded) => expanded,
-            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
-        };
-        let expanded = match self.with_policies(blocks, &file.policies, expanded).await? {
-            Ok(expanded) => expanded,
-            Err(complaints) => return Ok(FileAt::Invalid(complaints)),
-        };
-        let environments = expanded.into_iter().map(|one| (one.environment.name.clone(), one.environment));
-        Ok(FileAt::Valid(environments.collect()))
-    }
-
-    async fn folders(&self, tree: &Tree, roots: &BTreeSet<String>) -> Result<BTreeSet<String>, JobError> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<String> = roots.iter().cloned().collect();
-        while let Some(path) = open.pop() {
-            let Some(entries) = tree.folder(&path).await? else { continue };
-            for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
-                let below = if path.is_empty() { entry.name.clone() } else { format!("{path}/{}", entry.name) };
-                if found.insert(below.clone()) {
-                    open.push(below);
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Fetches what these environments are likely to read, in one conversation with the forge: found out file by file,
@@ -215,14 +167,14 @@ impl<'r> Contents<'r> {
             }
         }
         match self.repository.mirror.fetch_blobs(&blobs).await {
-            Err(crate::git::GitError::TooLarge { .. }) => Ok(()),
+            Err(GitError::TooLarge { .. }) => Ok(()),
             done => Ok(done?),
         }
     }
 
     /// What an environment would read at a tree, without rendering.
     pub(in crate::jobs) async fn closure(&self, environment: &Environment, tree: &Tree) -> Option<Closure> {
-        let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
+        let files = self.charts.files(environment, tree).await.ok()?.ok()?;
         self.repository.context.renderer.closure(&files, &RenderInput::of(environment)).await.ok()
     }
 
@@ -242,13 +194,20 @@ impl<'r> Contents<'r> {
 
     async fn set_within(&self, environment: &Environment, tree: &Tree, reach: Reach) -> Result<SetAt, JobError> {
         let context = self.repository.context;
-        let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
-        let input = RenderInput::of(environment);
-        let closure = match context.renderer.closure(&files, &input).await {
+        let files = match self.charts.files(environment, tree).await? {
+            Ok(files) => files,
+            Err(why) => return Ok(SetAt::Broken { errors: vec![why], closure: None }),
+        };
+        let mut input = RenderInput::of(environment);
+        let mut closure = match context.renderer.closure(&files, &input).await {
             Ok(closure) => closure,
             Err(error) => return broken(error, None),
         };
         let scopes = self.scopes.of(environment).await?;
+        if closure.asks_cluster {
+            input.cluster = self.scopes.capabilities(environment).await?;
+            closure.input_hash = context.renderer.hash_with(&closure, &input);
+        }
         let reaches = self.reaches(environment);
         let key = cache_key(environment, &closure, (reach == Reach::Granted).then_some(&reaches[..]));
         let mut conn = context.pool.acquire().await?;
@@ -267,7 +226,7 @@ impl<'r> Contents<'r> {
             };
         }
         drop(conn);
-        let rendered = match self.render(environment, &files, &closure, &scopes, reach).await {
+        let rendered = match self.render(environment, &files, (&input, &closure), &scopes, reach).await {
             Ok(rendered) => rendered,
             Err(error) if error.blame() == Blame::Author => {
                 let errors = vec![error.to_string()];

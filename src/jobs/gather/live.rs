@@ -109,12 +109,7 @@ pub(in crate::jobs) async fn look(
         looked.unasked = Some(why);
         return Ok(looked);
     }
-    let owner = Owner {
-        installation: repository.context.installation,
-        repository: repository.row.key.clone(),
-        environment: whose.name.clone(),
-    };
-    let owner = owner.to_string();
+    let owner = Owner::of(repository.context.installation, &repository.row.key, whose.name).to_string();
     let identity = Identity::of(granted.grant.acts_as(&set.target.namespace));
     let asked = async {
         let cluster = repository.context.clusters.get(&set.target.cluster, &identity).await?;

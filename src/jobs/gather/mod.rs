@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `repository` | whether a repository is one of ours, under which grants, by which account: everything else begins with it |
 //! | `tips`, `size` | where branches are now; how much lies between two commits |
-//! | `pull` | what is stored of a pull request |
+//! | `pull`, `pushes` | what is stored of a pull request; who pushed what, and what only the forge's lists tell of it |
 //! | `contents` | what environments render to at a commit |
+//! | `memory` | what was found out of trees before |
 //! | `touched`, `claims` | which environments a pull request changes; which of its objects are somebody else's |
 //! | `live` | what a cluster has of a first set |
 //! | `there`, `baselines` | what is in a cluster of a set; what it says beside a change |
@@ -21,10 +22,12 @@ pub(super) mod claims;
 pub(super) mod contents;
 pub(super) mod court;
 pub(super) mod live;
+pub(in crate::jobs) mod memory;
 pub(super) mod people;
 pub(super) mod place;
 pub(super) mod policies;
 pub(super) mod pull;
+pub(super) mod pushes;
 pub(super) mod repository;
 pub(super) mod size;
 pub(super) mod there;

@@ -76,13 +76,23 @@ pub(in crate::jobs) struct Unbound {
     pub(in crate::jobs) why: WhyNot,
 }
 
+/// A recorded approval that is void now.
+#[derive(Debug, Clone)]
+pub(in crate::jobs) struct Voided {
+    id: uuid::Uuid,
+    environment: EnvironmentName,
+    reason: String,
+    /// The policy, of a waiver.
+    waives: Option<String>,
+}
+
 /// What hearing a place came to.
 #[derive(Debug, Clone)]
 pub(in crate::jobs) struct Heard {
     /// New approvals, with the environment each is of.
     pub(in crate::jobs) approvals: Vec<(i64, Approval)>,
     /// Recorded approvals that are void now.
-    pub(in crate::jobs) voids: Vec<(uuid::Uuid, EnvironmentName, String)>,
+    pub(in crate::jobs) voids: Vec<Voided>,
     /// What bound nothing.
     pub(in crate::jobs) unbound: Vec<Unbound>,
 }
@@ -122,9 +132,11 @@ pub(in crate::jobs) fn hear(
     let standing = remembered.approvals.iter().filter(|one| one.recorded.state == State::Stands);
     let voids = standing
         .filter_map(|one| {
-            let environment = &one.recorded.approval.key.environment;
-            let why = voids(&one.recorded.approval, &now, on_push(environment), identities)?;
-            Some((one.id, environment.clone(), why.to_string()))
+            let approval = &one.recorded.approval;
+            let environment = approval.key.environment.clone();
+            let reason = voids(approval, &now, on_push(&environment), identities)?.to_string();
+            let waives = approval.waives.as_ref().map(|denial| denial.policy.clone());
+            Some(Voided { id: one.id, environment, reason, waives })
         })
         .collect();
     Heard { approvals, voids, unbound }
@@ -149,36 +161,54 @@ pub(in crate::jobs) async fn record(
         let person = &approval.person;
         let entry = NewEntry {
             actor: actor(person),
-            action: "approval.recorded",
+            action: if approval.waives.is_some() { "waiver.recorded" } else { "approval.recorded" },
             subject: subject(&approval.key.environment),
-            detail: json!({
-                "approval": id, "number": approval.place.number, "base_branch": approval.place.base_branch,
-                "head": approval.head, "change": approval.change, "old_set": approval.old_set, "new_set": approval.new_set,
-                "preview": approval.preview, "person": person, "source": approval.key.source,
-                "source_id": approval.key.source_id, "policy": approval.policy, "deletions": approval.deletions,
-                "reason": approval.reason, "given_at": approval.at,
-            }),
+            detail: with_waiver(
+                approval,
+                json!({
+                    "approval": id, "number": approval.place.number, "base_branch": approval.place.base_branch,
+                    "head": approval.head, "change": approval.change, "old_set": approval.old_set, "new_set": approval.new_set,
+                    "preview": approval.preview, "person": person, "source": approval.key.source,
+                    "source_id": approval.key.source_id, "policy": approval.policy, "deletions": approval.deletions,
+                    "reason": approval.reason, "given_at": approval.at,
+                }),
+            ),
             cause: cause.to_owned(),
             trace,
         };
         audit::append(conn, &entry).await?;
     }
-    for (id, environment, reason) in &heard.voids {
+    for Voided { id, environment, reason, waives } in &heard.voids {
         if !approvals::void(conn, *id, reason).await? {
             continue;
         }
         anything = true;
+        let (action, detail) = match waives {
+            None => ("approval.voided", json!({ "approval": id, "reason": reason })),
+            Some(policy) => ("waiver.voided", json!({ "approval": id, "reason": reason, "waives": policy })),
+        };
         let entry = NewEntry {
             actor: "bascule".to_owned(),
-            action: "approval.voided",
+            action,
             subject: subject(environment),
-            detail: json!({ "approval": id, "reason": reason }),
+            detail,
             cause: cause.to_owned(),
             trace,
         };
         audit::append(conn, &entry).await?;
     }
     Ok(anything)
+}
+
+/// What the log says of an approval; of a waiver also what it waives.
+fn with_waiver(approval: &Approval, mut detail: serde_json::Value) -> serde_json::Value {
+    if let Some(denial) = &approval.waives {
+        detail["waives"] = json!({
+            "policy": denial.policy, "text": denial.text, "said": denial.said,
+            "denial": denial.digest(&approval.change),
+        });
+    }
+    detail
 }
 
 /// A place that was heard: what was said, what is stored after it, and who everybody is.

@@ -16,6 +16,7 @@ use crate::jobs::error::JobError;
 use crate::jobs::route::sweep_repository;
 use crate::jobs::step::Step;
 use crate::jobs::work;
+use crate::manifest::Fingerprints;
 use crate::policy::rules::Platform;
 use crate::queue::{self, Claimed, Lane};
 
@@ -34,6 +35,13 @@ pub(in crate::jobs) struct Repository<'c> {
     pub(in crate::jobs) mirror: Mirror,
     /// The platform's rules, one version for the whole job.
     pub(in crate::jobs) platform: Arc<Platform>,
+}
+
+impl Repository<'_> {
+    /// What tells hidden values of this repository apart, and of no other.
+    pub(in crate::jobs) fn fingerprints(&self) -> Fingerprints {
+        Fingerprints::of(&self.context.hash_key, &self.row.key)
+    }
 }
 
 /// What can be done with a repository.

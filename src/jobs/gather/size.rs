@@ -16,6 +16,11 @@ pub(in crate::jobs) async fn between(
 ) -> Result<(Vec<String>, Size), JobError> {
     let changed = mirror.changed_paths(old, new).await?;
     let lines = mirror.changed_lines(old, new).await?;
+    if !lines.values().any(|lines| *lines == Lines::TooLarge) {
+        // Counting has read them all, in one conversation where they were not here.
+        let files: Vec<CommitId> = changed.iter().flat_map(|one| [&one.old, &one.new]).flatten().cloned().collect();
+        mirror.has_files(files).await;
+    }
     let counted = |lines: &Lines| match lines {
         Lines::Text { added, removed } => added + removed,
         Lines::Binary => 0,

@@ -16,6 +16,14 @@ pub(in crate::jobs) struct Tips {
     pub(in crate::jobs) own: CommitId,
 }
 
+/// What is not in the mirror yet.
+enum Missing {
+    /// A branch, perhaps with all its history.
+    Branches,
+    /// The head of a pull request alone: a few commits, whose files are looked at next.
+    Head,
+}
+
 impl Repository<'_> {
     /// Brings the default branch, another one (or itself again) and the head of a pull request into the mirror. `None`:
     /// the forge says that one of the branches is not there (any more), which is nothing that a later try would mend.
@@ -27,13 +35,17 @@ impl Repository<'_> {
         pull: Option<(Want, &CommitId)>,
     ) -> Result<Option<Tips>, JobError> {
         let Some(told) = self.told(own).await? else { return Ok(None) };
-        let mut needed = vec![&told.default, &told.own];
-        needed.extend(pull.as_ref().map(|(_, head)| *head));
-        needed.dedup();
-        for commit in needed {
+        let mut branches = vec![&told.default, &told.own];
+        branches.dedup();
+        for commit in branches {
             if !self.mirror.has_commit(commit).await? {
-                return self.fetched(own, pull.map(|(head, _)| head)).await;
+                return self.fetched(own, pull.map(|(head, _)| head), Missing::Branches).await;
             }
+        }
+        if let Some((head, commit)) = pull
+            && !self.mirror.has_commit(commit).await?
+        {
+            return self.fetched(own, Some(head), Missing::Head).await;
         }
         self.met(Step::Fetched);
         Ok(Some(told))
@@ -53,12 +65,16 @@ impl Repository<'_> {
     }
 
     /// Where Git finds them: it may be further on than the forge has just told.
-    async fn fetched(&self, own: &str, pull: Option<Want>) -> Result<Option<Tips>, JobError> {
+    async fn fetched(&self, own: &str, pull: Option<Want>, missing: Missing) -> Result<Option<Tips>, JobError> {
         let both = self.both(own);
         let branches = both.iter().map(|name| Ok(Want::Branch(name.parse::<BranchName>()?)));
         let mut wants = branches.collect::<Result<Vec<_>, JobError>>()?;
         wants.extend(pull);
-        match self.mirror.fetch(&wants).await {
+        let fetched = match missing {
+            Missing::Branches => self.mirror.fetch(&wants).await,
+            Missing::Head => self.mirror.fetch_news(&wants).await,
+        };
+        match fetched {
             Ok(()) => {}
             // Deleted meanwhile?
             Err(gone @ GitError::Gone { .. }) => {

@@ -1,15 +1,25 @@
 //! Which environments a pull request touches: those whose block or content differs between its base and the merge result.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::contents::{Content, Contents, SetAt};
+use futures::stream::{self, StreamExt as _};
+
+use super::contents::{Content, Contents, FileAt, SetAt};
 use super::repository::Repository;
 use crate::consent::Change;
-use crate::ids::{CommitId, EnvironmentName};
+use crate::git::Tree;
+use crate::ids::EnvironmentName;
 use crate::jobs::error::JobError;
+use crate::jobs::show::progress::Progress;
+use crate::jobs::work;
 use crate::manifest::Dialect;
 use crate::policy::rules::Environment;
 use crate::preview::Mark;
+
+/// Environments rendered side by side, so that the database is asked about one while another renders. Programs have
+/// slots of their own, one for each processor.
+const AT_ONCE: usize = 3;
 
 /// An environment that the pull request touches, on both sides.
 pub(in crate::jobs) struct Touched {
@@ -29,10 +39,10 @@ impl Touched {
     }
 }
 
-/// The environments of both sides, and the branch the pull request is for.
+/// The rules of both sides, and the branch the pull request is for.
 pub(in crate::jobs) struct Sides<'a> {
-    pub(in crate::jobs) before: BTreeMap<EnvironmentName, Environment>,
-    pub(in crate::jobs) after: BTreeMap<EnvironmentName, Environment>,
+    pub(in crate::jobs) before: FileAt,
+    pub(in crate::jobs) after: FileAt,
     pub(in crate::jobs) branch: &'a str,
 }
 
@@ -40,54 +50,72 @@ impl Sides<'_> {
     pub(in crate::jobs) fn follows(&self, environment: &Environment, default: &str) -> bool {
         environment.branch.as_deref().unwrap_or(default) == self.branch
     }
+
+    /// The environments whose block differs.
+    fn ruled_otherwise(&self) -> BTreeSet<EnvironmentName> {
+        let (before, after) = (self.before.environments(), self.after.environments());
+        if Arc::ptr_eq(&before, &after) {
+            return BTreeSet::new();
+        }
+        let names: BTreeSet<&EnvironmentName> = before.keys().chain(after.keys()).collect();
+        names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned().collect()
+    }
 }
 
 /// The environments whose block or content differs, each rendered on both sides. What reads none of the changed files is
-/// not rendered.
+/// not looked at: a thousand others cost nothing.
 pub(in crate::jobs) async fn touched(
     repository: &Repository<'_>,
     contents: &Contents<'_>,
     sides: &Sides<'_>,
-    trees: (&CommitId, &CommitId),
+    (base, merged): (&Tree, &Tree),
     paths: &[String],
+    progress: Option<&Progress<'_>>,
 ) -> Result<BTreeMap<EnvironmentName, Touched>, JobError> {
     let default = &repository.row.default_branch;
-    let (base, merged) = (contents.tree(trees.0).await?, contents.tree(trees.1).await?);
-    contents.warm(&base, sides.before.values()).await?;
-    contents.warm(&merged, sides.after.values()).await?;
-    let names: BTreeSet<&EnvironmentName> = sides.before.keys().chain(sides.after.keys()).collect();
-    let mut all = BTreeMap::new();
-    for name in names {
-        let of = |side: &BTreeMap<EnvironmentName, Environment>| {
-            side.get(name).filter(|environment| sides.follows(environment, default)).cloned()
-        };
-        let (old, new) = (of(&sides.before), of(&sides.after));
-        if let (Some(old), Some(new)) = (&old, &new)
-            && old == new
-            && let Some(closure) = contents.closure(old, &base).await
-            && !closure.touched_by(paths.iter().map(String::as_str))
-        {
-            continue;
+    let mut names = contents.readers_of((sides.branch, base, &sides.before), paths).await?;
+    names.extend(sides.ruled_otherwise());
+    let (before, after) = (sides.before.environments(), sides.after.environments());
+    contents.warm(base, names.iter().filter_map(|name| before.get(name))).await?;
+    contents.warm(merged, names.iter().filter_map(|name| after.get(name))).await?;
+    let of = |side: &BTreeMap<EnvironmentName, Environment>, name: &EnvironmentName| {
+        side.get(name).filter(|environment| sides.follows(environment, default)).cloned()
+    };
+    let both: Vec<_> = names.into_iter().map(|name| (of(&before, &name), of(&after, &name), name)).collect();
+    let count = both.len();
+    let rendered: Vec<_> = both
+        .into_iter()
+        .map(|(old, new, name)| {
+            work::boxed(async move {
+                let old = rendered(contents, old, base).await?;
+                let new = rendered(contents, new, merged).await?;
+                Ok::<_, JobError>((name, Touched { old, new }))
+            })
+        })
+        .collect();
+    let mut rendered = stream::iter(rendered).buffered(AT_ONCE);
+    let (mut all, mut done) = (BTreeMap::new(), 0);
+    while let Some(one) = rendered.next().await {
+        let (name, touched) = one?;
+        if touched.old.is_some() || touched.new.is_some() {
+            all.insert(name, touched);
         }
-        let old = match old {
-            Some(environment) => {
-                let set = contents.set_at(&environment, &base).await?;
-                Some((environment, set))
-            }
-            None => None,
-        };
-        let new = match new {
-            Some(environment) => {
-                let set = contents.set_at(&environment, &merged).await?;
-                Some((environment, set))
-            }
-            None => None,
-        };
-        if old.is_some() || new.is_some() {
-            all.insert(name.clone(), Touched { old, new });
+        done += 1;
+        if let Some(progress) = progress.filter(|_| done < count) {
+            progress.is_at(done, count).await?;
         }
     }
     Ok(all)
+}
+
+async fn rendered(
+    contents: &Contents<'_>,
+    environment: Option<Environment>,
+    tree: &Tree,
+) -> Result<Option<(Environment, SetAt)>, JobError> {
+    let Some(environment) = environment else { return Ok(None) };
+    let set = contents.set_at(&environment, tree).await?;
+    Ok(Some((environment, set)))
 }
 
 impl Touched {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use jiff::SignedDuration;
 
+use super::pushes;
 use super::repository::Repository;
 use crate::consent::{Brings, Contributed, Contributors, FoundAt, Own, Push, Told, Written, every_push, gaps};
-use crate::db::pushes;
 use crate::forge;
 use crate::git::{CommitFacts, Mirror, Want};
 use crate::ids::{Account, CommitId};
@@ -140,66 +140,21 @@ pub(in crate::jobs) async fn written(
     Ok(all)
 }
 
-/// The pushes that led to the head of a pull request: as deliveries told them, as the pull request tells them, and,
-/// where these leave a gap, as the repository tells them. What is open then was pushed by nobody known.
+/// The pushes that led to the head of a pull request: as stored, as the pull request tells them, and, where these leave a
+/// gap, as the repository tells them. What is open then was pushed by nobody known.
 async fn pushes_to_pull(
     repository: &Repository<'_>,
     pull: &forge::Pull,
     own: &[Own],
     base: Option<&CommitId>,
 ) -> Result<Vec<Push>, JobError> {
-    let mut told = told_by_deliveries(repository, pull, own).await?;
-    for push in repository.forge().pull_pushes(&repository.at, pull).await? {
-        told.extend(told_by_pull(push, own));
-    }
+    let mut told = pushes::of_pull(repository, pull, own).await?;
     let mut bases = bases(&repository.mirror, &pull.head, own, &told, base).await?;
     if !pull.from_fork && !gaps(&pull.head, own, &told, &bases).is_empty() {
-        let since = pull.updated_at - LOOKED_BACK;
-        let all = repository.forge().pushes(&repository.at, since).await?;
-        told.extend(all.into_iter().filter(|push| push.branch == pull.head_branch).filter_map(told_by_forge));
+        told.extend(pushes::asked(repository, &pull.head_branch, pull.updated_at - LOOKED_BACK).await?);
         bases = self::bases(&repository.mirror, &pull.head, own, &told, base).await?;
     }
     Ok(every_push(&pull.head, own, &told, &bases))
-}
-
-async fn told_by_deliveries(
-    repository: &Repository<'_>,
-    pull: &forge::Pull,
-    own: &[Own],
-) -> Result<Vec<Told>, JobError> {
-    let mut conn = repository.context.pool.acquire().await?;
-    let key = &repository.row.key;
-    let ids: Vec<CommitId> = own.iter().map(|commit| commit.id.clone()).collect();
-    // Of a push to another branch it does not matter where that was before.
-    let elsewhere = pushes::leaving_at(&mut conn, key, &ids).await?.into_iter();
-    let mut told: Vec<Told> =
-        elsewhere.map(|push| Told { after: push.after, before: FoundAt::Unsaid, pusher: push.pusher }).collect();
-    if !pull.from_fork {
-        told.extend(pushes::to_branch(&mut conn, key, &pull.head_branch).await?.into_iter().map(told_by_delivery));
-    }
-    Ok(told)
-}
-
-/// A push as its delivery told it.
-pub(in crate::jobs) fn told_by_delivery(push: pushes::Push) -> Told {
-    Told { after: push.after, before: push.before.map_or(FoundAt::Nothing, FoundAt::At), pusher: push.pusher }
-}
-
-/// A push as the forge's list of what happened in the repository tells it. `None`: it deleted the branch.
-pub(in crate::jobs) fn told_by_forge(push: forge::Push) -> Option<Told> {
-    Some(Told { after: push.after?, before: push.before.map_or(FoundAt::Unsaid, FoundAt::At), pusher: push.pusher })
-}
-
-/// A push as the pull request's own timeline tells it.
-fn told_by_pull(push: forge::PullPush, own: &[Own]) -> Option<Told> {
-    let (first, last) = (push.commits.first()?, push.commits.last()?);
-    let before = if push.is_forced {
-        FoundAt::At(first.clone())
-    } else {
-        let parent = own.iter().find(|commit| commit.id == *first).and_then(|commit| commit.parents.first());
-        parent.cloned().map_or(FoundAt::Unsaid, FoundAt::At)
-    };
-    Some(Told { after: last.clone(), before, pusher: push.pusher })
 }
 
 /// The commits at which pushes began that are the base's: behind them, others are at home.

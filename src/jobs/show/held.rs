@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::rows::Thinned;
 use super::speak::{self, Seen, Spoken};
 use super::writer::Writer;
 use super::{judged, rows};
@@ -196,7 +197,7 @@ pub(in crate::jobs) async fn in_merged(
     for id in held {
         let walked = match walk(repository, id, job).await {
             Err(JobError::ClusterAway(unseen)) => {
-                // Its row stays as it was shown last, with what it is held for now.
+                // Its row stays as it was shown last, with the hold that stands.
                 away = away.or(Some(unseen.why));
                 continue;
             }
@@ -293,8 +294,9 @@ async fn add(
         Some(_) => Looked::default(),
         None => live::look(repository, &whose, &new, Origin::Branch, patience).await?,
     };
-    let objects = rows::found(rows::objects(old.as_ref(), &new, &mut Room::default()), &looked.live);
     let before = old.as_ref().and_then(|old| walked.court.entries.get(&old.entry));
+    let thinned = Thinned { fingerprints: &repository.fingerprints(), before };
+    let objects = rows::found(rows::objects(sets, &thinned, &mut Room::default()), &looked.live);
     let row = EnvironmentRow {
         name: environment.name.clone(),
         stage: block.and_then(|block| block.stage.clone()),
@@ -311,7 +313,8 @@ async fn add(
         unasked: looked.unasked,
         standing: compared.standing(),
         admission_is_required: false, // It is merged: no status waits for it.
-        policies: rows::remarks(walked.court.said.get(&(held.old_set, held.new_set))),
+        policies: rows::remarks(walked.court.said.get(&(held.old_set, held.new_set)), &held.verdict),
+        waivers: rows::waivers(&environment.name, &held.digest, &held.verdict),
     };
     page.environments.push(row);
     let shown = Shown {
@@ -323,6 +326,7 @@ async fn add(
         new_set: held.new_set,
         change: held.digest,
         deletions: held.verdict.deletions,
+        denials: held.verdict.denials(),
         from: None,
     };
     let change = held.change.clone();

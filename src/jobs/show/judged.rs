@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows;
+use super::placed::placed;
+use super::progress::Progress;
+use super::rows::{self, Thinned};
 use super::speak::{Seen, lets_in};
 use crate::consent::{
     Case, Contributors, Court, HashedSet, InForce, Law, Passage, Place, ShownAs, Size, Subject, judge,
@@ -27,11 +29,9 @@ use crate::jobs::gather::touched::{Sides, Touched, touched};
 use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
 use crate::manifest::{RenderedSet, Room};
-use crate::policy::FILE_NAME;
 use crate::policy::rules::{self, Environment, SyncMode};
-use crate::preview::{
-    Admission, Deployment, EnvironmentRow, Mark, ObjectChange, Outcome, Page, RowChange, Subject as PageSubject,
-};
+use crate::policy::{FILE_NAME, Ignore};
+use crate::preview::{Deployment, EnvironmentRow, Mark, Outcome, Page, RowChange, Subject as PageSubject};
 
 /// What came of the look.
 pub(in crate::jobs) enum Judged {
@@ -50,7 +50,7 @@ pub(in crate::jobs) enum Judged {
 }
 
 /// Judges a pull request merged into `base`, with what came of it (a tree, or a commit). `default` is the default branch's
-/// tip, which holds the rules; where it is the pull request's own branch, that is `base`.
+/// tip, which holds the rules; where it is the pull request's own branch, that is `base`. `progress` is told how far it is.
 pub(in crate::jobs) async fn judged(
     repository: &Repository<'_>,
     contents: &Contents<'_>,
@@ -58,6 +58,7 @@ pub(in crate::jobs) async fn judged(
     (default, base): (&CommitId, &CommitId),
     tree: &CommitId,
     patience: &Patience,
+    progress: Option<&Progress<'_>>,
 ) -> Result<Judged, JobError> {
     let base_tree = contents.tree(base).await?;
     let on_default = pull.base_branch == repository.row.default_branch;
@@ -89,9 +90,9 @@ pub(in crate::jobs) async fn judged(
         }
         (FileAt::Valid(_) | FileAt::Invalid(_), FileAt::Valid(_)) => subject,
     };
-    let (paths, altered) = size::between(&repository.mirror, base, tree).await?;
-    let sides = Sides { before: before.environments(), after: after.environments(), branch: &pull.base_branch };
-    let touched = work::boxed(touched(repository, contents, &sides, (base, tree), &paths)).await?;
+    let (paths, altered) = size::between(&repository.mirror, base_tree.id(), merged.id()).await?;
+    let sides = Sides { before, after, branch: &pull.base_branch };
+    let touched = work::boxed(touched(repository, contents, &sides, (&base_tree, &merged), &paths, progress)).await?;
     if touched.is_empty() {
         let page = Page { outcome: Outcome::Untouched, ..empty(subject) };
         return Ok(Judged::Untouched(page));
@@ -100,8 +101,10 @@ pub(in crate::jobs) async fn judged(
     // Gather: who says what.
     let job = repository.job;
     let cause = work::cause(job);
-    let heard = work::boxed(place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace)).await?;
-    let contributors = work::boxed(contributors_of_pull(repository, pull, base)).await?;
+    let (heard, contributors) = tokio::try_join!(
+        work::boxed(place::attend(repository, place.clone(), true, &pull.head, &cause, job.trace)),
+        work::boxed(contributors_of_pull(repository, pull, base)),
+    )?;
 
     // Decide: each environment's change, and what is missing.
     let objects: u64 = touched.values().map(|one| one.change().map_or(0, |(change, _)| change.objects())).sum();
@@ -128,6 +131,9 @@ pub(in crate::jobs) async fn judged(
         patience,
     };
     for (name, touched) in &touched {
+        if let Some(progress) = progress.filter(|_| !page.environments.is_empty()) {
+            progress.is_wanted().await?;
+        }
         let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
         page.environments.extend(made.row);
         page.marks.extend(touched.marks());
@@ -135,8 +141,11 @@ pub(in crate::jobs) async fn judged(
         seen.extend(made.seen);
         away = away.or(made.away);
     }
-    for (name, _) in sides.before.iter().filter(|(name, _)| touched.contains_key(*name)) {
-        if !sides.after.contains_key(name) && sides.follows(&sides.before[name], &repository.row.default_branch) {
+    let (before, after) = (sides.before.environments(), sides.after.environments());
+    for name in touched.keys() {
+        let default = &repository.row.default_branch;
+        let followed = before.get(name).is_some_and(|environment| sides.follows(environment, default));
+        if followed && !after.contains_key(name) {
             page.notes.push(format!("{name} would be orphaned: what is deployed stays, and is not watched any more"));
         }
     }
@@ -212,6 +221,11 @@ impl Scene<'_> {
             Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
             None => None,
         };
+        // What the file says may be held, and approved by nobody: it hides what the rules in force hide too.
+        let in_force = match environment.position {
+            Some(_) => Some(environments::in_force(&mut conn, &environment).await?.map(|own| own.ignore)),
+            None => None,
+        };
         drop(conn);
         let standing = policies_in_force(law);
         let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
@@ -228,7 +242,8 @@ impl Scene<'_> {
             approvals: &recorded,
         };
         let verdict = judge(case, law, &court.people);
-        let rules = rows::rules(touched.old.as_ref().filter(|_| old.is_some()).map(|(block, _)| block), block);
+        let before = touched.old.as_ref().map(|(block, _)| block);
+        let rules = rows::rules(before.filter(|_| old.is_some()), block);
         let checks = block.consent.checks.iter().cloned().collect();
         let deployment = match block.sync.mode {
             SyncMode::Auto => {
@@ -242,8 +257,18 @@ impl Scene<'_> {
         let looked = if is_first { self.look(&environment, block, &new_set).await? } else { Looked::default() };
         let (whose, sets) = (whose(&environment, block), (old_set.as_ref(), &new_set));
         let compared = baselines::compare(self.repository, &whose, sets, self.origin, self.patience).await?;
-        let objects = rows::found(rows::objects(old_set.as_ref(), &new_set, room), &looked.live);
-        let (objects, marks) = self.placed(block, touched, rows::compared(objects, &compared)).await?;
+        let fingerprints = self.repository.fingerprints();
+        let agreed = before.zip(in_force).map(|(before, in_force)| {
+            let ignore = Ignore::of_both(&before.ignore, &in_force.unwrap_or_default());
+            Environment { ignore, ..before.clone() }
+        });
+        let thinned = Thinned { fingerprints: &fingerprints, before: agreed.as_ref().or(before) };
+        let objects = rows::objects(sets, &thinned, room);
+        let objects = rows::found(objects, &looked.live);
+        let remarks = rows::remarks(Some(&said), &verdict);
+        let compared_objects = rows::compared(objects, &compared);
+        let at = (self.contents, self.merged);
+        let (objects, marks) = placed(at, block, touched, compared_objects, &remarks).await?;
         let row = EnvironmentRow {
             name: name.clone(),
             stage: block.stage.clone(),
@@ -256,7 +281,8 @@ impl Scene<'_> {
             unasked: looked.unasked,
             standing: compared.standing(),
             admission_is_required: requires(block) || touched.old.as_ref().is_some_and(|(old, _)| requires(old)),
-            policies: rows::remarks(Some(&said)),
+            policies: remarks,
+            waivers: rows::waivers(name, &digest, &verdict),
         };
         // Where an answer is required, the status waits for it; elsewhere it is said, and asked for by whoever wants to know.
         let away = compared.away.filter(|_| row.admission_is_required);
@@ -269,38 +295,13 @@ impl Scene<'_> {
             new_set: content.digest,
             change: digest,
             deletions: verdict.deletions,
+            denials: verdict.denials(),
             from: None,
         };
         let change =
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
         let away = looked.away.or(away).or(court.people.away);
         Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away, marks })
-    }
-
-    /// What the API server would not take, with its file, and its line where that is a line of the repository: a remembered
-    /// set does not know them.
-    async fn placed(
-        &self,
-        block: &Environment,
-        touched: &Touched,
-        mut objects: Vec<ObjectChange>,
-    ) -> Result<(Vec<ObjectChange>, Vec<Mark>), JobError> {
-        let mut marks = Vec::new();
-        let is_refused = |one: &ObjectChange| matches!(one.admission, Some(Admission::Refused { .. }));
-        if !objects.iter().any(is_refused) {
-            return Ok((objects, marks));
-        }
-        let Ok(set) = self.contents.afresh(block, self.merged).await? else { return Ok((objects, marks)) };
-        for one in objects.iter_mut().filter(|one| is_refused(one)) {
-            let Some(object) = set.objects.get(&one.diff.key) else { continue };
-            one.diff.file.clone_from(&object.file);
-            let line = object.line.and_then(|line| u32::try_from(line).ok()).filter(|_| touched.is_plain());
-            if let (Some(path), Some(line), Some(Admission::Refused { why })) = (&object.file, line, &one.admission) {
-                let message = format!("{}: the API server refuses it: {why}", one.diff.key);
-                marks.push(Mark { path: path.clone(), line, message });
-            }
-        }
-        Ok((objects, marks))
     }
 
     /// Second claims, each with the object's file, which a remembered set does not know.

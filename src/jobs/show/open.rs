@@ -1,6 +1,7 @@
 //! An open pull request: what merging it would change of each environment, and who consents to that.
 
 use super::judged::{Judged, empty, judged, touched_no_more};
+use super::progress::Progress;
 use super::speak::{self, Seen, Spoken};
 use crate::consent::Place;
 use crate::db::pulls;
@@ -24,6 +25,8 @@ pub(in crate::jobs) async fn attend(
     job: &Claimed,
     lease: &Lease,
 ) -> Result<Option<Spoken>, JobError> {
+    // Whoever pushed waits from here on.
+    let progress = Progress::begins(repository, row, lease);
     // Gather: both sides of the merge.
     let mirror = &repository.mirror;
     let head = (repository.head_of(pull.number), &pull.head);
@@ -34,14 +37,17 @@ pub(in crate::jobs) async fn attend(
     if !mirror.has_commit(&pull.head).await? {
         return Err(JobError::Passing("the head moved while it was fetched".to_owned()));
     }
+    work::boxed(speak::say_updating(repository, row, lease)).await?;
     let contents = Contents::to_show(repository);
+    let contents = if pull.from_fork { contents.of_a_stranger() } else { contents };
     let place = Place { number: pull.number, base_branch: pull.base_branch.clone() };
     let subject = PageSubject::Pull { head: pull.head.clone(), into: pull.base_branch.clone() };
     // Decide.
     let patience = Patience::begins();
     let judged = match mirror.merge_result(&base_tip, &pull.head).await? {
         Merge::Clean { tree } => {
-            work::boxed(judged(repository, &contents, pull, (&default_tip, &base_tip), &tree, &patience)).await?
+            let tips = (&default_tip, &base_tip);
+            work::boxed(judged(repository, &contents, pull, tips, &tree, &patience, Some(&progress))).await?
         }
         merge @ (Merge::Conflict { .. } | Merge::Unrelated) => {
             let base_tree = contents.tree(&base_tip).await?;
@@ -55,12 +61,14 @@ pub(in crate::jobs) async fn attend(
         }
     };
     // Act.
+    let row = &progress.row();
     let spoken = match judged {
         Judged::Untouched(page) => quietly(repository, row, &place, page, job, lease).await?,
         Judged::Unheard(page) => say(repository, row, &place, page, Vec::new(), job, lease).await?,
         Judged::Heard { mut page, heard, seen, away } => {
-            page.answers = speak::answers(repository, &heard, &page).await?;
-            page.merge_rules = merge_rules(repository, pull.number, &heard).await;
+            let rules = merge_rules(repository, pull.number, &heard);
+            let (answers, rules) = tokio::join!(speak::answers(repository, &heard, &page), rules);
+            (page.answers, page.merge_rules) = (answers?, rules);
             let mut spoken = say_heard(repository, row, &heard, page, seen, job, lease).await?;
             spoken.away = away.or(spoken.away);
             spoken

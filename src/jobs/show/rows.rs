@@ -1,17 +1,21 @@
 //! Rows of a page, from what was computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::consent::{People, Said, Verdict, explain};
+use crate::consent::{Denial, People, Said, Verdict, explain};
 use crate::db::deployments::Deployment as Stored;
 use crate::db::holds::Hold;
-use crate::ids::{EnvironmentName, ObjectKey};
-use crate::manifest::{Body, Hunk, Object, ObjectDiff, RenderedSet, Room, Verb, apply_order, compare, diff_rules};
+use crate::ids::{ChangeDigest, EnvironmentName, ObjectKey};
+use crate::manifest::{
+    Body, Fingerprints, Hunk, Manner, Object, ObjectDiff, RenderedSet, Room, Verb, apply_order, compare, diff_rules,
+};
+use crate::policy::Noise;
 use crate::policy::rules::{Admission, Environment};
 use crate::preview::{
-    Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, PolicyRemark, Rendering, RowChange,
+    Consent, Deployment, EnvironmentRow, Live, NotCounted, ObjectChange, PolicyRemark, PolicyWaiver, Rendering,
+    RowChange, Ruling, WaivedBy,
 };
 use crate::render;
 
@@ -35,12 +39,29 @@ pub(in crate::jobs) fn failed(block: &Environment, errors: Vec<String>, objects:
         standing: None,
         admission_is_required: block.admission == Admission::Required,
         policies: Vec::new(),
+        waivers: Vec::new(),
     }
 }
 
+/// How its objects' changes are written: hidden values as they are compared in this repository, and without what the
+/// rules in force say nobody wants to read. A head's own rules are not in force.
+pub(in crate::jobs) struct Thinned<'r> {
+    /// The repository's.
+    pub(in crate::jobs) fingerprints: &'r Fingerprints,
+    /// The environment as it was; `None` when it is new.
+    pub(in crate::jobs) before: Option<&'r Environment>,
+}
+
 /// Its objects' changes.
-pub(in crate::jobs) fn objects(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut Room) -> Vec<ObjectChange> {
-    compare(old, new, room).into_iter().map(ObjectChange::from).collect()
+pub(in crate::jobs) fn objects(
+    (old, new): (Option<&RenderedSet>, &RenderedSet),
+    thinned: &Thinned<'_>,
+    room: &mut Room,
+) -> Vec<ObjectChange> {
+    let noise = Noise::of(thinned.before);
+    let quiet = |key: &ObjectKey, trail: &[String], values: Option<[&str; 2]>| noise.hides(key, trail, values);
+    let manner = Manner { fingerprints: Some(thinned.fingerprints), quiet: &quiet };
+    compare(old, new, manner, room).into_iter().map(ObjectChange::from).collect()
 }
 
 /// The same, with what the cluster has of them.
@@ -63,8 +84,8 @@ pub(in crate::jobs) fn compared(objects: Vec<ObjectChange>, compared: &Compared)
 pub(in crate::jobs) fn named(set: &RenderedSet, live: &BTreeMap<ObjectKey, Live>) -> Vec<ObjectChange> {
     let named = |object: &Object| {
         let (key, file) = (object.key.clone(), object.file.clone());
-        let diff =
-            ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body: Body::Name, notable: Vec::new() };
+        let (body, notable, hidden) = (Body::Name, Vec::new(), BTreeMap::new());
+        let diff = ObjectDiff { key, verb: Verb::Added, file, plus: 0, minus: 0, body, notable, hidden };
         ObjectChange { live: live.get(&object.key).cloned(), ..ObjectChange::from(diff) }
     };
     apply_order(set.objects.keys()).into_iter().filter_map(|key| set.objects.get(key)).map(named).collect()
@@ -88,8 +109,10 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
     let wanted: u32 = verdict.rules.iter().map(|rule| rule.needed).sum();
     let missing: u32 = verdict.rules.iter().map(crate::consent::RuleVerdict::missing).sum();
     let met = verdict.met();
+    // Who waives what is denied has consented to nothing, and is named there.
+    let consenting = verdict.rules.iter().filter(|rule| rule.required.origin.denial().is_none());
     let mut counted: Vec<String> =
-        verdict.rules.iter().flat_map(|rule| &rule.counted).map(|account| account.login.clone()).collect();
+        consenting.flat_map(|rule| &rule.counted).map(|account| account.login.clone()).collect();
     counted.sort();
     counted.dedup();
     let not_counted = verdict
@@ -113,9 +136,33 @@ pub(in crate::jobs) fn rendering(content: &Content) -> Rendering {
     Rendering { renderer: content.renderer.clone(), milliseconds }
 }
 
-/// What policies said, where they were asked.
-pub(in crate::jobs) fn remarks(said: Option<&Said>) -> Vec<PolicyRemark> {
-    said.map(|said| render::remarks(&said.opinions, &said.mended)).unwrap_or_default()
+/// What policies said, where they were asked; what is waived closes nothing.
+pub(in crate::jobs) fn remarks(said: Option<&Said>, verdict: &Verdict) -> Vec<PolicyRemark> {
+    let waived: BTreeSet<String> =
+        verdict.denials().into_iter().filter(|one| verdict.waives(one)).map(|one| one.policy).collect();
+    let mut remarks = said.map(|said| render::remarks(&said.opinions, &said.mended)).unwrap_or_default();
+    for one in remarks.iter_mut().filter(|one| one.ruling == Ruling::Denies && waived.contains(&one.policy)) {
+        one.ruling = Ruling::Waived;
+    }
+    remarks
+}
+
+/// What policies deny of a change and somebody may waive, and who did.
+pub(in crate::jobs) fn waivers(name: &EnvironmentName, change: &ChangeDigest, verdict: &Verdict) -> Vec<PolicyWaiver> {
+    let one = |denial: Denial| {
+        let rules = verdict.rules.iter().filter(|rule| rule.required.origin.denial() == Some(&denial));
+        let by = verdict.waivers.iter().filter(|one| one.denial == denial);
+        let by = by.map(|one| WaivedBy { login: one.person.login.clone(), reason: one.reason.clone() });
+        PolicyWaiver {
+            digest: denial.digest(change).short(),
+            line: denial.line_to_type(name, change),
+            needed: rules.map(|rule| rule.needed).sum(),
+            is_waived: verdict.waives(&denial),
+            by: by.collect(),
+            policy: denial.policy,
+        }
+    };
+    verdict.denials().into_iter().map(one).collect()
 }
 
 /// What a deployment was consented by, once there is one: more may have been given than when its change was shown last.
@@ -129,7 +176,8 @@ pub(super) fn consented<'a>(
     match &row.consent {
         Consent::Asked { wanted, not_counted, deletions, .. } if !used.is_empty() => {
             let given = remembered.approvals.iter().filter(|one| used.contains(&one.id));
-            let mut counted: Vec<String> = given.map(|one| one.recorded.approval.person.login.clone()).collect();
+            let given = given.map(|one| &one.recorded.approval).filter(|one| one.waives.is_none());
+            let mut counted: Vec<String> = given.map(|one| one.person.login.clone()).collect();
             counted.sort_unstable();
             let not_counted = not_counted.iter().filter(|one| !counted.contains(&one.login)).cloned().collect();
             let (wanted, deletions, missing) = (*wanted, *deletions, String::new());
@@ -158,4 +206,42 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
     let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
     Deployment::Failed { number, object: None, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::{Contributors, Origin, Required, RuleVerdict};
+    use crate::ids::{Account, OpinionDigest, PolicyDigest};
+    use crate::policy::rules::{ApprovalRule, Voters};
+
+    #[test]
+    fn who_waives_is_not_shown_among_those_who_consent() {
+        let met = |origin: Origin, login: &str| RuleVerdict {
+            required: Required {
+                rule: ApprovalRule { count: 1, voters: Voters::default(), when: None },
+                by: BTreeSet::new(),
+                origin,
+            },
+            needed: 1,
+            counted: vec![Account { forge: "work".parse().unwrap(), id: 1, login: login.to_owned() }],
+        };
+        let (text, said) = (PolicyDigest([1; 32]), OpinionDigest([1; 32]));
+        let denial = Denial { policy: "p".to_owned(), text, said };
+        let verdict = Verdict {
+            rules: vec![met(Origin::Environment, "ann"), met(Origin::Waiver(denial), "lee")],
+            deletions: None,
+            waivers: Vec::new(),
+            counted: BTreeSet::new(),
+            not_counted: Vec::new(),
+            contributors: Contributors::default(),
+            closed: None,
+            exception: None,
+        };
+        let people = People::new("work".parse().unwrap(), BTreeMap::new(), Vec::new());
+        let Consent::Asked { counted, .. } = consent(&"production".parse().unwrap(), &verdict, &people) else {
+            panic!("somebody is asked");
+        };
+        assert_eq!(counted, ["ann"]);
+    }
 }

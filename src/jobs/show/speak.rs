@@ -1,6 +1,8 @@
 //! What we say in a place: the one comment, found or made, edited only when its text changes; both statuses; answers to
 //! commands. What was shown is stored around the write, so that it is known when people could have read it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -8,8 +10,12 @@ use sqlx::PgConnection;
 mod beside;
 mod commands;
 mod failed;
+mod freezes;
+mod may;
+mod updating;
 
 use super::writer::Writer;
+use crate::consent::Denial;
 use crate::db::previews::{self, Looks, NewPreview, Showing, ShownChange};
 use crate::db::{approvals, pulls};
 use crate::forge::Comment;
@@ -27,6 +33,7 @@ use beside::statuses;
 pub(in crate::jobs) use beside::set_statuses;
 pub(in crate::jobs) use commands::{answers, lets_in};
 pub(in crate::jobs) use failed::say_failed;
+pub(in crate::jobs) use updating::say_updating;
 
 /// The longest comment the forges take, in bytes of UTF-8 (GitHub's 65,536 characters, with room to spare).
 pub(in crate::jobs) const COMMENT_LIMIT: usize = 60_000;
@@ -207,14 +214,20 @@ async fn store(
     // What leaves the comment for want of room is not shown, and nothing can be bound to it until there is room.
     let shown = seen.iter().filter_map(|one| one.change.as_ref());
     let shown: Vec<&ShownChange> = shown.filter(|change| comment.shows.contains(&change.shown.environment)).collect();
-    let known = |change: &ShownChange| {
-        let same = |one: &&ShownChange| one.shown.preview == id && one.environment == change.environment;
-        heard.remembered.shown.iter().any(|one| same(&one))
-    };
-    for change in shown.iter().filter(|change| is_new || !known(change)) {
-        let mut change = (*change).clone();
-        change.shown.preview = id;
-        previews::about_to_show(&mut tx, &change).await?;
+    for change in &shown {
+        // Nor can a waiver be, to what is denied and has its digits nowhere in the text.
+        let digits = |denial: &&Denial| comment.text.contains(&denial.digest(&change.shown.change).short());
+        let denials: BTreeSet<Denial> = change.shown.denials.iter().filter(digits).cloned().collect();
+        let known = heard.remembered.shown.iter().any(|one| {
+            let is_it = one.shown.preview == id && one.environment == change.environment;
+            is_it && denials.is_subset(&one.shown.denials)
+        });
+        // The same change may be denied with other words: then that is what is shown from now on.
+        if is_new || !known {
+            let mut change = (*change).clone();
+            (change.shown.preview, change.shown.denials) = (id, denials);
+            previews::about_to_show(&mut tx, &change).await?;
+        }
     }
     let environments = shown.iter().map(|change| change.environment).collect();
     tx.commit().await?;

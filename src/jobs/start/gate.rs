@@ -7,10 +7,11 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::holding::{entry, lift_hold};
-use super::{Started, next};
+use super::{Begun, Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
 use crate::db::environments::{self, At};
+use crate::db::freezes;
 use crate::db::holds;
 use crate::db::{approvals, deployments, deploys, repositories, sets};
 use crate::event::deploys::{Deploys, of_sync};
@@ -47,7 +48,7 @@ pub(super) async fn begin(
     repository: &Repository<'_>,
     walked: &Walked,
     covered: &Covered,
-) -> Result<Started, JobError> {
+) -> Result<Begun, JobError> {
     let environment = &walked.environment;
     let digest = covered.set.digest();
     let grounds = walked.walk.grounds_of(covered);
@@ -66,7 +67,7 @@ pub(super) async fn begin(
 
     let said = deploys_of(repository, environment, &covered.commit).await?;
 
-    let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
+    let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken.into()) };
     environments::went_past(&mut tx, environment.id, up_to(&walked.line, &covered.commit)).await?;
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
@@ -85,7 +86,10 @@ pub(super) async fn begin(
         tx.commit().await?;
         repository.met(Step::PositionAdvanced);
         context.bell.ring(Lane::Default);
-        return Ok(Started::Nothing);
+        return Ok(Started::Nothing.into());
+    }
+    if let Some(freeze) = freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await? {
+        return Ok(Begun::Frozen(freeze));
     }
     let old = match &environment.position {
         Some(at) => Some(sets::load_hashed(&mut tx, &at.set).await?),
@@ -112,7 +116,7 @@ pub(super) async fn begin(
     lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
     let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
-    start(tx, context, job, repository, walked, &new, more).await
+    Ok(start(tx, context, job, repository, walked, &new, more).await?.into())
 }
 
 /// What the commits of a sync say they deploy; of a first one, its own commit alone.
@@ -174,6 +178,10 @@ pub(super) async fn again(
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
     let last = newest(&mut tx, environment.id).await?;
     let Some(last) = last.filter(|last| !last.is_healthy()) else { return Ok(Started::Nothing) };
+    if freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await?.is_some() {
+        // Whoever asked was answered so.
+        return Ok(Started::Nothing);
+    }
     let last_id = last.new.id;
     let to = At { commit: position.commit.clone(), set: position.set.digest() };
     let number = environments::move_position(&mut tx, environment.id, &to).await?;

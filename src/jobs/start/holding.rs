@@ -9,6 +9,7 @@ use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
 use crate::db::environments::Environment;
+use crate::db::freezes::Freeze;
 use crate::db::holds::{self, AwaitedAt, HeldChange, Hold};
 use crate::db::{deployments, previews};
 use crate::ids::CommitId;
@@ -24,6 +25,32 @@ use crate::preview::{held_issue, is_held_issue};
 use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{HoldReason, Relief};
 
+/// Why a covered commit is not synced yet.
+pub(super) struct Waits {
+    pub(super) reason: HoldReason,
+    /// In words.
+    pub(super) why: String,
+    /// What is typed for it.
+    pub(super) lifts: String,
+}
+
+impl Waits {
+    /// For another environment, for checks, or for somebody's word.
+    pub(super) fn other(why: String, lifts: String) -> Self {
+        Self { reason: HoldReason::Waiting, why, lifts }
+    }
+}
+
+/// Of one that is frozen. When that is over, it is looked at again: by whoever ends it, or by the clock.
+pub(super) fn frozen(environment: &Environment, freeze: &Freeze) -> Waits {
+    let (name, reason) = (&environment.name, HoldReason::Frozen);
+    let lifts = match freeze.environment {
+        Some(_) => reason.lifted_by(name, None, 0),
+        None => "bascule unfreeze --everything, on the server's host".to_owned(),
+    };
+    Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts }
+}
+
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
 /// an older, covered commit is not synced yet, and what is typed for that.
 pub(super) async fn hold(
@@ -32,12 +59,13 @@ pub(super) async fn hold(
     lease: &Lease,
     repository: &Repository<'_>,
     walked: &Walked,
-    (held, waits, awaits): (&Held, Option<(String, String)>, Vec<AwaitedAt>),
+    (held, waits, awaits): (&Held, Option<Waits>, Vec<AwaitedAt>),
     merged: &[i64],
 ) -> Result<(), JobError> {
     let environment = &walked.environment;
     let mut detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
-    if let Some((why, lifts)) = waits {
+    let thaws = waits.as_ref().is_some_and(|waits| waits.reason == HoldReason::Frozen);
+    if let Some(Waits { why, lifts, .. }) = waits {
         detail += &format!("; of what came before it, {why} ({lifts})");
     }
     let deletions = usize::try_from(held.verdict.deletions.unwrap_or_default()).unwrap_or(usize::MAX);
@@ -45,7 +73,10 @@ pub(super) async fn hold(
     let lifts = match &held.verdict.closed {
         // Nobody can approve it.
         Some(_) => format!("nothing to type: a commit on {} that corrects it", environment.branch),
-        None => reason.lifted_by(&environment.name, Some(&held.digest), deletions),
+        None => match held.verdict.only_denials().next() {
+            Some(denial) => denial.line_to_type(&environment.name, &held.digest),
+            None => reason.lifted_by(&environment.name, Some(&held.digest), deletions),
+        },
     };
     let change = HeldChange {
         from_commit: held.from.clone(),
@@ -73,6 +104,7 @@ pub(super) async fn hold(
         change: Some(change),
         shown_in,
         awaits,
+        thaws,
     };
     store(context, job, repository, walked, hold, merged).await
 }
@@ -172,6 +204,7 @@ fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &
         change: None,
         shown_in: None,
         awaits: Vec::new(),
+        thaws: reason == HoldReason::Frozen,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ids::ObjectKey;
 use crate::jobs::gather::there::{Look, desired};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
-use crate::sync::{Owner, Plan, PruneRule, Recorded, plan, suspects};
+use crate::sync::{Owner, Plan, Pruning, Recorded, plan, suspects};
 
 use super::record::Subject;
 use super::{Interrupted, Run};
@@ -93,18 +93,9 @@ impl Run<'_> {
         let suspects: Vec<_> = suspects(&desired, &recorded, &look.live).into_iter().cloned().collect();
         look.closer_at(&suspects, &set, self.world.hash_key).await.map_err(away)?;
 
-        let owner = Owner {
-            installation: self.world.installation,
-            repository: repository.key.clone(),
-            environment: environment.name.clone(),
-        };
-        let owner = owner.to_string();
-        let prune = match (rules.prune, is_restored) {
-            (false, _) => PruneRule::Off,
-            (true, true) => PruneRule::Restored,
-            (true, false) => PruneRule::WithProof,
-        };
-        let plan = plan(&owner, &desired, &recorded, &look.live, prune);
+        let owner = Owner::of(self.world.installation, &repository.key, &environment.name).to_string();
+        let prune = Pruning { is_wanted: rules.prune, is_restored };
+        let plan = plan(&owner, &desired, &recorded, &look.live, prune.into());
         Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
     }
 }

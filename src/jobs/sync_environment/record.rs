@@ -63,6 +63,7 @@ impl Subject {
             change: None,
             shown_in: None,
             awaits: Vec::new(),
+            thaws: false,
         }
     }
 }

@@ -7,7 +7,6 @@ use super::DiffError;
 use super::sides::Sides;
 use super::tree::TreeFiles;
 use crate::git::GitError;
-use crate::ids::EntryKind;
 use crate::ids::EnvironmentName;
 use crate::local::owner_file;
 use crate::policy::codeowners::LARGEST_OWNER_FILE;
@@ -29,8 +28,6 @@ pub(super) struct Pair {
     pub(super) new: Option<Environment>,
 }
 
-/// Folders looked through for patterns: as many as a repository of a million files may have.
-const MOST_FOLDERS: usize = 200_000;
 /// The largest `.bascule.yaml`.
 const LARGEST: u64 = 4 << 20;
 
@@ -140,7 +137,7 @@ async fn read(files: &TreeFiles, root: &Path) -> Result<ReadFile, DiffError> {
         Ok(file) => file,
         Err(complaints) => return Ok(Some(Err(complaints))),
     };
-    let folders = folders(files, &file.folder_roots()).await?;
+    let folders = files.0.folders_below(&file.folder_roots()).await?;
     let mut expanded = match file.expand_placed(folders) {
         Ok(expanded) => expanded,
         Err(complaints) => return Ok(Some(Err(complaints))),
@@ -170,25 +167,6 @@ async fn owner_files(files: &TreeFiles, forges: &[Dialect]) -> Result<Vec<owner_
             Err(error) => return Err(error.into()),
         };
         found.push((place, place.to_owned(), bytes));
-    }
-    Ok(found)
-}
-
-/// Every folder below some of a tree's.
-async fn folders(files: &TreeFiles, roots: &BTreeSet<String>) -> Result<BTreeSet<String>, DiffError> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<String> = roots.iter().cloned().collect();
-    while let Some(folder) = open.pop() {
-        if found.len() >= MOST_FOLDERS {
-            break;
-        }
-        let Some(entries) = files.0.folder(&folder).await? else { continue };
-        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Folder) {
-            let path = if folder.is_empty() { entry.name.clone() } else { format!("{folder}/{}", entry.name) };
-            if found.insert(path.clone()) {
-                open.push(path);
-            }
-        }
     }
     Ok(found)
 }

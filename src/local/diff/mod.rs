@@ -1,4 +1,5 @@
-//! `bascule diff`: the preview of a local clone. No server, no cluster, nothing written.
+//! `bascule diff`: the preview of a local clone. No server, no cluster, nothing written; a registry is asked where a chart
+//! comes from one.
 //!
 //! ```text
 //! Sides (two trees) ──environments──▶ pairs of rules ──touched──▶ closures that differ ──render──▶ sets ──▶ Page
@@ -7,8 +8,10 @@
 //! What is compared is what the server compares: each environment rendered from both sides, with the rules of each
 //! side. What it cannot know without a server (grants, floors, what the cluster holds) is not said.
 
+mod charts;
 mod environments;
 mod rows;
+mod shapes;
 mod sides;
 mod tree;
 
@@ -16,7 +19,9 @@ use std::path::{Path, PathBuf};
 
 use super::report::Verdict;
 use crate::git::{GitError, Program};
+use crate::manifest::Fingerprints;
 use crate::preview::Page;
+use crate::registry::Registries;
 use crate::render::{FilesError, Limits, Programs, Renderer};
 
 /// What is asked.
@@ -30,6 +35,12 @@ pub struct Ask {
     pub head: Option<String>,
     /// Names of environments, with `*`; none is all.
     pub environments: Vec<String>,
+    /// What tells hidden values apart; without it nothing is said of them.
+    pub fingerprints: Option<Fingerprints>,
+    /// Where schemas of clusters are kept; without it nobody is judged by them.
+    pub schemas: Option<PathBuf>,
+    /// Where charts come from that are not in the repository.
+    pub registries: Registries,
 }
 
 /// Why there is no preview.
@@ -74,7 +85,7 @@ pub async fn with_programs(programs: &Programs, ask: &Ask) -> Result<Diffed, Dif
 pub async fn diff(git: &Program, renderer: &Renderer, ask: &Ask) -> Result<Diffed, DiffError> {
     let sides = sides::find(git, ask).await?;
     match environments::pairs(&sides, &ask.environments).await? {
-        Ok(pairs) => rows::page(&sides, renderer, pairs).await,
+        Ok(pairs) => rows::page(&sides, renderer, pairs, ask).await,
         Err(invalid) => Ok(Diffed { page: rows::invalid(&sides, invalid), verdict: Verdict::CouldNot }),
     }
 }

@@ -8,17 +8,19 @@ use super::super::report::Verdict;
 use super::environments::{Pair, Pairs};
 use super::sides::Sides;
 use super::tree::TreeFiles;
-use super::{DiffError, Diffed};
+use super::{Ask, DiffError, Diffed, shapes};
 use crate::consent::{InForce, Law, Said, policies_in_force};
 use crate::ids::{EnvironmentName, ObjectHash, ObjectKey, Target};
 use crate::manifest::{
-    Body, Dialect, HashKey, Hunk, Limits, Object, RenderedSet, Room, Scopes, Within, compare, diff, parse,
+    Body, Dialect, Fingerprints, HashKey, Hunk, Limits, Manner, Object, RenderedSet, Room, Scopes, Within, compare,
+    diff, parse,
 };
+use crate::policy::Noise;
 use crate::policy::rules::Environment;
 use crate::preview::{
     Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, PolicyRemark, Rendering, RowChange, Subject,
 };
-use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer, matter, remarks};
+use crate::render::{Blame, Closure, RenderError, RenderInput, Renderer, WithChart, matter, remarks};
 
 /// Hashes are compared within this process and never leave it, so the key need not be secret.
 const KEY: [u8; 32] = [0; 32];
@@ -28,7 +30,7 @@ enum Side {
     /// No such environment, or no such folder.
     Absent,
     /// What it would read.
-    Reads(Box<(Environment, Closure)>),
+    Reads(Box<(Environment, Closure, WithChart<TreeFiles>)>),
     /// Why it cannot be rendered.
     Fails(String),
 }
@@ -47,12 +49,12 @@ pub(super) fn invalid(sides: &Sides, errors: Vec<String>) -> Page {
 }
 
 /// The page of everything that is touched.
-pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Result<Diffed, DiffError> {
+pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs, ask: &Ask) -> Result<Diffed, DiffError> {
     let Pairs { pairs, mut notes } = pairs;
     let order = order(&pairs);
     // Renderers bound themselves; this many only wait for them.
     let wide = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let looked = futures::stream::iter(pairs.iter().map(|(name, pair)| look(sides, renderer, name, pair)));
+    let looked = futures::stream::iter(pairs.iter().map(|(name, pair)| look(sides, renderer, name, pair, ask)));
     let looked: Vec<Looked> = looked.buffered(wide).try_collect().await?;
     let mut rows = Vec::new();
     let mut ends = false;
@@ -64,8 +66,8 @@ pub(super) async fn page(sides: &Sides, renderer: &Renderer, pairs: Pairs) -> Re
                 ends = true;
                 notes.push(note);
             }
-            Looked::Row(row, note) => {
-                notes.extend(note);
+            Looked::Row(row, said) => {
+                notes.extend(said);
                 rows.push((order.get(name).copied().unwrap_or_default(), *row));
             }
         }
@@ -100,19 +102,25 @@ enum Looked {
     /// It is no more.
     Ends(String),
     /// The row, and what has to be said to read it.
-    Row(Box<EnvironmentRow>, Option<String>),
+    Row(Box<EnvironmentRow>, Vec<String>),
 }
 
-async fn look(sides: &Sides, renderer: &Renderer, name: &EnvironmentName, pair: &Pair) -> Result<Looked, DiffError> {
-    let old = side(&sides.old, renderer, pair.old.as_ref()).await?;
+async fn look(
+    sides: &Sides,
+    renderer: &Renderer,
+    name: &EnvironmentName,
+    pair: &Pair,
+    ask: &Ask,
+) -> Result<Looked, DiffError> {
+    let old = side(sides, &sides.old, renderer, pair.old.as_ref()).await?;
     if let (Side::Reads(reads), Some(after)) = (&old, &pair.new) {
-        let (before, closure) = reads.as_ref();
+        let (_, closure, _) = reads.as_ref();
         let changed = sides.changed.iter().map(String::as_str);
-        if before == after && !closure.touched_by(changed) {
+        if pair.old.as_ref() == Some(after) && !closure.touched_by(changed) {
             return Ok(Looked::Untouched);
         }
     }
-    let new = side(&sides.new, renderer, pair.new.as_ref()).await?;
+    let new = side(sides, &sides.new, renderer, pair.new.as_ref()).await?;
     match (&old, &new) {
         (Side::Reads(old), Side::Reads(new)) if old.0 == new.0 && old.1.input_hash == new.1.input_hash => {
             return Ok(Looked::Untouched);
@@ -132,7 +140,7 @@ async fn look(sides: &Sides, renderer: &Renderer, name: &EnvironmentName, pair: 
         let note = format!("`{name}` ends here: {what}. Its objects stay in the cluster until somebody removes them.");
         return Ok(Looked::Ends(note));
     }
-    let (old, new) = (set(&sides.old, renderer, old).await?, set(&sides.new, renderer, new).await?);
+    let (old, new) = (set(renderer, old).await?, set(renderer, new).await?);
     let note = match (&old, &new) {
         (Set::Fails(errors), Set::Is(..)) => {
             Some(format!("`{name}` did not render before ({}): every object of it is shown as new.", errors.join("; ")))
@@ -145,17 +153,21 @@ async fn look(sides: &Sides, renderer: &Renderer, name: &EnvironmentName, pair: 
         }
         _ => None,
     };
+    let mut notes: Vec<String> = note.into_iter().collect();
+    if let (Some(kept), Set::Is(new, _)) = (&ask.schemas, &new) {
+        notes.extend(shapes::faults(kept, &new.target, before(&old, new), new));
+    }
     let policies = remarks_on(renderer, pair, &old, &new).await?;
-    Ok(Looked::Row(Box::new(EnvironmentRow { policies, ..row(environment, pair, old, new) }), note))
+    Ok(Looked::Row(
+        Box::new(EnvironmentRow { policies, ..row(environment, pair, old, new, ask.fingerprints.as_ref()) }),
+        notes,
+    ))
 }
 
 /// What policies say: those of the old side, as the server asks them; of what is new its own. Floors are the server's.
 async fn remarks_on(renderer: &Renderer, pair: &Pair, old: &Set, new: &Set) -> Result<Vec<PolicyRemark>, DiffError> {
     let (Set::Is(set, _), Some(after)) = (new, &pair.new) else { return Ok(Vec::new()) };
-    let before = match old {
-        Set::Is(old, _) if old.target == set.target => Some(old.as_ref()),
-        Set::Is(..) | Set::Absent | Set::Fails(_) => None,
-    };
+    let before = before(old, set);
     let rules = match (before, &pair.old) {
         (Some(_), Some(block)) => InForce::OfSet(block),
         _ => InForce::First { own: after, neighbours: &[] },
@@ -171,11 +183,28 @@ async fn remarks_on(renderer: &Renderer, pair: &Pair, old: &Set, new: &Set) -> R
     Ok(remarks(&said.opinions, &said.mended))
 }
 
+/// What is compared with: another cluster or namespace makes it a new environment (rule 1 of consent).
+fn before<'s>(old: &'s Set, new: &RenderedSet) -> Option<&'s RenderedSet> {
+    match old {
+        Set::Is(old, _) if old.target == new.target => Some(old.as_ref()),
+        Set::Is(..) | Set::Absent | Set::Fails(_) => None,
+    }
+}
+
 /// What an environment reads on one side.
-async fn side(files: &TreeFiles, renderer: &Renderer, environment: Option<&Environment>) -> Result<Side, DiffError> {
+async fn side(
+    sides: &Sides,
+    files: &TreeFiles,
+    renderer: &Renderer,
+    environment: Option<&Environment>,
+) -> Result<Side, DiffError> {
     let Some(environment) = environment else { return Ok(Side::Absent) };
-    match renderer.closure(files, &RenderInput::of(environment)).await {
-        Ok(closure) => Ok(Side::Reads(Box::new((environment.clone(), closure)))),
+    let (environment, files) = match sides.charts.beside(environment, files).await {
+        Ok(found) => found,
+        Err(why) => return Ok(Side::Fails(why)),
+    };
+    match renderer.closure(&files, &RenderInput::of(&environment)).await {
+        Ok(closure) => Ok(Side::Reads(Box::new((environment, closure, files)))),
         Err(error) => match failed(error)? {
             None => Ok(Side::Absent),
             Some(why) => Ok(Side::Fails(why)),
@@ -192,13 +221,13 @@ fn failed(error: RenderError) -> Result<Option<String>, DiffError> {
     }
 }
 
-async fn set(files: &TreeFiles, renderer: &Renderer, side: Side) -> Result<Set, DiffError> {
-    let (environment, closure) = match side {
+async fn set(renderer: &Renderer, side: Side) -> Result<Set, DiffError> {
+    let (environment, closure, files) = match side {
         Side::Absent => return Ok(Set::Absent),
         Side::Fails(why) => return Ok(Set::Fails(vec![why])),
         Side::Reads(reads) => *reads,
     };
-    let rendered = match renderer.render(files, &RenderInput::of(&environment), &closure).await {
+    let rendered = match renderer.render(&files, &RenderInput::of(&environment), &closure).await {
         Ok(rendered) => rendered,
         Err(error) => return Ok(failed(error)?.map_or(Set::Absent, |why| Set::Fails(vec![why]))),
     };
@@ -210,7 +239,9 @@ async fn set(files: &TreeFiles, renderer: &Renderer, side: Side) -> Result<Set, 
     let rendering = match rendered.dialect {
         Dialect::Plain => None,
         Dialect::Kustomize | Dialect::Helm => {
-            Some(Rendering { milliseconds: u64::try_from(rendered.took.as_millis()).ok(), renderer: rendered.renderer })
+            let milliseconds = u64::try_from(rendered.took.as_millis()).ok();
+            let of = environment.chart.as_ref().map(|chart| format!(" of {chart}")).unwrap_or_default();
+            Some(Rendering { milliseconds, renderer: rendered.renderer + &of })
         }
     };
     Ok(match built {
@@ -219,18 +250,19 @@ async fn set(files: &TreeFiles, renderer: &Renderer, side: Side) -> Result<Set, 
     })
 }
 
-fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> EnvironmentRow {
+fn row(
+    environment: &Environment,
+    pair: &Pair,
+    old: Set,
+    new: Set,
+    fingerprints: Option<&Fingerprints>,
+) -> EnvironmentRow {
     let (change, rendering, left_out) = match new {
         // The caller has dealt with an end.
         Set::Absent => (RowChange::Same, None, Vec::new()),
         Set::Fails(errors) => (RowChange::Failed { errors, objects: Vec::new() }, None, Vec::new()),
         Set::Is(new, rendering) => {
-            let old = match old {
-                // Another cluster or namespace makes it a new environment (rule 1 of consent).
-                Set::Is(old, _) if old.target == new.target => Some(old),
-                Set::Is(..) | Set::Absent | Set::Fails(_) => None,
-            };
-            let change = change(pair, old.as_deref(), &new);
+            let change = change(pair, (before(&old, &new), &new), fingerprints);
             (change, rendering, new.left_out)
         }
     };
@@ -247,12 +279,19 @@ fn row(environment: &Environment, pair: &Pair, old: Set, new: Set) -> Environmen
         standing: None,
         admission_is_required: false,
         policies: Vec::new(),
+        waivers: Vec::new(),
     }
 }
 
-fn change(pair: &Pair, old: Option<&RenderedSet>, new: &RenderedSet) -> RowChange {
+fn change(
+    pair: &Pair,
+    (old, new): (Option<&RenderedSet>, &RenderedSet),
+    fingerprints: Option<&Fingerprints>,
+) -> RowChange {
     let mut room = Room::default();
-    let objects = compare(old, new, &mut room);
+    let noise = Noise::of(pair.old.as_ref());
+    let quiet = |key: &ObjectKey, trail: &[String], values: Option<[&str; 2]>| noise.hides(key, trail, values);
+    let objects = compare(old, new, Manner { fingerprints, quiet: &quiet }, &mut room);
     let objects: Vec<ObjectChange> = objects.into_iter().map(ObjectChange::from).collect();
     let rules = match (&pair.old, &pair.new) {
         (Some(before), Some(after)) if before != after => rules(before, after, &mut room),
@@ -274,7 +313,7 @@ fn rules(old: &Environment, new: &Environment, room: &mut Room) -> Vec<Hunk> {
         let hash: ObjectHash = HashKey::new(KEY).hash(&json);
         Some(Object { key, api_version: String::new(), json, file: None, line: None, hash })
     };
-    let difference = diff(object(old).as_ref(), object(new).as_ref(), room);
+    let difference = diff(object(old).as_ref(), object(new).as_ref(), Manner::PLAIN, room);
     match difference.map(|difference| difference.body) {
         Some(Body::Hunks(hunks)) => hunks,
         Some(Body::Name | Body::TooLarge(_)) | None => Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::charts::Charts;
 use super::tree::TreeFiles;
 use super::{Ask, DiffError};
 use crate::git::{Program, WorkingClone};
@@ -21,6 +22,8 @@ pub(super) struct Sides {
     pub(super) hint: Option<String>,
     /// The clone; holds the objects of the working tree.
     pub(super) clone: WorkingClone,
+    /// Charts that are in neither.
+    pub(super) charts: Charts,
 }
 
 /// Finds both sides. A person who says nothing means: what is here, against where it left the default branch.
@@ -58,6 +61,7 @@ pub(super) async fn find(git: &Program, ask: &Ask) -> Result<Sides, DiffError> {
         changed,
         hint,
         clone,
+        charts: Charts::of(ask.registries.clone()),
     })
 }
 

@@ -1,14 +1,23 @@
 //! An object as lines of YAML for reading: identity first, then keys in order, a list's items by their name.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::ids::ObjectKey;
 
 use super::super::visible::{is_invisible, visible};
 use super::LONGEST_LINE;
-use super::secret::{self, REDACTED, is_private_key, is_secret_name};
+use super::quiet::Hidden;
+use super::secret::{self, Mark, is_private_key, is_secret_name};
+
+/// Stands where a value was that a rule hides.
+const BY_RULE: &str = "(hidden by rule)";
+/// `kubectl`'s copy of the whole object.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// One line: what it is, what is shown of it, where it is.
 #[derive(Debug)]
@@ -39,10 +48,10 @@ impl Line {
     }
 }
 
-/// All lines of an object, or of a value that is none.
-pub(super) fn lines(key: Option<&ObjectKey>, json: &Value) -> Vec<Line> {
+/// All lines of an object, or of a value that is none. What is hidden has one line, which is the same on both sides.
+pub(super) fn lines(key: Option<&ObjectKey>, json: &Value, mark: Mark<'_>, hidden: &Hidden) -> Vec<Line> {
     let is_secret = key.is_some_and(|key| key.group.is_empty() && key.kind == "Secret");
-    let mut writer = Writer { lines: Vec::new(), is_secret };
+    let mut writer = Writer { lines: Vec::new(), is_secret, mark, hidden, trail: Vec::new() };
     let root: Rc<str> = Rc::from("");
     match json {
         Value::Object(map) => writer.map(map, 0, &root, ""),
@@ -59,12 +68,16 @@ enum Hide {
     All,
 }
 
-struct Writer {
+struct Writer<'w> {
     lines: Vec<Line>,
     is_secret: bool,
+    mark: Mark<'w>,
+    hidden: &'w Hidden,
+    /// The way to what is written, kept while anything is hidden.
+    trail: Vec<String>,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// `lead` stands before the first key's line (`- `), whose other keys are then indented to match.
     fn map(&mut self, map: &Map<String, Value>, indent: usize, path: &Rc<str>, lead: &str) {
         let env_value_hidden = map.get("name").and_then(Value::as_str).is_some_and(is_secret_name);
@@ -78,15 +91,21 @@ impl Writer {
             let head = format!("{:pad$}{lead}{}:", "", written_scalar(key));
             let hide =
                 if self.hides(path, key) || (key == "value" && env_value_hidden) { Hide::All } else { Hide::ByLook };
+            self.enter(|| key.clone());
             self.entry(&head, value, indent, &inner, path, hide);
+            self.trail.pop();
+        }
+    }
+
+    fn enter(&mut self, step: impl FnOnce() -> String) {
+        if !self.hidden.is_empty() {
+            self.trail.push(step());
         }
     }
 
     /// Whether all below this key is hidden: a Secret's values, `kubectl`'s copy of the object, a secret's name.
     fn hides(&self, path: &str, key: &str) -> bool {
-        (self.is_secret && (path == "data" || path == "stringData"))
-            || key == "kubectl.kubernetes.io/last-applied-configuration"
-            || is_secret_name(key)
+        (self.is_secret && (path == "data" || path == "stringData")) || key == LAST_APPLIED || is_secret_name(key)
     }
 
     fn entry(&mut self, head: &str, value: &Value, indent: usize, path: &Rc<str>, within: &Rc<str>, hide: Hide) {
@@ -112,14 +131,19 @@ impl Writer {
             // `--password`, then its value as an argument of its own.
             let this = if flag_before { Hide::All } else { hide };
             flag_before = item.as_str().is_some_and(is_secret_flag);
+            self.enter(|| item_name(item, place));
             match item {
                 Value::Object(map) if !map.is_empty() => self.map(map, indent + 2, &inner, "- "),
                 _ => self.entry(&format!("{:indent$}-", ""), item, indent + 2, &inner, path, this),
             }
+            self.trail.pop();
         }
     }
 
     fn scalar(&mut self, head: &str, value: &Value, path: &Rc<str>, within: &Rc<str>, indent: usize, hide: Hide) {
+        if self.hidden.contains_key(&self.trail) {
+            return self.push(format!("{head} {BY_RULE}"), None, false, path, within);
+        }
         let text = match value {
             Value::String(text) => text,
             Value::Number(number) if hide == Hide::All => &number.to_string(),
@@ -131,12 +155,15 @@ impl Writer {
         };
         if hide == Hide::All || is_private_key(text) {
             let compared = format!("{head} {}", Value::from(text.as_str()));
-            let shown = if text.is_empty() { format!("{head} \"\"") } else { format!("{head} {REDACTED}") };
+            let shown = match text.is_empty() {
+                true => format!("{head} \"\""),
+                false => format!("{head} {}", self.mark.of(&self.meant(text, path))),
+            };
             return self.push(compared, Some(shown), !text.is_empty(), path, within);
         }
         if !text.contains('\n') || text.chars().any(|c| c != '\n' && c != '\t' && is_invisible(c)) {
             let line = |text: &str| format!("{head} {}", written_scalar(text));
-            let shown = shorten(text, secret::hide);
+            let shown = shorten(text, |text| secret::hide(text, self.mark));
             return self.push(line(text), shown.map(|shown| line(&shown)), false, path, within);
         }
         self.push(format!("{head} {}", block_head(text)), None, false, path, within);
@@ -144,10 +171,19 @@ impl Writer {
         for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
             let written = |line: &str| format!("{:indent$}{}", "", line.replace('\t', "    "));
             // Tabs are shown as spaces and compared as they are.
-            let shown = shorten(line, |line| below.hide(line)).map(|shown| written(&shown));
+            let shown = shorten(line, |line| below.hide(line, self.mark)).map(|shown| written(&shown));
             let shown = shown.or_else(|| line.contains('\t').then(|| written(line)));
             self.push(format!("{:indent$}{line}", ""), shown, false, path, path);
         }
+    }
+
+    /// What a hidden text stands for: in a Secret it is written in base64, so that the same value has one fingerprint
+    /// wherever it stands.
+    fn meant<'t>(&self, text: &'t str, path: &str) -> Cow<'t, [u8]> {
+        let decoded = (self.is_secret && (path.starts_with("data.") || path.starts_with("data[")))
+            .then(|| STANDARD.decode(text).ok())
+            .flatten();
+        decoded.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
     }
 
     fn push(&mut self, compared: String, shown: Option<String>, secret: bool, path: &Rc<str>, within: &Rc<str>) {
@@ -169,7 +205,7 @@ fn shorten(text: &str, mut hide: impl FnMut(&str) -> Option<String>) -> Option<S
     Some(format!("{shown} … ({more} more characters)"))
 }
 
-fn is_secret_flag(text: &str) -> bool {
+pub(super) fn is_secret_flag(text: &str) -> bool {
     text.strip_prefix('-').is_some_and(|name| !name.contains('=') && is_secret_name(name))
 }
 
@@ -189,7 +225,7 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// What a list's item is called: the field Kubernetes merges such lists by, else its place.
-fn item_name(item: &Value, place: usize) -> String {
+pub(super) fn item_name(item: &Value, place: usize) -> String {
     let by = |field| item.get(field).and_then(Value::as_str).filter(|name| !name.is_empty());
     let named = by("name").or_else(|| by("mountPath")).or_else(|| by("ip")).or_else(|| by("topologyKey"));
     match (named, item.get("containerPort").or_else(|| item.get("port")).and_then(Value::as_i64)) {

@@ -6,28 +6,34 @@
 //! ```
 //!
 //! Lines are compared as they are and shown redacted, so that a secret's change is always visible and its value never:
-//! what is shown holds neither the value nor a hash of it. Digests and policies never pass through here (invariant 15).
+//! what is shown holds neither the value nor anything it could be guessed by, at most its fingerprint under a key. Digests
+//! and policies never pass through here (invariant 15).
 //!
 //! All bounds are sizes, not times: the same objects give the same text on a busy machine.
 
 mod align;
 mod lines;
+mod quiet;
 mod quoted;
 mod secret;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::ObjectKey;
 
+use super::fingerprint::Fingerprints;
 use super::notable::{Notable, notable};
 use super::order::{apply_order, delete_order};
 use super::set::{Object, RenderedSet};
 use align::{Run, align};
 use lines::{Line, lines};
+use quiet::{Hidden, hidden};
+use secret::Mark;
 
+pub use quiet::Quiet;
 pub use quoted::without_secrets;
 
 /// Lines kept around a change, as `diff -u` does.
@@ -74,6 +80,9 @@ pub struct ObjectDiff {
     /// What is looked for first in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notable: Vec<Notable>,
+    /// How many of its fields changed and are not shown, by the name of the rule that hides them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hidden: BTreeMap<String, usize>,
 }
 
 /// What is shown of one object.
@@ -109,18 +118,36 @@ impl Default for Room {
     }
 }
 
+/// How differences are written; never what is different.
+#[derive(Clone, Copy)]
+pub struct Manner<'m> {
+    /// What tells hidden values apart; without it nothing is said of them.
+    pub fingerprints: Option<&'m Fingerprints>,
+    /// Which fields nobody wants to read.
+    pub quiet: &'m Quiet<'m>,
+}
+
+impl Manner<'_> {
+    /// Everything is shown but secrets, of which nothing is said.
+    pub const PLAIN: Self = Manner { fingerprints: None, quiet: &|_, _, _| None };
+
+    fn mark(&self) -> Mark<'_> {
+        self.fingerprints.map_or(Mark::Bare, Mark::Of)
+    }
+}
+
 /// Everything that differs between two sets of one environment, in the order it would be done: added and changed as
 /// they are applied, then removed as they are deleted. `None` is the empty set.
-pub fn compare(old: Option<&RenderedSet>, new: &RenderedSet, room: &mut Room) -> Vec<ObjectDiff> {
+pub fn compare(old: Option<&RenderedSet>, new: &RenderedSet, manner: Manner<'_>, room: &mut Room) -> Vec<ObjectDiff> {
     let before = |key| old.and_then(|old| old.objects.get(key));
     let applied = apply_order(new.objects.keys()).into_iter().map(|key| (before(key), new.objects.get(key)));
     let gone = old.iter().flat_map(|old| delete_order(old.objects.keys()));
     let gone = gone.filter(|key| !new.objects.contains_key(key)).map(|key| (before(key), None));
-    applied.chain(gone).filter_map(|(old, new)| diff(old, new, room)).collect()
+    applied.chain(gone).filter_map(|(old, new)| diff(old, new, manner, room)).collect()
 }
 
 /// The difference of one object; `None` when there is none.
-pub fn diff(old: Option<&Object>, new: Option<&Object>, room: &mut Room) -> Option<ObjectDiff> {
+pub fn diff(old: Option<&Object>, new: Option<&Object>, manner: Manner<'_>, room: &mut Room) -> Option<ObjectDiff> {
     let named = |object: &Object, verb| ObjectDiff {
         key: object.key.clone(),
         verb,
@@ -129,18 +156,19 @@ pub fn diff(old: Option<&Object>, new: Option<&Object>, room: &mut Room) -> Opti
         minus: 0,
         body: Body::Name,
         notable: Vec::new(),
+        hidden: BTreeMap::new(),
     };
     match (old, new) {
         (None, None) => None,
         (Some(old), None) => Some(named(old, Verb::Removed)),
         (None, Some(new)) => {
             let shown = ObjectDiff { notable: notable(None, new), ..named(new, Verb::Added) };
-            Some(written(shown, None, &new.json, room))
+            Some(written(shown, None, &new.json, manner, room))
         }
         (Some(old), Some(new)) if old.hash == new.hash => None,
         (Some(old), Some(new)) => {
             let shown = ObjectDiff { notable: notable(Some(old), new), ..named(new, Verb::Changed) };
-            Some(written(shown, Some(&old.json), &new.json, room))
+            Some(written(shown, Some(&old.json), &new.json, manner, room))
         }
     }
 }
@@ -153,12 +181,13 @@ pub fn differing(old: &Value, new: &Value, most: usize) -> Vec<String> {
 
 /// The difference of an environment's own rules: what its entry in the set stands for. No hunks: they are the same.
 pub fn diff_rules(old: Option<&Value>, new: &Value) -> Vec<Hunk> {
-    let before = old.map(|old| lines(None, old)).unwrap_or_default();
-    let after = lines(None, new);
+    let lines = |rules| lines(None, rules, Mark::Bare, &Hidden::new());
+    let before = old.map(lines).unwrap_or_default();
+    let after = lines(new);
     hunks(&before, &after, &align(&before, &after))
 }
 
-fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, room: &mut Room) -> ObjectDiff {
+fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, manner: Manner<'_>, room: &mut Room) -> ObjectDiff {
     let (old_bytes, old_lines) = old.map(lines::measure).unwrap_or_default();
     let (new_bytes, new_lines) = lines::measure(new);
     let summary = || Body::TooLarge(lines::changed_paths(old.unwrap_or(&Value::Null), new, MOST_PATHS));
@@ -166,8 +195,10 @@ fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, room: &mut R
         (shown.plus, shown.minus, shown.body) = (new_lines, old_lines, summary());
         return shown;
     }
-    let before = old.map(|old| lines(Some(&shown.key), old)).unwrap_or_default();
-    let after = lines(Some(&shown.key), new);
+    // What is new is read as a whole.
+    let hidden = old.map(|old| hidden(&shown.key, old, new, manner.quiet)).unwrap_or_default();
+    let before = old.map(|old| lines(Some(&shown.key), old, manner.mark(), &hidden)).unwrap_or_default();
+    let after = lines(Some(&shown.key), new, manner.mark(), &hidden);
     let runs = align(&before, &after);
     for run in &runs {
         shown.minus += run.old.len();
@@ -180,6 +211,9 @@ fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, room: &mut R
         summary()
     } else {
         room.0 -= bytes;
+        for rule in hidden.into_values() {
+            *shown.hidden.entry(rule).or_default() += 1;
+        }
         Body::Hunks(hunks)
     };
     shown

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::secret::{self, REDACTED};
+use super::secret::{self, Mark, REDACTED};
 
 /// Shorter values are not looked for: they are in every other word.
 const SHORTEST: usize = 4;
@@ -20,7 +20,7 @@ pub fn without_secrets<'o>(message: &str, objects: impl IntoIterator<Item = &'o 
     for value in values.iter().filter(|value| value.len() >= SHORTEST) {
         text = text.replace(value.as_str(), REDACTED);
     }
-    let lines = text.lines().map(|line| secret::hide(line).unwrap_or_else(|| line.to_owned()));
+    let lines = text.lines().map(|line| secret::hide(line, Mark::Bare).unwrap_or_else(|| line.to_owned()));
     lines.collect::<Vec<_>>().join("\n")
 }
 

@@ -5,10 +5,38 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
-/// Stands where a value was.
+use super::super::fingerprint::Fingerprints;
+
+/// Stands where a value was, of which nothing is said.
 pub(super) const REDACTED: &str = "(redacted)";
+/// How whatever stands where a value was begins.
+const OPENS: &str = "(redacted";
+
+/// What stands where a value was.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mark<'f> {
+    /// Nothing is said of it.
+    Bare,
+    /// Its fingerprint: which values are the same.
+    Of(&'f Fingerprints),
+}
+
+impl Mark<'_> {
+    /// Stands where this value was.
+    pub(super) fn of(self, value: &[u8]) -> String {
+        match self {
+            Self::Bare => REDACTED.to_owned(),
+            Self::Of(fingerprints) => format!("{OPENS} {})", fingerprints.letters(value)),
+        }
+    }
+
+    /// The same of text as it is written in a file: without the quotes around it and what separates it from the next.
+    fn written(self, value: &str) -> String {
+        self.of(value.trim_matches(['"', '\'', ',']).as_bytes())
+    }
+}
 
 /// A word that makes the value of its name a secret …
 const SECRET: &[&str] = &[
@@ -128,7 +156,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-static USER_OF_URL: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@?#]+@"));
+static USER_OF_URL: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?<user>[^\s/@?#]+)@"));
 static ASSIGNED: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"(?<name>[A-Za-z][A-Za-z0-9_.-]*)(?<sign>["']?\s*(?:[=:]|:=)\s*)(?<value>[^\s,;&]+)"#));
 static SETTING: LazyLock<Regex> = LazyLock::new(|| {
@@ -153,7 +182,7 @@ pub(super) fn is_private_key(value: &str) -> bool {
 
 /// One line of text with its secrets hidden: users of URLs, well-known tokens, and what is assigned to a secret's name
 /// (`--password=x`, `db.password: x`, `"token": "x"`). `None` when there are none.
-pub(super) fn hide(line: &str) -> Option<String> {
+pub(super) fn hide(line: &str, mark: Mark<'_>) -> Option<String> {
     // Most lines are neither an assignment nor a URL, and shorter than any token.
     if line.len() < 16 && !line.contains(['=', ':', '@']) {
         return None;
@@ -162,22 +191,28 @@ pub(super) fn hide(line: &str) -> Option<String> {
         && is_secret_name(&setting["name"])
         && !is_reference(&setting["value"])
     {
-        return Some(format!("{}{REDACTED}", &setting["head"]));
+        return Some(format!("{}{}", &setting["head"], mark.written(&setting["value"])));
     }
-    let mut shown = USER_OF_URL.replace_all(line, format!("${{scheme}}{REDACTED}@")).into_owned();
-    shown = TOKEN.replace_all(&shown, REDACTED).into_owned();
+    let user = |found: &Captures<'_>| format!("{}{}@", &found["scheme"], mark.of(found["user"].as_bytes()));
+    let mut shown = USER_OF_URL.replace_all(line, user).into_owned();
+    shown = TOKEN.replace_all(&shown, |found: &Captures<'_>| mark.of(found[0].as_bytes())).into_owned();
     shown = ASSIGNED
-        .replace_all(&shown, |found: &regex::Captures<'_>| {
-            let whole = found.get(0).map_or("", |found| found.as_str());
+        .replace_all(&shown, |found: &Captures<'_>| {
             let value = &found["value"];
-            if is_secret_name(&found["name"]) && !is_reference(value) && !value.contains(REDACTED) {
-                format!("{}{}{REDACTED}", &found["name"], &found["sign"])
+            if is_secret_name(&found["name"]) && !is_reference(value) && !value.contains(OPENS) {
+                format!("{}{}{}", &found["name"], &found["sign"], mark.written(value))
             } else {
-                whole.to_owned()
+                found[0].to_owned()
             }
         })
         .into_owned();
     (shown != line).then_some(shown)
+}
+
+/// Whether anything of a text would be hidden.
+pub(super) fn is_redacted(text: &str) -> bool {
+    let mut below = Below::default();
+    is_private_key(text) || text.lines().any(|line| below.hide(line, Mark::Bare).is_some())
 }
 
 /// A variable or a template's expression instead of a value.
@@ -193,18 +228,18 @@ pub(super) struct Below(Option<usize>);
 
 impl Below {
     /// The line with its secrets hidden; `None` when it has none.
-    pub(super) fn hide(&mut self, line: &str) -> Option<String> {
+    pub(super) fn hide(&mut self, line: &str, mark: Mark<'_>) -> Option<String> {
         let indent = line.len() - line.trim_start().len();
         if let Some(above) = self.0 {
             if line.trim().is_empty() {
                 return None;
             }
             if indent > above {
-                return Some(format!("{:indent$}{REDACTED}", ""));
+                return Some(format!("{:indent$}{}", "", mark.of(line.trim().as_bytes())));
             }
             self.0 = None;
         }
-        let opens = |setting: regex::Captures<'_>| {
+        let opens = |setting: Captures<'_>| {
             let value = &setting["value"];
             value.starts_with(['|', '>']) && value.len() <= 3 && is_secret_name(&setting["name"])
         };
@@ -212,7 +247,7 @@ impl Below {
             self.0 = Some(indent);
             return None;
         }
-        hide(line)
+        hide(line, mark)
     }
 }
 
@@ -285,7 +320,8 @@ mod tests {
             "export TOKEN='hunter2'",
             "tokenTTL: 5m",
         ];
-        let shown: Vec<_> = lines.iter().map(|line| hide(line).unwrap_or_else(|| format!("= {line}"))).collect();
+        let shown: Vec<_> =
+            lines.iter().map(|line| hide(line, Mark::Bare).unwrap_or_else(|| format!("= {line}"))).collect();
         assert!(!shown.concat().contains("hunter2"), "{shown:#?}");
         insta::assert_snapshot!(shown.join("\n"), @r#"
                 postgres://(redacted)@db:5432/shop?sslmode=require

@@ -98,28 +98,6 @@ fn a_page_is_stored_and_read_back() {
 }
 
 #[test]
-fn a_row_is_made_of_two_sets_and_two_blocks_of_rules() {
-    use crate::manifest::{Dialect, HashKey, Limits, RenderedSet, Room, Scopes, Within, parse};
-    let target = Target { cluster: "prod".parse().unwrap(), namespace: "shop".to_owned() };
-    let set = |image: &str, rules: &serde_json::Value| {
-        let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {{image: \"{image}\"}}\n");
-        let parsed = parse(&[("a.yaml".to_owned(), text.into_bytes())], Dialect::Plain, &Limits::default()).unwrap();
-        let (scopes, key) = (Scopes::without_cluster(), HashKey::new([1; 32]));
-        RenderedSet::build(&target, rules, parsed, Within::Anywhere, &scopes, &key).unwrap()
-    };
-    let (strict, loose) = (serde_json::json!({"count": 2}), serde_json::json!({"count": 1}));
-    let between = |old: Option<(&RenderedSet, &serde_json::Value)>, new: (&RenderedSet, &serde_json::Value)| {
-        RowChange::between(old, new, None, &mut Room::default())
-    };
-    let (old, new) = (set("a:1", &strict), set("a:2", &loose));
-    assert_eq!(between(Some((&old, &strict)), (&old, &strict)), RowChange::Same);
-    let RowChange::Change { rules, objects, .. } = between(Some((&old, &strict)), (&new, &loose)) else { panic!() };
-    assert_eq!((rules.len(), objects.len(), objects[0].diff.verb), (1, 1, Verb::Changed));
-    let RowChange::Change { rules, objects, .. } = between(None, (&new, &loose)) else { panic!() };
-    assert_eq!((rules.len(), objects.len(), objects[0].diff.verb), (1, 1, Verb::Added));
-}
-
-#[test]
 fn a_check_says_what_is_wrong_where_and_prints_nothing_to_consent_to() {
     let errors: Vec<String> =
         (1..=60).map(|line| format!("deploy/web.yaml:{line}: Deployment web: has no kind")).collect();
@@ -134,7 +112,7 @@ fn a_check_says_what_is_wrong_where_and_prints_nothing_to_consent_to() {
 
     let said = check(&failed, Some(LINK), 65_535);
     assert_eq!((said.marks.len(), said.marks[49].line), (50, 50), "as many as GitHub takes");
-    assert!(said.summary.contains("10 errors more are not marked in their files."), "{}", said.summary);
+    assert!(said.summary.contains("10 remarks more are not marked in their files."), "{}", said.summary);
     assert!(said.summary.starts_with("**Bascule** · `a1b2c3d` into `main`"), "{}", said.summary);
     assert!(!said.summary.contains("/bascule approve") && !said.summary.contains("b1:"), "{}", said.summary);
     assert!(said.summary.ends_with("[whole preview](<https://bascule.example.com/previews/17>)\n"));

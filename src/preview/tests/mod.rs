@@ -21,6 +21,8 @@ use super::terminal::{Look, terminal};
 use crate::ids::{ChangeDigest, ObjectKey, Target};
 use crate::manifest::{Body, Hunk, LeftOut, Notable, ObjectDiff, Verb, visible};
 
+use std::collections::BTreeMap;
+
 const LINK: &str = "https://bascule.example.com/previews/17";
 
 fn key(name: &str) -> ObjectKey {
@@ -36,8 +38,16 @@ fn object(name: &str, verb: Verb, text: &str, live: Option<Live>) -> ObjectChang
             lines: vec![format!(" {text}"), format!("-{text}"), format!("+{text}"), "+x".to_owned()],
         }]),
     };
-    let diff =
-        ObjectDiff { key: key(name), verb, file: Some(text.to_owned()), plus: 2, minus: 1, body, notable: Vec::new() };
+    let diff = ObjectDiff {
+        key: key(name),
+        verb,
+        file: Some(text.to_owned()),
+        plus: 2,
+        minus: 1,
+        body,
+        notable: Vec::new(),
+        hidden: BTreeMap::new(),
+    };
     ObjectChange { live, ..ObjectChange::from(diff) }
 }
 
@@ -55,6 +65,7 @@ fn row(name: &str, change: RowChange, consent: Consent, deployment: Deployment) 
         standing: None,
         admission_is_required: false,
         policies: Vec::new(),
+        waivers: Vec::new(),
     }
 }
 
@@ -118,7 +129,10 @@ fn page_of(x: &str, prose: &str) -> Page {
     ];
     for row in &mut rows {
         if let RowChange::Change { objects, .. } = &mut row.change {
-            objects.iter_mut().for_each(|one| one.diff.notable = notable.to_vec());
+            for one in objects {
+                one.diff.notable = notable.to_vec();
+                one.diff.hidden = [(x.to_owned(), 1)].into();
+            }
         }
     }
     rows[0].left_out = vec![LeftOut { key: key(x), acts: x.to_owned() }];
@@ -155,7 +169,16 @@ fn two_environments() -> Page {
         let body = text("shop/web:1.26", "shop/web:1.27");
         let (old, new) = (Some("shop/web:1.26".to_owned()), Some("shop/web:1.27".to_owned()));
         let notable = vec![Notable::Image { container: "web".to_owned(), old, new }];
-        ObjectChange::from(ObjectDiff { key, verb: Verb::Changed, file, plus: 1, minus: 1, body, notable })
+        ObjectChange::from(ObjectDiff {
+            key,
+            verb: Verb::Changed,
+            file,
+            plus: 1,
+            minus: 1,
+            body,
+            notable,
+            hidden: BTreeMap::new(),
+        })
     };
     let mut legacy = object("legacy", Verb::Removed, "deploy/legacy.yaml", None);
     legacy.diff.key.kind = "Service".to_owned();

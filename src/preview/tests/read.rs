@@ -107,10 +107,13 @@ fn what_became_of_it_is_in_the_same_comment() {
     > `kim`: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)
     > 
     > - `/bascule approve [ENV [DIGEST]] [--deletions N]`: consent to exactly the change shown (whom a rule names)
-    > - `/bascule revoke [ENV]`: take your approvals back, for ever
+    > - `/bascule waive POLICY [ENV [DIGEST]] --reason …`: let what a policy denies pass, for this change only (whom that policy names)
+    > - `/bascule revoke [ENV]`: take your approvals and waivers back, for ever
     > - `/bascule explain [ENV]`: what is missing and who can give it
     > - `/bascule preview`: render again, and move a held change on
     > - `/bascule sync ENV`: start a sync of what is covered (write access, or whom `may` names)
+    > - `/bascule freeze ENV --reason … [--until 2h]`: sync nothing new for a while (write access, or whom `may` names)
+    > - `/bascule unfreeze ENV`: end that
     > - `/bascule help`: this list
 
     > `ann` approved `production`. staging asks for nothing

@@ -102,6 +102,9 @@ impl<'p> Writing<'p> {
             self.piece(&mut html, piece);
         }
         if at + 1 == self.pages.pages.len() && is_whole {
+            if let Some(hidden) = self.page.hidden_by_rule(str::to_owned) {
+                html.within("<p>", &hidden, "</p>");
+            }
             merge_rules(&mut html, self.page);
             answers(&mut html, self.page);
         }
@@ -301,6 +304,9 @@ fn object(html: &mut Html, one: &ObjectChange, answer: Option<&'static str>) {
     }
     let lines = |count: usize| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
     html.text(&format!("{} more, {} less", lines(one.diff.plus), lines(one.diff.minus)));
+    if let Some(hidden) = one.hidden_by_rule() {
+        html.within("; ", &hidden, "");
+    }
     if let Some(live) = &one.live {
         html.within("; in the cluster: ", &found(live), "");
     }

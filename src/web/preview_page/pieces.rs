@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::manifest::Hunk;
-use crate::preview::{EnvironmentRow, ObjectChange, Page, PolicyRemark, RowChange};
+use crate::preview::{EnvironmentRow, ObjectChange, Page, PolicyRemark, PolicyWaiver, RowChange};
 
 /// Bytes of text on a page, as they are sent; with the markup around them a page stays below 2 MB.
 const ROOM: usize = 700 * 1024;
@@ -98,7 +98,8 @@ impl<'p> Pages<'p> {
             }
             let left = row.left_out.iter().map(|left| format!("{} (hook of {})", left.key, left.acts));
             self.list("Left out", left.collect());
-            self.list("Policies", row.policies.iter().map(PolicyRemark::line).collect());
+            let waivers = row.waivers.iter().map(PolicyWaiver::line);
+            self.list("Policies", row.policies.iter().map(PolicyRemark::line).chain(waivers).collect());
             // What has to be said of single objects, beside their lines.
             let remarks = row.remarks(str::to_owned, str::to_owned, ToString::to_string);
             self.list("In the cluster", remarks.into_iter().map(|(_, remark)| remark).collect());

@@ -41,6 +41,7 @@ fn a_page_of_hostile_words_has_no_markup_but_ours() {
                             new: Some(x.to_owned()),
                         }],
                         body: Body::TooLarge(vec![x.to_owned()]),
+                        hidden: [(x.to_owned(), 1)].into(),
                     },
                     live: Some(Live::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
                     admission: Some(Admission::Conflict { held: [(x.to_owned(), vec![x.to_owned()])].into() }),
@@ -69,6 +70,7 @@ fn a_page_of_hostile_words_has_no_markup_but_ours() {
                 message: x.to_owned(),
                 more: 1,
             }],
+            waivers: Vec::new(),
         }],
         notes: vec![x.to_owned()],
         marks: Vec::new(),
@@ -110,6 +112,7 @@ fn object(kind: &str, name: &str, lines: Vec<String>) -> ObjectChange {
         minus: 0,
         notable: Vec::new(),
         body,
+        hidden: std::collections::BTreeMap::new(),
     };
     ObjectChange { diff, live: None, admission: None, effect: None }
 }
@@ -128,6 +131,7 @@ fn of(environments: Vec<(&str, Vec<ObjectChange>)>) -> Page {
         standing: None,
         admission_is_required: false,
         policies: Vec::new(),
+        waivers: Vec::new(),
     };
     Page {
         subject: Subject::Local { base: "main".to_owned(), head: "the working tree".to_owned() },

@@ -15,6 +15,11 @@ pub(super) fn sentences(answered: &Answered) -> Vec<String> {
             all.extend(refused.iter().cloned());
             all
         }
+        Answered::Waived { policy, environments, refused } => {
+            let mut all: Vec<String> = named(&format!("waived {policy}"), environments);
+            all.extend(refused.iter().cloned());
+            all
+        }
         Answered::WhichChange { lines } => lines.clone(),
         Answered::Revoked { environments } => named("revoked", environments),
         Answered::Said { sentence } => vec![sentence.clone()],

@@ -1,9 +1,12 @@
 //! A preview: the page and the same in JSON.
 
+use std::path::Path;
+
 use bascule::web::token::Scope;
 use serde_json::json;
 
 use super::{Api, store_preview};
+use crate::documents::comments;
 
 #[tokio::test]
 async fn a_preview_is_a_page_that_runs_nothing_and_is_shown_to_whom_it_may() {
@@ -36,4 +39,26 @@ async fn a_preview_is_a_page_that_runs_nothing_and_is_shown_to_whom_it_may() {
     assert_eq!(prompted.send().await.unwrap().status(), 200);
     let json = public.get(&format!("/api/v1{path}"), &reader).await.json();
     assert_eq!(json["page"]["notes"], json!([hostile]));
+}
+
+/// Each as the server answers with it, beside the build's other files: `scripts/pages-check` looks at them in a browser.
+#[tokio::test]
+async fn the_pages_of_previews_are_served() {
+    let api = Api::new().await;
+    let here = api.token("here", &[Scope::Read]).await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, page) in
+        [("small", comments::small()), ("failing", comments::failing()), ("oversize", comments::oversize())]
+    {
+        let id = store_preview(&api, serde_json::to_value(&page).unwrap()).await;
+        for (layout, query) in [("unified", ""), ("split", "?layout=split"), ("found", "?find=web")] {
+            let shown = api.get(&format!("/previews/{id}{query}"), &here).await;
+            assert_eq!(shown.status, 200, "{name} {layout}");
+            assert!(!shown.text.contains("hunter") && shown.text.ends_with("</html>\n"), "{name} {layout}");
+            std::fs::write(folder.join(format!("{name}-{layout}.html")), &shown.text).unwrap();
+        }
+        let json = api.get(&format!("/api/v1/previews/{id}"), &here).await.json();
+        assert_eq!(json["page"], serde_json::to_value(&page).unwrap(), "in JSON it is all of it");
+    }
 }

@@ -7,7 +7,8 @@ use super::Api;
 
 pub(crate) async fn store_preview(api: &Api, page: Value) -> i64 {
     sqlx::query(
-        "INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ('work', 1, 'acme/shop', 'main')",
+        "INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ('work', 1, 'acme/shop', 'main')
+         ON CONFLICT (forge, forge_id) DO NOTHING",
     )
     .execute(&api.database.owner)
     .await

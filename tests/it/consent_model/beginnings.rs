@@ -208,6 +208,16 @@ fn under_other_rules() -> Vec<Beginning> {
     let stricter = then(&then(&stricter, &other), &[push, MERGE]);
     let waits = then(&shown(Edit::S(2), &[LEE]), &[say(LEE, 0), MERGE]);
     let reason = Act::Command { who: KIM, place: ISSUE, environment: 0, typed: Typed::Reason };
+    let waive = Act::Command { who: LEE, place: 0, environment: 0, typed: Typed::Waive };
+    let denied = shown(Edit::X(2), &[LEE, KIM]);
+    let waived = then(&denied, &[waive, Act::Look(0)]);
+    // The other object takes another value below what was approved and waived.
+    let both = then(&waived, &[say(KIM, 0), Act::Look(0)]);
+    let beside = [Act::Direct(BEN, Edit::S(2), true), Act::Sync(0), preview(ISSUE), Act::Load(KIM, ISSUE)];
+    let beside = then(&then(&both, &beside), &[say(KIM, ISSUE), Act::Sync(0), MERGE]);
+    // And so does the policy. Its owner and one of sre let it.
+    let reworded = [Act::Open(ANN, Edit::Rules(14), true), preview(1), Act::Load(LEE, 1), say(LEE, 1), Act::Look(1)];
+    let reworded = then(&then(&both, &reworded), &[Act::Merge { pull: 1, how: How::Squash }, Act::Sync(0), MERGE]);
     // A lead's file is changed, and the change is taken off the branch under a change of another file.
     let off = then(&shown(Edit::Y(2), &[LEE]), &[say(LEE, 0), MERGE, Act::Sync(0), Act::Rewind(BEN, true)]);
     vec![
@@ -230,6 +240,16 @@ fn under_other_rules() -> Vec<Beginning> {
         ("an owned file was taken off the branch", deployed(9), then(&off, &held(Edit::X(2), &[KIM]))),
         ("a pull request is large", deployed(10), shown(Edit::Two(2, 2), &[LEE, KIM])),
         ("a push is large", deployed(10), held(Edit::Two(2, 2), &[LEE, KIM])),
+        ("a policy denies it", deployed(13), shown(Edit::X(2), &[LEE, KIM, SAM])),
+        ("what a policy denies is waived, and nobody approved it", deployed(13), waived.clone()),
+        ("what a policy denies is approved, and nobody waived it", deployed(13), then(&denied, &[say(LEE, 0), MERGE])),
+        ("what was waived is found beside something else", deployed(13), beside),
+        ("what was waived is denied by another text", deployed(13), reworded),
+        (
+            "an owner says why what a policy denies cannot wait",
+            deployed(13),
+            then(&held(Edit::X(2), &[KIM, LEE]), &[reason]),
+        ),
         ("production waits for staging", deployed(12), then(&waits, &[Act::Sync(0)])),
         ("a new namespace is shown", deployed(1), shown(Edit::Target(1), &[LEE, KIM])),
     ]

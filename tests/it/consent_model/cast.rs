@@ -4,19 +4,22 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use bascule::consent::{Answer, Change, Court, HashedSet, Kind, People, Right, Standing};
+use bascule::consent::{Answer, Change, Court, HashedSet, Kind, Law, People, Right, Said, Standing, policies_in_force};
 use bascule::ids::{
     Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, ObjectKey, RepositoryKey, SetDigest, SetKey, Target,
 };
+use bascule::policy::code::{Effect, Finding, Opinion, Source};
 use bascule::policy::rules::{
-    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Group, Limits, May, OnPush, Role,
+    After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Floor, Group, Limits, May, OnPush, Policy, Role,
     SyncMode, SyncRules, Voters, When,
 };
 
 use super::world::{BEN, BOT, C, EVERYBODY, FILE_S, FILE_X, FILE_Y, KIM, KIM2, LEE, POOL, SAM, STAGING, Sam, Set, Who};
 
 /// How many kinds of rules production may have.
-pub(super) const RULES: u8 = 13;
+pub(super) const RULES: u8 = 15;
+/// Those with a policy, in two texts.
+pub(super) const POLICED: [u8; 2] = [13, 14];
 
 /// Who sits in a court: of which environment, with the rules of which neighbour in force, with what the forge says of
 /// Sam, and with a floor or without.
@@ -85,18 +88,19 @@ impl Cast {
     }
 
     fn new_court(&self, (environment, neighbour, sam, floor): Bench) -> Court {
-        let floor = Some((
-            "platform".to_owned(),
-            Floor { clusters: BTreeSet::new(), approvals: vec![rule(1, "platform", None)] },
-        ))
-        .filter(|_| floor && environment != STAGING);
+        let floor =
+            Some(("platform".to_owned(), Floor { approvals: vec![rule(1, "platform", None)], ..Floor::default() }))
+                .filter(|_| floor && environment != STAGING);
         let entries = (0..RULES).map(|rules| (entry(environment, rules), self.rules(environment, rules)));
         Court {
             repository: self.repository.clone(),
             environment: self.names[usize::from(environment == STAGING)].clone(),
             target: self.targets[usize::from(environment)].clone(),
             entries: entries.collect(),
-            neighbours: neighbour.map(|rules| self.rules(1 - environment.min(1), rules)).into_iter().collect(),
+            neighbours: neighbour
+                .map(|rules| without_policies(self.rules(1 - environment.min(1), rules)))
+                .into_iter()
+                .collect(),
             floors: floor.into_iter().collect(),
             grant_owners: Some(rule(1, "owners", None)),
             people: self.people(sam),
@@ -167,6 +171,7 @@ impl Cast {
             name: self.names[usize::from(environment == STAGING)].clone(),
             stage: None,
             path: String::new(),
+            chart: None,
             helm: None,
             target: self.targets[usize::from(environment)].clone(),
             branch: None,
@@ -179,7 +184,8 @@ impl Cast {
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
             owner_file: None,
-            policies: BTreeMap::new(),
+            policies: policies(environment, rules),
+            ignore: BTreeMap::new(),
         }
     }
 
@@ -217,6 +223,36 @@ impl Cast {
     pub(super) fn account(&self, who: Who) -> Account {
         self.accounts[usize::from(who)].clone()
     }
+}
+
+/// Nobody but leads may let X be 2. What is asked is the driver's to answer, so that the text says only which it is.
+fn policies(environment: u8, rules: u8) -> BTreeMap<String, Policy> {
+    let policy = || Policy {
+        effect: Effect::Deny,
+        message: None,
+        approvals: vec![rule(1, "leads", None)],
+        source: Source::Cel(format!("text {rules}")),
+    };
+    let is_policed = POLICED.contains(&rules) && environment != STAGING;
+    is_policed.then(|| ("p".to_owned(), policy())).into_iter().collect()
+}
+
+fn without_policies(rules: Environment) -> Environment {
+    Environment { policies: BTreeMap::new(), ..rules }
+}
+
+/// What the policies in force say of a set: that X is 2, and beside what. `alike`: not beside what.
+pub(super) fn said(law: Law<'_>, new: &HashedSet, alike: bool) -> Said {
+    let value = |key: &SetKey| new.hashes.get(key).map_or(0, |hash| hash.0[0]);
+    let beside = if alike { 0 } else { value(&CAST.y) };
+    let found = (value(&CAST.x) == 2).then(|| Finding {
+        effect: Effect::Deny,
+        object: None,
+        message: format!("2 beside {beside}"),
+    });
+    let opinion = Opinion { found: found.into_iter().collect(), ..Opinion::default() };
+    let opinions = policies_in_force(law).into_iter().map(|one| (one.question.name, opinion.clone())).collect();
+    Said { opinions, mended: BTreeSet::new() }
 }
 
 /// The path of a file that production reads.

@@ -7,6 +7,7 @@ use std::mem::{Discriminant, discriminant};
 use super::acts::{Act, act};
 use super::bascule::{Bascule, Counts};
 use super::beginnings::Beginning;
+use super::law::denied;
 use super::mutant::Mutant;
 use super::possible::{Bounds, possible};
 use super::world::{ANN, ENVIRONMENTS, Edit, LEE, POOL, Sam, Typed, World, has, name, set_of};
@@ -44,6 +45,9 @@ pub(super) fn cooperate(world: &World, counts: &mut Counts) -> Result<(), String
             for who in POOL.chain([LEE]) {
                 world.load(who, hold.place);
                 world.approve(who, hold.place, name(environment), Typed::Line);
+                if denied(hold.old, hold.new, hold.new).is_some() {
+                    world.approve(who, hold.place, name(environment), Typed::Waive);
+                }
             }
             bascule.sync(&mut world, environment)?;
             world.staging_is_healthy();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bascule::consent::{
-    Approval, ApprovalKey, Given, Look, Now, Objection, Place, Revocation, Shown, ShownAs, SourceNow, Text, Wanted,
-    WhyNot,
+    Approval, ApprovalKey, Denial, Given, Look, Now, Objection, Place, Revocation, Shown, ShownAs, SourceNow, Text,
+    Wanted, WhyNot,
 };
 use bascule::ids::EnvironmentName;
 use bascule::policy::rules::{ApprovalSource, OnPush};
@@ -24,7 +24,7 @@ pub(super) fn place_of(world: &World, place: PlaceId) -> Place {
     Place { number: i64::from(place), base_branch: if for_main { "main" } else { "release" }.to_owned() }
 }
 
-pub(super) fn shown(row: &Row) -> Shown {
+pub(super) fn shown(row: &Row, denials: BTreeSet<Denial>) -> Shown {
     Shown {
         environment: CAST.names[usize::from(name(row.new.environment))].clone(),
         shown_as: if row.held { ShownAs::Held } else { ShownAs::Pull },
@@ -34,6 +34,7 @@ pub(super) fn shown(row: &Row) -> Shown {
         new_set: CAST.set_digest(row.new),
         change: CAST.digest(row.old, row.new),
         deletions: None,
+        denials,
         from: row.known.then(|| time(row.from)),
     }
 }
@@ -45,7 +46,12 @@ pub(super) fn on_push(world: &World, new: Set) -> OnPush {
     CAST.rules(new.environment, rules).consent.on_push
 }
 
-pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given, u8)> {
+pub(super) fn given(
+    world: &World,
+    place: PlaceId,
+    mutant: Mutant,
+    denial: impl Fn(Option<Set>, Set) -> Option<Denial>,
+) -> Vec<(Given, u8)> {
     let mut all = vec![];
     for (source, review) in (0..).zip(&world.reviews).filter(|(_, review)| review.place == place && review.approves) {
         all.push((
@@ -65,11 +71,20 @@ pub(super) fn given(world: &World, place: PlaceId, mutant: Mutant) -> Vec<(Given
     }
     let commands = (0..).zip(&world.commands).filter(|(_, command)| command.place == place);
     for (source, command) in commands.filter(|(_, command)| !command.deleted || mutant == Mutant::DeletedStands) {
-        let Says::Approve { environment, change, deletions, reason } = &command.says else { continue };
-        let name = CAST.names[usize::from(*environment)].clone();
-        let wanted = match change {
-            Some((old, new)) => Wanted::Change(name, CAST.digest(*old, *new).short()),
-            None => Wanted::Environments(BTreeSet::from([name])),
+        let name = |environment: &u8| CAST.names[usize::from(*environment)].clone();
+        let (wanted, deletions, reason) = match &command.says {
+            Says::Revoke => continue,
+            Says::Waive { environment, change: (old, new) } => {
+                let digest = denial(*old, *new).map(|denial| denial.digest(&CAST.digest(*old, *new)).short());
+                let environments = Some(BTreeSet::from([name(environment)]));
+                (Wanted::Waiver { policy: "p".to_owned(), environments, digest }, None, true)
+            }
+            Says::Approve { environment, change: Some((old, new)), deletions, reason } => {
+                (Wanted::Change(name(environment), CAST.digest(*old, *new).short()), *deletions, *reason)
+            }
+            Says::Approve { environment, change: None, deletions, reason } => {
+                (Wanted::Environments(BTreeSet::from([name(environment)])), *deletions, *reason)
+            }
         };
         let edited = command.edited && mutant != Mutant::EditedStands;
         all.push((
@@ -146,6 +161,7 @@ pub(super) fn newest(
             policy: entry(0, 0),
             deletions: given.deletions,
             reason: None,
+            waives: None,
             at: given.at,
         });
     }

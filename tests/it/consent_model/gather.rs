@@ -4,15 +4,16 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bascule::consent::{
-    Answer, Brings, Contributed, Contributors, Court, Hold, Identities, Kind, Made, Merged, Offer, Position, Push,
-    Size, Step, Walk, Written, walk,
+    Answer, Brings, Contributed, Contributors, Court, HashedSet, Hold, Identities, InForce, Kind, Law, Made, Merged,
+    Offer, Position, Push, Size, Step, Walk, Written, walk,
 };
+use bascule::policy::code::Source;
 use bascule::policy::rules::{Binds, Consent, Environment, Limits};
 
 use super::bascule::{Bascule, count};
-use super::cast::{CAST, paths};
+use super::cast::{CAST, paths, said};
 use super::facts::place_of;
-use super::memory::HoldRow;
+use super::memory::{HoldRow, Record};
 use super::mutant::Mutant;
 use super::world::{C, FILE_S, FILE_X, PlaceId, STAGING, Sam, Who, World, files, has, set_of};
 
@@ -206,6 +207,18 @@ impl Bascule<'_> {
             Mutant::PathsAskNobody => rules(&mut court, |rules| retain(rules, |rule| rule.paths.is_empty())),
             Mutant::LimitsAreNone => rules(&mut court, |rules| rules.limits = Limits::default()),
             Mutant::FloorsAreForgotten => court.to_mut().floors.clear(),
+            Mutant::DenialsAreForgotten => rules(&mut court, |rules| rules.policies.clear()),
+            Mutant::TextsAreAllAlike => rules(&mut court, |rules| {
+                rules.policies.values_mut().for_each(|policy| policy.source = Source::Cel(String::new()));
+            }),
+            Mutant::ExceptionsPassDenials => {
+                let hold = world.ours.environments[usize::from(environment)].hold.as_ref();
+                let memory = hold.and_then(|hold| world.ours.place(hold.place));
+                let is_one = |record: &Record| record.reason && record.waives.is_none();
+                if memory.is_some_and(|memory| memory.approvals.iter().any(is_one)) {
+                    rules(&mut court, |rules| rules.policies.clear());
+                }
+            }
             Mutant::ExceptionsPassFloors => {
                 let hold = world.ours.environments[usize::from(environment)].hold.as_ref();
                 let memory = hold.and_then(|hold| world.ours.place(hold.place));
@@ -244,7 +257,25 @@ impl Bascule<'_> {
         }
         let hold = row.hold.as_ref().map(|hold| self.hold(world, environment, hold, at));
         count(self.counts, "walks");
-        walk(&self.court(world, environment), position.as_ref(), &steps, hold.as_ref())
+        let mut court = self.court(world, environment);
+        loop {
+            let walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
+            if walk.unasked.is_empty() {
+                return walk;
+            }
+            // Asked about one step at a time, as the product does.
+            for (from, to) in &walk.unasked {
+                let read = |set: &HashedSet| set.entry().and_then(|entry| court.entries.get(entry)).unwrap();
+                let rules = match from.entry() {
+                    Some(_) => InForce::OfSet(read(from)),
+                    None => InForce::First { own: read(to), neighbours: &court.neighbours },
+                };
+                let law = Law { rules, floors: &[], grant_owners: None };
+                let said = said(law, to, self.is(Mutant::FindingsAreAllAlike));
+                let begins = from.entry().map(|_| from.digest());
+                court.to_mut().said.insert((begins, to.digest()), said);
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each kind of rules asks, in the contract's words: `cast.rs` says the same in the product's.
 
+use super::cast::POLICED;
 use super::world::{BEN, BOT, FILE_S, FILE_X, FILE_Y, KIM, LEE, POOL, SAM, STAGING, Set, Who, World, deletions, name};
 
 /// One question: so many people of these.
@@ -7,8 +8,19 @@ pub(super) struct Ask {
     pub(super) count: usize,
     pub(super) of: fn(Who) -> bool,
     pub(super) command_only: bool,
-    /// Whether the platform asks it: no exception passes it.
+    /// Whether no exception passes it: the platform asks it, or a policy denies it.
     pub(super) floor: bool,
+    /// What has to be waived; consent to the change is no answer then.
+    pub(super) waives: Option<Denied>,
+}
+
+/// What a policy denies: by which rules it stands in, and beside which other value it found X to be 2.
+pub(super) type Denied = (u8, u8);
+
+/// What the rules of `from` (of a first set its own) deny of `result`, to which a change leads that ends in `new`.
+pub(super) fn denied(from: Option<Set>, new: Set, result: Set) -> Option<Denied> {
+    let rules = from.map_or(new.rules, |from| from.rules);
+    (POLICED.contains(&rules) && new.environment != STAGING && result.a == 2).then_some((rules, result.b))
 }
 
 fn sre(who: Who) -> bool {
@@ -53,8 +65,9 @@ fn asks(rules: u8, touched: Touched, whole: bool) -> Vec<Ask> {
     let files = touched.files & (FILE_X | FILE_Y | FILE_S);
     let nobodys = files == 0 || files & FILE_S != 0;
     let mut all = vec![];
-    let mut ask =
-        |count: usize, of: fn(Who) -> bool| all.push(Ask { count, of, command_only: rules == 5, floor: false });
+    let mut ask = |count: usize, of: fn(Who) -> bool| {
+        all.push(Ask { count, of, command_only: rules == 5, floor: false, waives: None })
+    };
     match rules {
         2 | 11 => {}
         7 if !touched.secret() && !whole => {}
@@ -74,8 +87,8 @@ fn asks(rules: u8, touched: Touched, whole: bool) -> Vec<Ask> {
     all
 }
 
-/// Everything that has to be answered for a change, under the rules of `from`.
-pub(super) fn questions(world: &World, from: Option<Set>, touched: Touched) -> Vec<Ask> {
+/// Everything that has to be answered for a change that leads from `from` to `result`, under the rules of `from`.
+pub(super) fn questions(world: &World, from: Option<Set>, touched: Touched, result: Set) -> Vec<Ask> {
     if touched.old == Some(touched.new) {
         return vec![];
     }
@@ -87,16 +100,19 @@ pub(super) fn questions(world: &World, from: Option<Set>, touched: Touched) -> V
     };
     let command_only = own == 5;
     if from.is_none() {
-        all.push(Ask { count: 1, of: owners, command_only, floor: false });
+        all.push(Ask { count: 1, of: owners, command_only, floor: false, waives: None });
         if let Some(other) = world.position(1 - environment.min(1)).filter(|_| environment != STAGING) {
             all.extend(asks(other.rules, touched, true));
         }
     }
     if world.floor && environment != STAGING {
-        all.push(Ask { count: 1, of: platform, command_only, floor: true });
+        all.push(Ask { count: 1, of: platform, command_only, floor: true, waives: None });
+    }
+    if let Some(denied) = denied(from, touched.new, result) {
+        all.push(Ask { count: 1, of: leads, command_only: false, floor: true, waives: Some(denied) });
     }
     if all.is_empty() && must_say(from, touched.old, touched.new) {
-        all.push(Ask { count: 1, of: |_| true, command_only: false, floor: false });
+        all.push(Ask { count: 1, of: |_| true, command_only: false, floor: false, waives: None });
     }
     all
 }

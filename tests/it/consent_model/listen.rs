@@ -1,13 +1,16 @@
 //! The product in the places where people consent: what it shows there, and what it records of what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bascule::consent::{Approval, ApprovalKey, Place, Recorded, Shown, ShownAs, State, VoidReason, bind, voids};
+use bascule::consent::{
+    Approval, ApprovalKey, Court, Denial, InForce, Law, Place, Recorded, Shown, ShownAs, Size, State, Subject,
+    VoidReason, bind, policies_in_force, required, voids,
+};
 use bascule::ids::{Account, EnvironmentName, ObjectHash};
 use bascule::policy::rules::ApprovalSource;
 
 use super::bascule::{Bascule, count};
-use super::cast::{CAST, entry};
+use super::cast::{CAST, entry, said};
 use super::facts::{given, newest, now, on_push, place_of, shown, time};
 use super::memory::{Became, Record, Row, Seen};
 use super::mutant::Mutant;
@@ -114,7 +117,9 @@ impl Bascule<'_> {
         }
         let here = place_of(world, place);
         let memory = world.ours.place_mut(place).clone();
-        let mut shown: Vec<Shown> = memory.rows.iter().map(shown).collect();
+        let court = |environment| self.court(world, environment);
+        let denials = |old, new: Set| self.denials(&court(new.environment), old, new);
+        let mut shown: Vec<Shown> = memory.rows.iter().map(|row| shown(row, denials(row.old, row.new))).collect();
         if self.is(Mutant::LostCommentsWereNeverSeen) {
             shown.retain(|one| one.from.is_some());
         }
@@ -122,7 +127,8 @@ impl Bascule<'_> {
         let named: BTreeMap<EnvironmentName, ObjectHash> =
             CAST.names.iter().map(|name| (name.clone(), entry(0, 0))).collect();
         let mut approvals = memory.approvals;
-        for (given, source) in given(world, place, self.mutant) {
+        let all = given(world, place, self.mutant, |old, new| denials(old, new).into_iter().next());
+        for (given, source) in all {
             let command = given.source == ApprovalSource::Command;
             let mut bound = bind(&given, &shown, &here, &named);
             if self.is(Mutant::NewestIsMeant) {
@@ -155,6 +161,7 @@ impl Bascule<'_> {
                     new: row.new,
                     deletions: approval.deletions.map(|number| u8::try_from(number).unwrap()),
                     reason: approval.reason.is_some(),
+                    waives: approval.waives,
                     at: u8::try_from(approval.at.as_second() - 1_000_000).unwrap(),
                     became: Became::Stands,
                 });
@@ -203,15 +210,52 @@ impl Bascule<'_> {
             policy: entry(0, 0),
             deletions: deletions_said.map(u64::from),
             reason: (record.reason || self.is(Mutant::ReasonsAreNotNeeded)).then(|| "it burns".to_owned()),
+            waives: record.waives.clone(),
             at: time(record.at),
         };
         Recorded { approval, state }
     }
 
+    /// What policies deny of a change that somebody was shown, as far as it can be waived.
+    fn denials(&self, court: &Court, old: Option<Set>, new: Set) -> BTreeSet<Denial> {
+        let read = |set: Set| &court.entries[&entry(set.environment, set.rules)];
+        let rules = old.map_or_else(
+            || InForce::First { own: read(new), neighbours: &court.neighbours },
+            |old| InForce::OfSet(read(old)),
+        );
+        let law = Law { rules, floors: &[], grant_owners: None };
+        if policies_in_force(law).is_empty() {
+            return BTreeSet::new();
+        }
+        let said = said(law, &CAST.hashed(new), self.is(Mutant::FindingsAreAllAlike));
+        let (change, files) = (CAST.change(old, new), BTreeSet::new());
+        let subject = Subject { change: &change, files: &files, size: Size::default(), said: Some(&said) };
+        required(subject, law).rules.iter().filter_map(|rule| rule.origin.denial().cloned()).collect()
+    }
+
     pub(super) fn approvals(&self, world: &World, place: PlaceId, environment: u8) -> Vec<Recorded> {
         let memory = world.ours.place(place);
         let all = memory.iter().flat_map(|memory| &memory.approvals);
-        all.filter(|record| record.new.environment == environment).map(|record| self.recorded(place, record)).collect()
+        let given = all.filter(|record| record.new.environment == environment);
+        let mut all: Vec<Recorded> = given.clone().map(|record| self.recorded(place, record)).collect();
+        if self.is(Mutant::WaiversAreConsent) {
+            let waivers = all.clone().into_iter().filter(|recorded| recorded.approval.waives.is_some());
+            all.extend(waivers.map(|mut recorded| {
+                recorded.approval.waives = None;
+                recorded
+            }));
+        }
+        if self.is(Mutant::ConsentWaives) {
+            let court = self.court(world, environment);
+            for (record, recorded) in given.zip(all.clone()) {
+                let denials = self.denials(&court, record.old, record.new).into_iter();
+                all.extend(denials.map(|denial| {
+                    let approval = Approval { waives: Some(denial), ..recorded.approval.clone() };
+                    Recorded { approval, ..recorded.clone() }
+                }));
+            }
+        }
+        all
     }
 }
 

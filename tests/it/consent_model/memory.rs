@@ -1,5 +1,7 @@
 //! What the product stores, as far as the model needs it.
 
+use bascule::consent::Denial;
+
 use super::world::{C, Comment, PlaceId, Sam, Set, Who};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +50,7 @@ pub(super) struct Record {
     pub(super) new: Set,
     pub(super) deletions: Option<u8>,
     pub(super) reason: bool,
+    pub(super) waives: Option<Denial>,
     pub(super) at: u8,
     pub(super) became: Became,
 }

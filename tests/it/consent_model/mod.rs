@@ -5,7 +5,7 @@
 //! consented to under the rules in force, or that the rules asked nobody about. Liveness: from every sampled state,
 //! people who cooperate bring every environment to the tip. Teeth: the same model with one thing left out must object.
 //!
-//! Not in it: a revocation that is deleted before anybody reads it, a dismissal that is undone within its second, and limits
+//! Not in it: policies of neighbours, and policies that fail; a revocation that is deleted before anybody reads it, a dismissal that is undone within its second, and limits
 //! of lines and objects, which are counted where files are.
 
 mod acts;

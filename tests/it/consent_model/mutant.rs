@@ -62,6 +62,13 @@ mutants! {
     ReasonsAreNotNeeded,
     FirstSetsHaveNoNeighbours,
     FirstSetsHaveNoOwners,
+    // What policies deny.
+    DenialsAreForgotten,
+    WaiversAreConsent,
+    ConsentWaives,
+    FindingsAreAllAlike,
+    TextsAreAllAlike,
+    ExceptionsPassDenials,
     // Where a sync goes.
     TheTipIsTaken,
     TheHoldMovesAlong,

@@ -152,7 +152,7 @@ impl Search<'_> {
     fn is_free(&self, newest: usize, from: Option<Set>, index: usize, to: Set) -> bool {
         from == Some(to)
             || (!must_say(from, from, to)
-                && questions(self.world, from, self.touched(newest, from, index, to)).is_empty())
+                && questions(self.world, from, self.touched(newest, from, index, to), to).is_empty())
     }
 
     fn pulled(&self, running: Option<Set>, place: PlaceId, row: &Row) -> Option<Set> {
@@ -167,7 +167,7 @@ impl Search<'_> {
         theirs.add_pull(self.world, place);
         row.over.iter().for_each(|commit| theirs.add(self.world, *commit));
         let touched = Touched { old: row.old, new: row.new, files: row.files, most: row.files.count_ones() };
-        self.enough(running, place, row, touched, &theirs, false).then_some(sum)
+        self.enough((running, sum), place, row, touched, &theirs, false).then_some(sum)
     }
 
     /// Whether a held change that ends here was consented to, and leads here from the newest covered set. It may have
@@ -188,7 +188,7 @@ impl Search<'_> {
                     let theirs = Theirs::between(self.world, begin, commit);
                     // All of it that is left to do is asked about, and what is done already was.
                     let touched = Touched { old: row.old, ..self.touched(newest.0, row.old, index, row.new) };
-                    self.enough(newest.1, *place, row, touched, &theirs, true)
+                    self.enough((newest.1, set), *place, row, touched, &theirs, true)
                 }
             })
         })
@@ -197,7 +197,7 @@ impl Search<'_> {
     /// Whether enough people, who are none of `theirs`, really consented to what a row shows.
     fn enough(
         &self,
-        from: Option<Set>,
+        (from, result): (Option<Set>, Set),
         place: PlaceId,
         row: &Row,
         touched: Touched,
@@ -219,12 +219,13 @@ impl Search<'_> {
                 && entitled
                 && meant
                 && !self.was_pushed_over(consent, from.map_or(row.new.rules, |from| from.rules))
-                && (!must_say || consent.deletions == Some(exact))
+                && (consent.waives.is_some() || !must_say || consent.deletions == Some(exact))
         };
         let given: Vec<&Consent> = self.world.truth.iter().filter(good).collect();
         let count = |ask: &Ask, only_with_reason: bool| {
             let of = given.iter().filter(|consent| {
-                (ask.of)(human(consent.who))
+                consent.waives == ask.waives
+                    && (ask.of)(human(consent.who))
                     && (consent.command || !ask.command_only)
                     && (consent.reason || !only_with_reason)
             });
@@ -233,8 +234,8 @@ impl Search<'_> {
             of.difference(&theirs.people).count() >= ask.count
                 && of.difference(&theirs.told).count() >= ask.count + theirs.unknown.len()
         };
-        let questions = questions(self.world, from, touched);
-        let owner = Ask { count: 1, of: owners, command_only: false, floor: false };
+        let questions = questions(self.world, from, touched, result);
+        let owner = Ask { count: 1, of: owners, command_only: false, floor: false, waives: None };
         let exception = held && count(&owner, true);
         questions.iter().all(|ask| (exception && !ask.floor) || count(ask, false))
     }

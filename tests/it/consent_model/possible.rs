@@ -19,7 +19,7 @@ pub(super) struct Bounds {
 const PEOPLE: [Who; 6] = [BEN, LEE, KIM, KIM2, BOT, SAM];
 
 /// The rules a pull request would bring, by those there are.
-const FREE_OR_NOT: [u8; RULES as usize] = [2, 0, 1, 0, 7, 0, 7, 3, 0, 2, 2, 9, 10];
+const FREE_OR_NOT: [u8; RULES as usize] = [2, 0, 1, 0, 7, 0, 7, 3, 0, 2, 2, 9, 10, 14, 2];
 
 /// Everything that can happen next.
 pub(super) fn possible(world: &World, bounds: Bounds) -> Vec<Act> {
@@ -124,6 +124,9 @@ fn conversation(world: &World, room: bool, all: &mut Vec<Act>) {
                 }
                 if who == KIM {
                     all.push(say(Typed::Reason));
+                }
+                if [LEE, KIM].contains(&who) && super::law::denied(line.1, line.2, line.2).is_some() {
+                    all.push(say(Typed::Waive));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! What people have on their screen, and what they say to it; with what they really consented to.
 
+use super::law::{Denied, denied};
 use super::world::{C, PlaceId, Set, Who, World, deletions, human, name};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,11 @@ pub(super) enum Says {
         deletions: Option<u8>,
         reason: bool,
     },
+    /// What a policy denies of the change on the screen, by its digits.
+    Waive {
+        environment: u8,
+        change: (Option<Set>, Set),
+    },
     Revoke,
 }
 
@@ -37,6 +43,8 @@ pub(super) enum Typed {
     Miscounted,
     /// The line on the screen and a reason.
     Reason,
+    /// The line on the screen that waives what a policy denies.
+    Waive,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +97,8 @@ pub(super) struct Consent {
     pub(super) source: u8,
     pub(super) deletions: Option<u8>,
     pub(super) reason: bool,
+    /// What of it was waived: then nothing else was consented to.
+    pub(super) waives: Option<Denied>,
     /// How often the head had moved.
     pub(super) moves: u8,
     pub(super) at: u8,
@@ -105,6 +115,7 @@ struct Given {
     source: u8,
     deletions: Option<u8>,
     reason: bool,
+    waives: Option<Denied>,
 }
 
 impl World {
@@ -137,7 +148,8 @@ impl World {
             let on_screen = page.comment.as_ref().filter(|comment| !comment.held && comment.head == page.head);
             let line = on_screen.and_then(|comment| comment.lines.iter().find(|line| name(line.0) == environment));
             let what = line.map_or(What::Commit(page.head), |line| What::Change(line.1, line.2));
-            let given = Given { what, held: false, command: false, source, deletions: None, reason: false };
+            let given =
+                Given { what, held: false, command: false, source, deletions: None, reason: false, waives: None };
             self.gives((who, place, environment), given, at);
         }
     }
@@ -155,17 +167,22 @@ impl World {
             Typed::Line => (true, exact, false),
             Typed::Miscounted => (true, exact.map(|number| 3 - number), false),
             Typed::Reason => (true, exact, true),
+            Typed::Waive => (true, None, true),
         };
-        let says = Says::Approve { environment, change: digest.then_some((old, new)), deletions, reason };
+        let says = match typed {
+            Typed::Waive => Says::Waive { environment, change: (old, new) },
+            _ => Says::Approve { environment, change: digest.then_some((old, new)), deletions, reason },
+        };
+        let waives = denied(old, new, new).filter(|_| typed == Typed::Waive);
         self.commands.push(Command { who, place, says, edited: false, deleted: false, at });
         let what = What::Change(old, new);
-        let given = Given { what, held: comment.held, command: true, source, deletions, reason };
+        let given = Given { what, held: comment.held, command: true, source, deletions, reason, waives };
         self.gives((who, place, environment), given, at);
     }
 
     /// Somebody meant it, and has not taken it back.
     fn gives(&mut self, (who, place, environment): (Who, PlaceId, u8), given: Given, at: u8) {
-        let Given { what, held, command, source, deletions, reason } = given;
+        let Given { what, held, command, source, deletions, reason, waives } = given;
         let (moves, withdrawn, spent) = (self.moves(place), false, 0);
         self.truth.push(Consent {
             who,
@@ -177,6 +194,7 @@ impl World {
             source,
             deletions,
             reason,
+            waives,
             moves,
             at,
             withdrawn,

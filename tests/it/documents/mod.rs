@@ -2,7 +2,9 @@
 //! replaced but what the document calls by a name of its own. One that lies fails here.
 
 mod backup;
+pub(crate) mod comments;
 mod newcomer;
+mod operations;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,10 +25,14 @@ struct Document {
     home: tempfile::TempDir,
 }
 
+/// `docs/NAME.md`.
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"))).unwrap()
+}
+
 impl Document {
     /// Opens `docs/NAME.md`. Whoever reads it has a home of their own, and what `tools/build` made on `PATH`.
     fn open(name: &'static str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
         let home = tempfile::tempdir().unwrap();
         let programs = home.path().join("programs");
         std::fs::create_dir(&programs).unwrap();
@@ -50,7 +56,7 @@ impl Document {
         ];
         Self {
             name,
-            left: blocks(&std::fs::read_to_string(path).unwrap()),
+            left: blocks(&page(name)),
             names: Vec::new(),
             environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             home,

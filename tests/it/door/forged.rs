@@ -93,6 +93,44 @@ async fn ten_thousand_forgeries_of_each_forge_are_refused_unread() {
     }
 }
 
+/// A delivery is good where it was sent to, and at no other endpoint: neither of another kind of forge, nor of another forge of
+/// the same kind.
+#[tokio::test]
+async fn what_one_forge_sent_is_taken_at_no_other_endpoint() {
+    let door = Door::new().await;
+    let victims = victims();
+    let at = |name: &str, twin: &str| format!("across-{name}{twin}");
+    // Each endpoint has a secret of its own, and so has its twin.
+    let endpoints = victims.iter().flat_map(|victim| {
+        ["", "-twin"].map(|twin| {
+            let secret = if twin.is_empty() { victim.secret_of_its_own() } else { victim.secret_of_a_twin() };
+            (
+                at(victim.name, twin).parse().unwrap(),
+                Endpoint { kind: victim.kind, secrets: Arc::new(move || Some(vec![secret.clone().into()])) },
+            )
+        })
+    });
+    door.endpoints.set(endpoints.collect());
+    for (before, victim) in victims.iter().enumerate() {
+        let sent = victim.with_digits(&victim.digits_under(&victim.secret_of_its_own(), BODY.as_bytes()));
+        let to = |name: &str| sent.clone().to(&format!("POST /webhooks/{name} HTTP/1.1"));
+        for other in &victims {
+            for twin in ["", "-twin"].into_iter().filter(|twin| other.name != victim.name || !twin.is_empty()) {
+                let answer = door.send(&to(&at(other.name, twin))).await;
+                assert_eq!(
+                    (answer.status, answer.text.as_str()),
+                    (401, "refused\n"),
+                    "{} at {}{twin}",
+                    victim.name,
+                    other.name
+                );
+            }
+        }
+        assert_eq!(door.stored().await.len(), before, "{}", victim.name);
+        assert_eq!(door.send(&to(&at(victim.name, ""))).await.status, 202, "{}", victim.name);
+    }
+}
+
 #[tokio::test]
 async fn what_can_only_be_written_on_the_wire_is_no_signature_either() {
     let door = Door::new().await;

@@ -99,6 +99,19 @@ pub(super) const SIGNATURES: [&str; 12] = [
 ];
 
 impl Victim {
+    /// A secret that no other victim has.
+    pub(super) fn secret_of_its_own(&self) -> String {
+        if self.secret == FORGED { format!("{FORGED}: {}", self.name) } else { self.secret.to_owned() }
+    }
+
+    /// One that a second forge of its kind might have.
+    pub(super) fn secret_of_a_twin(&self) -> String {
+        match self.header {
+            "webhook-signature" => SIGNING.replace("d2hhdCBv", "b2hhdCBv"),
+            _ => format!("{} twin", self.secret_of_its_own()),
+        }
+    }
+
     /// Its signature of its own body.
     pub(super) fn good(&self) -> String {
         format!("{}{}", self.prefix, self.digits)

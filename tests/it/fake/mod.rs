@@ -2,4 +2,5 @@
 
 pub(crate) mod forge;
 mod published;
+pub(crate) mod registry;
 mod signed;

@@ -99,7 +99,12 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
 /// What an App alone can: a check run in each state, with as many lines as GitHub takes.
 async fn checks(forge: &Forge) -> Result<()> {
     let (at, commit) = (hello(), COMMIT.parse().unwrap());
-    let mark = |line| Mark { path: "deploy/web.yaml".to_owned(), line, message: "has no kind".to_owned() };
+    let mark = |line| Mark {
+        path: "deploy/web.yaml".to_owned(),
+        line,
+        message: "has no kind".to_owned(),
+        is_warning: line % 2 == 0,
+    };
     for state in [StatusState::Pending, StatusState::Success, StatusState::Failure, StatusState::Error] {
         let target_url = (state == StatusState::Success).then(|| "https://bascule.example.com/previews/1".to_owned());
         let status = NewStatus { context: "bascule/preview".into(), state, description: "fine".to_owned(), target_url };

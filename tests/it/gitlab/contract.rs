@@ -26,6 +26,7 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
     forge.closed_pulls_changed_last(at).await?;
     forge.pulls_closed_since(at, Timestamp::MIN, 1).await?;
     forge.pull_commits(at, pr.number).await?;
+    assert_eq!(forge.pull_merged_as(at, "main", &pull.head).await?, None, "it is open");
     forge.pull_pushes(at, &pull).await?;
     forge.reviews(at, pr.number).await?;
     forge.merge_rules(at, pr.number).await?;

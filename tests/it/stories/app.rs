@@ -114,6 +114,30 @@ fn a_check_run_says_what_would_change_and_marks_the_lines_that_are_wrong() {
 }
 
 #[test]
+fn what_policies_say_of_an_object_is_marked_where_it_stands() {
+    check_as_app(PERMISSIONS, async |t| {
+        let policies = "policies:
+  lucky: { cel: \"object.data.value != '13'\", effect: deny, message: \"no 13\" }
+  odd: { cel: \"object.data.value != '7'\", effect: warn, message: \"7 is odd\" }
+";
+        t.runs(&format!("{RULES}{policies}"), &[(WEB, &settings("web", "1"))]).await;
+        let two = format!("{}---\n{}", settings("web", "7"), settings("db", "13"));
+        let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &two)]).await;
+        t.run_jobs().await;
+        let newest = t.forge.our_checks(&pr).pop().unwrap();
+        let mark = |mark: &serde_json::Value| {
+            let [level, path, said] = ["annotation_level", "path", "message"].map(|key| mark[key].as_str().unwrap());
+            format!("{level} {path}:{} {said}", mark["start_line"])
+        };
+        let marks: Vec<String> = newest.marks.iter().map(mark).collect();
+        assert_snapshot!(t.as_shown(&marks.join("\n")), @"
+        failure deploy/web.yaml:6 policy lucky denies ConfigMap shop/db: no 13
+        warning deploy/web.yaml:1 policy odd warns ConfigMap shop/web: 7 is odd
+        ");
+    });
+}
+
+#[test]
 fn a_check_that_is_run_again_is_a_fresh_look_and_another_run() {
     check_as_app(PERMISSIONS, async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;

@@ -18,7 +18,7 @@ environments:
 
 impl Town {
     /// The server's file says this as well, from now on.
-    fn the_platform_says(&mut self, more: &str) {
+    pub(super) fn the_platform_says(&mut self, more: &str) {
         let text = std::fs::read_to_string(self.file()).unwrap() + more;
         std::fs::write(self.file(), text).unwrap();
         let loaded =
@@ -234,7 +234,7 @@ fn what_is_typed_is_answered_and_only_who_may_is_obeyed() {
         for (login, typed) in [
             ("reader", "/bascule sync production"),
             ("reader", "/bascule explain"),
-            ("dev", "/bascule freeze production"),
+            ("dev", "/bascule resume production"),
             ("dev", "/bascule expalin"),
         ] {
             t.forge.comments(login, &issue, typed).await;

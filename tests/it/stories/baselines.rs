@@ -85,7 +85,7 @@ impl Town {
     }
 
     /// Requests that tried to write so far.
-    async fn tried(&self) -> u64 {
+    pub(super) async fn tried(&self) -> u64 {
         self.context.clusters.get(&"test".parse().unwrap(), &Identity::Own).await.unwrap().writes()
     }
 

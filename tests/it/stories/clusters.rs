@@ -296,3 +296,42 @@ fn a_change_that_is_held_while_its_cluster_is_away_is_consented_to_where_it_was_
         assert!(t.troubles.is_empty(), "{:#?}", t.troubles);
     });
 }
+
+/// The same two, and the API server has to have taken what goes `there`.
+const REQUIRED: &str = "\
+version: 1
+environments:
+  here: { path: here, cluster: test, namespace: '{ns}', consent: none }
+  there: { path: there, cluster: other, namespace: '{ns}-staging', consent: none, admission: required }
+";
+
+#[test]
+fn an_answer_that_is_required_is_waited_for_while_its_cluster_is_away_and_the_other_environment_is_asked() {
+    check(async |t| {
+        let mut front = t.runs_through_a_front(REQUIRED).await;
+        front.goes_away().await;
+        let files = both("2");
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+        t.hears().await;
+        t.tries(3).await;
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: success, none needed
+        preview: failure, the API server was not asked about 1 object, and has to be (admission): there
+        ");
+        let rows: Vec<String> =
+            t.comment(&pr).lines().filter(|line| line.contains("API server")).map(str::to_owned).collect();
+        assert_snapshot!(rows.join("\n"), @"
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        - `there` ConfigMap `shop-staging/web`: not asked of the API server: the cluster cannot be reached: Connection refused (os error `111`)
+        **ConfigMap `shop/web`** changed, +1 −1 · ✓ API server
+        **ConfigMap `shop-staging/web`** changed, +1 −1 · API server not asked
+        ");
+        front.returns().await;
+        t.run_jobs().await;
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: success, none needed
+        preview: success, 2 objects in 2 environments would change
+        ");
+    });
+}

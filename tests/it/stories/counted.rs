@@ -113,10 +113,10 @@ fn git_is_asked_only_for_what_is_new() {
         fetched(t, "an approval").await;
         t.forge.merges("dev", &pr, Merge::Commit).await;
         fetched(t, "the merge, and its sync").await;
-        // Commits and folders come first, and then the files somebody reads; a merge brings no new ones.
+        // A pull request's files come with its commits; a merge brings no new ones.
         let expected = [
             ("nothing", 0),
-            ("a pull request", 2),
+            ("a pull request", 1),
             ("another look at it", 0),
             ("an approval", 0),
             ("the merge, and its sync", 1),

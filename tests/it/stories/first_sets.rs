@@ -117,7 +117,7 @@ fn a_proposal_says_of_each_object_what_the_cluster_has_and_writes_nothing() {
         +  name: key
         +  namespace: shop
         +data:
-        +  token: (redacted)
+        +  token: (redacted …)
         ```
 
         **ConfigMap `shop/equal`** added, +7 −0

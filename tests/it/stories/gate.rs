@@ -33,6 +33,8 @@ environments:
     consent: { approvals: [{ count: 1, groups: [release] }] }
 ";
 
+const MONTH: jiff::SignedDuration = jiff::SignedDuration::from_hours(24 * 30);
+
 impl Town {
     /// Somebody else makes a config map, and holds its value.
     async fn somebody_makes(&self, name: &str, value: &str) {
@@ -181,6 +183,54 @@ fn who_pushed_and_was_lost_is_a_contributor_as_soon_as_anything_tells() {
         t.forge.merges("dev", &pr, Merge::Commit).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=4"]);
+    });
+}
+
+#[test]
+fn who_pushed_and_was_lost_is_known_when_the_forge_does_not_tell_it_any_more() {
+    check(async |t| {
+        t.runs(TEAM, &[(WEB, &settings("web", "1"))]).await;
+        // Of a branch that nobody asks to merge yet, of one that is asked for, and of the branch that is deployed.
+        t.forge.pushes_to("dev", &t.shop, "asked", &[(WEB, &settings("web", "2"))]).await;
+        let asked = t.forge.opens_pull_from_branch("dev", &t.shop, "asked").await;
+        t.sweeps().await;
+        t.forge.delivers(Delivering::Lost);
+        t.forge.pushes_to("dev", &t.shop, "idea", &[("deploy/idea.yaml", &settings("idea", "1"))]).await;
+        t.forge.pushes_as("lee", "dev", &t.shop, "idea", &[("deploy/idea.yaml", &settings("idea", "2"))]).await;
+        t.forge.pushes_as("lee", "dev", &t.shop, "asked", &[(WEB, &settings("web", "3"))]).await;
+        t.forge.pushes_as("lee", "dev", &t.shop, "main", &[(EXTRA, &settings("extra", "1"))]).await;
+        t.forge.delivers(Delivering::AtOnce);
+        t.sweeps().await;
+        // Longer than any list is read back.
+        for _ in 0..4 {
+            t.forge.waits(MONTH);
+            t.context.clock.advance(MONTH);
+        }
+
+        let held = t.held().await;
+        let line = t.to_type(&held, "production");
+        t.forge.comments("lee", &held, &line).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"], "Lee pushed it");
+        t.forge.comments("kim", &held, &line).await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["extra=1", "web=1"], "and nobody else did, so that Kim is enough");
+
+        let idea = t.forge.opens_pull_from_branch("dev", &t.shop, "idea").await;
+        t.forge.pushes_to("dev", &t.shop, "asked", &[(WEB, &settings("web", "4"))]).await;
+        t.run_jobs().await;
+        for pr in [&idea, &asked] {
+            // By the digest: several changes were shown, and not every forge binds a review to a commit.
+            let line = t.to_type(pr, "production");
+            t.forge.comments("lee", pr, &line).await;
+            t.run_jobs().await;
+            assert!(t.comment(pr).contains("contributor: pushed to it"), "{}", t.comment(pr));
+            t.forge.comments("kim", pr, &line).await;
+            t.run_jobs().await;
+            t.forge.merges("dev", pr, Merge::Commit).await;
+            t.run_jobs().await;
+        }
+        assert_eq!(t.objects().await, ["extra=1", "idea=2", "web=4"]);
     });
 }
 

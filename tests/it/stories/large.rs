@@ -126,6 +126,29 @@ fn an_environment_that_the_comment_has_no_room_for_is_consented_to_once_it_has()
     });
 }
 
+#[test]
+fn while_a_long_preview_is_made_anew_the_comment_says_for_which_commit() {
+    heard(async |t| {
+        t.begins(MANY, &[]).await;
+        let names: Vec<String> = (0..10).map(|number| format!("a{number}")).collect();
+        let files: Vec<(String, String)> =
+            names.iter().map(|name| (format!("apps/{name}/web.yaml"), settings(name, "1"))).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+        t.run_jobs().await;
+        let before = t.forge.comment(&pr);
+        let head = t.forge.pushes("dev", &pr, &[("apps/a0/web.yaml", &settings("a0", "2"))]).await;
+        t.dies_before("preview.posted").await;
+        // What was shown is still there, with all that can be consented to; and it is one comment.
+        let meanwhile = t.forge.comment(&pr);
+        assert!(meanwhile.contains(&format!(" · **updating for `{}`**\n", &head[..7])), "{meanwhile}");
+        assert_eq!(meanwhile.replace(&format!(" · **updating for `{}`**", &head[..7]), ""), before);
+        t.run_jobs().await;
+        let after = t.forge.comment(&pr);
+        assert!(after.contains(&format!("`{}` into", &head[..7])) && !after.contains("updating"), "{after}");
+    });
+}
+
 /// The digest of an environment's change, as its page tells it.
 fn digest_of(page: &str, environment: &str) -> String {
     let page: serde_json::Value = serde_json::from_str(page).unwrap();

@@ -295,5 +295,9 @@ fn what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"]);
         assert_snapshot!(t.row(&pr), @"| `production` | 0 | 1 | 0 | given: `lee` | `#2` healthy |");
+        // The fork may be gone when it is asked who pushed to it.
+        let kept = "SELECT count(*) > 0 FROM push WHERE told_by = 'list' AND branch = 'refs/pull/' || $1 || '/head'";
+        let kept: bool = sqlx::query_scalar(kept).bind(pr.number).fetch_one(&t.database.owner).await.unwrap();
+        assert!(kept, "{:?}", t.forge.tongue());
     });
 }

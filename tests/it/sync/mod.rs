@@ -255,6 +255,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         name: name.parse().unwrap(),
         stage: None,
         path: "deploy".to_owned(),
+        chart: None,
         helm: None,
         target: Target { cluster: cluster_name(), namespace: namespace.to_owned() },
         branch: None,
@@ -268,6 +269,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         may: rules::May::default(),
         owner_file: None,
         policies: BTreeMap::new(),
+        ignore: BTreeMap::new(),
     }
 }
 

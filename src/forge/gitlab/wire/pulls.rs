@@ -94,6 +94,28 @@ impl PullJson {
     }
 }
 
+impl PullJson {
+    /// As merged into this branch of this project as this commit. `None`: it was not, or says itself as what.
+    pub(in crate::forge::gitlab) fn into_fact_merged_as(
+        self,
+        forge: &ForgeName,
+        (project, branch): (i64, &str),
+        merged_as: &CommitId,
+    ) -> Option<Pull> {
+        let says_itself = self.merge_commit_sha.is_some() || self.squash_commit_sha.is_some();
+        let is_here = self.target_project_id == project && self.target_branch == branch;
+        if says_itself || !is_here || self.sha.as_ref() == Some(merged_as) {
+            return None;
+        }
+        let mut pull = self.into_fact(forge)?;
+        match &mut pull.state {
+            PullState::Merged { commit, .. } => *commit = Some(merged_as.clone()),
+            PullState::Open | PullState::Closed => return None,
+        }
+        Some(pull)
+    }
+}
+
 /// A merge request or issue, of which only the number is wanted.
 #[derive(Debug, Deserialize)]
 pub(in crate::forge::gitlab) struct Numbered {

@@ -6,19 +6,19 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use crate::consent::{Brings, Brought, FoundAt, Push, Told, brought};
-use crate::db::{pulls, pushes, repositories};
+use crate::db::{pulls, repositories};
 use crate::forge::PullState;
 use crate::ids::CommitId;
-use crate::jobs::gather::pull;
+use crate::jobs::gather::{pull, pushes};
 
+use super::trains;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::gather::whose;
 
 /// Pull requests that were closed earlier than this before our first look at the list are not looked for in it.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Between two stretches of that list: the forge is asked for other things, too.
-const NEXT_STRETCH: Duration = Duration::from_secs(1);
+pub(super) const NEXT_STRETCH: Duration = Duration::from_secs(1);
 /// Pushes looked back for in the forge's list of what happened, when deliveries do not tell of them.
 const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(24 * 7);
 
@@ -52,15 +52,11 @@ impl Line {
             };
             told.push(Told { after: commit.clone(), before, pusher: None });
         }
-        let mut conn = repository.context.pool.acquire().await?;
-        let stored = pushes::to_branch(&mut conn, &repository.row.key, branch).await?;
-        drop(conn);
-        told.extend(stored.into_iter().map(whose::told_by_delivery));
+        told.extend(pushes::stored(repository, branch).await?);
         let mut line = Self { commits, merged, branch: branch.to_owned(), told };
         if line.commits.iter().any(|commit| line.is_by_nobody_known(commit)) {
             let since = repository.context.clock.now() - LOOKED_BACK;
-            let all = repository.forge().pushes(&repository.at, since).await?.into_iter();
-            line.told.extend(all.filter(|push| push.branch == branch).filter_map(whose::told_by_forge));
+            line.told.extend(pushes::asked(repository, branch, since).await?);
         }
         Ok(line)
     }
@@ -96,17 +92,15 @@ impl Line {
     /// The pushes that took a commit off the branch; one by nobody known when nothing tells of any.
     pub(super) async fn took_off(&self, repository: &Repository<'_>, commit: &CommitId) -> Result<Vec<Push>, JobError> {
         let known = self.told.iter().filter(|one| one.pusher.is_some()).cloned().collect();
-        let mut pushes = taking_off(repository, known, commit).await?;
-        if pushes.is_empty() {
+        let mut taking = taking_off(repository, known, commit).await?;
+        if taking.is_empty() {
             let since = repository.context.clock.now() - LOOKED_BACK;
-            let all = repository.forge().pushes(&repository.at, since).await?.into_iter();
-            let here = all.filter(|push| push.branch == self.branch).filter_map(whose::told_by_forge);
-            pushes = taking_off(repository, here.collect(), commit).await?;
+            taking = taking_off(repository, pushes::asked(repository, &self.branch, since).await?, commit).await?;
         }
-        if pushes.is_empty() {
-            pushes.push(Push { pusher: None, brings: Brings::Work });
+        if taking.is_empty() {
+            taking.push(Push { pusher: None, brings: Brings::Work });
         }
-        Ok(pushes)
+        Ok(taking)
     }
 
     /// Those known to have pushed the branch to exactly this commit.
@@ -159,6 +153,7 @@ async fn merged(
         return Ok(found);
     }
     read_what_was_closed(repository).await?;
+    trains::find_by_commits(repository, branch, commits).await?;
     let mut conn = repository.context.pool.acquire().await?;
     Ok(pulls::merged_as(&mut conn, id, branch, commits).await?)
 }

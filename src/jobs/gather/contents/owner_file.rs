@@ -30,12 +30,17 @@ impl Contents<'_> {
         Ok(Ok(expanded))
     }
 
-    async fn owner_file(&self, blocks: &Tree, asked_at: &Place) -> Result<Result<OwnerFile, Vec<Located>>, JobError> {
-        let forge = match self.repository.forge() {
+    /// How its forge reads the file, and where it looks.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self.repository.forge() {
             Forge::GitHub(_) => Dialect::GitHub,
             Forge::GitLab(_) => Dialect::GitLab,
             Forge::Gitea(_) => Dialect::Gitea,
-        };
+        }
+    }
+
+    async fn owner_file(&self, blocks: &Tree, asked_at: &Place) -> Result<Result<OwnerFile, Vec<Located>>, JobError> {
+        let forge = self.dialect();
         for path in forge.places() {
             match blocks.entry(path).await? {
                 None => continue,

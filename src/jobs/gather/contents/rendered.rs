@@ -14,7 +14,7 @@ use crate::ids::ObjectKey;
 use crate::jobs::error::JobError;
 use crate::manifest::{self, Judge, RenderedSet, Scope, Scopes, Within, canonical_json};
 use crate::policy::rules::Environment;
-use crate::render::{Blame, Closure, RenderError, RenderInput};
+use crate::render::{Blame, Closure, RenderError, RenderInput, WithChart};
 
 /// What a renderer gave.
 pub(super) struct Rendered {
@@ -43,14 +43,14 @@ impl Contents<'_> {
     pub(super) async fn render(
         &self,
         environment: &Environment,
-        files: &TreeFiles,
-        closure: &Closure,
+        files: &WithChart<TreeFiles>,
+        (input, closure): (&RenderInput, &Closure),
         scopes: &Scopes,
         reach: Reach,
     ) -> Result<Rendered, RenderError> {
         metrics::counter!("bascule_renders_total").increment(1);
         let context = self.repository.context;
-        let rendered = context.renderer.render(files, &RenderInput::of(environment), closure).await?;
+        let rendered = context.renderer.render(files, input, closure).await?;
         let judges: Vec<GrantJudge> = self
             .reaches(environment)
             .into_iter()
@@ -70,7 +70,11 @@ impl Contents<'_> {
                 RenderedSet::build(&environment.target, environment, parsed, within, scopes, &context.hash_key)
             });
         let set = set.map_err(|errors| errors.iter().map(ToString::to_string).collect());
-        Ok(Rendered { set, kinds, renderer: rendered.renderer, took: rendered.took })
+        let renderer = match &environment.chart {
+            Some(chart) => format!("{} of {chart}", rendered.renderer),
+            None => rendered.renderer,
+        };
+        Ok(Rendered { set, kinds, renderer, took: rendered.took })
     }
 
     /// Renders once more, whatever is remembered: the set with the files its objects are in, or what is wrong with it.
@@ -79,12 +83,19 @@ impl Contents<'_> {
         environment: &Environment,
         tree: &Tree,
     ) -> Result<Result<RenderedSet, Vec<String>>, JobError> {
-        let files = TreeFiles { tree: tree.clone(), mirror: self.repository.mirror.clone() };
+        let files = match self.charts.files(environment, tree).await? {
+            Ok(files) => files,
+            Err(why) => return Ok(Err(vec![why])),
+        };
         let renderer = &self.repository.context.renderer;
-        let rendered = match renderer.closure(&files, &RenderInput::of(environment)).await {
+        let mut input = RenderInput::of(environment);
+        let rendered = match renderer.closure(&files, &input).await {
             Ok(closure) => {
                 let scopes = self.scopes.of(environment).await?;
-                self.render(environment, &files, &closure, &scopes, Reach::Granted).await
+                if closure.asks_cluster {
+                    input.cluster = self.scopes.capabilities(environment).await?;
+                }
+                self.render(environment, &files, (&input, &closure), &scopes, Reach::Granted).await
             }
             Err(error) => Err(error),
         };

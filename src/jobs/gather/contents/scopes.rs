@@ -10,6 +10,7 @@ use crate::jobs::error::{ClusterAway, JobError};
 use crate::jobs::gather::repository::Repository;
 use crate::manifest::{Scope, Scopes};
 use crate::policy::rules::{Environment, SyncMode};
+use crate::render::Capabilities;
 
 /// What is done about a cluster that does not say what it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(in crate::jobs) struct KnownScopes<'r> {
     repository: &'r Repository<'r>,
     when_away: WhenAway,
     known: Mutex<BTreeMap<Asked, Served>>,
+    /// What charts are told of them.
+    told: Mutex<BTreeMap<Asked, Option<Capabilities>>>,
 }
 
 type Asked = (ClusterName, Identity);
@@ -37,7 +40,7 @@ struct Served {
 
 impl<'r> KnownScopes<'r> {
     pub(in crate::jobs) fn new(repository: &'r Repository<'r>, when_away: WhenAway) -> Self {
-        Self { repository, when_away, known: Mutex::default() }
+        Self { repository, when_away, known: Mutex::default(), told: Mutex::default() }
     }
 
     /// Of an environment's cluster; one that is never synced needs none.
@@ -63,6 +66,38 @@ impl<'r> KnownScopes<'r> {
         let scopes = served.scopes.clone();
         known.insert(asked, served);
         Ok(scopes)
+    }
+
+    /// What a chart that asks is told of the environment's cluster; nothing, where that is never synced, or is away and a
+    /// preview is shown all the same.
+    pub(in crate::jobs) async fn capabilities(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<Capabilities>, JobError> {
+        if environment.sync.mode == SyncMode::None || self.away(environment).await.is_some() {
+            return Ok(None);
+        }
+        let asked = self.asked(environment);
+        let mut told = self.told.lock().await;
+        if let Some(known) = told.get(&asked) {
+            return Ok(known.clone());
+        }
+        let found = match (self.told_by(&asked).await, self.when_away) {
+            (Ok(found), _) => found,
+            (Err(_), WhenAway::Tell) => None,
+            (Err(error), WhenAway::Stop) => {
+                let (environment, cluster) = (environment.name.clone(), asked.0);
+                return Err(JobError::ClusterAway(ClusterAway { environment, cluster, why: error.to_string() }));
+            }
+        };
+        told.insert(asked, found.clone());
+        Ok(found)
+    }
+
+    async fn told_by(&self, (name, identity): &Asked) -> Result<Option<Capabilities>, ClusterError> {
+        let cluster = self.repository.context.clusters.get(name, identity).await?;
+        let (version, served) = (cluster.version().await?, cluster.served().await?);
+        Ok(Capabilities::new(&version, served.versions()))
     }
 
     /// Why the environment's cluster did not say, when it was asked.

@@ -44,8 +44,9 @@ pub(in crate::jobs) async fn listen(
     is_pull: bool,
 ) -> Result<Said, JobError> {
     let forge = repository.forge();
-    let comments = forge.comments(&repository.at, place.number).await?;
-    let reviews = if is_pull { forge.reviews(&repository.at, place.number).await? } else { Vec::new() };
+    let (comments, reviews) = tokio::try_join!(forge.comments(&repository.at, place.number), async {
+        if is_pull { forge.reviews(&repository.at, place.number).await } else { Ok(Vec::new()) }
+    })?;
     let texts = reviews.iter().flat_map(|review| review.comment.into_iter().chain([-review.id]));
     let texts: Vec<i64> = comments.iter().map(|comment| comment.id).chain(texts).collect();
     let mut conn = repository.context.pool.acquire().await?;
@@ -77,7 +78,10 @@ impl Said {
             let (by, at) = (review.person.clone()?, review.given_at);
             Some(Asked { id: -review.id, source, by, at, command: command::parse(&review.body)? })
         });
-        comments.chain(reviews).filter(|asked| asked.by != *ourselves).collect()
+        let mut asked: Vec<Asked> = comments.chain(reviews).filter(|asked| asked.by != *ourselves).collect();
+        // In the order in which they were given: of two that contradict each other the later one is meant.
+        asked.sort_by_key(|one| one.at);
+        asked
     }
 
     /// Everything that means to approve, as it is now. `named` resolves what a selector means.
@@ -88,6 +92,9 @@ impl Said {
                 (Verdict::ChangesRequested, _) => return None,
                 (_, Some(Command::Approve { environments, digest, deletions, reason })) => {
                     (stages.wanted(environments, digest)?, deletions, reason)
+                }
+                (_, Some(Command::Waive { policy, environments, digest, reason })) => {
+                    (stages.waived(policy, environments, digest), None, Some(reason))
                 }
                 (Verdict::Approved, None) => (Wanted::Everything, None, None),
                 // An approving review whose text is another command, or a botched one, is not taken for consent.
@@ -107,16 +114,29 @@ impl Said {
         });
         let comments = self.comments.iter().filter_map(|comment| {
             let person = comment.author.clone()?;
-            let Some(Command::Approve { environments, digest, deletions, reason }) = command::parse(&comment.body)
-            else {
-                return None;
+            let (wanted, deletions, reason) = match command::parse(&comment.body)? {
+                Command::Approve { environments, digest, deletions, reason } => {
+                    (stages.wanted(environments, digest)?, deletions, reason)
+                }
+                Command::Waive { policy, environments, digest, reason } => {
+                    (stages.waived(policy, environments, digest), None, Some(reason))
+                }
+                Command::Help
+                | Command::Explain { .. }
+                | Command::Preview
+                | Command::Revoke { .. }
+                | Command::Sync { .. }
+                | Command::Freeze { .. }
+                | Command::Unfreeze { .. }
+                | Command::NotInThisVersion { .. }
+                | Command::Misunderstood { .. } => return None,
             };
             Some(Given {
                 person,
                 source: ApprovalSource::Command,
                 source_id: comment.id,
                 head: None,
-                wanted: stages.wanted(environments, digest)?,
+                wanted,
                 deletions,
                 reason,
                 at: comment.created_at,
@@ -192,6 +212,10 @@ impl Stages {
             names.insert(name.clone());
         }
         names
+    }
+
+    fn waived(&self, policy: String, environments: Option<Selector>, digest: Option<String>) -> Wanted {
+        Wanted::Waiver { policy, environments: environments.map(|selector| self.names(&selector)), digest }
     }
 
     fn wanted(&self, environments: Option<Selector>, digest: Option<String>) -> Option<Wanted> {

@@ -10,7 +10,7 @@ use crate::ids::CommitId;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::show::writer::Writer;
-use crate::preview::{self, Check, PREVIEW_CONTEXT, Page, StatusLine};
+use crate::preview::{self, Check, PREVIEW_CONTEXT, Page, StatusLine, Tells};
 
 /// Bytes of one status' hash among those of both.
 const HASH: usize = 32;
@@ -115,8 +115,12 @@ async fn say(
         Some(_) => run.round,
         None => check_runs::next(&mut *pool.acquire().await?, row, head, &marks).await?,
     };
-    let mark =
-        |mark: &preview::Mark| forge::Mark { path: mark.path.clone(), line: mark.line, message: mark.message.clone() };
+    let mark = |mark: &preview::Mark| forge::Mark {
+        path: mark.path.clone(),
+        line: mark.line,
+        message: mark.message.clone(),
+        is_warning: mark.tells == Tells::Warns,
+    };
     let marks = more.marks.iter().map(mark).collect();
     let check = NewCheck { status, summary: more.summary.clone(), marks, round };
     let (made, round) = match writer.check(number, head, known, &check).await? {

@@ -1,32 +1,31 @@
 //! Commands: what each is answered, and what it starts.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::ANSWERS;
+use super::freezes::{self, Freezing};
+use super::may::{Gated, Permitted, may_give, permitted};
 use crate::audit::{self, NewEntry};
-use crate::consent::{Answer as Member, Kind, People, Right};
-use crate::db::environments::{self, Environment};
+use crate::consent::Answer as Member;
+use crate::db::freezes as frozen;
 use crate::db::holds::{self, Hold};
 use crate::db::{approvals, deployments, pulls};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
-use crate::ids::{Account, CommitId, EnvironmentName};
+use crate::ids::{CommitId, EnvironmentName};
 use crate::jobs::error::JobError;
-use crate::jobs::gather::people;
 use crate::jobs::gather::place::{Asked, Attended, actor};
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::route;
 use crate::jobs::show::writer::Writer;
 use crate::jobs::work;
-use crate::policy::rules::{Role, Voters};
 use crate::preview::{Answer, Answered, Consent, Deployment, Page};
 use crate::queue::{Claimed, NewJob};
 use crate::sync::{HoldReason, Relief};
 
-/// Commands that were not answered yet. Who asks for a sync, and could not be asked about, is answered when they can be.
+/// Commands that were not answered yet. Whoever gives one that is left to some, and could not be asked about, is
+/// answered when they can be.
 pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) -> Result<Vec<Asked>, JobError> {
     let asked = heard.said.asked(repository.ourselves().await?);
     let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
@@ -35,73 +34,15 @@ pub(super) async fn new_commands(repository: &Repository<'_>, heard: &Attended) 
     drop(conn);
     let mut open = Vec::new();
     for one in asked.into_iter().filter(|one| !done.contains(&one.id)) {
-        let waits = match &one.command {
-            Command::Sync { environments } => may_sync(repository, heard, &one, environments).await?.is_unasked,
-            _ => false,
+        let waits = match Gated::of(&one.command) {
+            Some(gated) => permitted(repository, heard, &one, gated).await?.is_unasked,
+            None => false,
         };
         if !waits {
             open.push(one);
         }
     }
     Ok(open)
-}
-
-/// What somebody who asks for a sync may.
-struct MaySync {
-    /// Environments that they may ask it of.
-    permitted: Vec<Environment>,
-    /// Those that they may not, and whether rules say who may.
-    refused: Vec<(EnvironmentName, bool)>,
-    /// Whether the forge is asked again about them.
-    is_unasked: bool,
-}
-
-/// By the rules in force of each environment meant, and by who they are now.
-async fn may_sync(
-    repository: &Repository<'_>,
-    heard: &Attended,
-    asked: &Asked,
-    selector: &Selector,
-) -> Result<MaySync, JobError> {
-    let mut conn = repository.context.pool.acquire().await?;
-    let mut rules = Vec::new();
-    for environment in meant(&mut conn, repository, selector).await? {
-        let whom = environments::in_force(&mut conn, &environment).await?.and_then(|rules| rules.may.sync);
-        rules.push((environment, whom));
-    }
-    drop(conn);
-    let mut known = People { standings: BTreeMap::new(), ..heard.people.clone() };
-    known.standings.extend(heard.people.standings.get_key_value(&asked.by).map(|(by, one)| (by.clone(), one.clone())));
-    let voters: Vec<Voters> = rules.iter().filter_map(|(_, whom)| whom.clone()).collect();
-    people::complete(repository, &mut known, &voters).await;
-    let mut may = MaySync { permitted: Vec::new(), refused: Vec::new(), is_unasked: false };
-    for (environment, whom) in rules {
-        let is_left_to_some = whom.is_some();
-        match may_ask(&known, &asked.by, whom.as_ref()) {
-            Member::Yes => may.permitted.push(environment),
-            Member::No => may.refused.push((environment.name, is_left_to_some)),
-            Member::Unknown => {
-                may.is_unasked |= known.away.is_some();
-                may.refused.push((environment.name, is_left_to_some));
-            }
-        }
-    }
-    Ok(may)
-}
-
-/// Whether somebody may ask for a sync: one of those whom the rules name, else whoever may push. A bot may push; nobody
-/// is named who is no person.
-fn may_ask(people: &People, by: &Account, whom: Option<&Voters>) -> Member {
-    let Some(standing) = people.standings.get(by) else { return Member::No };
-    let writers = Voters { roles: [Role::Write].into(), ..Voters::default() };
-    match (whom, standing.kind, standing.right) {
-        (_, _, Right::Unknown) => Member::Unknown,
-        (_, _, Right::None) => Member::No,
-        (None, _, Right::Has(_)) => people.is_one_of(standing, &writers),
-        (Some(_), Kind::Unknown, Right::Has(_)) => Member::Unknown,
-        (Some(_), Kind::Bot | Kind::Inactive, Right::Has(_)) => Member::No,
-        (Some(whom), Kind::Person, Right::Has(_)) => people.is_one_of(standing, whom),
-    }
 }
 
 /// The answers a comment carries: those of before, and to new commands.
@@ -118,8 +59,12 @@ pub(in crate::jobs) async fn answers(
         answers.retain(|one| one.asked != asked.id);
         let answered = match &asked.command {
             Command::Sync { environments } => {
-                let may = may_sync(repository, heard, &asked, environments).await?;
+                let may = permitted(repository, heard, &asked, (Gated::Sync, environments)).await?;
                 Some(Answered::Said { sentence: sync_answer(repository, environments, &may).await? })
+            }
+            Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
+                let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
+                Some(Answered::Said { sentence: freezes::answer(repository, &asked, environments, &may).await? })
             }
             // A render costs us something, and what it renders is a stranger's.
             Command::Preview if !writes(heard, &asked) && is_of_fork(repository, heard).await? => {
@@ -137,7 +82,7 @@ pub(in crate::jobs) async fn answers(
 }
 
 fn writes(heard: &Attended, asked: &Asked) -> bool {
-    may_ask(&heard.people, &asked.by, None) == Member::Yes
+    may_give(&heard.people, &asked.by, None) == Member::Yes
 }
 
 /// Whether what is said here is said of a pull request from a fork.
@@ -177,6 +122,9 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Consent::NotNeeded => format!("{} needs no approval", row.name),
                     Consent::Closed { why } => format!("{} is closed: {why}", row.name),
                 };
+                // Who waived what, and what somebody still may.
+                let waivers: String = row.waivers.iter().map(|waiver| format!("; {}", waiver.line())).collect();
+                let consent = consent + &waivers;
                 match &row.deployment {
                     // What consent is missing was just said.
                     Deployment::Held { reason, detail, lifts } if *reason == HoldReason::Waiting.as_str() => {
@@ -213,6 +161,17 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
             }
             Some(Answered::Approved { environments, refused })
         }
+        Command::Waive { policy, .. } => {
+            let given = heard.remembered.approvals.iter().map(|one| &one.recorded.approval);
+            let given = given.filter(|one| (one.key.source, one.key.source_id) == asked.source);
+            let environments: Vec<EnvironmentName> = given.map(|one| one.key.environment.clone()).collect();
+            let refused = heard.unbound.iter().filter(|one| one.source == asked.source);
+            let refused: Vec<String> = refused.map(|one| format!("{}: {}", one.environment, one.why)).collect();
+            if environments.is_empty() && refused.is_empty() {
+                return sentence("no policy of that name denies something here that is yours to waive");
+            }
+            Some(Answered::Waived { policy: policy.clone(), environments, refused })
+        }
         Command::Revoke { .. } => {
             let own = heard.remembered.approvals.iter().map(|one| &one.recorded);
             let void = own
@@ -222,7 +181,7 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
         }
         Command::Preview => sentence("rendered again"),
         // Answered by what they may.
-        Command::Sync { .. } => None,
+        Command::Sync { .. } | Command::Freeze { .. } | Command::Unfreeze { .. } => None,
         Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
@@ -235,8 +194,11 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Explain { .. }
         | Command::Preview
         | Command::Approve { .. }
+        | Command::Waive { .. }
         | Command::Revoke { .. }
-        | Command::Sync { .. } => Reaction::Agreed,
+        | Command::Sync { .. }
+        | Command::Freeze { .. }
+        | Command::Unfreeze { .. } => Reaction::Agreed,
     };
     // A review has no comment to react to; the answer is in our comment either way.
     if asked.id > 0
@@ -253,6 +215,7 @@ pub(super) struct Acts {
     entries: Vec<NewEntry>,
     /// Environments whose held change moves on to the newest commit.
     moved_on: Vec<i64>,
+    freezing: Freezing,
     pub(super) jobs: Vec<NewJob>,
 }
 
@@ -260,6 +223,7 @@ impl Acts {
     pub(super) fn extend(&mut self, more: Self) {
         self.entries.extend(more.entries);
         self.moved_on.extend(more.moved_on);
+        self.freezing.extend(more.freezing);
         self.jobs.extend(more.jobs);
     }
 
@@ -273,6 +237,7 @@ impl Acts {
                 holds::put(conn, &Hold { change: None, shown_in, ..hold }).await?;
             }
         }
+        self.freezing.record(conn).await?;
         for entry in &self.entries {
             audit::append(conn, entry).await?;
         }
@@ -302,22 +267,31 @@ pub(super) async fn acts(
     let sync = |ids: &[i64]| ids.iter().map(|id| route::sync_environment(key, *id, job.trace)).collect();
     Ok(match &asked.command {
         Command::Sync { environments } => {
-            let may = may_sync(repository, heard, asked, environments).await?;
+            let may = permitted(repository, heard, asked, (Gated::Sync, environments)).await?;
             let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
             let detail = json!({ "environments": names, "comment": asked.id });
             Acts {
                 entries: if names.is_empty() { Vec::new() } else { vec![entry("sync.asked", detail)] },
-                moved_on: Vec::new(),
                 jobs: may.permitted.iter().map(|one| route::asked_sync(key, one.id, job.trace)).collect(),
+                ..Acts::default()
             }
         }
         Command::Preview if !held.is_empty() => Acts {
             entries: vec![entry("hold.moved_on", json!({ "environments": held, "comment": asked.id }))],
             jobs: sync(&held),
             moved_on: held,
+            ..Acts::default()
         },
-        // An approval of a held change opens its gate.
-        Command::Approve { .. } => Acts { jobs: sync(&held), ..Acts::default() },
+        Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
+            let may = permitted(repository, heard, asked, (Gated::Freeze, environments)).await?;
+            let freezing = freezes::freezing(&repository.context.clock, asked, &may);
+            let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
+            let entries = freezing.said(json!(names), asked.id).map(|(action, detail)| entry(action, detail));
+            let ended: Vec<i64> = freezing.ended().collect();
+            Acts { entries: entries.into_iter().collect(), freezing, jobs: sync(&ended), ..Acts::default() }
+        }
+        // An approval of a held change opens its gate, and so may a waiver.
+        Command::Approve { .. } | Command::Waive { .. } => Acts { jobs: sync(&held), ..Acts::default() },
         Command::Help
         | Command::Explain { .. }
         | Command::Preview
@@ -327,27 +301,21 @@ pub(super) async fn acts(
     })
 }
 
-/// The environments a selector means.
-async fn meant(
-    conn: &mut PgConnection,
-    repository: &Repository<'_>,
-    selector: &Selector,
-) -> Result<Vec<Environment>, JobError> {
-    let all = environments::of_repository(conn, repository.row.id).await?;
-    let stage = |one: &Environment| one.block.as_ref().and_then(|block| block.stage.clone());
-    Ok(all.into_iter().filter(|one| selector.matches(&one.name, stage(one).as_deref())).collect())
-}
-
 /// What a sync that somebody asks for will come to, as far as it can be said before the gate is judged.
-async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &MaySync) -> Result<String, JobError> {
+async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &Permitted) -> Result<String, JobError> {
     let mut conn = repository.context.pool.acquire().await?;
     let mut sentences = Vec::new();
     for (name, is_left_to_some) in &may.refused {
         let whom = if *is_left_to_some { "those whom its `may` names" } else { "somebody with write access" };
         sentences.push(format!("{name}: a sync is started by {whom}"));
     }
+    let freezes = frozen::all(&mut conn, repository.context.clock.now()).await?;
     for environment in &may.permitted {
         let name = &environment.name;
+        if let Some(freeze) = frozen::longest(&freezes, Some(environment.id)) {
+            sentences.push(format!("{name} is {}", freeze.sentence()));
+            continue;
+        }
         let last = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
         let tip = repository.forge().branch(&repository.at, &environment.branch).await.map(|branch| branch.tip).ok();
         let at = environment.position.as_ref().map(|at| &at.commit);

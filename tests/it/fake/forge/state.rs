@@ -131,6 +131,8 @@ pub(super) struct Merged {
     pub(super) commit: String,
     pub(super) by: String,
     pub(super) is_squash: bool,
+    /// Whether GitLab names the commit in the merge request.
+    pub(super) is_named: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod queue;
 mod together;
+mod train;
 
 pub(crate) use queue::Queued;
 
@@ -305,26 +306,28 @@ impl FakeForge {
             Merge::Rebase => self.note_commit(&merged, &pull.author, &pull.author),
             Merge::FastForward => {}
         }
-        {
-            let mut state = self.world.state();
-            let now = state.tick();
-            let before = state.repository(pull.repository).branches[&pull.base].clone();
-            state.repository_mut(pull.repository).branches.insert(pull.base.clone(), merged.clone());
-            let ours = state.pull_mut(pr.repository, pr.number);
-            ours.is_open = false;
-            let is_squash = how == Merge::Squash;
-            ours.merge = Some(Merged { commit: merged.clone(), by: who.to_owned(), is_squash });
-            ours.closed = Some(now);
-            ours.updated = now;
-            state.turned(who, pr.repository, pr.number, Turned::Merged(merged.clone()));
-            state.tell_pull(PullChange::Closed, who, pr.repository, pr.number);
-            let how = if how == Merge::FastForward { Moved::Pushed } else { Moved::Merged };
-            let (repository, branch) = (pull.repository, pull.base.as_str());
-            let (before, after) = (Some(before.as_str()), Some(merged.as_str()));
-            state.tell_push(&Pushed { by: who, repository, branch, before, after, how });
-        }
+        let moved = if how == Merge::FastForward { Moved::Pushed } else { Moved::Merged };
+        let is_squash = how == Merge::Squash;
+        self.became(pr, Merged { commit: merged.clone(), by: who.to_owned(), is_squash, is_named: true }, moved);
         self.world.tell_all().await;
         merged
+    }
+
+    /// Its base is at its merge, and it is closed.
+    fn became(&self, pr: &Pr, merged: Merged, how: Moved) {
+        let (pull, Merged { commit, by, .. }) = (self.pull(pr), merged.clone());
+        let mut state = self.world.state();
+        let now = state.tick();
+        let (repository, branch) = (pull.repository, pull.base.as_str());
+        let before = state.repository_mut(repository).branches.insert(pull.base.clone(), commit.clone());
+        let ours = state.pull_mut(pr.repository, pr.number);
+        ours.is_open = false;
+        ours.merge = Some(merged);
+        (ours.closed, ours.updated) = (Some(now), now);
+        state.turned(&by, pr.repository, pr.number, Turned::Merged(commit.clone()));
+        state.tell_pull(PullChange::Closed, &by, pr.repository, pr.number);
+        let (before, after) = (before.as_deref(), Some(commit.as_str()));
+        state.tell_push(&Pushed { by: &by, repository, branch, before, after, how });
     }
 
     /// The committer of what a button of the forge makes.

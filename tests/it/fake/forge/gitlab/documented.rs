@@ -54,6 +54,19 @@ const PULL: &[&str] = &[
     "updated_at",
     "user_notes_count",
 ];
+/// Of each of those that have a commit: what a list tells of it, and whose it is.
+const COMMIT_PULL: &[&str] = &[
+    "iid",
+    "project_id",
+    "state",
+    "target_project_id",
+    "target_branch",
+    "sha",
+    "merge_commit_sha",
+    "squash_commit_sha",
+    "merge_user",
+    "merged_at",
+];
 
 pub(super) const CALLS: &[Documented] = &[
     of("POST graphql", "graphql/reference", &["query", "variables"], &[]),
@@ -96,7 +109,7 @@ pub(super) const CALLS: &[Documented] = &[
         &["ref", "stage", "name", "all", "pipeline_id", "order_by", "sort"],
         &["id", "name", "status", "author"],
     ),
-    of("GET projects/{}/repository/commits/{}/merge_requests", "commits", &["state"], &["iid", "project_id"]),
+    of("GET projects/{}/repository/commits/{}/merge_requests", "commits", &["state"], COMMIT_PULL),
     of(
         "POST projects/{}/statuses/{}",
         "commits#set-commit-pipeline-status",

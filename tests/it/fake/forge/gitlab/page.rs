@@ -95,7 +95,8 @@ impl State {
         let merged = pull.merge.as_ref();
         let by = merged.map_or(Value::Null, |merged| self.gl_user(&merged.by));
         // Nothing was made by a fast-forward. One that was squashed, or rebased and then merged, says so elsewhere.
-        let commit = merged.map(|merged| merged.commit.clone()).filter(|commit| *commit != pull.head_sha);
+        let named = merged.filter(|merged| merged.is_named).map(|merged| merged.commit.clone());
+        let commit = named.filter(|commit| *commit != pull.head_sha);
         let is_squash = commit.is_some() && merged.is_some_and(|merged| merged.is_squash);
         json!({
             "id": pull.repository * 10_000 + pull.number,

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::server::Call;
-use super::super::state::{Activity, Repository, State, Status};
+use super::super::state::{Activity, Pull, Repository, State, Status};
 use super::deployments;
 use super::wire::{NOT_FOUND, Page, bad, found, made};
 
@@ -36,7 +36,8 @@ pub(super) fn call(state: &mut State, call: &Call, at: &Repository, rest: &[&str
         ("GET", ["repository", "commits", sha, "merge_requests"]) => {
             let has = |push: &super::super::state::PullPush| push.commits.iter().any(|commit| commit == sha);
             let mine = state.pulls.iter().filter(|pull| pull.repository == at.id);
-            let with = mine.filter(|pull| pull.head_sha == *sha || pull.pushes.iter().any(has));
+            let merged_as = |pull: &Pull| pull.merge.as_ref().is_some_and(|merged| merged.commit == *sha);
+            let with = mine.filter(|pull| pull.head_sha == *sha || merged_as(pull) || pull.pushes.iter().any(has));
             Page::List(with.map(|pull| state.gl_pull_in_list(pull)).collect())
         }
         (_, ["deployments", rest @ ..]) => deployments::call(state, call, at, rest),

@@ -68,7 +68,8 @@ impl FakeForge {
                 state.repository_mut(repository).branches.remove(&one.branch);
                 let ours = state.pull_mut(repository, one.pr.number);
                 ours.is_open = false;
-                ours.merge = Some(Merged { commit: one.commit.clone(), by: who.to_owned(), is_squash: true });
+                ours.merge =
+                    Some(Merged { commit: one.commit.clone(), by: who.to_owned(), is_squash: true, is_named: true });
                 (ours.closed, ours.updated) = (Some(now), now);
                 state.turned(who, repository, one.pr.number, Turned::Merged(one.commit.clone()));
                 state.tell_pull(PullChange::Closed, who, repository, one.pr.number);

@@ -1,0 +1,115 @@
+//! A freeze of everything a server deploys: an operator's word, on its host.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{self, NewEntry};
+use crate::clock::Clock;
+use crate::db::freezes::{self, Freeze};
+use crate::event::until::Until;
+use crate::ids::TraceId;
+use crate::jobs::route::sync_environment;
+use crate::queue::{self, Bell, Lane};
+
+const BY: &str = "operator";
+const SUBJECT: &str = "everything";
+
+/// Begins it; one that stands ends with it.
+///
+/// # Errors
+/// When the database cannot be asked, or the end is none.
+pub(super) async fn freeze(pool: &PgPool, clock: &Clock, reason: &str, until: Option<&str>) -> anyhow::Result<String> {
+    let (reason, now) = (reason.trim(), clock.now());
+    if reason.is_empty() || reason.chars().any(char::is_control) {
+        bail!("`--reason` is one line that says why");
+    }
+    let until = match until {
+        Some(text) => {
+            let until: Until = text.parse().with_context(|| format!("`--until {text}`"))?;
+            Some(until.moment(now).with_context(|| format!("`--until {text}` is past"))?)
+        }
+        None => None,
+    };
+    let (by, reason) = (BY.to_owned(), reason.to_owned());
+    let freeze = Freeze { id: clock.new_id(), environment: None, by, reason, until, began_at: now };
+    let mut tx = pool.begin().await?;
+    freezes::begin(&mut tx, &freeze).await?;
+    let detail = json!({ "reason": freeze.reason, "until": freeze.until });
+    audit::append(&mut tx, &entry(clock, "environment.frozen", detail)).await?;
+    tx.commit().await?;
+    Ok(format!("everything is {}; `bascule unfreeze --everything` ends it\n", freeze.sentence()))
+}
+
+/// Ends it. What was held for it is synced, as far as the gate lets it.
+///
+/// # Errors
+/// When the database cannot be asked, or there is none.
+pub(super) async fn unfreeze(pool: &PgPool, clock: &Clock) -> anyhow::Result<String> {
+    let mut tx = pool.begin().await?;
+    if !freezes::end(&mut tx, None, BY, clock.now()).await? {
+        bail!("everything is not frozen; `bascule status` lists the environments that are");
+    }
+    let held = go_on(&mut tx, clock).await?;
+    audit::append(&mut tx, &entry(clock, "environment.unfrozen", json!({ "held": held }))).await?;
+    tx.commit().await?;
+    Ok(format!("not everything is frozen any more; {} waited for it\n", count(held)))
+}
+
+/// How often it is looked whether a freeze is over.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Goes on with what was held for a freeze that ended by itself.
+pub(super) async fn thaws(pool: PgPool, clock: Clock, bell: Bell, stop: CancellationToken) {
+    loop {
+        match thaw(&pool, &clock).await {
+            Ok(0) => {}
+            Ok(_) => bell.ring(Lane::Sync),
+            Err(error) => tracing::warn!(%error, "cannot look whether a freeze is over; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Enqueues what waited for a freeze that is over; how many environments that are.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn thaw(pool: &PgPool, clock: &Clock) -> Result<usize, sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    let held = go_on(&mut tx, clock).await?;
+    tx.commit().await?;
+    Ok(held)
+}
+
+async fn go_on(conn: &mut PgConnection, clock: &Clock) -> Result<usize, sqlx::Error> {
+    let held = freezes::over(&mut *conn, clock.now()).await?;
+    let trace = TraceId(clock.new_id());
+    let jobs = held.iter().map(|(repository, environment)| sync_environment(repository, *environment, trace));
+    queue::enqueue_all(conn, &jobs.collect::<Vec<_>>()).await?;
+    Ok(held.len())
+}
+
+fn count(environments: usize) -> String {
+    match environments {
+        1 => "1 environment".to_owned(),
+        count => format!("{count} environments"),
+    }
+}
+
+fn entry(clock: &Clock, action: &'static str, detail: Value) -> NewEntry {
+    NewEntry {
+        actor: BY.to_owned(),
+        action,
+        subject: SUBJECT.to_owned(),
+        detail,
+        cause: "the server's host".to_owned(),
+        trace: TraceId(clock.new_id()),
+    }
+}
