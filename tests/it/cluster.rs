@@ -342,7 +342,7 @@ fn health_is_watched_and_told_the_moment_it_comes() {
         place.apply(&object, &Onto::Nothing).await.unwrap();
         let (resource, key) = place.key(&object).await;
         let missing = ObjectKey { name: "missing".to_owned(), ..key.clone() };
-        let short = Duration::from_millis(400);
+        let short = Duration::from_secs(1);
         let well = |key: &ObjectKey| Watched { resource: resource.clone(), key: key.clone(), until: Until::Well };
         let verdict = place.cluster.watch(&[well(&key), well(&missing)], short).await;
         let words: Vec<_> = verdict.0.iter().map(|(key, health)| format!("{key}: {health:?}")).collect();

@@ -118,12 +118,12 @@ async fn a_job_that_kills_five_workers_is_set_aside_and_the_others_go_on() {
     make_ledger(&database).await;
     put(&database.pool, &[told_to("abort", "bomb")]).await;
     for life in 1..=5 {
-        let mut child = start("work", &database, Duration::from_millis(300));
+        let mut child = start("work", &database, SHORT);
         assert_eq!(child.hear(), format!("claimed bomb attempt {life}"));
         assert_eq!(child.hear_or_end(), None, "it took its worker with it");
     }
     put(&database.pool, &[told_to("record", "shop#1")]).await;
-    let mut child = start("work", &database, Duration::from_millis(300));
+    let mut child = start("work", &database, SHORT);
     assert_eq!(child.hear(), "claimed shop#1 attempt 1");
     assert_eq!(child.hear(), "recorded shop#1");
     while !rows(&database).await.iter().all(|(key, state, ..)| key == "bomb" && *state == State::Failed) {}
