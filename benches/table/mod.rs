@@ -1,10 +1,12 @@
-//! What was measured, by row and by number of environments.
+//! What was measured, by row and by size.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
+    /// What is counted in the columns.
+    of: &'static str,
     rows: Vec<Row>,
 }
 
@@ -35,7 +37,11 @@ impl Cell {
 }
 
 impl Table {
-    pub(crate) fn put(&mut self, name: &'static str, goal: &'static str, environments: usize, cell: Cell) {
+    pub(crate) fn of(of: &'static str) -> Self {
+        Self { of, rows: Vec::new() }
+    }
+
+    pub(crate) fn put(&mut self, name: &'static str, goal: &'static str, size: usize, cell: Cell) {
         let at = match self.rows.iter().position(|row| row.name == name) {
             Some(at) => at,
             None => {
@@ -43,7 +49,7 @@ impl Table {
                 self.rows.len() - 1
             }
         };
-        self.rows[at].cells.insert(environments, cell);
+        self.rows[at].cells.insert(size, cell);
     }
 
     /// How a time grows from the least to the most: `log(t2/t1) / log(n2/n1)`.
@@ -64,7 +70,7 @@ impl Table {
         let mut sizes: Vec<usize> = self.rows.iter().flat_map(|row| row.cells.keys().copied()).collect();
         sizes.sort_unstable();
         sizes.dedup();
-        let head: Vec<String> = sizes.iter().map(|size| format!("{size} envs")).collect();
+        let head: Vec<String> = sizes.iter().map(|size| format!("{size} {}", self.of)).collect();
         println!("\n| | {} | growth | goal |\n|---|{}--:|---|", head.join(" | "), "--:|".repeat(sizes.len()));
         for row in &self.rows {
             let cell = |size| row.cells.get(size).map_or_else(|| "–".to_owned(), |cell| cell.text());
