@@ -171,7 +171,15 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-fn pattern(text: &'static str) -> Regex {
+/// What a line has in it of which anything is hidden: a word of a secret's name, or what the other patterns cannot do
+/// without. Most lines have nothing of it, and looking for all of it at once is a twentieth of asking each pattern.
+static ANYTHING: LazyLock<Regex> = LazyLock::new(|| {
+    // Names are of ASCII letters in the patterns that hide by a name; two words that make a secret together end in `key…`.
+    let words = SECRET.join("|");
+    pattern(&format!("(?i-u:{words}|key)|://|eyJ|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox|sk_live_|npm_|hvs\\."))
+});
+
+fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that the tests compile")
 }
 
@@ -184,9 +192,14 @@ pub(super) fn is_private_key(value: &str) -> bool {
 /// (`--password=x`, `db.password: x`, `"token": "x"`). `None` when there are none.
 pub(super) fn hide(line: &str, mark: Mark<'_>) -> Option<String> {
     // Most lines are neither an assignment nor a URL, and shorter than any token.
-    if line.len() < 16 && !line.contains(['=', ':', '@']) {
+    if line.len() < 16 && !line.contains(['=', ':', '@']) || !ANYTHING.is_match(line) {
         return None;
     }
+    hide_each(line, mark)
+}
+
+/// The same, each pattern asked.
+fn hide_each(line: &str, mark: Mark<'_>) -> Option<String> {
     if let Some(setting) = SETTING.captures(line)
         && is_secret_name(&setting["name"])
         && !is_reference(&setting["value"])
@@ -243,6 +256,9 @@ impl Below {
             let value = &setting["value"];
             value.starts_with(['|', '>']) && value.len() <= 3 && is_secret_name(&setting["name"])
         };
+        if !ANYTHING.is_match(line) {
+            return None;
+        }
         if SETTING.captures(line).is_some_and(opens) {
             self.0 = Some(indent);
             return None;
@@ -301,6 +317,53 @@ mod tests {
             assert!(!is_secret_name(name), "{name}");
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn what_is_looked_for_at_once_leaves_nothing_out(
+            parts in proptest::collection::vec(0..PARTS.len(), 1..8), words in proptest::collection::vec(0..ALL, 0..3),
+        ) {
+            let word = |at: &usize| SECRET.iter().chain(KEY_OF).chain(ABOUT).chain(REFERS).nth(*at).copied().unwrap_or_default();
+            let words: Vec<&str> = words.iter().map(word).collect();
+            let parts: Vec<&str> = parts.iter().map(|at| PARTS[*at]).collect();
+            for line in [format!("{}{}", words.concat(), parts.concat()), format!("{}{}", parts.concat(), words.join("_"))] {
+                for line in [line.to_uppercase(), line] {
+                    let shown = hide_each(&line, Mark::Bare).filter(|_| line.len() >= 16 || line.contains(['=', ':', '@']));
+                    proptest::prop_assert_eq!(hide(&line, Mark::Bare), shown, "{}", line);
+                }
+            }
+        }
+    }
+
+    /// Words that mean something here.
+    const ALL: usize = SECRET.len() + KEY_OF.len() + ABOUT.len() + REFERS.len();
+    const PARTS: [&str; 24] = [
+        "=",
+        ": ",
+        ":=",
+        "://",
+        "@",
+        "Key",
+        "keys",
+        "s3cr3t-value",
+        " ",
+        "\"",
+        "-",
+        ".",
+        "$(X)",
+        "eyJhbGciOi.eyJzdWIiOi.x",
+        "AKIAABCDEFGHIJKLMNOP",
+        "ghp_0123456789a",
+        "github_pat_0123456789a",
+        "glpat-0123456789a",
+        "xoxb-0123456789a",
+        "sk_live_0123456789a",
+        "npm_0123456789a",
+        "hvs.0123456789a",
+        "Bearer ",
+        "\u{212a}ey",
+    ];
 
     #[test]
     fn a_line_shows_everything_but_its_secrets() {
