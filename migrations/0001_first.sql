@@ -407,6 +407,7 @@ CREATE TABLE hold (
     place_seen      bytea,                       -- of the place it is shown in, as the sweep saw it last: a hash
     awaits          jsonb NOT NULL DEFAULT '[]', -- commits whose checks it waits for, and how they stood: db::holds::AwaitedAt
     thaws           boolean NOT NULL DEFAULT false, -- something covered waits, perhaps beside this, for a freeze to end
+    wakes           timestamptz,                 -- when something covered may be synced by the clock alone; null once it was looked at again
     since           timestamptz NOT NULL DEFAULT now()
 );
 
@@ -458,6 +459,14 @@ CREATE TABLE told_deployment (
     number         bigint,                       -- the forge's; null: to be looked for, and made if it is not there
     saying         text,                         -- how it stands, as was to be said last
     said           text                          -- the same, as was said last
+);
+
+-- Since when an environment's newest deployment is known to be healthy, where another one waits for it to be for a while (`soak`).
+-- Written when that one is judged; another deployment begins it anew.
+CREATE TABLE soak (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    deployment_id   uuid NOT NULL REFERENCES deployment,
+    since           timestamptz NOT NULL
 );
 
 CREATE TABLE inventory (

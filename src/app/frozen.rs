@@ -1,4 +1,5 @@
-//! A freeze of everything a server deploys: an operator's word, on its host.
+//! A freeze of everything a server deploys: an operator's word, on its host. And what goes on by the clock: after a freeze, or
+//! when windows open.
 
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::db::freezes::{self, Freeze};
+use crate::db::holds;
 use crate::event::until::Until;
-use crate::ids::TraceId;
+use crate::ids::{RepositoryKey, TraceId};
 use crate::jobs::route::sync_environment;
 use crate::queue::{self, Bell, Lane};
 
@@ -59,10 +61,10 @@ pub(super) async fn unfreeze(pool: &PgPool, clock: &Clock) -> anyhow::Result<Str
     Ok(format!("not everything is frozen any more; {} waited for it\n", count(held)))
 }
 
-/// How often it is looked whether a freeze is over.
+/// How often it is looked whether a freeze is over; what waits for a moment that is known is looked at then.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Goes on with what was held for a freeze that ended by itself.
+/// Goes on with what was held for a freeze that ended by itself, or until a moment that has come.
 pub(super) async fn thaws(pool: PgPool, clock: Clock, bell: Bell, stop: CancellationToken) {
     loop {
         match thaw(&pool, &clock).await {
@@ -72,28 +74,42 @@ pub(super) async fn thaws(pool: PgPool, clock: Clock, bell: Bell, stop: Cancella
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(until_next(&pool, &clock).await) => {}
         }
     }
 }
 
-/// Enqueues what waited for a freeze that is over; how many environments that are.
+/// How long nothing is due, and no longer than [`LOOK`].
+async fn until_next(pool: &PgPool, clock: &Clock) -> Duration {
+    let next = async { holds::next_wake(&mut *pool.acquire().await?).await };
+    let left = next.await.ok().flatten().map(|next| next.duration_since(clock.now()));
+    // One that is due by now waits for a freeze as well, or was noted a moment ago.
+    left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero()).map_or(LOOK, |left| left.min(LOOK))
+}
+
+/// Enqueues what waited for a freeze that is over, or for a moment that has come; how many environments that are.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub async fn thaw(pool: &PgPool, clock: &Clock) -> Result<usize, sqlx::Error> {
     let mut tx = pool.begin().await?;
+    let woken = holds::wake(&mut tx, clock.now()).await?;
+    enqueue(&mut tx, clock, &woken).await?;
     let held = go_on(&mut tx, clock).await?;
     tx.commit().await?;
-    Ok(held)
+    Ok(held + woken.len())
 }
 
 async fn go_on(conn: &mut PgConnection, clock: &Clock) -> Result<usize, sqlx::Error> {
     let held = freezes::over(&mut *conn, clock.now()).await?;
+    enqueue(conn, clock, &held).await?;
+    Ok(held.len())
+}
+
+async fn enqueue(conn: &mut PgConnection, clock: &Clock, held: &[(RepositoryKey, i64)]) -> Result<(), sqlx::Error> {
     let trace = TraceId(clock.new_id());
     let jobs = held.iter().map(|(repository, environment)| sync_environment(repository, *environment, trace));
-    queue::enqueue_all(conn, &jobs.collect::<Vec<_>>()).await?;
-    Ok(held.len())
+    queue::enqueue_all(conn, &jobs.collect::<Vec<_>>()).await
 }
 
 fn count(environments: usize) -> String {

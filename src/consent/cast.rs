@@ -65,6 +65,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         target: target(),
         branch: None,
         after: vec![],
+        windows: vec![],
         consent: Consent { approvals, ..Consent::none() },
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },

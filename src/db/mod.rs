@@ -14,6 +14,7 @@ pub mod restored;
 pub mod roles;
 pub mod seal;
 pub mod sets;
+pub mod soaks;
 pub mod swept;
 
 pub mod act_answers;

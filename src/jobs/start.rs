@@ -5,6 +5,8 @@
 mod gate;
 mod holding;
 mod lights;
+mod shut;
+mod soaking;
 
 use super::context::Context;
 use super::error::JobError;
@@ -55,6 +57,8 @@ enum Begun {
     Started(Started),
     /// Nothing: nothing new is synced now.
     Frozen(Freeze),
+    /// Nothing: it is not the time.
+    Shut(Waits),
 }
 
 impl From<Started> for Begun {
@@ -133,6 +137,7 @@ async fn judge(
             match work::boxed(gate::begin(context, job, repository, &walked, covered)).await? {
                 Begun::Started(started) => return Ok(started),
                 Begun::Frozen(freeze) => Some(holding::frozen(&walked.environment, &freeze)),
+                Begun::Shut(waits) => Some(waits),
             }
         }
         Destination::To(covered) => by_hand(&walked, covered),
@@ -143,12 +148,7 @@ async fn judge(
                 if awaited.is_red() && lights.may_be_green() { BY_ITSELF.to_owned() } else { awaited.lifts(name) };
             Some(Waits::other(awaited.sentence(name, &covered.commit), lifts))
         }
-        Destination::Waits(_, WaitsFor::After(names)) => {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let detail =
-                format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
-            Some(Waits::other(detail, BY_ITSELF.to_owned()))
-        }
+        Destination::Waits(covered, WaitsFor::After(names)) => Some(soaking::waits(&walked, covered, &names)),
         Destination::Nowhere => None,
     };
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
@@ -162,7 +162,7 @@ async fn judge(
         }
         (None, Some(waits)) => {
             let hold = holding::beside(&walked, waits.reason, waits.why, &waits.lifts);
-            let hold = Hold { awaits: lights.awaits(), ..hold };
+            let hold = Hold { awaits: lights.awaits(), wakes: waits.wakes, ..hold };
             holding::store(context, job, repository, &walked, hold, &merged).await?;
         }
         (None, None) => holding::lift(context, job, repository, &walked).await?,

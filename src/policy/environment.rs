@@ -14,6 +14,7 @@ use super::rules::{
     Admission, After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
     SyncRules,
 };
+use super::windows::windows;
 use crate::ids::{EnvironmentName, Target};
 
 /// The keys of an environment.
@@ -26,6 +27,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "stage",
         "follow",
         "after",
+        "windows",
         "consent",
         "deletions",
         "sync",
@@ -38,7 +40,6 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
     later: &[
         "drift",
         "on_failure",
-        "windows",
         "runbook",
         "health",
         "secrets",
@@ -66,12 +67,14 @@ pub const FOLLOW_KEYS: Keys = Keys { known: &["branch"], later: &["tags"] };
 /// The keys of `deletions`.
 pub const DELETIONS_KEYS: Keys = Keys { known: &["confirm_above"], later: &[] };
 /// The keys of one item of `after`.
-pub const AFTER_KEYS: Keys = Keys { known: &["environment"], later: &["soak"] };
+pub const AFTER_KEYS: Keys = Keys { known: &["environment", "soak"], later: &[] };
 
 /// How long a sync waits until healthy when the file does not say.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 5 * 60;
 /// No rollout is waited for longer than a day.
 const LONGEST_TIMEOUT_SECONDS: u64 = 86_400;
+/// What has to soak for longer than a month is waited for by nobody.
+const LONGEST_SOAK_SECONDS: u64 = 30 * 86_400;
 /// Helm's own limit: the release's name goes into object names with a suffix.
 const LONGEST_RELEASE: usize = 53;
 /// Checks that one environment waits for: on GitHub each is a call of its own, for every look at the commit.
@@ -109,6 +112,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     });
     let branch = block.get("follow").and_then(|node| branch(node, complaints));
     let after = block.get("after").map(|node| after(node, complaints)).unwrap_or_default();
+    let windows = block.get("windows").map(|node| windows(node, complaints)).unwrap_or_default();
     let consent = match block.get("consent") {
         Some(node) => consent(node, complaints),
         None => Some(Consent::one_writer()),
@@ -136,6 +140,10 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `after`", key.name);
         complaints.add(at, problem, "remove `after`: what is never synced waits for nothing");
     }
+    if let (Some(at), SyncMode::None, false) = (block.place_of("windows"), sync.mode, windows.is_empty()) {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `windows`", key.name);
+        complaints.add(at, problem, "write `windows: []`: what is never synced waits for nothing");
+    }
     if let (Some(node), SyncMode::None) = (block.get("consent"), sync.mode)
         && consent.as_ref().is_some_and(|consent| !consent.checks.is_empty())
     {
@@ -154,6 +162,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         target: Target { cluster: cluster?, namespace: namespace? },
         branch,
         after,
+        windows,
         consent: consent?,
         deletions_confirm_above,
         sync,
@@ -225,15 +234,18 @@ fn branch(node: &Node, complaints: &mut Complaints) -> Option<String> {
 fn after(node: &Node, complaints: &mut Complaints) -> Vec<After> {
     let mut found: Vec<After> = Vec::new();
     for item in list(node, "after", complaints).unwrap_or_default() {
-        let written = match &item.value {
-            Value::Map(_) => Block::open(item, "in `after`", AFTER_KEYS, complaints)
-                .and_then(|block| block.text("environment", complaints)),
-            _ => text(item, "after", complaints),
+        let (written, soak_seconds) = match &item.value {
+            Value::Map(_) => {
+                let Some(block) = Block::open(item, "in `after`", AFTER_KEYS, complaints) else { continue };
+                let written = block.text("environment", complaints);
+                (written, block.get("soak").and_then(|_| block.seconds("soak", LONGEST_SOAK_SECONDS, complaints)))
+            }
+            _ => (text(item, "after", complaints), None),
         };
         let Some((written, at)) = written else { continue };
         let Some(environment) = word(written, at, "name an environment of this file", complaints) else { continue };
-        let after = After { environment };
-        if found.contains(&after) {
+        let after = After { environment, soak_seconds };
+        if found.iter().any(|one| one.environment == after.environment) {
             complaints.add(at, format!("`{written}` is in `after` twice"), "remove one");
         } else {
             found.push(after);

@@ -26,6 +26,7 @@ pub mod paths;
 pub mod pattern;
 pub mod platform;
 pub mod policies;
+pub mod windows;
 
 pub use codeowners::{Dialect, OwnerFile};
 pub use expand::Expanded;

@@ -14,6 +14,7 @@ use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
 pub use super::platform::{Floor, Grant, Group, Platform};
+use super::windows::Window;
 use crate::ids::{EnvironmentName, Target};
 
 /// Who may give one kind of consent. Within one `Voters` any listed membership suffices.
@@ -226,6 +227,9 @@ impl Admission {
 pub struct After {
     /// Which environment must have been healthy with the objects it has at the commit.
     pub environment: EnvironmentName,
+    /// For how long, without another deployment of it in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_seconds: Option<u64>,
 }
 
 /// The `helm:` block.
@@ -264,6 +268,9 @@ pub struct Environment {
     /// What must be healthy first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<After>,
+    /// When something new may be synced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
     /// Who must consent.
     pub consent: Consent,
     /// More deletions than this need approvals that carry their exact number.

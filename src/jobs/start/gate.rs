@@ -7,6 +7,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::holding::{entry, lift_hold};
+use super::shut::shut;
 use super::{Begun, Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
@@ -90,6 +91,9 @@ pub(super) async fn begin(
     }
     if let Some(freeze) = freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await? {
         return Ok(Begun::Frozen(freeze));
+    }
+    if let Some(waits) = shut(walked, covered, context.clock.now()) {
+        return Ok(Begun::Shut(waits));
     }
     let old = match &environment.position {
         Some(at) => Some(sets::load_hashed(&mut tx, &at.set).await?),

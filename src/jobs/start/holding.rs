@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -32,12 +33,14 @@ pub(super) struct Waits {
     pub(super) why: String,
     /// What is typed for it.
     pub(super) lifts: String,
+    /// When it is over by itself.
+    pub(super) wakes: Option<Timestamp>,
 }
 
 impl Waits {
     /// For another environment, for checks, or for somebody's word.
     pub(super) fn other(why: String, lifts: String) -> Self {
-        Self { reason: HoldReason::Waiting, why, lifts }
+        Self { reason: HoldReason::Waiting, why, lifts, wakes: None }
     }
 }
 
@@ -48,7 +51,7 @@ pub(super) fn frozen(environment: &Environment, freeze: &Freeze) -> Waits {
         Some(_) => reason.lifted_by(name, None, 0),
         None => "bascule unfreeze --everything, on the server's host".to_owned(),
     };
-    Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts }
+    Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts, wakes: None }
 }
 
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
@@ -65,6 +68,7 @@ pub(super) async fn hold(
     let environment = &walked.environment;
     let mut detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
     let thaws = waits.as_ref().is_some_and(|waits| waits.reason == HoldReason::Frozen);
+    let wakes = waits.as_ref().and_then(|waits| waits.wakes);
     if let Some(Waits { why, lifts, .. }) = waits {
         detail += &format!("; of what came before it, {why} ({lifts})");
     }
@@ -105,6 +109,7 @@ pub(super) async fn hold(
         shown_in,
         awaits,
         thaws,
+        wakes,
     };
     store(context, job, repository, walked, hold, merged).await
 }
@@ -205,6 +210,7 @@ fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &
         shown_in: None,
         awaits: Vec::new(),
         thaws: reason == HoldReason::Frozen,
+        wakes: None,
     }
 }
 

@@ -64,6 +64,7 @@ impl Subject {
             shown_in: None,
             awaits: Vec::new(),
             thaws: false,
+            wakes: None,
         }
     }
 }

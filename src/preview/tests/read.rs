@@ -159,7 +159,7 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
             ),
         ]),
         Consent::NotNeeded,
-        Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() },
+        Deployment::AfterMerge { after: Vec::new(), soaks: BTreeMap::new(), checks: Vec::new(), windows: Vec::new() },
     )]);
     proposal.subject = Subject::Proposal { head: "a".repeat(40).parse().unwrap(), into: "main".to_owned() };
     let mut held = page(vec![row(

@@ -63,6 +63,7 @@ mod thinned;
 mod town;
 mod trains;
 mod unconsented;
+mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -260,6 +260,7 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         target: Target { cluster: cluster_name(), namespace: namespace.to_owned() },
         branch: None,
         after: Vec::new(),
+        windows: Vec::new(),
         consent: Consent::none(),
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },

@@ -133,7 +133,7 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Deployment::Held { reason, lifts, .. } => {
                         format!("{consent}; held ({reason}), lifted by: {lifts}")
                     }
-                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks } if !checks.is_empty() => {
+                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. } if !checks.is_empty() => {
                         let are = if checks.len() == 1 { "is" } else { "are" };
                         format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
                     }
