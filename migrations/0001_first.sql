@@ -408,6 +408,7 @@ CREATE TABLE hold (
     awaits          jsonb NOT NULL DEFAULT '[]', -- commits whose checks it waits for, and how they stood: db::holds::AwaitedAt
     thaws           boolean NOT NULL DEFAULT false, -- something covered waits, perhaps beside this, for a freeze to end
     wakes           timestamptz,                 -- when something covered may be synced by the clock alone; null once it was looked at again
+    ahead           jsonb,                       -- where it would go if nothing were in its way: db::holds::Ahead
     since           timestamptz NOT NULL DEFAULT now()
 );
 
@@ -425,6 +426,37 @@ CREATE TABLE frozen (
 );
 -- One of each, and one of everything: a later one takes its place.
 CREATE UNIQUE INDEX frozen_stands ON frozen (coalesce(environment_id, 0)) WHERE ended_at IS NULL;
+
+-- Somebody whom `may.emergency` names asked for what an environment waits for to pass: this very change, within four hours. Two
+-- of them (accounts of one person are one) open the gate. Append-only.
+CREATE TABLE emergency_request (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    from_set        bytea NOT NULL,              -- what ran
+    to_commit       text NOT NULL,
+    to_set          bytea NOT NULL,
+    change_digest   bytea NOT NULL,
+    person          jsonb NOT NULL,              -- ids::Account
+    reason          text NOT NULL,               -- their words
+    source          text NOT NULL,               -- the comment, or the API
+    at              timestamptz NOT NULL         -- by the server's clock
+);
+CREATE INDEX emergency_request_of ON emergency_request (environment_id, at);
+-- A deployment that an emergency let pass, and its review. Written with the deployment's start; never removed.
+CREATE TABLE emergency (
+    deployment_id   uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    requests        jsonb NOT NULL,              -- ids of the requests, one of each person
+    people          jsonb NOT NULL,              -- ids::Account, each, in the same order
+    reasons         jsonb NOT NULL,              -- in the same order
+    passed          jsonb NOT NULL,              -- what it passed over, in words
+    began_at        timestamptz NOT NULL,
+    issue           bigint,                      -- of ours; null: not told yet
+    reminders       integer NOT NULL DEFAULT 0,
+    reviewed_at     timestamptz,
+    reviewed_by     text,                        -- as the log names them
+    CONSTRAINT emergency_reviewed CHECK ((reviewed_at IS NULL) = (reviewed_by IS NULL))
+);
 
 -- ── sync ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

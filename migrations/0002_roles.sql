@@ -45,6 +45,10 @@ GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
 REVOKE UPDATE, DELETE ON frozen FROM bascule_app;
 GRANT UPDATE (ended_at, ended_by) ON frozen TO bascule_app;
 
+-- Who asked for an emergency stays said; what became of it is its own columns.
+REVOKE UPDATE, DELETE ON emergency_request, emergency FROM bascule_app;
+GRANT UPDATE (issue, reminders, reviewed_at, reviewed_by) ON emergency TO bascule_app;
+
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;
 GRANT UPDATE (revoked_at) ON api_token TO bascule_app;

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::db::freezes::{self, Freeze};
-use crate::db::holds;
+use crate::db::{emergencies, holds};
 use crate::event::until::Until;
 use crate::ids::{RepositoryKey, TraceId};
-use crate::jobs::route::sync_environment;
+use crate::jobs::route::{sync_environment, tell_emergencies};
 use crate::queue::{self, Bell, Lane};
 
 const BY: &str = "operator";
@@ -84,7 +84,9 @@ async fn until_next(pool: &PgPool, clock: &Clock) -> Duration {
     let next = async { holds::next_wake(&mut *pool.acquire().await?).await };
     let left = next.await.ok().flatten().map(|next| next.duration_since(clock.now()));
     // One that is due by now waits for a freeze as well, or was noted a moment ago.
-    left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero()).map_or(LOOK, |left| left.min(LOOK))
+    left.and_then(|left| Duration::try_from(left).ok())
+        .filter(|left| !left.is_zero())
+        .map_or(LOOK, |left| left.min(LOOK))
 }
 
 /// Enqueues what waited for a freeze that is over, or for a moment that has come; how many environments that are.
@@ -96,6 +98,10 @@ pub async fn thaw(pool: &PgPool, clock: &Clock) -> Result<usize, sqlx::Error> {
     let woken = holds::wake(&mut tx, clock.now()).await?;
     enqueue(&mut tx, clock, &woken).await?;
     let held = go_on(&mut tx, clock).await?;
+    let trace = TraceId(clock.new_id());
+    let owed: Vec<_> =
+        emergencies::due(&mut tx, clock.now()).await?.iter().map(|key| tell_emergencies(key, trace)).collect();
+    queue::enqueue_all(&mut tx, &owed).await?;
     tx.commit().await?;
     Ok(held + woken.len())
 }

@@ -15,6 +15,7 @@ pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
+pub mod emergency;
 pub mod freeze;
 pub mod init;
 pub mod jobs;
@@ -74,6 +75,8 @@ pub enum Command {
     Freeze(freeze::Freeze),
     /// End that.
     Unfreeze(freeze::Unfreeze),
+    /// Let what an environment waits for pass, as one of two people.
+    Emergency(emergency::Emergency),
     /// An environment's deployments, newest first.
     History(status::History),
     /// Previews, whole.

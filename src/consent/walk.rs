@@ -34,6 +34,13 @@ pub struct Covered {
     grounds: usize,
 }
 
+impl Covered {
+    /// One that all of these grounds lead to.
+    pub(super) fn by_all(commit: CommitId, set: HashedSet, grounds: &[Ground]) -> Self {
+        Self { commit, set, grounds: grounds.len() }
+    }
+}
+
 /// The change an environment waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {

@@ -33,6 +33,28 @@ pub struct Hold {
     pub thaws: bool,
     /// When something covered may be synced by the clock alone, perhaps beside what it is held for.
     pub wakes: Option<Timestamp>,
+    /// Where the environment would go if nothing were in its way.
+    pub ahead: Option<Ahead>,
+}
+
+/// Where an environment would go, from where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its set.
+    pub set: SetDigest,
+    /// What that changes.
+    pub change: ChangeDigest,
+    /// Since when it is this.
+    pub since: Timestamp,
+}
+
+impl Ahead {
+    /// Whether both are the same, whenever that was found.
+    pub fn is_still(&self, before: &Self) -> bool {
+        (&self.commit, self.set, self.change) == (&before.commit, before.set, before.change)
+    }
 }
 
 /// A commit whose checks are waited for, and how they stood when they were read.
@@ -107,11 +129,11 @@ pub struct HeldChange {
 pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error> {
     let change = hold.change.as_ref();
     sqlx::query!(
-        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits, thaws, wakes)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits, thaws, wakes, ahead)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
-             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits, thaws = excluded.thaws, wakes = excluded.wakes,
+             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits, thaws = excluded.thaws, wakes = excluded.wakes, ahead = excluded.ahead,
              place_seen = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_seen END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
@@ -127,6 +149,7 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
         Json(&hold.awaits) as _,
         hold.thaws,
         hold.wakes.map(|wakes| wakes.to_sqlx()) as Option<Stored>,
+        hold.ahead.as_ref().map(Json) as _,
     )
     .execute(conn)
     .await?;
@@ -240,7 +263,8 @@ pub async fn place_changed(
 pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hold>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in,
-                  awaits AS "awaits: Json<Vec<AwaitedAt>>", thaws, wakes AS "wakes: Stored"
+                  awaits AS "awaits: Json<Vec<AwaitedAt>>", thaws, wakes AS "wakes: Stored",
+                  ahead AS "ahead: Json<Ahead>"
            FROM hold WHERE environment_id = $1"#,
         environment
     )
@@ -268,6 +292,7 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
         awaits: row.awaits.0,
         thaws: row.thaws,
         wakes: row.wakes.map(|wakes| wakes.to_jiff()),
+        ahead: row.ahead.map(|Json(ahead)| ahead),
     }))
 }
 

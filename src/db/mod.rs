@@ -26,6 +26,7 @@ pub mod deliveries;
 pub mod deployed;
 pub mod deployments;
 pub mod deploys;
+pub mod emergencies;
 pub mod environments;
 pub mod freezes;
 pub mod holds;

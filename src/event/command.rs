@@ -77,6 +77,18 @@ pub enum Command {
         /// Of which.
         environments: Selector,
     },
+    /// Let what an environment waits for pass, as one of two people.
+    Emergency {
+        /// Which.
+        environments: Selector,
+        /// Why: at most 300 bytes, without control characters.
+        reason: String,
+    },
+    /// Somebody looked at an emergency, in its own issue.
+    Reviewed {
+        /// What they found.
+        reason: Option<String>,
+    },
     /// A command of the contract that this version does not build.
     NotInThisVersion {
         /// Its first word.
@@ -142,7 +154,7 @@ fn spoken_lines(body: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Words of the contract, in the order `help` lists them.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "help",
     "explain",
     "preview",
@@ -152,14 +164,15 @@ const WORDS: [&str; 14] = [
     "freeze",
     "unfreeze",
     "waive",
+    "emergency",
+    "reviewed",
     "heal",
     "adopt",
     "rollback",
     "resume",
-    "emergency",
 ];
 /// How many of [`WORDS`] this version does.
-const DONE: usize = 9;
+const DONE: usize = 11;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -180,7 +193,7 @@ fn read(rest: &str) -> Result<Command, String> {
     if known >= DONE {
         return Ok(Command::NotInThisVersion { word: WORDS[known] });
     }
-    if reason.is_some() && !["approve", "waive", "freeze"].contains(&first.as_str()) {
+    if reason.is_some() && !["approve", "waive", "freeze", "emergency", "reviewed"].contains(&first.as_str()) {
         return Err(format!("`{first}` takes no `--reason`; nothing was done."));
     }
     match first.as_str() {
@@ -192,6 +205,8 @@ fn read(rest: &str) -> Result<Command, String> {
         "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
         "freeze" => read_freeze(&rest, reason),
         "waive" => read_waive(&rest, reason),
+        "emergency" => read_emergency(&rest, reason),
+        "reviewed" => none_left("reviewed", &rest).map(|()| Command::Reviewed { reason }),
         _ => read_approve(&rest, reason),
     }
 }
@@ -286,6 +301,22 @@ fn read_freeze(words: &[&str], reason: Option<String>) -> Result<Command, String
         (None, None) => None,
     };
     Ok(Command::Freeze { environments: Selector::parse(environments)?, reason, until })
+}
+
+fn read_emergency(words: &[&str], reason: Option<String>) -> Result<Command, String> {
+    let line = "`/bascule emergency ENV --reason …`";
+    let (Some(environments), Some(reason)) = (words.first(), reason) else {
+        return Err(format!("`emergency` needs the environment and a reason: {line}; nothing was done."));
+    };
+    if !reason.chars().any(char::is_alphanumeric) {
+        return Err(
+            "An emergency says why, in words: write your reason behind `--reason`; nothing was done.".to_owned()
+        );
+    }
+    if let Some(word) = words.get(1) {
+        return Err(too_much("emergency", word));
+    }
+    Ok(Command::Emergency { environments: Selector::parse(environments)?, reason })
 }
 
 fn read_digest(word: &str) -> Result<String, String> {

@@ -52,6 +52,18 @@ fn every_command_of_the_contract_is_read() {
         ("/bascule waive prod/pods stage=edge --reason=Eile", waive("prod/pods", stage, None, "Eile")),
         ("/bascule waive a#2:p production d1:9F2C1A2B --reason a b", waive("a#2:p", one("production"), digits, "a b")),
         ("/bascule unfreeze production", Some(Command::Unfreeze { environments: Selector::Name(name("production")) })),
+        (
+            "/bascule emergency production --reason the tills",
+            Some(Command::Emergency {
+                environments: Selector::Name(name("production")),
+                reason: "the tills".to_owned(),
+            }),
+        ),
+        ("/bascule reviewed", Some(Command::Reviewed { reason: None })),
+        (
+            "/bascule reviewed --reason it was right",
+            Some(Command::Reviewed { reason: Some("it was right".to_owned()) }),
+        ),
         ("/bascule resume production", Some(Command::NotInThisVersion { word: "resume" })),
     ];
     for (body, expected) in cases {

@@ -2,6 +2,7 @@
 //!
 //! What is held instead is stored as a hold, with the change it waits for, and shown where people can consent to it.
 
+mod emergency;
 mod gate;
 mod holding;
 mod lights;
@@ -24,6 +25,7 @@ use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lease};
 use crate::sync::HoldReason;
+use emergency::{Goal, Passing, Urgent};
 use holding::Waits;
 
 /// How often new facts may overtake one judgement before the queue's delay is used.
@@ -98,9 +100,21 @@ async fn judge(
 ) -> Result<Started, JobError> {
     let cause = work::cause(job);
     let contents = Contents::new(repository);
-    let Some(walked) = work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await? else {
-        return Ok(Started::Nothing);
-    };
+    let walked = work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await?;
+    let Some(mut walked) = walked else { return Ok(Started::Nothing) };
+    if let Some(goal) = emergency::goal(repository, &walked).await? {
+        walked.ahead = Some(goal.ahead.clone());
+        match work::boxed(emergency::urgent(repository, &walked, &goal)).await? {
+            Urgent::No => {}
+            Urgent::Stopped(why) => walked.stopped = Some(why),
+            Urgent::Passes(passing) => {
+                // Rules that cannot be read close the gate, as is said below.
+                if closed(repository, &contents, &walked).await?.is_none() {
+                    return work::boxed(pass(context, job, repository, &contents, walked, (passing, goal))).await;
+                }
+            }
+        }
+    }
     let before = |name: &_, covered: &Covered| {
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
@@ -134,7 +148,7 @@ async fn judge(
                 holding::store(context, job, repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
-            match work::boxed(gate::begin(context, job, repository, &walked, covered)).await? {
+            match work::boxed(gate::begin(context, job, repository, &walked, covered, None)).await? {
                 Begun::Started(started) => return Ok(started),
                 Begun::Frozen(freeze) => Some(holding::frozen(&walked.environment, &freeze)),
                 Begun::Shut(waits) => Some(waits),
@@ -173,6 +187,34 @@ async fn judge(
     if is_asked(job) {
         return work::boxed(gate::again(context, job, repository, &walked)).await;
     }
+    Ok(Started::Nothing)
+}
+
+/// Goes where an emergency lets it. A freeze, a floor's windows and a render that differs stop it all the same.
+async fn pass(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    contents: &Contents<'_>,
+    mut walked: Walked,
+    (passing, goal): (Passing, Goal),
+) -> Result<Started, JobError> {
+    let Some(covered) = passing.covered(&mut walked, goal) else { return Ok(Started::Nothing) };
+    let merged = gate::carried(&walked, walked.walk.grounds_of(&covered));
+    let waits = match differs(contents, &walked, &covered).await? {
+        Some(what) => {
+            let why = format!("{} renders to something else than what was shown: {what}", walked.environment.name);
+            let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
+            Waits { reason: HoldReason::Failed, why, lifts, wakes: None }
+        }
+        None => match work::boxed(gate::begin(context, job, repository, &walked, &covered, Some(&passing))).await? {
+            Begun::Started(started) => return Ok(started),
+            Begun::Frozen(freeze) => holding::frozen(&walked.environment, &freeze),
+            Begun::Shut(waits) => waits,
+        },
+    };
+    let hold = holding::beside(&walked, waits.reason, waits.why, &waits.lifts);
+    holding::store(context, job, repository, &walked, Hold { wakes: waits.wakes, ..hold }, &merged).await?;
     Ok(Started::Nothing)
 }
 

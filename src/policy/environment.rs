@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use super::after::after;
 use super::approvals::{RULE_KEYS, approval_rules, whom};
-use super::block::{Block, Keys, list, one_of, text};
+use super::block::{Block, Keys, one_of};
 use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
 use super::ignore::ignore;
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    Admission, After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
+    Admission, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
     SyncRules,
 };
 use super::windows::windows;
@@ -57,7 +58,7 @@ pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
-pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze"], later: &["rollback", "emergency"] };
+pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze", "emergency"], later: &["rollback"] };
 /// The keys of `chart`.
 pub const CHART_KEYS: Keys = Keys { known: &["registry", "name", "version", "digest"], later: &[] };
 /// The keys of `helm`.
@@ -66,15 +67,11 @@ pub const HELM_KEYS: Keys = Keys { known: &["release", "values"], later: &[] };
 pub const FOLLOW_KEYS: Keys = Keys { known: &["branch"], later: &["tags"] };
 /// The keys of `deletions`.
 pub const DELETIONS_KEYS: Keys = Keys { known: &["confirm_above"], later: &[] };
-/// The keys of one item of `after`.
-pub const AFTER_KEYS: Keys = Keys { known: &["environment", "soak"], later: &[] };
 
 /// How long a sync waits until healthy when the file does not say.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 5 * 60;
 /// No rollout is waited for longer than a day.
 const LONGEST_TIMEOUT_SECONDS: u64 = 86_400;
-/// What has to soak for longer than a month is waited for by nobody.
-const LONGEST_SOAK_SECONDS: u64 = 30 * 86_400;
 /// Helm's own limit: the release's name goes into object names with a suffix.
 const LONGEST_RELEASE: usize = 53;
 /// Checks that one environment waits for: on GitHub each is a call of its own, for every look at the commit.
@@ -189,7 +186,7 @@ fn required<'n>(
     block.text(name, complaints)
 }
 
-fn word<T: FromStr<Err = crate::ids::WordError>>(
+pub(super) fn word<T: FromStr<Err = crate::ids::WordError>>(
     text: &str,
     at: &Place,
     advice: &str,
@@ -229,29 +226,6 @@ fn branch(node: &Node, complaints: &mut Complaints) -> Option<String> {
             None
         }
     }
-}
-
-fn after(node: &Node, complaints: &mut Complaints) -> Vec<After> {
-    let mut found: Vec<After> = Vec::new();
-    for item in list(node, "after", complaints).unwrap_or_default() {
-        let (written, soak_seconds) = match &item.value {
-            Value::Map(_) => {
-                let Some(block) = Block::open(item, "in `after`", AFTER_KEYS, complaints) else { continue };
-                let written = block.text("environment", complaints);
-                (written, block.get("soak").and_then(|_| block.seconds("soak", LONGEST_SOAK_SECONDS, complaints)))
-            }
-            _ => (text(item, "after", complaints), None),
-        };
-        let Some((written, at)) = written else { continue };
-        let Some(environment) = word(written, at, "name an environment of this file", complaints) else { continue };
-        let after = After { environment, soak_seconds };
-        if found.iter().any(|one| one.environment == after.environment) {
-            complaints.add(at, format!("`{written}` is in `after` twice"), "remove one");
-        } else {
-            found.push(after);
-        }
-    }
-    found
 }
 
 fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
@@ -336,7 +310,7 @@ fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
 fn may(node: &Node, complaints: &mut Complaints) -> Option<May> {
     let block = Block::open(node, "in `may`", MAY_KEYS, complaints)?;
     let mut left = |command: &str| block.get(command).and_then(|node| whom(node, command, complaints));
-    Some(May { sync: left("sync"), freeze: left("freeze") })
+    Some(May { sync: left("sync"), freeze: left("freeze"), emergency: left("emergency") })
 }
 
 /// A chart of a registry, which stands instead of a path.

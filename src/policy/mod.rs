@@ -12,6 +12,7 @@ pub mod repository;
 pub mod expand;
 pub mod reach;
 
+pub mod after;
 pub mod approvals;
 pub mod block;
 pub mod chart;

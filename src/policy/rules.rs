@@ -173,6 +173,9 @@ pub struct May {
     /// `freeze ENV` and `unfreeze ENV`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Voters>,
+    /// `emergency ENV`, by two of them. Nobody, where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Voters>,
 }
 
 impl May {

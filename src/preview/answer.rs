@@ -83,6 +83,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("sync ENV", "start a sync of what is covered (write access, or whom `may` names)"),
     ("freeze ENV --reason … [--until 2h]", "sync nothing new for a while (write access, or whom `may` names)"),
     ("unfreeze ENV", "end that"),
+    ("emergency ENV --reason …", "let what waits there pass, as one of two (whom `may.emergency` names)"),
     ("help", "this list"),
 ];
 

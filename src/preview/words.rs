@@ -70,7 +70,8 @@ pub(super) fn deployment_cell(deployment: &Deployment) -> String {
     match deployment {
         Deployment::Nothing => "nothing to do".to_owned(),
         Deployment::AfterMerge { after, soaks, checks, windows } => {
-            let soaked = |name| soaks.get(name).map(|soak| format!(" (healthy for {})", cell(soak))).unwrap_or_default();
+            let soaked =
+                |name| soaks.get(name).map(|soak| format!(" (healthy for {})", cell(soak))).unwrap_or_default();
             let names: Vec<String> =
                 after.iter().map(|name| format!("{}{}", cell(name.as_str()), soaked(name))).collect();
             let names = if names.is_empty() { String::new() } else { format!(", after {}", names.join(", ")) };

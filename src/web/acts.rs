@@ -11,7 +11,7 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate};
 use super::{Of, State};
 use crate::audit;
-use crate::db::environments::{self, Environment, EnvironmentState};
+use crate::db::environments::{self, Environment, EnvironmentState, Whom};
 use crate::db::freezes::{self, Freeze};
 use crate::db::repositories::{self, Repository};
 use crate::event::until::Until;
@@ -19,7 +19,7 @@ use crate::jobs::route::{asked_sync, sync_environment};
 use crate::queue::{self, Lane};
 
 /// The longest reason (bytes), as in a pull request.
-const LONGEST_REASON: usize = 300;
+pub(super) const LONGEST_REASON: usize = 300;
 
 /// A sync that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
@@ -148,18 +148,19 @@ pub(super) async fn unfreeze(
     Ok(Json(answer))
 }
 
-fn named(repository: &Repository) -> String {
+pub(super) fn named(repository: &Repository) -> String {
     format!("{}/{}", repository.key.forge, repository.full_name)
 }
 
 /// A command that `may` can leave to some.
-enum Command {
+pub(super) enum Command {
     Sync,
     Freeze,
+    Emergency,
 }
 
 /// The environment a command is about, if whoever asks may give it.
-async fn commanded(
+pub(super) async fn commanded(
     who: &Allowed<Operate>,
     state: &State,
     id: i64,
@@ -181,10 +182,15 @@ async fn commanded(
             return Err(Problem::unavailable(why));
         }
     };
-    let whom = rules.as_ref().and_then(|rules| match command {
-        Command::Sync => rules.may.sync.as_ref(),
-        Command::Freeze => rules.may.freeze.as_ref(),
-    });
+    let nobody = Whom::default();
+    let whom = match (&rules, command) {
+        (Some(rules), Command::Sync) => rules.may.sync.as_ref(),
+        (Some(rules), Command::Freeze) => rules.may.freeze.as_ref(),
+        // Where nobody is named, nobody may.
+        (Some(rules), Command::Emergency) => Some(rules.may.emergency.as_ref().unwrap_or(&nobody)),
+        (None, Command::Sync | Command::Freeze) => None,
+        (None, Command::Emergency) => Some(&nobody),
+    };
     who.may_command(state, &repository.key, whom, "environment").await?;
     if environment.state != EnvironmentState::Active {
         return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));

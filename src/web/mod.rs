@@ -16,6 +16,7 @@ mod asked;
 mod audit;
 mod deliveries;
 mod deployments;
+mod emergencies;
 mod environments;
 mod forges;
 mod html;
@@ -101,6 +102,8 @@ pub fn router(state: State) -> Router {
         .routes(routes!(acts::sync))
         .routes(routes!(acts::freeze))
         .routes(routes!(acts::unfreeze))
+        .routes(routes!(emergencies::ask))
+        .routes(routes!(emergencies::report))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))

@@ -19,7 +19,6 @@ jobs show 3
 diff --live
 audit report policy-changes
 audit report access
-audit report emergencies
 audit report gaps
 audit report delivery
 ";
@@ -32,6 +31,7 @@ wait
 sync
 freeze
 unfreeze
+emergency
 history
 preview show
 audit list

@@ -106,6 +106,8 @@ async fn what_people_did_and_saw_is_not_rewritten_by_a_server() {
         "comment_edit",
         "delivery_conflict",
         "shown_change",
+        "emergency_request",
+        "emergency",
         "api_token",
         "installation",
     ] {
@@ -117,6 +119,8 @@ async fn what_people_did_and_saw_is_not_rewritten_by_a_server() {
         "UPDATE approval_void SET at = now()",
         "UPDATE push SET pusher = null",
         "UPDATE shown_change SET change_digest = ''",
+        "UPDATE emergency_request SET reason = ''",
+        "UPDATE emergency SET passed = '[]'",
         "UPDATE api_token SET scopes = '[]'",
         "UPDATE installation SET id = gen_random_uuid()",
     ] {

@@ -180,7 +180,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("environment", policy::environment::ENVIRONMENT_KEYS),
         ("follow", policy::environment::FOLLOW_KEYS),
         ("window", policy::windows::WINDOW_KEYS),
-        ("after", policy::environment::AFTER_KEYS),
+        ("after", policy::after::AFTER_KEYS),
         ("deletions", policy::environment::DELETIONS_KEYS),
         ("sync", policy::environment::SYNC_KEYS),
         ("helm", policy::environment::HELM_KEYS),

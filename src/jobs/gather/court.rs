@@ -116,10 +116,11 @@ pub(in crate::jobs) async fn befores(
                 Some(at) => Some(sets::load_hashed(&mut conn, &at.set).await?),
                 None => None,
             };
-            let healthy_for = match rules.is_some_and(|rules| rules.after.iter().any(|after| after.soak_seconds.is_some())) {
-                true => soaks::healthy_for(&mut conn, other.id, repository.context.clock.now()).await?,
-                false => None,
-            };
+            let healthy_for =
+                match rules.is_some_and(|rules| rules.after.iter().any(|after| after.soak_seconds.is_some())) {
+                    true => soaks::healthy_for(&mut conn, other.id, repository.context.clock.now()).await?,
+                    false => None,
+                };
             befores.insert((name.clone(), covered.commit.clone()), Before { at_commit, healthy, healthy_for });
         }
     }

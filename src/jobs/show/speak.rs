@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 
 mod beside;
 mod commands;
+mod emergencies;
 mod failed;
 mod freezes;
 mod may;

@@ -6,11 +6,13 @@ use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::emergency::Passing;
 use super::holding::{entry, lift_hold};
-use super::shut::shut;
+use super::shut::{Asked as Windows, shut};
 use super::{Begun, Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
+use crate::db::emergencies;
 use crate::db::environments::{self, At};
 use crate::db::freezes;
 use crate::db::holds;
@@ -22,7 +24,7 @@ use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::branch::Walked;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::route::{attend_pull, tell_applications, tell_deployments};
+use crate::jobs::route::{attend_pull, tell_applications, tell_deployments, tell_emergencies};
 use crate::jobs::step::Step;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
@@ -49,6 +51,7 @@ pub(super) async fn begin(
     repository: &Repository<'_>,
     walked: &Walked,
     covered: &Covered,
+    passing: Option<&Passing>,
 ) -> Result<Begun, JobError> {
     let environment = &walked.environment;
     let digest = covered.set.digest();
@@ -92,7 +95,8 @@ pub(super) async fn begin(
     if let Some(freeze) = freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await? {
         return Ok(Begun::Frozen(freeze));
     }
-    if let Some(waits) = shut(walked, covered, context.clock.now()) {
+    let windows = if passing.is_some() { Windows::Floors } else { Windows::All };
+    if let Some(waits) = shut(walked, covered, windows, context.clock.now()) {
         return Ok(Begun::Shut(waits));
     }
     let old = match &environment.position {
@@ -119,7 +123,17 @@ pub(super) async fn begin(
     deploys::store(&mut tx, new.id, &said).await?;
     lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
-    let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    let mut more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    if let Some(passing) = passing {
+        more["emergency"] = passing.told();
+        let requests: Vec<_> = passing.requests.iter().collect();
+        let of = (new.id, environment.id);
+        emergencies::begin(&mut tx, of, &requests, &passing.passed, context.clock.now()).await?;
+        let detail =
+            json!({ "deployment": new.id, "number": new.number, "change": new.change, "emergency": passing.told() });
+        audit::append(&mut tx, &entry(repository, environment, "emergency.begun", detail, job)).await?;
+        queue::enqueue(&mut tx, &tell_emergencies(&repository.row.key, job.trace)).await?;
+    }
     Ok(start(tx, context, job, repository, walked, &new, more).await?.into())
 }
 

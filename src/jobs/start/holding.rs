@@ -110,6 +110,7 @@ pub(super) async fn hold(
         awaits,
         thaws,
         wakes,
+        ahead: walked.ahead.clone(),
     };
     store(context, job, repository, walked, hold, merged).await
 }
@@ -196,7 +197,7 @@ pub(super) async fn lift(
 /// where it was. That is where people look for what to type next.
 pub(super) fn beside(walked: &Walked, reason: HoldReason, detail: String, lifts: &str) -> Hold {
     let hold = plain(&walked.environment, reason, detail, lifts);
-    Hold { change: walked.waiting.clone(), shown_in: walked.shown_in, ..hold }
+    Hold { change: walked.waiting.clone(), shown_in: walked.shown_in, ahead: walked.ahead.clone(), ..hold }
 }
 
 /// A hold that waits for no consent.
@@ -211,6 +212,7 @@ fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &
         awaits: Vec::new(),
         thaws: reason == HoldReason::Frozen,
         wakes: None,
+        ahead: None,
     }
 }
 
@@ -221,9 +223,20 @@ pub(super) async fn store(
     job: &Claimed,
     repository: &Repository<'_>,
     walked: &Walked,
-    hold: Hold,
+    mut hold: Hold,
     merged: &[i64],
 ) -> Result<(), JobError> {
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    let before = holds::get(&mut tx, hold.environment).await?;
+    if let Some(stopped) = &walked.stopped {
+        hold.detail += &format!("; the emergency does not pass: {stopped}");
+    }
+    if let (Some(ahead), Some(known)) = (&mut hold.ahead, before.as_ref().and_then(|before| before.ahead.as_ref()))
+        && ahead.is_still(known)
+    {
+        ahead.since = known.since;
+    }
     let change = hold.change.as_ref();
     let memberships = json!(memberships(walked));
     let detail = json!({
@@ -232,9 +245,6 @@ pub(super) async fn store(
         "memberships": memberships,
     });
     let entry = entry(repository, &walked.environment, HELD, detail, job);
-    let mut tx = context.pool.begin().await?;
-    queue::confirm(&mut tx, job).await?;
-    let before = holds::get(&mut tx, hold.environment).await?;
     let told = audit::read::newest_detail(&mut tx, &entry.subject, HELD).await?;
     let is_answered_anew = told.is_none_or(|told| told["memberships"] != memberships);
     let is_same = before.as_ref() == Some(&hold);

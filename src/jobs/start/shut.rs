@@ -5,16 +5,27 @@ use jiff::Timestamp;
 use super::holding::Waits;
 use crate::consent::{BY_ITSELF, Covered};
 use crate::jobs::gather::branch::Walked;
+use crate::policy::rules::Environment;
 use crate::policy::windows::{self, Window};
 use crate::sync::HoldReason;
 
+/// Which windows are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// All.
+    All,
+    /// Those of the floors: an emergency passes the environment's own.
+    Floors,
+}
+
 /// The windows that judge a sync to a covered commit, each list by itself: rule 8's, of the set that runs; of a first set its
 /// own and its neighbours'; and those of the floors.
-fn lists<'w>(walked: &'w Walked, covered: &Covered) -> Vec<&'w [Window]> {
+fn lists<'w>(walked: &'w Walked, covered: &Covered, asked: Asked) -> Vec<&'w [Window]> {
     let entry = |entry| walked.court.entries.get(entry).map(|rules| rules.windows.as_slice());
-    let mut lists: Vec<&[Window]> = match &walked.position {
-        Some(position) => position.set.entry().and_then(entry).into_iter().collect(),
-        None => {
+    let mut lists: Vec<&[Window]> = match (&walked.position, asked) {
+        (_, Asked::Floors) => Vec::new(),
+        (Some(position), Asked::All) => position.set.entry().and_then(entry).into_iter().collect(),
+        (None, Asked::All) => {
             let neighbours = walked.court.neighbours.iter().map(|rules| rules.windows.as_slice());
             covered.set.entry().and_then(entry).into_iter().chain(neighbours).collect()
         }
@@ -25,8 +36,8 @@ fn lists<'w>(walked: &'w Walked, covered: &Covered) -> Vec<&'w [Window]> {
 }
 
 /// What it waits for; `None`: nothing, they are open. It is looked at again when they open.
-pub(super) fn shut(walked: &Walked, covered: &Covered, now: Timestamp) -> Option<Waits> {
-    let lists = lists(walked, covered);
+pub(super) fn shut(walked: &Walked, covered: &Covered, asked: Asked, now: Timestamp) -> Option<Waits> {
+    let lists = lists(walked, covered, asked);
     let state = windows::state(&lists, now);
     if state.is_open {
         return None;
@@ -35,6 +46,23 @@ pub(super) fn shut(walked: &Walked, covered: &Covered, now: Timestamp) -> Option
         Some(until) => format!("it opens {}", windows::moment(&lists, until)),
         None => "it does not open within 400 days".to_owned(),
     };
-    let why = format!("{} is outside its windows, {}; {when}", walked.environment.name, windows::words(&lists));
-    Some(Waits { reason: HoldReason::Window, why, lifts: BY_ITSELF.to_owned(), wakes: state.until })
+    let name = &walked.environment.name;
+    let why = format!("{name} is outside its windows, {}; {when}", windows::words(&lists));
+    let lifts = match has_emergencies(walked) {
+        true => HoldReason::Window.lifted_by(name, None, 0),
+        false => BY_ITSELF.to_owned(),
+    };
+    Some(Waits { reason: HoldReason::Window, why, lifts, wakes: state.until })
+}
+
+/// Whether the rules in force name people for emergencies.
+fn has_emergencies(walked: &Walked) -> bool {
+    let entry = walked.position.as_ref().and_then(|position| position.set.entry());
+    entry.and_then(|entry| walked.court.entries.get(entry)).is_some_and(|rules| rules.may.emergency.is_some())
+}
+
+/// An environment's own windows, when they are shut.
+pub(super) fn own(rules: &Environment, now: Timestamp) -> Option<String> {
+    let list: [&[Window]; 1] = [&rules.windows];
+    (!windows::is_open(&list, now)).then(|| format!("windows: {}", windows::words(&list)))
 }

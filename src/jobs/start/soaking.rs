@@ -12,7 +12,8 @@ use crate::policy::rules::After;
 pub(super) fn waits(walked: &Walked, covered: &Covered, names: &[EnvironmentName]) -> Waits {
     let name = &walked.environment.name;
     let rules = covered.set.entry().and_then(|entry| walked.court.entries.get(entry));
-    let after = |name: &EnvironmentName| rules.and_then(|rules| rules.after.iter().find(|one| one.environment == *name));
+    let after =
+        |name: &EnvironmentName| rules.and_then(|rules| rules.after.iter().find(|one| one.environment == *name));
     let left = |after: &After| -> Option<SignedDuration> {
         walked.befores.get(&(after.environment.clone(), covered.commit.clone()))?.soaks_for(after)
     };
@@ -21,7 +22,9 @@ pub(super) fn waits(walked: &Walked, covered: &Covered, names: &[EnvironmentName
         .iter()
         .zip(&lefts)
         .map(|(name, left)| match (left, after(name).and_then(|after| after.soak_seconds)) {
-            (Some(_), Some(soak)) => format!("{name} has been healthy for {} with what it has at this commit", Span::of_seconds(soak)),
+            (Some(_), Some(soak)) => {
+                format!("{name} has been healthy for {} with what it has at this commit", Span::of_seconds(soak))
+            }
             _ => format!("{name} is healthy at this commit"),
         })
         .collect();

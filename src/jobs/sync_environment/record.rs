@@ -65,6 +65,7 @@ impl Subject {
             awaits: Vec::new(),
             thaws: false,
             wakes: None,
+            ahead: None,
         }
     }
 }

@@ -57,7 +57,9 @@ fn window(node: &Node, complaints: &mut Complaints) -> Option<Window> {
         if !is_known {
             let advice = match did_you_mean(name, known_zones().iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "write it as the time zone database does: `Europe/Berlin`, `America/New_York`, `UTC`".to_owned(),
+                None => {
+                    "write it as the time zone database does: `Europe/Berlin`, `America/New_York`, `UTC`".to_owned()
+                }
             };
             complaints.add(at, format!("there is no time zone `{name}`"), advice);
         }
@@ -97,7 +99,8 @@ pub(super) fn hours(text: &str) -> Result<Hours, String> {
         [times] => Ok(Hours::Daily { days: [true; 7], times: read_times(times)? }),
         [days, times] => Ok(Hours::Daily { days: read_days(days)?, times: read_times(times)? }),
         [day, between, to] => {
-            let (from, last) = between.split_once('-').ok_or("it is neither days with times nor from one day to another")?;
+            let (from, last) =
+                between.split_once('-').ok_or("it is neither days with times nor from one day to another")?;
             weekly((day, from), (last, to))
         }
         _ => Err("it is neither days with times nor from one day to another".to_owned()),

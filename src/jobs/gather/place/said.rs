@@ -128,6 +128,8 @@ impl Said {
                 | Command::Sync { .. }
                 | Command::Freeze { .. }
                 | Command::Unfreeze { .. }
+                | Command::Emergency { .. }
+                | Command::Reviewed { .. }
                 | Command::NotInThisVersion { .. }
                 | Command::Misunderstood { .. } => return None,
             };

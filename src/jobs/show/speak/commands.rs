@@ -4,10 +4,12 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::ANSWERS;
+use super::emergencies;
 use super::freezes::{self, Freezing};
 use super::may::{Gated, Permitted, may_give, permitted};
 use crate::audit::{self, NewEntry};
 use crate::consent::Answer as Member;
+use crate::db::emergencies::{self as wanted, Request};
 use crate::db::freezes as frozen;
 use crate::db::holds::{self, Hold};
 use crate::db::{approvals, deployments, pulls};
@@ -65,6 +67,10 @@ pub(in crate::jobs) async fn answers(
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
                 Some(Answered::Said { sentence: freezes::answer(repository, &asked, environments, &may).await? })
+            }
+            Command::Emergency { environments, .. } => {
+                let may = permitted(repository, heard, &asked, (Gated::Emergency, environments)).await?;
+                Some(Answered::Said { sentence: emergencies::answer(repository, &asked, environments, &may).await? })
             }
             // A render costs us something, and what it renders is a stranger's.
             Command::Preview if !writes(heard, &asked) && is_of_fork(repository, heard).await? => {
@@ -133,7 +139,9 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Deployment::Held { reason, lifts, .. } => {
                         format!("{consent}; held ({reason}), lifted by: {lifts}")
                     }
-                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. } if !checks.is_empty() => {
+                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. }
+                        if !checks.is_empty() =>
+                    {
                         let are = if checks.len() == 1 { "is" } else { "are" };
                         format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
                     }
@@ -181,7 +189,8 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
         }
         Command::Preview => sentence("rendered again"),
         // Answered by what they may.
-        Command::Sync { .. } | Command::Freeze { .. } | Command::Unfreeze { .. } => None,
+        Command::Sync { .. } | Command::Freeze { .. } | Command::Unfreeze { .. } | Command::Emergency { .. } => None,
+        Command::Reviewed { .. } => sentence("an emergency is reviewed in its own issue"),
         Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
@@ -198,7 +207,9 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Revoke { .. }
         | Command::Sync { .. }
         | Command::Freeze { .. }
-        | Command::Unfreeze { .. } => Reaction::Agreed,
+        | Command::Unfreeze { .. }
+        | Command::Emergency { .. }
+        | Command::Reviewed { .. } => Reaction::Agreed,
     };
     // A review has no comment to react to; the answer is in our comment either way.
     if asked.id > 0
@@ -216,6 +227,8 @@ pub(super) struct Acts {
     /// Environments whose held change moves on to the newest commit.
     moved_on: Vec<i64>,
     freezing: Freezing,
+    /// What is asked to pass, as an emergency.
+    requests: Vec<Request>,
     pub(super) jobs: Vec<NewJob>,
 }
 
@@ -224,6 +237,7 @@ impl Acts {
         self.entries.extend(more.entries);
         self.moved_on.extend(more.moved_on);
         self.freezing.extend(more.freezing);
+        self.requests.extend(more.requests);
         self.jobs.extend(more.jobs);
     }
 
@@ -238,6 +252,9 @@ impl Acts {
             }
         }
         self.freezing.record(conn).await?;
+        for request in &self.requests {
+            wanted::ask(conn, request).await?;
+        }
         for entry in &self.entries {
             audit::append(conn, entry).await?;
         }
@@ -290,12 +307,25 @@ pub(super) async fn acts(
             let ended: Vec<i64> = freezing.ended().collect();
             Acts { entries: entries.into_iter().collect(), freezing, jobs: sync(&ended), ..Acts::default() }
         }
+        Command::Emergency { environments, .. } => {
+            let may = permitted(repository, heard, asked, (Gated::Emergency, environments)).await?;
+            let requests = emergencies::asking(repository, asked, &may).await?.requests;
+            let of = |one: &Request| {
+                let name = may.permitted.iter().find(|known| known.id == one.environment).map(|known| &known.name);
+                json!({ "environment": name, "request": one.id, "change": one.aim.change, "to": one.aim.to_commit,
+                    "set": one.aim.to_set, "reason": one.reason, "comment": asked.id })
+            };
+            let gates: Vec<i64> = requests.iter().map(|one| one.environment).collect();
+            let entries = requests.iter().map(|one| entry("emergency.asked", of(one))).collect();
+            Acts { entries, requests, jobs: sync(&gates), ..Acts::default() }
+        }
         // An approval of a held change opens its gate, and so may a waiver.
         Command::Approve { .. } | Command::Waive { .. } => Acts { jobs: sync(&held), ..Acts::default() },
         Command::Help
         | Command::Explain { .. }
         | Command::Preview
         | Command::Revoke { .. }
+        | Command::Reviewed { .. }
         | Command::NotInThisVersion { .. }
         | Command::Misunderstood { .. } => Acts::default(),
     })

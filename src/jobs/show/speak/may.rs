@@ -20,6 +20,7 @@ use crate::policy::rules::{May, Role, Voters};
 pub(super) enum Gated {
     Sync,
     Freeze,
+    Emergency,
 }
 
 impl Gated {
@@ -30,7 +31,9 @@ impl Gated {
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 Some((Self::Freeze, environments))
             }
-            Command::Help
+            Command::Emergency { environments, .. } => Some((Self::Emergency, environments)),
+            Command::Reviewed { .. }
+            | Command::Help
             | Command::Explain { .. }
             | Command::Preview
             | Command::Approve { .. }
@@ -45,6 +48,8 @@ impl Gated {
         match self {
             Self::Sync => may.sync,
             Self::Freeze => may.freeze,
+            // Where nobody is named, nobody may.
+            Self::Emergency => Some(may.emergency.unwrap_or_default()),
         }
     }
 }
