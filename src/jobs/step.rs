@@ -124,7 +124,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 10] = [
+    pub const OF: [(&'static str, &'static [Self]); 11] = [
         (
             "attend_pull",
             steps!(
@@ -146,6 +146,10 @@ impl Step {
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
+        (
+            "tell_emergencies",
+            steps!([LeftOpenClosed, RepositoryKnown], [Issue, Comment, Edit, Reaction, IssueEnd], [Recorded]),
+        ),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("sweep_installations", steps!([LeftOpenClosed], [], [Recorded])),
         ("sweep_deliveries", steps!([LeftOpenClosed], [Redelivery], [Recorded])),

@@ -19,7 +19,7 @@ use crate::db::emergencies::{self, Emergency, MOST_REMINDERS, REVIEW_WITHIN, Whi
 use crate::db::{approvals, environments};
 use crate::event::command::Command;
 use crate::forge::{Comment, Reaction};
-use crate::ids::{Account, ForgeName, RepositoryKey};
+use crate::ids::{ForgeName, RepositoryKey};
 use crate::policy::rules::Voters;
 use crate::preview::{emergency_issue, emergency_reminder, is_emergency_issue, is_emergency_reminder};
 use crate::queue::{Claimed, Lease};
@@ -76,12 +76,19 @@ async fn attend(repository: &Repository<'_>, one: Emergency, lease: &Lease) -> R
     let said = place::listen(repository, place, false).await?;
     let ourselves = repository.ourselves().await?;
     for asked in said.asked(ourselves) {
-        if let Command::Reviewed { reason } = &asked.command
-            && review(repository, &one, (issue.number, &asked), reason.as_deref(), writer).await?
-        {
-            if issue.is_open {
-                writer.end_issue(&issue).await??;
-            }
+        let Command::Reviewed { reason } = &asked.command else { continue };
+        let Some(counts) = counts(repository, &one, &asked).await? else { continue };
+        if counts && issue.is_open {
+            writer.end_issue(&issue).await??;
+        }
+        // A review has no number of its own in an issue, so each of these is a comment.
+        let reaction = if counts { Reaction::Agreed } else { Reaction::Confused };
+        if let Err(error) = writer.reaction(issue.number, asked.id, reaction).await? {
+            tracing::debug!(%error, "cannot react to a command");
+        }
+        // At last: whoever dies before this says it all again, which changes nothing.
+        record(repository, &one, &asked, (counts, reason.as_deref())).await?;
+        if counts {
             return Ok(());
         }
     }
@@ -89,11 +96,10 @@ async fn attend(repository: &Repository<'_>, one: Emergency, lease: &Lease) -> R
     let due = i32::try_from(passed.as_secs() / REVIEW_WITHIN.as_secs()).unwrap_or(i32::MAX).min(MOST_REMINDERS);
     if due > one.reminders {
         // One comment, as everywhere: made at the first reminder, and brought up to date by each other.
-        let is_it = |comment: &&Comment| {
-            comment.author.as_ref() == Some(ourselves) && is_emergency_reminder(&comment.body, &one.deployment)
-        };
+        let is_it =
+            |comment: &&Comment| comment.author.as_ref() == Some(ourselves) && is_emergency_reminder(&comment.body);
         let ours = said.comments.iter().find(is_it);
-        let text = emergency_reminder(&one.name, &one.deployment, due);
+        let text = emergency_reminder(&one.name, due);
         if ours.is_none_or(|ours| ours.body.trim() != text.trim()) {
             writer.comment(issue.number, ours.map(|ours| ours.id), &text, None).await??;
         }
@@ -122,37 +128,39 @@ async fn open(
     Ok(writer.issue(one.name.as_str(), &title, &body).await??)
 }
 
-/// Whether that was the review. It is somebody's whom the environment's rules name, and who did not take part.
-async fn review(
-    repository: &Repository<'_>,
-    one: &Emergency,
-    (issue, asked): (i64, &Asked),
-    reason: Option<&str>,
-    writer: Writer<'_>,
-) -> Result<bool, JobError> {
-    let context = repository.context;
-    let mut conn = context.pool.acquire().await?;
+/// Whether that was the review: somebody's whom the environment's rules name, and who did not take part. `None`: it was
+/// answered before.
+async fn counts(repository: &Repository<'_>, one: &Emergency, asked: &Asked) -> Result<Option<bool>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
     if !approvals::commands_done(&mut conn, repository.row.id, &[asked.id]).await?.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(environment) = environments::get(&mut conn, one.environment).await? else { return Ok(false) };
+    let Some(environment) = environments::get(&mut conn, one.environment).await? else { return Ok(None) };
     let rules = environments::in_force(&mut conn, &environment).await?;
     drop(conn);
-    let Some(rules) = rules else { return Ok(false) };
+    let Some(rules) = rules else { return Ok(None) };
     let mut whom: Vec<Voters> = court::voters(repository, &rules, &[], &BTreeSet::new());
     whom.extend(rules.may.emergency.clone());
     let people = work::boxed(people::people(repository, &BTreeSet::from([asked.by.clone()]), &whom)).await;
-    let is_asked = |account: &Account| {
-        let standing = people.standings.get(account);
-        standing.is_some_and(|standing| {
-            standing.kind == Kind::Person && whom.iter().any(|whom| people.is_one_of(standing, whom) == Answer::Yes)
-        })
-    };
+    let is_asked = people.standings.get(&asked.by).is_some_and(|standing| {
+        standing.kind == Kind::Person && whom.iter().any(|whom| people.is_one_of(standing, whom) == Answer::Yes)
+    });
     let took_part = one.people.iter().any(|person| people.identities.same(person, &asked.by));
-    let counts = !took_part && is_asked(&asked.by);
-    if let (false, Some(why)) = (counts, people.away) {
-        return Err(JobError::Away(why));
+    match (is_asked && !took_part, people.away) {
+        (true, _) => Ok(Some(true)),
+        (false, Some(why)) => Err(JobError::Away(why)),
+        (false, None) => Ok(Some(false)),
     }
+}
+
+/// Stores that it was answered, and the review.
+async fn record(
+    repository: &Repository<'_>,
+    one: &Emergency,
+    asked: &Asked,
+    (counts, reason): (bool, Option<&str>),
+) -> Result<(), JobError> {
+    let context = repository.context;
     let mut tx = context.pool.begin().await?;
     let answer = if counts { "reviewed" } else { "not theirs to review" };
     approvals::command_done(&mut tx, repository.row.id, asked.id, answer).await?;
@@ -168,11 +176,5 @@ async fn review(
         audit::append(&mut tx, &entry).await?;
     }
     tx.commit().await?;
-    if asked.id > 0 {
-        let reaction = if counts { Reaction::Agreed } else { Reaction::Confused };
-        if let Err(error) = writer.reaction(issue, asked.id, reaction).await? {
-            tracing::debug!(%error, "cannot react to a command");
-        }
-    }
-    Ok(counts)
+    Ok(())
 }

@@ -157,7 +157,10 @@ impl Window {
             Sense::Deny => "not ",
         };
         // The hyphens within dates stay.
-        let hours = if self.text.contains('/') { self.text.clone() } else { self.text.replace('-', "–") };
+        let hours = match self.hours {
+            Hours::Dates { .. } => self.text.clone(),
+            Hours::Daily { .. } | Hours::Weekly { .. } => self.text.replace('-', "–"),
+        };
         format!("{not}{hours} ({})", self.zone)
     }
 

@@ -33,25 +33,22 @@ pub fn is_emergency_issue(text: &str, deployment: &Uuid) -> bool {
     text.trim_start().starts_with(&marker(deployment))
 }
 
-/// A reminder, so many days later.
-pub fn emergency_reminder(environment: &EnvironmentName, deployment: &Uuid, number: i32) -> String {
-    let days = if number == 1 { "a day".to_owned() } else { format!("{number} days") };
+/// A reminder, so many days later: our one comment in that issue.
+pub fn emergency_reminder(environment: &EnvironmentName, days: i32) -> String {
+    let days = if days == 1 { "a day".to_owned() } else { format!("{days} days") };
     format!(
-        "{}\nThis emergency in `{environment}` was {days} ago, and nobody reviewed it yet. Whoever looked at it writes \
-         `/bascule reviewed`.\n",
-        reminder(deployment),
+        "{OWED}\nThis emergency in `{environment}` was {days} ago, and nobody reviewed it yet. Whoever looked at it writes \
+         `/bascule reviewed`.\n"
     )
 }
 
 /// Whether a comment is such a reminder.
-pub fn is_emergency_reminder(text: &str, deployment: &Uuid) -> bool {
-    text.trim_start().starts_with(&reminder(deployment))
+pub fn is_emergency_reminder(text: &str) -> bool {
+    text.trim_start().starts_with(OWED)
 }
+
+const OWED: &str = "<!-- bascule:owed -->";
 
 fn marker(deployment: &Uuid) -> String {
     format!("<!-- bascule:emergency {deployment} -->")
-}
-
-fn reminder(deployment: &Uuid) -> String {
-    format!("<!-- bascule:emergency {deployment} owed -->")
 }

@@ -92,6 +92,12 @@ pub(super) fn hours(text: &str) -> Result<Hours, String> {
     if let Some((from, to)) = tidy.split_once('/') {
         return dates(from, to);
     }
+    if tidy.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    if let Ok(Moment::Day(_)) = moment(&tidy) {
+        return dates(&tidy, &tidy);
+    }
     match tidy.split(' ').collect::<Vec<_>>()[..] {
         [days] if days.starts_with(|c: char| c.is_ascii_alphabetic()) => {
             Ok(Hours::Daily { days: read_days(days)?, times: vec![(0, DAY)] })

@@ -80,6 +80,7 @@ fn hours_are_read_on_the_wall() {
             ("2026-12-27T06:00:00Z", "open until long after"),
         ],
     );
+    check(&[(Deny, "2026-12-24")], "UTC", &[("2026-12-24T00:00:00Z", "shut until 2026-12-25T00:00:00Z")]);
     check(&[(Allow, "2020-01-01/2020-12-31")], "UTC", &[("2026-12-01T00:00:00Z", "shut until long after")]);
     check(&[(Allow, "00:00-24:00")], "UTC", &[("2026-12-01T00:00:00Z", "open until long after")]);
     check(&[], "UTC", &[("2026-12-01T00:00:00Z", "open until long after")]);
@@ -132,7 +133,6 @@ fn every_list_has_to_be_open_and_moments_are_told_in_the_first_ones_zone() {
 fn what_is_no_window_is_told() {
     let wrong = [
         "",
-        "Mon",
         "Mon-",
         "Mo 09:00-17:00",
         "9-17",
@@ -145,7 +145,6 @@ fn what_is_no_window_is_told() {
         "Fri 18:00-Fri 18:00",
         "Fri 18:00-08:00 Mon",
         "a b c d",
-        "2026-12-20",
         "2026-12-20/",
         "2026-13-01/2027-01-01",
         "2027-01-02/2026-12-20",
@@ -160,7 +159,27 @@ fn what_is_no_window_is_told() {
             Err(wrong) => format!("{text}: ✗ {wrong}"),
         })
         .collect();
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    : ✗ it is empty
+    Mon-: ✗ `` is no day
+    Mo 09:00-17:00: ✗ `Mo` is no day
+    9-17: ✗ `9` is no time of day, as `09:00` is
+    09:00: ✗ `09:00` has no end
+    09:00-25:00: ✗ `25:00` is no time of day, as `09:00` is
+    09:60-10:00: ✗ `09:60` is no time of day, as `09:00` is
+    09:00-09:00: ✗ `09:00-09:00` begins where it ends; a whole day is `00:00-24:00`
+    24:00-06:00: ✗ `24:00-06:00` begins at `24:00`, which is `00:00`
+    Mon 09:00: ✗ `09:00` has no end
+    Fri 18:00-Fri 18:00: ✗ it begins where it ends
+    Fri 18:00-08:00 Mon: ✗ `08:00` is no day
+    a b c d: ✗ it is neither days with times nor from one day to another
+    2026-12-20/: ✗ `` is no date, as `2026-12-20` or `2026-12-20T18:00` is
+    2026-13-01/2027-01-01: ✗ `2026-13-01` is no date, as `2026-12-20` or `2026-12-20T18:00` is
+    2027-01-02/2026-12-20: ✗ it ends before it begins
+    2026-12-20T18:00/2026-12-20T18:00: ✗ it ends before it begins
+    Mon-Fri 09:00-17:00 UTC: ✗ `Mon-Fri` is no day
+    Ⅿon 09:00-10:00: ✗ `Ⅿon` is no day
+    ");
 }
 
 /// Hours as people may write them.

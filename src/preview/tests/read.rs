@@ -13,7 +13,7 @@ fn a_pull_request_of_two_environments() {
     | environment | + | ~ | − | consent | deployment |
     |---|--:|--:|--:|---|---|
     | `staging` | 0 | 1 | 0 | none needed | after merge |
-    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
+    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging` (healthy for `10m`), after `ci/test` is green, `Mon–Fri 09:00–17:00 (Europe/Berlin)` |
 
     ⚠ `production` removes **Service `shop/legacy`**
 

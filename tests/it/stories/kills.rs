@@ -130,6 +130,16 @@ impl Town {
         self.drain().await;
     }
 
+    /// The clock of a worker that dies stands still.
+    async fn owes_a_review_for_one_more_day(&mut self) {
+        let passed = "UPDATE emergency SET began_at = began_at - interval '25 hours'";
+        sqlx::query(passed).execute(&self.database.owner).await.unwrap();
+        let key = RepositoryKey { forge: "work".parse().unwrap(), id: self.shop.id };
+        let job = jobs::tell_emergencies(&key, TraceId(uuid::Uuid::from_u128(8)));
+        queue::enqueue(&mut self.database.pool.acquire().await.unwrap(), &job).await.unwrap();
+        self.drain().await;
+    }
+
     async fn counts(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.database.owner).await.unwrap()
     }
@@ -165,6 +175,22 @@ async fn life(t: &mut Town) {
     t.judges_the_gate().await;
     t.forge.delivers(Delivering::AtOnce);
     t.run_jobs().await;
+    // Another one, which nobody approved: two let it pass, are reminded for two days, and a third reviews it.
+    t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "5"))]).await;
+    t.ci_says("ci/test", "success").await;
+    t.run_jobs().await;
+    let held = t.held_issues().await.remove(0);
+    for login in ["kim", "olga"] {
+        t.forge.comments(login, &held, "/bascule emergency production --reason the tills are down").await;
+        t.run_jobs().await;
+    }
+    for _ in 0..2 {
+        t.owes_a_review_for_one_more_day().await;
+    }
+    let issue: i64 = t.counts("SELECT issue FROM emergency").await;
+    let issue = t.forge.place_of(t.shop.id, issue);
+    t.forge.comments("lee", &issue, "/bascule reviewed").await;
+    t.run_jobs().await;
     // Another one, which is taken back by force; and one that changes nothing of ours.
     let before = t.forge.tip(&t.shop, "main").unwrap();
     t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "4"))]).await;
@@ -174,7 +200,7 @@ async fn life(t: &mut Town) {
     t.forge.pushes_to("dev", &t.shop, "main", &[("README.md", "# the shop\n")]).await;
     t.run_jobs().await;
     t.looks_what_it_was_given().await;
-    assert_eq!(t.objects().await, ["web=3"]);
+    assert_eq!(t.objects().await, ["web=5"]);
     assert_eq!(t.forge.statuses_of(app, &commit)["bascule/deploy/acme/shop/production"].0, "success");
 }
 
@@ -196,7 +222,7 @@ async fn tells(told: Told, deaths: &[Death], observer: Option<Observer>) -> Stri
                    WHERE opens AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq)";
     assert_eq!(town.counts(unended).await, 0, "{which:?}: everything that was begun has an end");
     let ended = "SELECT count(*) FROM audit_entry WHERE action = 'deployment.ended'";
-    assert_eq!(town.counts(ended).await, 3, "{which:?}: each deployment ended once");
+    assert_eq!(town.counts(ended).await, 4, "{which:?}: each deployment ended once");
     // Every comment, status and issue of ours is among the rows, and two comments in one place fail by themselves.
     town.rows().await
 }
