@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Page, limit, moment, text};
@@ -10,6 +11,7 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Audit, Read, Sight};
 use super::{Of, State, place};
 use crate::audit;
+use crate::db::emergencies;
 use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
 
 /// One deployment with its proof.
@@ -45,6 +47,9 @@ pub(super) struct Deployment {
     approvals: Vec<Approval>,
     /// Whether what was sent is what was approved.
     answer: Answer,
+    /// `true`: two people let it pass as an emergency, past what would have held it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emergency: Option<bool>,
     /// Objects sent, skipped, deleted; where it failed.
     #[schema(value_type = Object)]
     outcome: Option<Value>,
@@ -72,6 +77,8 @@ pub(super) enum Answer {
     /// Nobody approved, and the rules in force ask for somebody in every case: content that was covered before (a
     /// return to what had been approved), or a fault. The entry `sync.started` of the log says which.
     Unapproved,
+    /// The same, and two people let it pass as an emergency.
+    Emergency,
     /// Nobody approved, and the rules in force are not stored.
     Unknown,
 }
@@ -139,12 +146,31 @@ impl Deployment {
             approvals: proof.approvals.into_iter().map(approval).collect(),
             pulls: proof.pulls,
             answer,
+            emergency: None,
             outcome: proof.outcome,
             trace: proof.trace.to_string(),
             started_at: proof.started_at.to_string(),
             finished_at: proof.finished_at.map(|at| at.to_string()),
         }
     }
+}
+
+/// Emergencies that are looked through for one page of deployments: there are days without any.
+const MOST_EMERGENCIES: i64 = 1_000;
+
+/// Marks those of a page, newest first, that were let pass as emergencies.
+pub(super) async fn mark(conn: &mut PgConnection, page: &mut [Deployment]) -> Result<(), sqlx::Error> {
+    let Some(newest) = page.first() else { return Ok(()) };
+    let before = uuid::Uuid::from_u128(newest.id.as_u128().saturating_add(1));
+    let which = emergencies::Which { before: Some(before), ..emergencies::Which::default() };
+    let all = emergencies::list(conn, &which, MOST_EMERGENCIES).await?;
+    for one in page.iter_mut().filter(|one| all.iter().any(|known| known.deployment == one.id)) {
+        one.emergency = Some(true);
+        if one.answer == Answer::Unapproved {
+            one.answer = Answer::Emergency;
+        }
+    }
+    Ok(())
 }
 
 fn answer(proof: &Proof) -> Answer {
@@ -196,7 +222,8 @@ impl Which {
         };
         let mut connection = state.pool.acquire().await?;
         let items = reports::deployments(&mut connection, &which, limit).await?;
-        let items = items.into_iter().map(|one| Deployment::of(one, state)).collect();
+        let mut items: Vec<Deployment> = items.into_iter().map(|one| Deployment::of(one, state)).collect();
+        mark(&mut connection, &mut items).await?;
         Ok(Page::of(items, limit, |one: &Deployment| one.id.to_string()))
     }
 

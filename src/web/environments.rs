@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
-use super::deployments::Deployment;
+use super::deployments::{Deployment, mark};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
 use super::{Of, State};
@@ -221,6 +221,7 @@ pub(super) async fn deployments(
     let mut connection = state.pool.acquire().await?;
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
     let items = reports::deployments(&mut connection, &asked, limit).await?;
-    let items = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
+    let mut items: Vec<Deployment> = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
+    mark(&mut connection, &mut items).await?;
     Ok(Json(Page::of(items, limit, |one: &Deployment| one.id.to_string())))
 }

@@ -30,6 +30,16 @@ async fn an_emergency_that_nobody_reviewed_fails_the_report_until_somebody_did()
     for word in ["production", "kim", "olga", "after: staging"] {
         assert!(said.contains(word), "{word}: {said}");
     }
+    let answered = api.get("/api/v1/reports/deployments", &auditor).await;
+    let items = answered.json()["items"].clone();
+    let marked: Vec<i64> = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["emergency"] == true)
+        .map(|one| one["number"].as_i64().unwrap())
+        .collect();
+    assert_eq!(marked, [2], "{}", answered.text);
     assert_eq!(reported(&api, &auditor, &[]).await.0, 0, "without --open it only tells");
     assert_eq!(reported(&api, &auditor, &["--open", "--env", "staging"]).await.0, 0);
     let reviewed = "UPDATE emergency SET reviewed_at = now(), reviewed_by = 'work/lee (5)'";
