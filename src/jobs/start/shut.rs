@@ -43,11 +43,11 @@ pub(super) fn shut(walked: &Walked, covered: &Covered, asked: Asked, now: Timest
         return None;
     }
     let when = match state.until {
-        Some(until) => format!("it opens {}", windows::moment(&lists, until)),
+        Some(until) => format!("it opens `{}`", windows::moment(&lists, until)),
         None => "it does not open within 400 days".to_owned(),
     };
     let name = &walked.environment.name;
-    let why = format!("{name} is outside its windows, {}; {when}", windows::words(&lists));
+    let why = format!("{name} is outside its windows, `{}`; {when}", windows::words(&lists));
     let lifts = match has_emergencies(walked) {
         true => HoldReason::Window.lifted_by(name, None, 0),
         false => BY_ITSELF.to_owned(),
@@ -64,5 +64,5 @@ fn has_emergencies(walked: &Walked) -> bool {
 /// An environment's own windows, when they are shut.
 pub(super) fn own(rules: &Environment, now: Timestamp) -> Option<String> {
     let list: [&[Window]; 1] = [&rules.windows];
-    (!windows::is_open(&list, now)).then(|| format!("windows: {}", windows::words(&list)))
+    (!windows::is_open(&list, now)).then(|| format!("windows: `{}`", windows::words(&list)))
 }

@@ -210,8 +210,8 @@ fn brute(lists: &[&[Window]], now: Timestamp, days: i64) -> (bool, Option<Timest
         })
     };
     let first = open(now);
-    let minutes = (1..days * 24 * 60).map(|minute| now + SignedDuration::from_mins(minute));
-    (first, minutes.into_iter().find(|at| open(*at) != first))
+    let mut minutes = (1..days * 24 * 60).map(|minute| now + SignedDuration::from_mins(minute));
+    (first, minutes.find(|at| open(*at) != first))
 }
 
 proptest! {

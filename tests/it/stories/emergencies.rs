@@ -103,7 +103,7 @@ fn it_passes_a_window_and_a_freeze_it_does_not() {
         assert_eq!(t.objects().await, ["web=2"], "at night, {}", t.rows().await);
         let passed: String =
             sqlx::query_scalar("SELECT passed::text FROM emergency").fetch_one(&t.database.owner).await.unwrap();
-        assert!(passed.contains("windows: Mon–Fri 09:00–17:00 (Europe/Berlin)"), "{passed}");
+        assert!(passed.contains("windows: `Mon–Fri 09:00–17:00 (Europe/Berlin)`"), "{passed}");
         passes(t, 24).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "3"))]).await;
         t.run_jobs().await;

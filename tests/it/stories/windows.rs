@@ -33,7 +33,7 @@ fn what_is_merged_in_the_evening_waits_for_the_morning_and_goes_by_itself() {
         assert_eq!(t.objects().await, ["web=1"], "it is five o'clock in Berlin");
         assert!(t.row(&pr).contains("**held**: `window`"), "{}", t.row(&pr));
         let said = t.comment(&pr);
-        for sentence in ["outside its windows, Mon–Fri 09:00–17:00", "it opens Tue 2026-01-06 09:00 (Europe/Berlin)"]
+        for sentence in ["outside its windows, `Mon–Fri 09:00–17:00", "it opens `Tue 2026-01-06 09:00 (Europe/Berlin)`"]
         {
             assert!(said.contains(sentence), "{sentence}: {said}");
         }
