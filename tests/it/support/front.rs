@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ struct Inside {
     refuses: Mutex<Option<StatusCode>>,
     /// The next write is handed on, this happens, and its answer is lost.
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Dry runs are answered once this is false again.
+    thinks: watch::Sender<bool>,
 }
 
 impl Front {
@@ -51,6 +54,7 @@ impl Front {
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
             loses: Mutex::default(),
+            thinks: watch::Sender::new(false),
         };
         let mut front = Self {
             inside: Arc::new(inside),
@@ -91,6 +95,15 @@ impl Front {
         *self.inside.loses.lock().unwrap() = Some(then);
     }
 
+    /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
+    pub(crate) fn thinks_about_dry_runs(&self) {
+        self.inside.thinks.send_replace(true);
+    }
+
+    pub(crate) fn answers_dry_runs(&self) {
+        self.inside.thinks.send_replace(false);
+    }
+
     /// Nobody listens any more, until [`Self::returns`].
     pub(crate) async fn goes_away(&mut self) {
         self.stop.cancel();
@@ -115,6 +128,10 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
         return refusal(status);
     }
     let (parts, body) = request.into_parts();
+    if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
+        // Its other end is in `inside`, which we have.
+        inside.thinks.subscribe().wait_for(|thinks| !thinks).await.unwrap();
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut asked = inside.client.request(parts.method.clone(), format!("{}{path}", inside.url));
     for name in [header::CONTENT_TYPE, header::ACCEPT] {
