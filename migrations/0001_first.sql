@@ -111,7 +111,7 @@ CREATE TABLE pull (
     merge_commit    text,                        -- last commit of the merge on the base branch
     merged_by       jsonb,
     comment_id      bigint,                      -- our one comment
-    comment_hash    bytea,                      -- of its body as last written; a byte longer while that says how far a preview is
+    comment_hash    bytea,                      -- of its body as last written; a byte longer while that says, or is about to say, how far a preview is
     status_hash     bytea,                      -- of both statuses as last written
     fact_hash       bytea,                      -- of what the sweep compares; equal means quiet
     reviews_read_at timestamptz,                -- when a sweep last asked whether the reviews that count are still there
