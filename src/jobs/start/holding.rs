@@ -72,7 +72,7 @@ pub(super) async fn hold(
     let reason = if held.verdict.deletions.is_some() { HoldReason::OverCap } else { HoldReason::Uncovered };
     let lifts = match &held.verdict.closed {
         // Nobody can approve it.
-        Some(_) => format!("nothing to type: a commit on {} that corrects it", environment.branch),
+        Some(why) => corrected(why, &environment.branch),
         None => match held.verdict.only_denials().next() {
             Some(denial) => denial.line_to_type(&environment.name, &held.digest),
             None => reason.lifted_by(&environment.name, Some(&held.digest), deletions),
@@ -107,6 +107,17 @@ pub(super) async fn hold(
         thaws,
     };
     store(context, job, repository, walked, hold, merged).await
+}
+
+/// What ends it where nobody can approve it. Who mends a floor's policy is no author of the repository's.
+fn corrected(why: &str, branch: &str) -> String {
+    let of_floor = why.split('`').nth(1).is_some_and(|name| why.starts_with("policy `") && name.contains('/'));
+    let commit = format!("nothing to type: a commit on {branch} that corrects it");
+    if of_floor {
+        format!("{commit}, or whoever runs the server mends that policy, which is a floor's")
+    } else {
+        commit
+    }
 }
 
 /// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
@@ -336,5 +347,21 @@ pub(super) fn entry(
         detail,
         cause: work::cause(job),
         trace: job.trace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floors_policy_is_mended_by_whoever_runs_the_server_and_ours_by_a_commit() {
+        let commit = "nothing to type: a commit on main that corrects it";
+        assert_eq!(corrected("policy `pods` denies it", "main"), commit);
+        assert_eq!(corrected("the owners of `a/b` cannot be read", "main"), commit);
+        assert_eq!(
+            corrected("policy `production/pods` cannot be asked: no such key", "main"),
+            format!("{commit}, or whoever runs the server mends that policy, which is a floor's")
+        );
     }
 }
