@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::db::freezes::{self, Freeze};
+use crate::event::command::LONGEST_REASON;
 use crate::event::until::Until;
 use crate::ids::TraceId;
 use crate::jobs::route::sync_environment;
@@ -24,8 +25,8 @@ const SUBJECT: &str = "everything";
 /// When the database cannot be asked, or the end is none.
 pub(super) async fn freeze(pool: &PgPool, clock: &Clock, reason: &str, until: Option<&str>) -> anyhow::Result<String> {
     let (reason, now) = (reason.trim(), clock.now());
-    if reason.is_empty() || reason.chars().any(char::is_control) {
-        bail!("`--reason` is one line that says why");
+    if reason.is_empty() || reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
+        bail!("`--reason` is one line of up to {LONGEST_REASON} characters that says why; nothing was done");
     }
     let until = match until {
         Some(text) => {

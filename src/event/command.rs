@@ -14,7 +14,7 @@ const TRIGGER: &str = "/bascule";
 /// A longer command line was not typed by a person; its answer would be as long.
 const LONGEST_LINE: usize = 500;
 /// A longer reason belongs in the pull request's text.
-const LONGEST_REASON: usize = 300;
+pub const LONGEST_REASON: usize = 300;
 
 /// An environment's name, a number and a policy's: no name of a policy is longer.
 const LONGEST_POLICY: usize = 140;

@@ -286,9 +286,9 @@ pub(super) async fn acts(
             let may = permitted(repository, heard, asked, (Gated::Freeze, environments)).await?;
             let freezing = freezes::freezing(&repository.context.clock, asked, &may);
             let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
-            let entries = freezing.said(json!(names), asked.id).map(|(action, detail)| entry(action, detail));
+            let said = freezing.said(json!(names), asked.id).map(|(action, detail)| entry(action, detail));
             let ended: Vec<i64> = freezing.ended().collect();
-            Acts { entries: entries.into_iter().collect(), freezing, jobs: sync(&ended), ..Acts::default() }
+            Acts { freezing: freezing.logged_as(said), jobs: sync(&ended), ..Acts::default() }
         }
         // An approval of a held change opens its gate, and so may a waiver.
         Command::Approve { .. } | Command::Waive { .. } => Acts { jobs: sync(&held), ..Acts::default() },
