@@ -410,6 +410,17 @@ CREATE TABLE hold (
     since           timestamptz NOT NULL DEFAULT now()
 );
 
+-- That everything is deleted which an environment has that nobody follows: as one person asked, and another agreed within a
+-- day. Goes when it was done, or when the environment is followed again.
+CREATE TABLE destruction (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    objects         bigint NOT NULL,             -- how many they were shown
+    reason          text NOT NULL,
+    asked_by        jsonb NOT NULL,              -- ids::Account
+    asked_at        timestamptz NOT NULL,        -- by the server's clock
+    agreed_by       jsonb                        -- ids::Account; null: it waits for a second person
+);
+
 -- While one stands, nothing new is synced: what a sync would start is held. It ends by a person's word, or when its time is past.
 CREATE TABLE frozen (
     id              uuid PRIMARY KEY,
@@ -555,12 +566,13 @@ END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
--- The database was put back from a backup: a server found that the log is not the one whose head was signed last, or an
--- operator said so. While one is not confirmed nothing is pruned. Never removed.
+-- The database was put back from a backup: a server found that the log is not the one whose head was signed last, or that a
+-- cluster was written by a number that is not given yet, or an operator said so. While one is not confirmed nothing is pruned. Never removed.
 CREATE TABLE restore (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     entries       bigint NOT NULL,               -- of the log, when it was found
-    signed        bigint,                        -- of the head that the log does not have; null: an operator said so
+    signed        bigint,                        -- of the head that the log does not have; null: an operator, or a cluster, said so
+    fence         bigint,                        -- the highest number a cluster was written by and this database had yet to give
     noticed_at    timestamptz NOT NULL DEFAULT now(),
     confirmed_at  timestamptz
 );

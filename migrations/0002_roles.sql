@@ -39,7 +39,9 @@ GRANT UPDATE (shown_at) ON shown_change TO bascule_app;
 
 -- That a database was put back stays said; that it was looked at is its own column.
 REVOKE UPDATE, DELETE ON restore FROM bascule_app;
-GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
+GRANT UPDATE (confirmed_at, fence) ON restore TO bascule_app;
+-- The count of claims goes on above what a cluster remembers of one that was lost.
+GRANT UPDATE ON SEQUENCE job_fence TO bascule_app;
 
 -- Who froze what, and why, stays said; that it ended is its own columns.
 REVOKE UPDATE, DELETE ON frozen FROM bascule_app;

@@ -50,6 +50,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         }
         Command::Unfreeze(unfreeze) => ask(async |client| unfreeze.ask(client).await),
         Command::Wait(wait) => waited(&wait),
+        Command::Environments(environments) => ask(async |client| environments.act.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
         Command::Audit(cli::audit::Audit { act: cli::audit::Act::Verify(verify) }) if verify.offline.is_some() => {

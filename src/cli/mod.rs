@@ -15,6 +15,7 @@ pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
+pub mod environments;
 pub mod freeze;
 pub mod init;
 pub mod jobs;
@@ -76,6 +77,8 @@ pub enum Command {
     Unfreeze(freeze::Unfreeze),
     /// An environment's deployments, newest first.
     History(status::History),
+    /// Every environment, and the end of one that nobody follows any more.
+    Environments(environments::Environments),
     /// Previews, whole.
     Preview(preview::Preview),
     /// The log that can be proven, and its reports.
@@ -100,8 +103,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] =
-    &["agent", "drift", "heal", "adopt", "rollback", "resume", "approve", "environments", "clusters", "jobs show"];
+const LATER: &[&str] = &["agent", "drift", "heal", "adopt", "rollback", "resume", "approve", "clusters", "jobs show"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///

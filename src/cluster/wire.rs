@@ -1,12 +1,14 @@
 //! One request and its answer: bounded in time and size, and counted. The only place that knows HTTP.
 
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::http::{Method, Request, header};
 use kube::client::Body;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::error::{ClusterError, refusal};
 use super::{Cluster, Inner};
@@ -81,7 +83,7 @@ impl Inner {
             let body = body.map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {error}")))?;
             Ok((head, body.to_bytes()))
         };
-        let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
+        let (head, body) = within(limit, exchange).await.ok_or(ClusterError::Timeout(limit))??;
         if head.status.is_success() {
             let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
             return Ok(Told { body, warnings: warnings(&head.headers, about) });
@@ -89,6 +91,17 @@ impl Inner {
         let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs), about))
     }
+}
+
+/// The work, if it ends in time. The clock is looked at before the work goes on, not after: of a process that stood still past
+/// the end, what was about to be sent then is never sent.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    let mut work = std::pin::pin!(work);
+    let in_time = std::future::poll_fn(|context| {
+        if Instant::now() >= end { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
+    });
+    tokio::time::timeout_at(end, in_time).await.ok().flatten()
 }
 
 /// Warnings that are kept of one answer.
@@ -134,6 +147,15 @@ pub(super) fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_stood_still_past_its_time_does_not_go_on() {
+        let went_on = std::sync::atomic::AtomicBool::new(false);
+        // A time that is over before the first look: as for a process that stood still.
+        let late = within(Duration::ZERO, async { went_on.store(true, Ordering::SeqCst) }).await;
+        assert_eq!((late, went_on.load(Ordering::SeqCst)), (None, false));
+        assert_eq!(within(Duration::from_secs(5), async { 7 }).await, Some(7));
+    }
 
     #[test]
     fn a_warning_is_read_without_its_frame() {

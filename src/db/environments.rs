@@ -244,6 +244,26 @@ pub async fn orphan_others(conn: &mut PgConnection, repository: i64, named: &[i6
     Ok(done.rows_affected())
 }
 
+/// Lets go of everything an environment has and stands at: what is in a cluster stays there, and is nobody's. Its
+/// deployments stay told.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget(conn: &mut PgConnection, id: i64, becomes: EnvironmentState) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM inventory WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM hold WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM deployed_verdict WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!(
+        "UPDATE environment SET state = $2, position_commit = NULL, position_set = NULL, position_at = NULL,
+             healthy_commit = NULL, healthy_set = NULL WHERE id = $1",
+        id,
+        becomes.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Moves the position, in the transaction that starts the sync, and gives the deployment's number.
 ///
 /// # Errors

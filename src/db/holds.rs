@@ -291,7 +291,14 @@ pub async fn thaw(conn: &mut PgConnection, but_for: &[i64]) -> Result<Vec<(Repos
 /// # Errors
 /// The database's own.
 pub async fn counted(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
+    let rows = sqlx::query!(
+        r#"SELECT reason AS "reason!", count(*) AS "count!"
+           FROM (SELECT h.reason FROM hold h JOIN environment e ON e.id = h.environment_id WHERE e.state <> 'orphaned'
+                 UNION ALL SELECT state FROM environment WHERE state = 'orphaned') AS held
+           GROUP BY reason"#
+    )
+    .fetch_all(conn)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
 }
 

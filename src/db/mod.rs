@@ -25,6 +25,7 @@ pub mod deliveries;
 pub mod deployed;
 pub mod deployments;
 pub mod deploys;
+pub mod destructions;
 pub mod environments;
 pub mod freezes;
 pub mod holds;

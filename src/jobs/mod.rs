@@ -126,6 +126,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         seal: &context.seal,
         hash_key: &context.hash_key,
         installation: context.installation,
+        clock: &context.clock,
         platform: &context.platform,
         shown_on: context
             .forges
@@ -135,6 +136,14 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
             .collect(),
     };
     let observe = |step| context.observer.met(job, Step::Sync(step));
+    match work::boxed(sync_environment::destroy(&world, job, lease, environment.environment, &observe)).await {
+        Ok(false) => {}
+        Ok(true) => return Verdict::Done,
+        Err(interrupted) => {
+            tracing::warn!(job = job.id, key = job.key, trace = %job.trace, %interrupted, "destroy interrupted");
+            return interrupted.verdict();
+        }
+    }
     let begun = work::boxed(start::start(context, job, lease, environment.environment)).await;
     match begun {
         Ok(false) => return verdict(job, work::finish(context, job).await),

@@ -3,7 +3,7 @@
 //! ```text
 //!   gather   the deployment, its stored set, the inventory, the cluster
 //!   decide   one plan (sync::plan)
-//!   act      intent ─ inventory grows ─ namespaces ─ definitions ─ the rest ─ deletes ─ watch until well
+//!   act      intent ─ fence ─ inventory grows ─ namespaces ─ definitions ─ the rest ─ deletes ─ watch until well
 //!   record   outcome, hold, next jobs and the end of this job in one transaction
 //! ```
 //!
@@ -11,6 +11,8 @@
 //! the same again and finds less to do. Before every write outside the lease is checked, and every row is written
 //! under the job's own fence.
 
+mod destroy;
+mod fence;
 mod gather;
 mod prune;
 mod record;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
 use crate::db::{deployments, seal::Seal};
@@ -31,6 +34,8 @@ use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
 use crate::sync::{Outcome, Step};
 
+pub use destroy::destroy;
+use fence::Fenced;
 use gather::Scene;
 
 /// What a sync needs of the world.
@@ -46,6 +51,8 @@ pub struct World<'a> {
     pub hash_key: &'a HashKey,
     /// The server's own id (`installation.id`).
     pub installation: Uuid,
+    /// Where ids come from that no other run has.
+    pub clock: &'a Clock,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
     /// Forges with a page of deployments of their own.
@@ -78,6 +85,14 @@ pub enum Interrupted {
     /// The job is another worker's by now.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
+    /// The cluster was written by a number that this database has yet to count to.
+    #[error("the cluster was written by number {theirs}, and this run is number {ours}")]
+    Older {
+        /// This run's.
+        ours: i64,
+        /// In the fence.
+        theirs: i64,
+    },
     /// The worker was told to stop.
     #[error("the worker stops")]
     Stopping,
@@ -108,7 +123,7 @@ impl Interrupted {
             // Whatever is said of a job that is not ours is not heard.
             Self::Lost(_) | Self::Stopping => Verdict::Snooze { wait: Duration::ZERO },
             // An outage is no attempt: it may last longer than twelve of them.
-            Self::Away(_) => Verdict::Snooze { wait: AWAY },
+            Self::Away(_) | Self::Older { .. } => Verdict::Snooze { wait: AWAY },
             Self::Database(error) => {
                 let text = crate::queue::worker::chain(error);
                 if crate::db::is_away(error) { Verdict::Later { error: text } } else { Verdict::Retry { error: text } }
@@ -131,10 +146,14 @@ pub async fn run_deployment(
     let run = Run { world, job, lease, observe };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
 
-    let scene = match run.gather(deployment).await {
+    let mut scene = match run.gather(deployment).await {
         Ok(scene) => scene,
         Err(gather::Unready::Interrupted(interrupted)) => return Err(interrupted),
         Err(gather::Unready::Away { subject, why }) => return Err(run.away(&subject, why).await),
+        Err(gather::Unready::Elsewhere { subject, why }) => {
+            let outcome = Outcome { broken: Some(why), orphaned: true, ..Outcome::default() };
+            return run.record_broken(&subject, outcome).await;
+        }
         Err(gather::Unready::Broken { subject, why }) => {
             let outcome = Outcome { broken: Some(why), ..Outcome::default() };
             return run.record_broken(&subject, outcome).await;
@@ -145,8 +164,14 @@ pub async fn run_deployment(
     let intent = run.intend(&scene).await?;
     run.observe(Step::IntentWritten);
     let mut outcome = Outcome::default();
-    match run.act(&scene, &mut outcome).await {
+    match run.act(&mut scene, &mut outcome).await {
         Ok(()) => run.record(&scene, intent, outcome).await,
+        Err(Interrupted::Older { ours, theirs }) => {
+            let why = Interrupted::Older { ours, theirs };
+            run.close_away(&scene.subject, intent, &outcome, &why.to_string()).await?;
+            run.tell_older(&scene.subject, (ours, theirs)).await?;
+            Err(why)
+        }
         Err(Interrupted::Away(why)) => {
             run.close_away(&scene.subject, intent, &outcome, &why).await?;
             Err(run.away(&scene.subject, why).await)
@@ -168,9 +193,27 @@ impl Run<'_> {
     }
 
     /// Everything between the intent and its outcome.
-    async fn act(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+    async fn act(&self, scene: &mut Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let mut fenced = self.take_fence(scene).await?;
+        if let Fenced::Never(why) = fenced {
+            outcome.broken = Some(why);
+            return Ok(());
+        }
         let taken = self.grow(scene).await?;
         self.observe(Step::InventoryGrown);
+        if let Fenced::NoNamespace = fenced {
+            fenced = self.make_room_for_fence(scene, &taken, outcome).await?;
+        }
+        match fenced {
+            Fenced::Ours => {}
+            // What stands in the way is said already.
+            Fenced::NoNamespace => return Ok(()),
+            Fenced::Never(why) => {
+                outcome.broken = Some(why);
+                return Ok(());
+            }
+        }
+        let scene = &*scene;
         self.send_all(scene, &taken, outcome).await?;
         if outcome.is_applied() {
             let mut tx = self.begin().await?;

@@ -266,7 +266,8 @@ pub struct Environment {
     pub after: Vec<After>,
     /// Who must consent.
     pub consent: Consent,
-    /// More deletions than this need approvals that carry their exact number.
+    /// More deletions than this need approvals that carry their exact number; `None`: more than three, and than a tenth of
+    /// what is deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletions_confirm_above: Option<u32>,
     /// How it is synced.

@@ -25,7 +25,7 @@ pub enum HoldReason {
     Conflict,
     /// More deletions than may go unnamed.
     OverCap,
-    /// Its block is gone, or its target is another one now.
+    /// Its block is gone, its target is another one now, or its cluster's name leads to another cluster.
     Orphaned,
     /// Its cluster cannot be reached.
     ClusterAway,
@@ -61,8 +61,11 @@ impl HoldReason {
             (Self::Failed | Self::Conflict, Relief::NothingNewer | Relief::ShownAnew) => false,
             // Nothing is judged while the cluster is away, nor while a sync waits for it.
             (Self::ClusterAway, Relief::NothingNewer | Relief::ShownAnew) => true,
+            // Its cluster is the one again in which its objects are.
+            (Self::Orphaned, Relief::SyncedWell) => true,
+            (Self::Orphaned, Relief::NothingNewer | Relief::ShownAnew | Relief::SentAgain) => false,
             // These end by a person's word alone.
-            (Self::Window | Self::Pinned | Self::Orphaned, _) => false,
+            (Self::Window | Self::Pinned, _) => false,
         }
     }
 
@@ -157,7 +160,7 @@ mod tests {
         failed: SentAgain, SyncedWell
         conflict: SentAgain, SyncedWell
         over-cap: NothingNewer, ShownAnew
-        orphaned: nothing
+        orphaned: SyncedWell
         cluster-away: NothingNewer, ShownAnew, SentAgain, SyncedWell
         ");
     }

@@ -12,9 +12,11 @@
 //! Nothing here knows HTTP or SQL: `cluster` brings the live facts, `db` the inventory, and the job
 //! `sync_environment` walks through the [`Step`]s.
 
+pub mod fence;
 pub mod fields;
 pub mod health;
 mod hold;
+mod orphan;
 mod outcome;
 mod owner;
 mod plan;
@@ -22,9 +24,12 @@ mod step;
 
 pub use health::Health;
 pub use hold::{HoldReason, Relief};
+pub use orphan::Orphan;
 pub use outcome::{Failure, FieldConflict, Kept, Outcome, State, Troubled};
 pub use owner::Owner;
-pub use plan::{Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Pruning, Recorded, Seen, Why, plan, suspects};
+pub use plan::{
+    Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Pruning, Recorded, Seen, Why, plan, prune, suspects,
+};
 pub use step::Step;
 
 /// The one field manager of every write (invariant 7).

@@ -33,6 +33,9 @@ pub struct Outcome {
     /// Nothing could be tried, and why: what is stored of the deployment cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
+    /// What could not be tried is because its cluster's name leads to another cluster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub orphaned: bool,
 }
 
 /// An object that stays although it left the set.
@@ -119,6 +122,7 @@ impl Outcome {
     /// Why the environment is held afterwards, if it is.
     pub fn hold(&self) -> Option<HoldReason> {
         match self.state() {
+            _ if self.orphaned => Some(HoldReason::Orphaned),
             State::Healthy => None,
             State::Conflict => Some(HoldReason::Conflict),
             State::Failed => Some(HoldReason::Failed),

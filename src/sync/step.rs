@@ -6,6 +6,8 @@ pub enum Step {
     Gathered,
     /// The audit log holds what is about to be done.
     IntentWritten,
+    /// The environment's fence in the cluster names this run.
+    FenceTaken,
     /// The inventory holds old and new objects together, before the first write to the cluster.
     InventoryGrown,
     /// Namespaces are applied.
@@ -30,9 +32,10 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order a sync meets them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Gathered,
         Self::IntentWritten,
+        Self::FenceTaken,
         Self::InventoryGrown,
         Self::NamespacesApplied,
         Self::DefinitionsReady,
@@ -50,6 +53,7 @@ impl Step {
         match self {
             Self::Gathered => "gathered",
             Self::IntentWritten => "intent-written",
+            Self::FenceTaken => "fence-taken",
             Self::InventoryGrown => "inventory-grown",
             Self::NamespacesApplied => "namespaces-applied",
             Self::DefinitionsReady => "definitions-ready",

@@ -46,6 +46,8 @@ pub(super) struct Environment {
     deployment: Option<i64>,
     /// Its newest deployment's state.
     deployment_state: Option<String>,
+    /// How many objects we applied to it that are not confirmed gone.
+    objects: i64,
     /// What holds it back.
     hold: Option<Hold>,
     /// What the platform's policies say of what is deployed; absent where none is asked. Nothing is done about it.
@@ -129,6 +131,7 @@ impl From<EnvironmentNow> for Environment {
             healthy_commit: now.healthy_commit,
             deployment: now.deployment,
             deployment_state: now.deployment_state,
+            objects: now.objects,
             hold,
             policies: None,
             frozen: None,

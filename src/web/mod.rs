@@ -16,6 +16,7 @@ mod asked;
 mod audit;
 mod deliveries;
 mod deployments;
+mod ends;
 mod environments;
 mod forges;
 mod html;
@@ -98,6 +99,9 @@ pub fn router(state: State) -> Router {
         .routes(routes!(environments::list))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
+        .routes(routes!(ends::objects))
+        .routes(routes!(ends::forget))
+        .routes(routes!(ends::destroy))
         .routes(routes!(acts::sync))
         .routes(routes!(acts::freeze))
         .routes(routes!(acts::unfreeze))

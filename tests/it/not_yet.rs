@@ -12,8 +12,6 @@ adopt production
 rollback production --to 3
 resume production
 approve production b1:01234567
-environments list
-environments forget production
 clusters move prod
 jobs show 3
 diff --live
@@ -33,6 +31,9 @@ sync
 freeze
 unfreeze
 history
+environments list
+environments forget
+environments destroy
 preview show
 audit list
 audit show

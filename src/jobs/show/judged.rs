@@ -230,7 +230,8 @@ impl Scene<'_> {
         let standing = policies_in_force(law);
         let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
-        let subject = Subject { change: &change, files: &files, size: self.size, said: Some(&said) };
+        let stands = old.map_or(0, |old| old.hashed.objects());
+        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said) };
         let case = Case {
             subject,
             digest,

@@ -7,11 +7,11 @@ use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
 use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, restored, sets};
-use crate::ids::ObjectKey;
+use crate::ids::{ObjectKey, Target};
 use crate::jobs::gather::there::{Look, desired};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
-use crate::sync::{Owner, Plan, Pruning, Recorded, plan, suspects};
+use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
 
 use super::record::Subject;
 use super::{Interrupted, Run};
@@ -41,6 +41,11 @@ pub(super) enum Unready {
     Interrupted(Interrupted),
     /// The cluster cannot be reached.
     Away {
+        subject: Subject,
+        why: String,
+    },
+    /// The cluster's name leads to another cluster than it did.
+    Elsewhere {
         subject: Subject,
         why: String,
     },
@@ -76,12 +81,17 @@ impl Run<'_> {
         };
 
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
-        let identity = self.identity(&repository, &set).map_err(broken)?;
+        let identity = self.identity(&repository, &set.target, set.objects.keys()).map_err(broken)?;
         let clusters = self.world.clusters;
         // Who may write a namespace's objects need not be allowed to read what tells clusters apart.
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
         let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
+        let elsewhere = inventory::elsewhere(&mut conn, environment.id, &cluster_uid).await?.unsigned_abs();
+        if elsewhere > 0 {
+            let orphan = Orphan::Elsewhere { cluster: set.target.cluster.clone(), objects: elsewhere };
+            return Err(Unready::Elsewhere { subject, why: orphan.sentence(elsewhere) });
+        }
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
         let is_restored = restored::open(&mut conn).await?.is_some();
         drop(conn);
@@ -103,13 +113,18 @@ impl Run<'_> {
 impl Run<'_> {
     /// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the
     /// set was judged, and what no grant reaches is not sent.
-    fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
+    pub(super) fn identity<'k>(
+        &self,
+        repository: &Repository,
+        target: &Target,
+        objects: impl Iterator<Item = &'k ObjectKey> + Clone,
+    ) -> Result<Identity, String> {
         let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let Some((granted, refused)) = self.world.platform.grant_meant(&name, &set.target, set.objects.keys()) else {
-            return Err(format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster));
+        let Some((granted, refused)) = self.world.platform.grant_meant(&name, target, objects) else {
+            return Err(format!("no grant of {name} reaches {} in {}", target.namespace, target.cluster));
         };
         match refused.first_key_value() {
-            None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
+            None => Ok(Identity::of(granted.grant.acts_as(&target.namespace))),
             Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
         }
     }

@@ -43,7 +43,7 @@ impl Subject {
         }
     }
 
-    fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
+    pub(super) fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
         NewEntry {
             actor: "bascule".to_owned(),
             action,
@@ -54,7 +54,7 @@ impl Subject {
         }
     }
 
-    fn hold(&self, reason: HoldReason, detail: String) -> Hold {
+    pub(super) fn hold(&self, reason: HoldReason, detail: String) -> Hold {
         Hold {
             environment: self.environment,
             reason: reason.as_str().to_owned(),
@@ -251,21 +251,32 @@ impl Run<'_> {
     async fn tell_away(&self, subject: &Subject, why: &str) -> Result<(), Interrupted> {
         let detail = format!("the cluster cannot be used, and is tried again by itself: {why}");
         let hold = subject.hold(HoldReason::ClusterAway, detail);
-        let new = &subject.deployment.new;
         let mut tx = self.begin().await?;
-        let before = holds::get(&mut tx, subject.environment).await?;
+        self.put_once(&mut tx, subject, hold).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A hold of a deployment that goes on running: stored, and told, when it is news.
+    pub(super) async fn put_once(
+        &self,
+        conn: &mut PgConnection,
+        subject: &Subject,
+        hold: Hold,
+    ) -> Result<(), Interrupted> {
+        let new = &subject.deployment.new;
+        let before = holds::get(&mut *conn, subject.environment).await?;
         let same = |before: &Hold| (&before.reason, &before.detail) == (&hold.reason, &hold.detail);
         if !before.as_ref().is_some_and(same) {
             let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
             held(&hold, before.as_ref());
-            holds::put(&mut tx, &over(hold, before)).await?;
+            holds::put(&mut *conn, &over(hold, before)).await?;
             let mut jobs: Vec<_> =
                 new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
             jobs.extend(self.to_tell(subject));
-            enqueue_all(&mut tx, &jobs).await?;
-            audit::append(&mut tx, &entry).await?;
+            enqueue_all(&mut *conn, &jobs).await?;
+            audit::append(conn, &entry).await?;
         }
-        tx.commit().await?;
         Ok(())
     }
 }

@@ -107,7 +107,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn send_phase(
+    pub(super) async fn send_phase(
         &self,
         scene: &Scene,
         objects: &[(&Desired, &Action)],

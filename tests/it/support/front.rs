@@ -1,5 +1,6 @@
 //! The real API server behind a front that a test can close: it hands on what it is asked, or does not.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +36,8 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
+    /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
+    refuses_writes: Mutex<VecDeque<u16>>,
     /// The next write is handed on, this happens, and its answer is lost.
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
 }
@@ -50,6 +53,7 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
+            refuses_writes: Mutex::default(),
             loses: Mutex::default(),
         };
         let mut front = Self {
@@ -79,6 +83,12 @@ impl Front {
     /// Every request is answered with this status.
     pub(crate) fn refuses(&self, status: u16) {
         *self.inside.refuses.lock().unwrap() = Some(StatusCode::from_u16(status).unwrap());
+    }
+
+    /// The next writes are answered so, one after the other, and not handed on. 0 is a connection that breaks off,
+    /// and 1 one that is handed on.
+    pub(crate) fn refuses_the_next_writes(&self, statuses: &[u16]) {
+        *self.inside.refuses_writes.lock().unwrap() = statuses.iter().copied().collect();
     }
 
     /// Requests are handed on again.
@@ -115,6 +125,15 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
         return refusal(status);
     }
     let (parts, body) = request.into_parts();
+    let refused = if parts.method == Method::GET { None } else { inside.refuses_writes.lock().unwrap().pop_front() };
+    match refused {
+        None | Some(1) => {}
+        Some(0) => {
+            let cut = futures::stream::iter([Ok("{"), Err(std::io::Error::other("cut"))]);
+            return Response::new(Body::from_stream(cut));
+        }
+        Some(status) => return refusal(StatusCode::from_u16(status).unwrap()),
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut asked = inside.client.request(parts.method.clone(), format!("{}{path}", inside.url));
     for name in [header::CONTENT_TYPE, header::ACCEPT] {
@@ -124,7 +143,8 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     }
     let body = to_bytes(body, LARGEST).await.unwrap();
     let answer = asked.bearer_auth(&inside.token).body(body).send().await.unwrap();
-    let is_write = parts.method != Method::GET && !path.contains("dryRun");
+    // The fence of a sync is no object of it.
+    let is_write = parts.method != Method::GET && !path.contains("dryRun") && !path.contains("/leases");
     let lost = if is_write { inside.loses.lock().unwrap().take() } else { None };
     if let Some(then) = lost {
         then.await;

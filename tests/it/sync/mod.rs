@@ -1,8 +1,11 @@
 //! Syncs on a real database and a real API server: what a deployment sends, leaves and deletes.
 
 mod answers;
+mod broken;
 mod faults;
+mod fences;
 mod kills;
+mod orphans;
 mod stories;
 mod width;
 
@@ -11,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bascule::clock::Clock;
 use bascule::cluster::{Cluster, Clusters, Identity, Kubeconfig};
 use bascule::db::deployments::{self, NewDeployment};
 use bascule::db::environments::{self, At};
@@ -42,6 +46,7 @@ struct Server {
     clusters: Clusters,
     seal: Seal,
     hash_key: HashKey,
+    clock: Clock,
     platform: Platform,
     steps: Mutex<Vec<Step>>,
 }
@@ -54,6 +59,7 @@ impl Server {
             clusters: Clusters::new(clusters),
             seal: Seal::new(&SERVER_KEY),
             hash_key: HashKey::new([6; 32]),
+            clock: Clock::system(),
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
         }
@@ -66,6 +72,7 @@ impl Server {
             seal: &self.seal,
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
+            clock: &self.clock,
             platform: &self.platform,
             shown_on: Default::default(),
         }
@@ -195,13 +202,19 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Deploys these manifests; what came of it, and how many requests wrote.
+    /// Deploys these manifests; what came of it, and how many requests wrote beside the one that takes the fence.
     async fn syncs(&self, manifests: &str) -> (Outcome, u64) {
         self.deploys(manifests).await;
         let cluster = self.server.cluster().await;
-        let before = cluster.writes();
+        let (before, fences) = (cluster.writes(), self.fences());
         let outcome = self.runs().await.unwrap();
-        (outcome, cluster.writes() - before)
+        (outcome, cluster.writes() - before - (self.fences() - fences))
+    }
+
+    /// How often a fence was taken.
+    fn fences(&self) -> u64 {
+        let steps = self.server.steps.lock().unwrap();
+        steps.iter().filter(|step| **step == Step::FenceTaken).count().try_into().unwrap()
     }
 
     async fn kubectl(&self, arguments: &[&str]) -> String {
