@@ -476,6 +476,23 @@ CREATE TABLE inventory (
 );
 CREATE INDEX inventory_of ON inventory (environment_id);
 
+-- Hooks that were run, once for each rendered set: written before the object is made, so that whoever takes over a sync
+-- finds it again and makes no second one. Never removed.
+CREATE TABLE hook_run (
+    environment_id  bigint NOT NULL REFERENCES environment,
+    set_digest      bytea NOT NULL,
+    api_group       text NOT NULL,
+    kind            text NOT NULL,
+    namespace       text NOT NULL DEFAULT '',    -- '' for cluster-scoped objects
+    name            text NOT NULL,
+    deployment      uuid NOT NULL,               -- which ran it last
+    attempt         integer NOT NULL DEFAULT 1,  -- a later deployment of the same set runs again what failed
+    uid             text,                        -- of its object; null: not known to be made
+    state           text NOT NULL DEFAULT 'running' CONSTRAINT hook_run_state CHECK (state IN ('running', 'succeeded', 'failed')),
+    why             text,                        -- of one that failed
+    PRIMARY KEY (environment_id, set_digest, api_group, kind, namespace, name)
+);
+
 -- ── queue ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Every claim takes the next number: of two holders of one job, the later has the higher.

@@ -22,6 +22,7 @@ mod connection;
 mod delete;
 mod discovery;
 mod error;
+mod evidence;
 mod foresee;
 mod look;
 mod named;

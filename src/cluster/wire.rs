@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Bytes;
 use hyper::http::{Method, Request, header};
 use kube::client::Body;
 use serde_json::Value;
@@ -49,6 +50,14 @@ impl Cluster {
         Ok(self.0.exchange(request.body(Body::empty()), READ_LIMIT, None).await?.body)
     }
 
+    /// Reads text: a log has no other form. What is not UTF-8 is replaced.
+    pub(super) async fn read_text(&self, path: &str) -> Result<String, ClusterError> {
+        self.0.counts.reads.fetch_add(1, Ordering::Relaxed);
+        let request = Request::builder().method(Method::GET).uri(path);
+        let (_, body) = self.0.fetch(request.body(Body::empty()), READ_LIMIT, None).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Writes, or tries to.
     pub(super) async fn write(&self, path: &str, sent: Sent<'_>) -> Result<Told, ClusterError> {
         self.0.counts.writes.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +79,18 @@ impl Inner {
         limit: Duration,
         about: Option<&Value>,
     ) -> Result<Told, ClusterError> {
+        let (headers, body) = self.fetch(request, limit, about).await?;
+        let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
+        Ok(Told { body, warnings: warnings(&headers, about) })
+    }
+
+    /// The headers and bytes of an answer that is a success.
+    async fn fetch(
+        &self,
+        request: Result<Request<Body>, hyper::http::Error>,
+        limit: Duration,
+        about: Option<&Value>,
+    ) -> Result<(header::HeaderMap, Bytes), ClusterError> {
         let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
         let exchange = async {
@@ -83,8 +104,7 @@ impl Inner {
         };
         let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
         if head.status.is_success() {
-            let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
-            return Ok(Told { body, warnings: warnings(&head.headers, about) });
+            return Ok((head.headers, body));
         }
         let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs), about))

@@ -28,6 +28,7 @@ pub mod deploys;
 pub mod environments;
 pub mod freezes;
 pub mod holds;
+pub mod hook_runs;
 pub mod installation;
 pub mod inventory;
 pub mod merge_groups;

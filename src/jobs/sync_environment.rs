@@ -3,7 +3,8 @@
 //! ```text
 //!   gather   the deployment, its stored set, the inventory, the cluster
 //!   decide   one plan (sync::plan)
-//!   act      intent ─ inventory grows ─ namespaces ─ definitions ─ the rest ─ deletes ─ watch until well
+//!   act      intent ─ inventory grows ─ namespaces ─ definitions ─ hooks before ─ waves ─ deletes ─ watch until well ─
+//!            hooks after ─ what the cluster says of what is not well
 //!   record   outcome, hold, next jobs and the end of this job in one transaction
 //! ```
 //!
@@ -11,10 +12,13 @@
 //! the same again and finds less to do. Before every write outside the lease is checked, and every row is written
 //! under the job's own fence.
 
+mod explain;
 mod gather;
+mod hooks;
 mod prune;
 mod record;
 mod send;
+mod waves;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,10 +30,10 @@ use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
 use crate::db::{deployments, seal::Seal};
 use crate::ids::ForgeName;
-use crate::manifest::HashKey;
+use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
-use crate::sync::{Outcome, Step};
+use crate::sync::{Outcome, Pace, Step};
 
 use gather::Scene;
 
@@ -61,6 +65,8 @@ struct Run<'a> {
     job: &'a Claimed,
     lease: &'a Lease,
     observe: Observer<'a>,
+    /// How many of its requests are on their way.
+    pace: Pace,
 }
 
 /// How a run ended that came to its end.
@@ -128,7 +134,7 @@ pub async fn run_deployment(
     environment: i64,
     observe: Observer<'_>,
 ) -> Result<Ran, Interrupted> {
-    let run = Run { world, job, lease, observe };
+    let run = Run { world, job, lease, observe, pace: Pace::new(gather::WIDTH) };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
 
     let scene = match run.gather(deployment).await {
@@ -172,17 +178,25 @@ impl Run<'_> {
         let taken = self.grow(scene).await?;
         self.observe(Step::InventoryGrown);
         self.send_all(scene, &taken, outcome).await?;
-        if outcome.is_applied() {
+        // A hook or a wave that did not end well: what comes after it is left alone, deletes among it.
+        let is_stopped = !outcome.unhealthy.is_empty();
+        if outcome.is_applied() && !is_stopped {
             let mut tx = self.begin().await?;
             deployments::set_applied(&mut tx, scene.deployment.new.id).await?;
             tx.commit().await?;
         }
         self.observe(Step::Applied);
-        self.prune(scene, outcome).await?;
+        if !is_stopped {
+            self.prune(scene, outcome).await?;
+        }
         // What could not be sent is the news; waiting for the rest would only delay it.
-        if outcome.is_applied() {
+        if outcome.is_applied() && !is_stopped {
             self.watch(scene, outcome).await?;
         }
+        if outcome.is_applied() && outcome.unhealthy.is_empty() {
+            self.run_hooks(scene, When::After, outcome).await?;
+        }
+        self.explain(scene, outcome).await?;
         self.observe(Step::HealthJudged);
         Ok(())
     }

@@ -15,6 +15,7 @@ fn check(cases: &[(&str, &str, Value)]) -> String {
             Health::Healthy => "healthy".to_owned(),
             Health::Progressing(why) => format!("not yet: {why}"),
             Health::Failed(why) => format!("failed: {why}"),
+            Health::Unknown(why) => format!("unknown: {why}"),
         }
     };
     cases.iter().map(judge).collect::<Vec<_>>().join("\n")

@@ -12,6 +12,14 @@ pub enum Step {
     NamespacesApplied,
     /// Custom resource definitions are applied and Established.
     DefinitionsReady,
+    /// The database knows that a hook is about to be run.
+    HookBegun,
+    /// The cluster has taken a hook's object, and the database does not know yet.
+    HookSent,
+    /// The database knows the uid of that object.
+    HookRecorded,
+    /// A hook has ended, and the database knows how.
+    HookEnded,
     /// The cluster has taken one object, and the inventory does not know yet.
     ObjectSent,
     /// The inventory knows the uid and hash of that object.
@@ -30,12 +38,16 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order a sync meets them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Gathered,
         Self::IntentWritten,
         Self::InventoryGrown,
         Self::NamespacesApplied,
         Self::DefinitionsReady,
+        Self::HookBegun,
+        Self::HookSent,
+        Self::HookRecorded,
+        Self::HookEnded,
         Self::ObjectSent,
         Self::ObjectRecorded,
         Self::Applied,
@@ -53,6 +65,10 @@ impl Step {
             Self::InventoryGrown => "inventory-grown",
             Self::NamespacesApplied => "namespaces-applied",
             Self::DefinitionsReady => "definitions-ready",
+            Self::HookBegun => "hook-begun",
+            Self::HookSent => "hook-sent",
+            Self::HookRecorded => "hook-recorded",
+            Self::HookEnded => "hook-ended",
             Self::ObjectSent => "object-sent",
             Self::ObjectRecorded => "object-recorded",
             Self::Applied => "applied",

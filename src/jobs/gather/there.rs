@@ -6,7 +6,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 
 use crate::cluster::{Cluster, ClusterError, Fate, Resource};
 use crate::ids::ObjectKey;
-use crate::manifest::{HashKey, Object, RenderedSet};
+use crate::manifest::{HashKey, Object, RenderedSet, hook};
 use crate::sync::{Desired, Live, Recorded, Seen};
 
 /// Requests of one look at once; the cluster's own slots bound those of all.
@@ -15,6 +15,11 @@ const WIDTH: usize = 16;
 /// An object of a set, as a plan wants it.
 pub(in crate::jobs) fn desired(object: &Object) -> Desired {
     Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
+}
+
+/// What a set wants to be there. Hooks are run, and are nobody's state afterwards.
+pub(in crate::jobs) fn wanted(set: &RenderedSet) -> Vec<Desired> {
+    set.objects.values().filter(|object| hook(&object.json).is_none()).map(desired).collect()
 }
 
 /// What the cluster says.

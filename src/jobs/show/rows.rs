@@ -201,10 +201,10 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
         return away.map_or(Deployment::Running { number }, held_by);
     };
     let Some(reason) = ended.outcome.hold() else {
-        return Deployment::Healthy { number, kept: ended.outcome.stays().unwrap_or_default() };
+        return Deployment::Healthy { number, kept: ended.outcome.remarks() };
     };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
-    let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
+    let why = ended.outcome.told() + &lifts.unwrap_or_default();
     Deployment::Failed { number, object: None, why }
 }
 

@@ -8,7 +8,7 @@ use crate::db::environments::{self, Environment};
 use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
-use crate::jobs::gather::there::{Look, desired};
+use crate::jobs::gather::there::{Look, wanted};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
 use crate::sync::{Owner, Plan, Pruning, Recorded, plan, suspects};
@@ -87,7 +87,7 @@ impl Run<'_> {
         drop(conn);
 
         let defined = set.objects.values().filter_map(Object::defines).collect();
-        let desired: Vec<_> = set.objects.values().map(desired).collect();
+        let desired = wanted(&set);
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&desired, &recorded).await.map_err(away)?;
         let suspects: Vec<_> = suspects(&desired, &recorded, &look.live).into_iter().cloned().collect();

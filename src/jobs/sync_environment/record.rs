@@ -11,10 +11,12 @@ use crate::db::holds::{self, Hold};
 use crate::db::repositories::Repository;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
 use crate::jobs::route::{report_in, sync_environment, tell_applications, tell_deployments};
+use crate::manifest::When;
 use crate::queue::{NewJob, enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
 use super::gather::Scene;
+use super::hooks::of_set;
 use super::{Interrupted, Ran, Run};
 
 /// Objects named in one entry of the log; the rest is counted. A set may have five thousand.
@@ -91,6 +93,8 @@ impl Run<'_> {
                 Action::Unchanged { .. } | Action::Blocked(_) => {}
             }
         }
+        let hooks = [When::Before, When::After].map(|when| of_set(scene, when)).into_iter().flatten();
+        sends.extend(hooks.map(|(object, _)| ("run", &object.key)));
         for (_, row, verdict) in &scene.plan.prunes {
             if matches!(verdict, Prune::Delete { .. }) {
                 sends.push(("delete", &row.key));
@@ -148,7 +152,8 @@ impl Run<'_> {
         enqueue_all(&mut tx, &jobs).await?;
         finish(&mut tx, self.job).await?;
         let detail = json!({
-            "deployment": new.number, "state": state.as_str(), "sentence": outcome.sentence(), "outcome": &outcome,
+            "deployment": new.number, "state": state.as_str(), "sentence": outcome.sentence(),
+            "outcome": outcome.without_words_of_programs(),
         });
         // Last before the commit: it locks the head of the log.
         let entry = subject.entry("deployment.ended", detail);
@@ -173,7 +178,7 @@ impl Run<'_> {
         finish(&mut tx, self.job).await?;
         let detail = json!({
             "deployment": subject.deployment.new.number, "state": "superseded", "sentence": outcome.sentence(),
-            "outcome": &outcome,
+            "outcome": outcome.without_words_of_programs(),
         });
         let entry = subject.entry("deployment.ended", detail);
         match intent {
@@ -194,9 +199,9 @@ impl Run<'_> {
     ) -> Result<(), Interrupted> {
         if let Some(reason) = outcome.hold() {
             let before = holds::get(&mut *conn, subject.environment).await?;
-            let hold = over(subject.hold(reason, outcome.sentence()), before.clone());
+            let hold = over(subject.hold(reason, outcome.told()), before.clone());
             holds::put(conn, &hold).await?;
-            let detail = json!({ "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts });
+            let detail = json!({ "reason": hold.reason, "detail": outcome.sentence(), "lifts": hold.lifts });
             audit::append(conn, &subject.entry("environment.held", detail)).await?;
             held(&hold, before.as_ref());
             return Ok(());

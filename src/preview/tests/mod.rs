@@ -125,6 +125,7 @@ fn page_of(x: &str, prose: &str) -> Page {
         Notable::Image { container: x.to_owned(), old: value(), new: value() },
         Notable::Image { container: x.to_owned(), old: None, new: value() },
         Notable::Replicas { old: value(), new: None },
+        Notable::Hook { acts: x.to_owned() },
         Notable::Resources { container: x.to_owned(), what: x.to_owned(), old: value(), new: value() },
     ];
     for row in &mut rows {

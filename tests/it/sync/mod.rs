@@ -1,8 +1,11 @@
 //! Syncs on a real database and a real API server: what a deployment sends, leaves and deletes.
 
 mod answers;
+mod explained;
 mod faults;
+mod hooks;
 mod kills;
+mod order;
 mod stories;
 mod width;
 
@@ -206,6 +209,12 @@ impl<'a> Place<'a> {
 
     async fn kubectl(&self, arguments: &[&str]) -> String {
         self.plane.kubectl(&[&["-n", self.namespace()], arguments].concat()).await.unwrap()
+    }
+
+    /// Somebody makes this in the namespace, by hand.
+    async fn makes(&self, mut object: Value) {
+        object["metadata"]["namespace"] = self.namespace().into();
+        self.plane.apply(&object.to_string()).await.unwrap();
     }
 
     /// Names of the config maps of the namespace.
