@@ -137,7 +137,8 @@ mod tests {
         let edges = edges(objects);
         let line = |(key, needs): (&&ObjectKey, &BTreeSet<&ObjectKey>)| {
             let needs: Vec<_> = needs.iter().map(|key| format!("{} {}", key.kind, key.name)).collect();
-            format!("{} {}: {}", key.kind, key.name, needs.join(", "))
+            let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+            format!("{} {} needs {needs}", key.kind, key.name)
         };
         edges.iter().map(line).collect::<Vec<_>>().join("\n")
     }
@@ -176,7 +177,23 @@ mod tests {
             named("rbac.authorization.k8s.io/v1", "Role", "web"),
         ]
         .map(object);
-        insta::assert_snapshot!(told(&objects), @"");
+        insta::assert_snapshot!(told(&objects), @r"
+        ConfigMap files needs nothing
+        ConfigMap env needs nothing
+        ConfigMap files needs nothing
+        ConfigMap unused needs nothing
+        PersistentVolumeClaim disk needs nothing
+        Secret keys needs nothing
+        Secret more needs nothing
+        Secret one needs nothing
+        Secret pull needs nothing
+        ServiceAccount web needs nothing
+        Deployment web needs ConfigMap env, ConfigMap files, PersistentVolumeClaim disk, Secret keys, Secret more, Secret one, Secret pull, ServiceAccount web
+        HorizontalPodAutoscaler web needs Deployment web
+        CronJob nightly needs ConfigMap env, ConfigMap files, PersistentVolumeClaim disk, Secret keys, Secret more, Secret one, Secret pull, ServiceAccount web
+        Role web needs nothing
+        RoleBinding web needs Role web
+        ");
     }
 
     #[test]
@@ -188,6 +205,11 @@ mod tests {
             named("v1", "ConfigMap", "a"),
         ]
         .map(object);
-        insta::assert_snapshot!(told(&objects), @"");
+        insta::assert_snapshot!(told(&objects), @r"
+        ConfigMap a needs nothing
+        Service guard needs nothing
+        ValidatingAdmissionPolicy rule needs ConfigMap a, Service guard
+        ValidatingWebhookConfiguration guard needs ConfigMap a, Service guard
+        ");
     }
 }

@@ -180,6 +180,16 @@ mod tests {
                 "bascule.dev/hook-delete-policy": "hook-succeeded", "helm.sh/hook": "pre-install"})),
             told(json!({})),
         ];
-        insta::assert_snapshot!(all.join("\n"), @r"");
+        insta::assert_snapshot!(all.join("\n"), @r"
+        pre-install, pre-upgrade hook: install Before, upgrade Before, weight -5, [BeforeCreation]
+        post-install hook: install After, upgrade never, weight 0, [BeforeCreation, Succeeded]
+        post-upgrade, pre-delete hook: install never, upgrade After, weight 0, [BeforeCreation, Failed]
+        no hook
+        no hook
+        PreSync hook: install Before, upgrade Before, weight 2, [BeforeCreation]
+        no hook
+        post-sync hook: install After, upgrade After, weight -1, [BeforeCreation, Succeeded]
+        no hook
+        ");
     }
 }

@@ -44,7 +44,13 @@ fn a_crash_loop_is_told_with_its_exit_code_its_events_and_the_end_of_its_log() {
         missing: vec!["its x cannot be read".into()],
     };
     let secret = json!({"kind": "Secret", "stringData": {"token": "s3cret-word"}});
-    insta::assert_snapshot!(told(&evidence, &[secret]), @r"");
+    insta::assert_snapshot!(told(&evidence, &[secret]), @r"
+    pod web-6b4-x1: container web waits: CrashLoopBackOff (back-off 40s restarting failed container), and before that ended with exit code 3 (Error), 4 restarts
+    event FailedCreate: quota is used up
+    event BackOff: Back-off restarting web (2 times)
+    last lines of web: `starts` `logs in with (redacted)` `\u{1b}[31mno 'db'`
+    its x cannot be read
+    ");
 }
 
 #[test]
@@ -66,7 +72,13 @@ fn what_waits_ended_or_finds_no_node_says_so() {
         told(json!({"phase": "Running"})),
         told(json!({"phase": "Succeeded"})),
     ];
-    insta::assert_snapshot!(all.join("\n"), @r"");
+    insta::assert_snapshot!(all.join("\n"), @r"
+    pod p: container web waits: ImagePullBackOff (no such image)
+    pod p: is not scheduled: 0/1 nodes are available
+    pod p: container run ended with exit code 1 (Error: no table)
+    pod p: container init ended with exit code 2
+    pod p: is Running, not ready
+    ");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn judged(case: &Case) -> String {
             Health::Unknown(why) => ("unknown", why),
         };
         assert!(section.starts_with(outcome), "{} of {key} is {outcome}: {why}", section);
-        text += &format!("{section}: {why}\n");
+        text += &if why.is_empty() { format!("{section}\n") } else { format!("{section}: {why}\n") };
     }
     text
 }

@@ -62,7 +62,7 @@ fn a_crash_loop_is_told_with_the_end_of_its_log_and_without_secrets() {
         let mut place = Place { server: Server::new(place.database.pool.clone(), front.kubeconfig()), ..place };
         place.block.sync.timeout_seconds = 1;
         let (outcome, _) = place.syncs(&set()).await;
-        assert_snapshot!(outcome.told(), @"");
+        assert_snapshot!(outcome.told(), @"not healthy: Deployment sync-crash/web: its controller has not seen it yet (waited 1 s) · pod web-6b4-x1: container web waits: CrashLoopBackOff, and before that ended with exit code 3 (Error), 4 restarts · event BackOff: Back-off restarting failed container (7 times) · last lines of web: `begins` `login with (redacted)` `panic: no 'table'`");
     });
 }
 
@@ -106,7 +106,11 @@ subjects: [{{ kind: User, name: unread, apiGroup: rbac.authorization.k8s.io }}]
         place.block.sync.timeout_seconds = 1;
         let (outcome, _) = place.syncs(&set()).await;
         let lines = outcome.explained[0].lines.join("\n");
-        assert_snapshot!(lines, @"");
+        assert_snapshot!(lines, @r#"
+        pod web-6b4-x1: container web waits: CrashLoopBackOff, and before that ended with exit code 3 (Error), 4 restarts
+        its events may not be read: add `{ apiGroups: [""], resources: [events], verbs: [list] }` to the role of the account that syncs
+        the log of web may not be read: add `{ apiGroups: [""], resources: [pods/log], verbs: [get] }` to the role of the account that syncs
+        "#);
     });
 }
 
@@ -123,6 +127,6 @@ fn what_nothing_tells_of_counts_as_applied_and_is_named() {
         let widget = json!({"apiVersion": "unknown.example.org/v1", "kind": "Widget", "metadata": {"name": "one"}});
         let (outcome, _) = place.syncs(&format!("---\n{definition}\n---\n{widget}\n{}", settings("a", "1"))).await;
         assert_eq!((outcome.sentence().as_str(), place.state().await.0.as_str()), ("3 created", "healthy"));
-        assert_snapshot!(outcome.remarks(), @"");
+        assert_snapshot!(outcome.remarks(), @"whether Widget sync-unknown/one is well is not known: it has no conditions, and no rule says when its kind is well");
     });
 }

@@ -58,7 +58,7 @@ fn hooks_run_before_and_after_everything_else_and_once_for_a_set() {
             )
             + &job("upgrade-only", json!({"helm.sh/hook": "pre-upgrade"}));
         let (outcome, _) = place.syncs(&set).await;
-        assert_snapshot!(outcome.sentence(), @"");
+        assert_snapshot!(outcome.sentence(), @"1 created, 4 hooks run");
         assert_eq!(place.inventory().await, ["ConfigMap sync-hooks/a"], "hooks are nobody's state");
         assert_eq!([place.uid_of("gone").await, place.uid_of("upgrade-only").await], ["", ""]);
         let (first, second) = (place.times_of("job/first").await, place.times_of("job/second").await);
@@ -92,7 +92,7 @@ fn a_hook_that_fails_stops_the_sync_and_says_why_and_is_run_again_only_when_some
         hook = hook.replace(r#""activeDeadlineSeconds":60"#, r#""activeDeadlineSeconds":2"#);
         let set = settings("a", "2") + &hook;
         let (outcome, _) = place.syncs(&set).await;
-        assert_snapshot!(outcome.sentence(), @"");
+        assert_snapshot!(outcome.sentence(), @"not healthy: Job sync-hook-fails/migrate: the pre-upgrade hook has failed: Job was active longer than specified deadline; ConfigMap sync-hook-fails/a was not sent: a hook that goes before it did not end well");
         assert_eq!(place.state().await, ("failed".to_owned(), Some(HoldReason::Failed.to_string())));
         let value = || place.kubectl(&["get", "configmap", "a", "-o", "jsonpath={.data.value}"]);
         assert_eq!(value().await, "1", "nothing of it is sent");
@@ -113,7 +113,7 @@ fn an_object_of_somebody_else_is_never_taken_for_a_hook() {
         let hook = settings("hook", "1")
             .replace(r#""name":"hook""#, r#""annotations":{"bascule.dev/hook":"pre-sync"},"name":"hook""#);
         let (outcome, writes) = place.syncs(&(settings("a", "1") + &hook)).await;
-        assert_snapshot!(outcome.sentence(), @"");
+        assert_snapshot!(outcome.sentence(), @"not healthy: ConfigMap sync-hook-theirs/hook: the pre-sync hook cannot be run: an object of that name is there, and is not this environment's; ConfigMap sync-hook-theirs/a was not sent: a hook that goes before it did not end well");
         assert_eq!(writes, 0);
         assert_eq!(place.kubectl(&["get", "configmap", "hook", "-o", "jsonpath={.data.value}"]).await, "theirs");
     });

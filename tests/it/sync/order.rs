@@ -25,7 +25,7 @@ fn what_needs_an_object_that_is_refused_is_not_sent_and_the_rest_is() {
         let wrong = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: words}, dta: {}}\n";
         let (outcome, writes) = place.syncs(&(web("web", None, json!({})) + wrong + &settings("other", "1"))).await;
         assert_eq!((outcome.created, writes), (1, 2), "the one that is refused, and the one that needs nothing");
-        assert_snapshot!(outcome.sentence(), @"");
+        assert_snapshot!(outcome.sentence(), @"failed at ConfigMap sync-edges/words: failed to create typed patch object (sync-edges/words; /v1, Kind=ConfigMap): .dta: field not declared in schema (500); Deployment sync-edges/web was not sent: it needs ConfigMap sync-edges/words, which could not be sent");
         assert_eq!(place.inventory().await, ["ConfigMap sync-edges/other"]);
     });
 }
@@ -61,7 +61,7 @@ fn a_wave_that_does_not_become_well_keeps_the_next_from_being_sent() {
         place.syncs(&(settings("words", "1") + &old)).await;
         let stuck = web("web", None, json!({"kubernetes.io/hostname": "nowhere"}));
         let (outcome, _) = place.syncs(&(stuck + &settings("words", "1") + &late)).await;
-        assert_snapshot!(outcome.sentence(), @"");
+        assert_snapshot!(outcome.sentence(), @"not healthy: Deployment sync-stuck/web: 0 of 1 replicas are available (waited 2 s); ConfigMap sync-stuck/late was not sent: wave 0, which goes before it, is not well");
         assert!(!place.settings().await.contains(&"late".to_owned()));
         assert!(place.settings().await.contains(&"old".to_owned()), "nothing is deleted while something was not sent");
         assert!(
