@@ -177,7 +177,7 @@ impl Run<'_> {
     async fn act(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
         let taken = self.grow(scene).await?;
         self.observe(Step::InventoryGrown);
-        self.send_all(scene, &taken, outcome).await?;
+        Box::pin(self.send_all(scene, &taken, outcome)).await?;
         // A hook or a wave that did not end well: what comes after it is left alone, deletes among it.
         let is_stopped = !outcome.unhealthy.is_empty();
         if outcome.is_applied() && !is_stopped {
@@ -194,9 +194,9 @@ impl Run<'_> {
             self.watch(scene, outcome).await?;
         }
         if outcome.is_applied() && outcome.unhealthy.is_empty() {
-            self.run_hooks(scene, When::After, outcome).await?;
+            Box::pin(self.run_hooks(scene, When::After, outcome)).await?;
         }
-        self.explain(scene, outcome).await?;
+        Box::pin(self.explain(scene, outcome)).await?;
         self.observe(Step::HealthJudged);
         Ok(())
     }

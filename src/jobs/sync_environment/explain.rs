@@ -27,7 +27,7 @@ impl Run<'_> {
                 let Ok(resource) = scene.cluster.resource(&object.api_version, &object.key.kind).await else {
                     continue;
                 };
-                let evidence = scene.cluster.evidence(&resource, &object.key).await;
+                let evidence = Box::pin(scene.cluster.evidence(&resource, &object.key)).await;
                 let lines = explain::lines(&evidence, &redact);
                 if !lines.is_empty() {
                     explained.push(Explained { object: object.key.clone(), lines });

@@ -60,7 +60,7 @@ impl Run<'_> {
                 }
                 Some(ended) => ended,
                 None => {
-                    let ended = self.run_hook(scene, object, which, &run).await?;
+                    let ended = Box::pin(self.run_hook(scene, object, which, &run)).await?;
                     if ended == Ended::Well {
                         outcome.hooks += 1;
                     }
@@ -71,7 +71,7 @@ impl Run<'_> {
                 let why = format!("the {} {why}", hook.label());
                 outcome.unhealthy.push(Failure { object: object.key.clone(), why });
                 // What its pods say goes with them.
-                self.explain(scene, outcome).await?;
+                Box::pin(self.explain(scene, outcome)).await?;
             }
             let mut tx = self.begin().await?;
             hook_runs::end(&mut tx, which, &ended).await?;
@@ -98,7 +98,7 @@ impl Run<'_> {
             Err(error) => return away(&error).map_or_else(|| Ok(could_not(&error)), Err),
         };
         let mark = format!("{}/{}", scene.deployment.new.to.set, run.attempt);
-        let uid = match self.make(scene, object, &resource, run, &mark).await? {
+        let uid = match Box::pin(self.make(scene, object, &resource, run, &mark)).await? {
             Ok(uid) => uid,
             Err(ended) => return Ok(ended),
         };

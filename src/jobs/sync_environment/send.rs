@@ -95,13 +95,13 @@ impl Run<'_> {
         self.await_definitions(scene, outcome).await?;
         self.observe(Step::DefinitionsReady);
         let stopped = if outcome.is_applied() {
-            self.run_hooks(scene, When::Before, outcome).await?;
+            Box::pin(self.run_hooks(scene, When::Before, outcome)).await?;
             (!outcome.unhealthy.is_empty()).then(|| "a hook that goes before it did not end well".to_owned())
         } else {
             let is_prepared = of_set(scene, When::Before).is_empty();
             (!is_prepared).then(|| "the hooks that go before it were not run".to_owned())
         };
-        self.send_waves(scene, stopped, outcome).await
+        Box::pin(self.send_waves(scene, stopped, outcome)).await
     }
 
     /// Boxed, so that the five thousand of a large set take room only while each is in flight.
