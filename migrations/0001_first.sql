@@ -460,6 +460,45 @@ CREATE TABLE told_deployment (
     said           text                          -- the same, as was said last
 );
 
+-- A way back that somebody asked for, or that a failed sync asked for by itself: to the objects of a content that was healthy here. The
+-- environment's next sync tries it before it writes anything. Stays; that it ended is its own columns.
+CREATE TABLE rollback (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    back_to         uuid NOT NULL REFERENCES deployment,
+    by_whom         text NOT NULL,               -- as the log names them
+    reason          text,                        -- a person's words, or the failure it goes back for
+    is_by_itself    boolean NOT NULL,            -- by `on_failure: rollback`
+    place           bigint,                      -- the pull request, or the issue of ours, in which it was asked for
+    comment_id      bigint,                      -- and the comment
+    trace           uuid NOT NULL,
+    asked_at        timestamptz NOT NULL,
+    taken_away      uuid REFERENCES deployment,  -- what ran until then
+    deployment_id   uuid REFERENCES deployment,  -- what it became
+    refused         text,                        -- why nothing was done
+    ended_at        timestamptz,
+    CONSTRAINT rollback_ended CHECK ((ended_at IS NOT NULL) = (deployment_id IS NOT NULL OR refused IS NOT NULL)
+        AND (deployment_id IS NULL OR refused IS NULL) AND (deployment_id IS NULL) = (taken_away IS NULL))
+);
+-- A later one takes the place of one that was not tried yet.
+CREATE UNIQUE INDEX rollback_open ON rollback (environment_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX rollback_became ON rollback (deployment_id);
+CREATE INDEX rollback_asked_in ON rollback (environment_id, place) WHERE place IS NOT NULL;
+
+-- While one stands, nothing is synced forward: the environment is kept at what a rollback put back. Stays; that it ended is its own
+-- columns.
+CREATE TABLE pin (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    rollback_id     uuid NOT NULL REFERENCES rollback,
+    taken           jsonb NOT NULL,              -- consent::Taken: the states of objects that were taken away
+    began_at        timestamptz NOT NULL,
+    ended_at        timestamptz,
+    ended_by        text,                        -- as the log names them: who said so, or `bascule` for a commit without what was taken away
+    CONSTRAINT pin_ended CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE UNIQUE INDEX pin_stands ON pin (environment_id) WHERE ended_at IS NULL;
+
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,
     api_group       text NOT NULL,

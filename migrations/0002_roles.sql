@@ -45,6 +45,11 @@ GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
 REVOKE UPDATE, DELETE ON frozen FROM bascule_app;
 GRANT UPDATE (ended_at, ended_by) ON frozen TO bascule_app;
 
+-- Who went back to what, and what was pinned, stays said; what came of it is its own columns.
+REVOKE UPDATE, DELETE ON rollback, pin FROM bascule_app;
+GRANT UPDATE (taken_away, deployment_id, refused, ended_at) ON rollback TO bascule_app;
+GRANT UPDATE (ended_at, ended_by) ON pin TO bascule_app;
+
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;
 GRANT UPDATE (revoked_at) ON api_token TO bascule_app;

@@ -54,6 +54,7 @@ const BEFORE: &[Column] = &[
     ("NUMBER", "/number"),
     ("STATE", "/state"),
     ("COMMIT", "/commit_short"),
+    ("SET", "/set_short"),
     ("PULLS", "/places"),
     ("APPROVED BY", "/approved_by"),
     ("ANSWER", "/answer"),

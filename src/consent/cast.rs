@@ -72,6 +72,8 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
         may: May::default(),
+        on_failure: Default::default(),
+        runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
         ignore: BTreeMap::new(),

@@ -30,6 +30,7 @@ pub mod ground;
 pub mod judge;
 pub mod origin;
 pub mod people;
+pub mod pin;
 pub mod policies;
 #[cfg(test)]
 mod policies_tests;
@@ -53,6 +54,7 @@ pub use ground::{Ground, Why};
 pub use judge::{Case, Discount, NotCounted, Passage, RuleVerdict, Verdict, judge};
 pub use origin::Origin;
 pub use people::{Answer, Identities, Kind, People, Person, Right, Standing};
+pub use pin::{Content, Named, NoWayBack, Running, Taken, put_back, same_objects};
 pub use policies::{Said, Standing as StandingPolicy, policies_in_force};
 pub use pushes::{Brought, FoundAt, Own, Told, brought, every_push, gaps, leads};
 pub use required::{InForce, Law, Required, Requirements, Size, Subject, required, voters};

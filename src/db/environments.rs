@@ -1,5 +1,7 @@
 //! Environments: where each is, and which content it was last healthy with.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -260,6 +262,19 @@ pub async fn move_position(conn: &mut PgConnection, id: i64, to: &At) -> Result<
     .await
 }
 
+/// Takes the next deployment's number, and leaves the position where it is: a rollback's.
+///
+/// # Errors
+/// The database's own.
+pub async fn take_number(conn: &mut PgConnection, id: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE environment SET next_number = next_number + 1 WHERE id = $1 RETURNING next_number - 1 AS \"number!\"",
+        id
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Moves the position to a commit with the same set, which is healthy already: no sync, no deployment.
 ///
 /// # Errors
@@ -310,6 +325,20 @@ pub async fn set_healthy(conn: &mut PgConnection, id: i64, at: &At) -> Result<()
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The runbooks of those of these environments that name one.
+///
+/// # Errors
+/// The database's own.
+pub async fn runbooks(conn: &mut PgConnection, ids: &[i64]) -> Result<BTreeMap<i64, String>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, block ->> 'runbook' AS "runbook!" FROM environment WHERE id = ANY($1) AND block ->> 'runbook' IS NOT NULL"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.runbook)).collect())
 }
 
 /// Our number of the repository an environment (ours, too) is of.

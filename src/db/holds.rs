@@ -49,6 +49,13 @@ impl Hold {
     }
 }
 
+impl Hold {
+    /// Whether a sync that ended badly is what it is about.
+    pub fn is_of_a_failure(&self) -> bool {
+        self.reason.parse().is_ok_and(|reason| matches!(reason, HoldReason::Failed | HoldReason::Conflict))
+    }
+}
+
 /// What may end a hold, for whoever waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rollbacks::{self, Rollback};
 use crate::ids::{Account, ChangeDigest, CommitId, SetDigest, TraceId};
 
 /// One environment: where it is, and what holds it.
@@ -194,6 +195,8 @@ pub struct Proof {
     pub rules: Option<i64>,
     /// Who approved, those whose approval did not count too.
     pub approvals: Vec<ApprovalUsed>,
+    /// Of a rollback, or of one that sends what it brought once more.
+    pub rollback: Option<Rollback>,
 }
 
 /// An approval a deployment used up.
@@ -280,7 +283,8 @@ pub async fn deployments(
         r#"SELECT d.id, d.environment_id, r.forge, r.full_name, e.name, d.number, d.commit_sha, d.from_commit,
                   d.set_digest, d.change_digest, d.pulls AS "pulls: Json<Vec<i64>>", d.state, d.outcome, d.trace,
                   d.started_at, d.finished_at,
-                  e.position_set IS NOT DISTINCT FROM d.set_digest
+                  (e.position_set IS NOT DISTINCT FROM d.set_digest
+                      OR EXISTS (SELECT FROM rollback b WHERE b.deployment_id = coalesce(d.again_of, d.id)))
                       AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id) AS "current!",
                   asked.rules AS "rules?"
            FROM deployment d
@@ -324,7 +328,8 @@ pub async fn deployments(
     .fetch_all(&mut *conn)
     .await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut approvals = approvals(conn, &ids).await?;
+    let mut approvals = approvals(&mut *conn, &ids).await?;
+    let mut ways_back = rollbacks::of(conn, &ids).await?;
     rows.into_iter()
         .map(|row| {
             let (own, others) = approvals.drain(..).partition(|(deployment, _)| *deployment == row.id);
@@ -350,6 +355,7 @@ pub async fn deployments(
                 current: row.current,
                 rules: row.rules,
                 approvals: own.into_iter().map(|(_, approval)| approval).collect(),
+                rollback: ways_back.remove(&row.id),
             })
         })
         .collect()

@@ -6,6 +6,8 @@
 //! Deliberately not commands: `/bascule` anywhere but on the first line, inside a quote (also the lazy continuation
 //! that Markdown gives a quote's last paragraph) or code; and words whose letters only look like ours.
 
+use super::back_to;
+pub use super::back_to::BackTo;
 pub use super::selector::Selector;
 use super::until::Until;
 
@@ -74,6 +76,20 @@ pub enum Command {
     },
     /// End a freeze.
     Unfreeze {
+        /// Of which.
+        environments: Selector,
+    },
+    /// Put the objects of an earlier content back, and pin the environment there.
+    Rollback {
+        /// Which.
+        environments: Selector,
+        /// `None`: to the healthy content before what runs.
+        to: Option<BackTo>,
+        /// Why, if somebody says so.
+        reason: Option<String>,
+    },
+    /// End a pin, or try again after a failure.
+    Resume {
         /// Of which.
         environments: Selector,
     },
@@ -152,14 +168,14 @@ const WORDS: [&str; 14] = [
     "freeze",
     "unfreeze",
     "waive",
-    "heal",
-    "adopt",
     "rollback",
     "resume",
+    "heal",
+    "adopt",
     "emergency",
 ];
 /// How many of [`WORDS`] this version does.
-const DONE: usize = 9;
+const DONE: usize = 11;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -180,7 +196,7 @@ fn read(rest: &str) -> Result<Command, String> {
     if known >= DONE {
         return Ok(Command::NotInThisVersion { word: WORDS[known] });
     }
-    if reason.is_some() && !["approve", "waive", "freeze"].contains(&first.as_str()) {
+    if reason.is_some() && !["approve", "waive", "freeze", "rollback"].contains(&first.as_str()) {
         return Err(format!("`{first}` takes no `--reason`; nothing was done."));
     }
     match first.as_str() {
@@ -191,6 +207,8 @@ fn read(rest: &str) -> Result<Command, String> {
         "sync" => Ok(Command::Sync { environments: the_one("sync", &rest)? }),
         "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
         "freeze" => read_freeze(&rest, reason),
+        "rollback" => back_to::read(&rest, reason),
+        "resume" => Ok(Command::Resume { environments: the_one("resume", &rest)? }),
         "waive" => read_waive(&rest, reason),
         _ => read_approve(&rest, reason),
     }
@@ -326,7 +344,7 @@ fn none_left(command: &str, words: &[&str]) -> Result<(), String> {
     words.first().map_or(Ok(()), |word| Err(too_much(command, word)))
 }
 
-fn too_much(command: &str, word: &str) -> String {
+pub(super) fn too_much(command: &str, word: &str) -> String {
     format!("`{command}` takes no {} there; nothing was done. `/bascule help` lists the commands.", quoted(word))
 }
 

@@ -5,7 +5,7 @@
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
 //! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
-//! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `sync_environment` | environment | goes back where somebody asked for that ([`roll_back`]), else judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
@@ -29,6 +29,7 @@ mod follow;
 mod gather;
 mod judge_deployed;
 mod look_at_checks;
+mod roll_back;
 mod room;
 pub mod route;
 mod show;
@@ -127,6 +128,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         hash_key: &context.hash_key,
         installation: context.installation,
         platform: &context.platform,
+        clock: &context.clock,
         shown_on: context
             .forges
             .values()

@@ -11,13 +11,15 @@ use super::error::JobError;
 use super::gather::branch::{self, Walked};
 use super::gather::contents::{Contents, FileAt};
 use super::gather::repository::{self, Repository};
+use super::roll_back;
 use super::route::sync_environment;
 use super::work;
 use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::freezes::Freeze;
 use crate::db::holds::Hold;
-use crate::db::{deployments, repositories};
+use crate::db::pins::{self, Pin};
+use crate::db::{deployments, freezes, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lease};
@@ -29,12 +31,16 @@ const TRIES: usize = 3;
 
 /// Judges an environment and starts its sync when there is something covered to go to. `true`: a deployment is running.
 pub(super) async fn start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<bool, JobError> {
-    let mut conn = context.pool.acquire().await?;
-    if deployments::is_running(&mut conn, environment).await? {
-        return Ok(true);
-    }
-    drop(conn);
     for _ in 0..TRIES {
+        // Before what runs is brought to its end: somebody wants that to end.
+        if work::boxed(roll_back::begin(context, job, lease, environment)).await? {
+            return Ok(true);
+        }
+        let mut conn = context.pool.acquire().await?;
+        if deployments::is_running(&mut conn, environment).await? {
+            return Ok(true);
+        }
+        drop(conn);
         match try_start(context, job, lease, environment).await? {
             Started::Running => return Ok(true),
             Started::Nothing => return Ok(false),
@@ -117,7 +123,9 @@ async fn judge(
         holding::store(context, job, repository, &walked, hold, &merged).await?;
         return Ok(Started::Nothing);
     }
+    let stands = stands(context, &walked).await?;
     let waits = match destination {
+        _ if stands.pin.is_some() => holding::pinned(&walked.environment, &stands),
         Destination::To(covered) if may_sync(&walked, covered, job) => {
             if let Some(what) = differs(&contents, &walked, covered).await? {
                 let detail = format!(
@@ -149,7 +157,7 @@ async fn judge(
                 format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
             Some(Waits::other(detail, BY_ITSELF.to_owned()))
         }
-        Destination::Nowhere => None,
+        Destination::Nowhere => stands.frozen.as_ref().map(|freeze| holding::frozen(&walked.environment, freeze)),
     };
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
     match (&walked.walk.held, waits) {
@@ -170,10 +178,38 @@ async fn judge(
     if let Some(away) = lights.away {
         return Err(away);
     }
-    if is_asked(job) {
-        return work::boxed(gate::again(context, job, repository, &walked)).await;
+    if is_asked(job) || stands.is_behind {
+        return work::boxed(gate::again(context, job, repository, &walked, stands.pin.as_ref())).await;
     }
     Ok(Started::Nothing)
+}
+
+/// What a rollback left.
+struct Stands {
+    /// The pin that stands, and no covered commit ends.
+    pin: Option<Pin>,
+    /// The newest deployment.
+    last: Option<deployments::Deployment>,
+    /// Whether something else runs than what the environment stands at, and nothing pins it there: it goes on.
+    is_behind: bool,
+    /// The freeze that keeps it from going on.
+    frozen: Option<Freeze>,
+}
+
+async fn stands(context: &Context, walked: &Walked) -> Result<Stands, JobError> {
+    let mut conn = context.pool.acquire().await?;
+    // Whichever commit ends it, in between or newest: a later look would have seen it alone.
+    let ends = |pin: &Pin| walked.walk.covered.iter().any(|covered| pin.taken.is_gone_from(&covered.set));
+    let pin = pins::standing(&mut conn, walked.environment.id).await?.filter(|pin| !ends(pin));
+    let last = deployments::list(&mut conn, walked.environment.id, None, 1).await?.pop();
+    let (ran, at) = (last.as_ref().map(|last| last.new.to.set), walked.environment.position.as_ref().map(|at| at.set));
+    let is_behind = pin.is_none() && ran.is_some() && ran != at;
+    let frozen = if is_behind {
+        freezes::standing(&mut conn, Some(walked.environment.id), context.clock.now()).await?
+    } else {
+        None
+    };
+    Ok(Stands { pin, last, is_behind, frozen })
 }
 
 /// Whether somebody with write access asked for it.

@@ -35,6 +35,8 @@ pub enum Step {
     HoldLifted,
     /// The position has moved to a commit that changes nothing.
     PositionAdvanced,
+    /// A way back that was asked for is a deployment that runs, or refused.
+    WayBackDecided,
     /// The gate's transaction is committed: a deployment is running.
     SyncStarted,
     /// What the job found, the next jobs and the end of this one are one transaction, now committed.
@@ -140,7 +142,7 @@ impl Step {
             steps!(
                 [LeftOpenClosed, RepositoryKnown, Fetched, ConsentHeard],
                 [Issue],
-                [HoldStored, HoldLifted, PositionAdvanced, SyncStarted, Recorded]
+                [HoldStored, HoldLifted, PositionAdvanced, WayBackDecided, SyncStarted, Recorded]
             ),
         ),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
@@ -166,6 +168,7 @@ impl Step {
             Self::HoldStored => "hold-stored".to_owned(),
             Self::HoldLifted => "hold-lifted".to_owned(),
             Self::PositionAdvanced => "position-advanced".to_owned(),
+            Self::WayBackDecided => "way-back-decided".to_owned(),
             Self::SyncStarted => "sync-started".to_owned(),
             Self::Recorded => "recorded".to_owned(),
             Self::Sync(step) => format!("sync-{}", step.label()),

@@ -22,9 +22,10 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
-use crate::db::{deployments, seal::Seal};
+use crate::db::{deployments, rollbacks, seal::Seal};
 use crate::ids::ForgeName;
 use crate::manifest::HashKey;
 use crate::policy::rules::Platform;
@@ -48,6 +49,8 @@ pub struct World<'a> {
     pub installation: Uuid,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
+    /// Time and new ids.
+    pub clock: &'a Clock,
     /// Forges with a page of deployments of their own.
     pub shown_on: BTreeSet<&'a ForgeName>,
 }
@@ -81,6 +84,9 @@ pub enum Interrupted {
     /// The worker was told to stop.
     #[error("the worker stops")]
     Stopping,
+    /// Somebody asked to go back while it was waited for health: the next run begins with that.
+    #[error("a way back was asked for")]
+    Unwanted,
     /// The cluster cannot be reached, or does not know us.
     #[error("{0}")]
     Away(String),
@@ -106,7 +112,7 @@ impl Interrupted {
     pub fn verdict(&self) -> Verdict {
         match self {
             // Whatever is said of a job that is not ours is not heard.
-            Self::Lost(_) | Self::Stopping => Verdict::Snooze { wait: Duration::ZERO },
+            Self::Lost(_) | Self::Stopping | Self::Unwanted => Verdict::Snooze { wait: Duration::ZERO },
             // An outage is no attempt: it may last longer than twelve of them.
             Self::Away(_) => Verdict::Snooze { wait: AWAY },
             Self::Database(error) => {
@@ -147,6 +153,10 @@ pub async fn run_deployment(
     let mut outcome = Outcome::default();
     match run.act(&scene, &mut outcome).await {
         Ok(()) => run.record(&scene, intent, outcome).await,
+        Err(Interrupted::Unwanted) => {
+            run.close_away(&scene.subject, intent, &outcome, &Interrupted::Unwanted.to_string()).await?;
+            Err(Interrupted::Unwanted)
+        }
         Err(Interrupted::Away(why)) => {
             run.close_away(&scene.subject, intent, &outcome, &why).await?;
             Err(run.away(&scene.subject, why).await)
@@ -205,6 +215,17 @@ impl Run<'_> {
         Ok(self.begin().await?.rollback().await?)
     }
 
+    /// Ends when somebody asks to go back. What cannot be asked now is asked again.
+    async fn asked_back(&self, environment: i64) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Ok(mut conn) = self.world.pool.acquire().await else { continue };
+            if rollbacks::is_open(&mut conn, environment).await.unwrap_or_default() {
+                return;
+            }
+        }
+    }
+
     /// Leave for one write: the lease outlasts it.
     fn permit(&self) -> Result<Permit, Interrupted> {
         if self.lease.is_stopping() {
@@ -213,6 +234,9 @@ impl Run<'_> {
         Ok(self.lease.check(WRITE_LIMIT + MARGIN)?)
     }
 }
+
+/// How often it is looked whether somebody wants to go back while a sync waits for health: whoever does waits for it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Between the end of a write's own limit and the end of the lease: for scheduling on a loaded machine.
 const MARGIN: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ use super::approvals::{RULE_KEYS, approval_rules, whom};
 use super::block::{Block, Keys, list, one_of, text};
 use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
+use super::failure;
 use super::ignore::ignore;
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
@@ -30,24 +31,15 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "deletions",
         "sync",
         "admission",
+        "on_failure",
+        "runbook",
         "may",
         "helm",
         "ignore",
         "for",
     ],
     later: &[
-        "drift",
-        "on_failure",
-        "windows",
-        "runbook",
-        "health",
-        "secrets",
-        "verify",
-        "notify",
-        "engine",
-        "promote",
-        "include",
-        "extends",
+        "drift", "windows", "health", "secrets", "verify", "notify", "engine", "promote", "include", "extends",
         "policies",
     ],
 };
@@ -56,7 +48,7 @@ pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
-pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze"], later: &["rollback", "emergency"] };
+pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze", "rollback"], later: &["emergency"] };
 /// The keys of `chart`.
 pub const CHART_KEYS: Keys = Keys { known: &["registry", "name", "version", "digest"], later: &[] };
 /// The keys of `helm`.
@@ -121,6 +113,8 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let words = [("best_effort", Admission::BestEffort), ("required", Admission::Required)];
     let admission = block.text("admission", complaints);
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
+    let on_failure = failure::on_failure(&block, complaints);
+    let runbook = failure::runbook(&block, complaints);
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
     let ignore = block.get("ignore").and_then(|node| ignore(node, complaints)).unwrap_or_default();
@@ -158,6 +152,8 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         deletions_confirm_above,
         sync,
         admission,
+        on_failure,
+        runbook,
         owners: owners.cloned(),
         limits: Limits::default(),
         may,
@@ -324,7 +320,7 @@ fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
 fn may(node: &Node, complaints: &mut Complaints) -> Option<May> {
     let block = Block::open(node, "in `may`", MAY_KEYS, complaints)?;
     let mut left = |command: &str| block.get(command).and_then(|node| whom(node, command, complaints));
-    Some(May { sync: left("sync"), freeze: left("freeze") })
+    Some(May { sync: left("sync"), freeze: left("freeze"), rollback: left("rollback") })
 }
 
 /// A chart of a registry, which stands instead of a path.

@@ -19,6 +19,7 @@ pub mod code;
 pub mod codeowners;
 pub mod document;
 pub mod environment;
+mod failure;
 pub mod globs;
 pub mod ignore;
 pub mod located;

@@ -172,6 +172,9 @@ pub struct May {
     /// `freeze ENV` and `unfreeze ENV`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Voters>,
+    /// `rollback ENV` and `resume ENV`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Voters>,
 }
 
 impl May {
@@ -202,6 +205,23 @@ pub struct SyncRules {
     pub prune: bool,
     /// How long to wait until healthy, in seconds.
     pub timeout_seconds: u64,
+}
+
+/// What follows a sync that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is held where it is.
+    #[default]
+    Hold,
+    /// It goes back to the last healthy content, once, and is pinned there.
+    Rollback,
+}
+
+impl OnFailure {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a preview has to know of the API server.
@@ -274,6 +294,12 @@ pub struct Environment {
     /// Whether the API server has to have answered before the merge.
     #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
+    /// What follows a sync that failed.
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
+    /// Where it is written what to do: a file of the repository, or an address. Named with every failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
     /// `owners:` of the file: consent to changes of this environment's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<ApprovalRule>,

@@ -14,6 +14,7 @@ use crate::audit;
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::freezes::{self, Freeze};
 use crate::db::repositories::{self, Repository};
+use crate::db::{deployments, pins};
 use crate::event::until::Until;
 use crate::jobs::route::{asked_sync, sync_environment};
 use crate::queue::{self, Lane};
@@ -46,6 +47,11 @@ pub(super) async fn sync(
     let (repository, environment) = commanded(&who, &state, id, Command::Sync).await?;
     let name = named(&repository);
     let mut tx = state.pool.begin().await?;
+    let last = deployments::list(&mut tx, id, None, 1).await?.pop();
+    // A rollback that failed is sent once more.
+    if let Some(pin) = pins::standing(&mut tx, id).await?.filter(|_| last.is_some_and(|last| last.is_healthy())) {
+        return Err(Problem::conflict(format!("it is {}; `bascule resume` ends that", pin.sentence())));
+    }
     queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
     let detail = json!({ "environments": [environment.name] });
     audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
@@ -148,18 +154,19 @@ pub(super) async fn unfreeze(
     Ok(Json(answer))
 }
 
-fn named(repository: &Repository) -> String {
+pub(super) fn named(repository: &Repository) -> String {
     format!("{}/{}", repository.key.forge, repository.full_name)
 }
 
 /// A command that `may` can leave to some.
-enum Command {
+pub(super) enum Command {
     Sync,
     Freeze,
+    Rollback,
 }
 
 /// The environment a command is about, if whoever asks may give it.
-async fn commanded(
+pub(super) async fn commanded(
     who: &Allowed<Operate>,
     state: &State,
     id: i64,
@@ -184,8 +191,12 @@ async fn commanded(
     let whom = rules.as_ref().and_then(|rules| match command {
         Command::Sync => rules.may.sync.as_ref(),
         Command::Freeze => rules.may.freeze.as_ref(),
+        Command::Rollback => rules.may.rollback.as_ref(),
     });
-    who.may_command(state, &repository.key, whom, "environment").await?;
+    match command {
+        Command::Sync | Command::Freeze => who.may_command(state, &repository.key, whom, "environment").await?,
+        Command::Rollback => who.may_go_back(state, &repository.key, whom, "environment").await?,
+    }
     if environment.state != EnvironmentState::Active {
         return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));
     }

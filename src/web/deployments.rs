@@ -11,6 +11,7 @@ use super::who::{Allowed, Audit, Read, Sight};
 use super::{Of, State, place};
 use crate::audit;
 use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
+use crate::db::rollbacks::{Became, Rollback};
 
 /// One deployment with its proof.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +46,9 @@ pub(super) struct Deployment {
     approvals: Vec<Approval>,
     /// Whether what was sent is what was approved.
     answer: Answer,
+    /// Of a rollback, or of one that sends what it brought once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<WentBack>,
     /// Objects sent, skipped, deleted; where it failed.
     #[schema(value_type = Object)]
     outcome: Option<Value>,
@@ -54,6 +58,34 @@ pub(super) struct Deployment {
     started_at: String,
     /// When it ended.
     finished_at: Option<String>,
+}
+
+/// To what a rollback went back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WentBack {
+    /// Its id, at `/api/v1/rollbacks/{id}`.
+    id: uuid::Uuid,
+    /// The number of the deployment that it went back to.
+    to: i64,
+    /// The number of the one that it took away.
+    taken_away: Option<i64>,
+    /// Who asked, as the log names them.
+    by: String,
+    /// Whether nobody asked: a sync failed.
+    by_itself: bool,
+    /// Why.
+    reason: Option<String>,
+}
+
+impl From<Rollback> for WentBack {
+    fn from(way: Rollback) -> Self {
+        let taken_away = match way.became {
+            Some(Became::Deployment { taken_away, .. }) => Some(taken_away),
+            Some(Became::Refused(_)) | None => None,
+        };
+        let (id, to) = (way.new.id, way.back_to);
+        Self { id, to, taken_away, by: way.new.by, by_itself: way.new.is_by_itself, reason: way.new.reason }
+    }
 }
 
 /// Whether what was sent is what was approved.
@@ -72,6 +104,8 @@ pub(super) enum Answer {
     /// Nobody approved, and the rules in force ask for somebody in every case: content that was covered before (a
     /// return to what had been approved), or a fault. The entry `sync.started` of the log says which.
     Unapproved,
+    /// A rollback, by its own rule: to objects that were consented to before.
+    RolledBack,
     /// Nobody approved, and the rules in force are not stored.
     Unknown,
 }
@@ -139,6 +173,7 @@ impl Deployment {
             approvals: proof.approvals.into_iter().map(approval).collect(),
             pulls: proof.pulls,
             answer,
+            rollback: proof.rollback.map(WentBack::from),
             outcome: proof.outcome,
             trace: proof.trace.to_string(),
             started_at: proof.started_at.to_string(),
@@ -148,6 +183,9 @@ impl Deployment {
 }
 
 fn answer(proof: &Proof) -> Answer {
+    if proof.rollback.is_some() {
+        return Answer::RolledBack;
+    }
     let consents = |one: &&ApprovalUsed| one.why_not.is_none() && one.waives.is_none();
     let counted: Vec<&ApprovalUsed> = proof.approvals.iter().filter(consents).collect();
     match (counted.as_slice(), proof.rules) {

@@ -53,6 +53,9 @@ pub(super) struct Environment {
     policies: Option<Policies>,
     /// The freeze that stands: nothing new is synced.
     frozen: Option<Frozen>,
+    /// Where it is written what to do when it fails: a file of the repository, or an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runbook: Option<String>,
     /// Of the commit that was asked about: whether a sync to it, or to a newer one of the same branch, was started (or none
     /// was needed). Known for thirty days.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +135,7 @@ impl From<EnvironmentNow> for Environment {
             hold,
             policies: None,
             frozen: None,
+            runbook: None,
             passed: None,
         }
     }
@@ -183,11 +187,13 @@ pub(super) async fn list(
     let ids: Vec<i64> = items.iter().map(|now| now.id).collect();
     let verdicts = deployed::of(&mut connection, &ids).await?;
     let freezes = freezes::all(&mut connection, state.clock.now()).await?;
+    let runbooks = environments::runbooks(&mut connection, &ids).await?;
     let shown = |now: EnvironmentNow| {
         let passed = commit.as_ref().map(|_| now.passed);
         let policies = verdicts.get(&now.id).map(Policies::from);
         let frozen = freezes::longest(&freezes, Some(now.id)).cloned().map(Frozen::from);
-        Environment { passed, policies, frozen, ..Environment::from(now) }
+        let runbook = runbooks.get(&now.id).cloned();
+        Environment { passed, policies, frozen, runbook, ..Environment::from(now) }
     };
     let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))

@@ -29,6 +29,7 @@ mod preview_page;
 mod previews;
 mod problem;
 mod restored;
+mod rollbacks;
 pub mod session;
 mod sign_in;
 pub mod token;
@@ -101,6 +102,9 @@ pub fn router(state: State) -> Router {
         .routes(routes!(acts::sync))
         .routes(routes!(acts::freeze))
         .routes(routes!(acts::unfreeze))
+        .routes(routes!(rollbacks::rollback))
+        .routes(routes!(rollbacks::resume))
+        .routes(routes!(rollbacks::show))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))

@@ -9,8 +9,6 @@ agent
 drift production
 heal production
 adopt production
-rollback production --to 3
-resume production
 approve production b1:01234567
 environments list
 environments forget production
@@ -32,6 +30,8 @@ wait
 sync
 freeze
 unfreeze
+rollback
+resume
 history
 preview show
 audit list

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 
-use crate::cluster::{Cluster, ClusterError, Fate, Resource};
+use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
+use crate::db::repositories::Repository;
 use crate::ids::ObjectKey;
 use crate::manifest::{HashKey, Object, RenderedSet};
+use crate::policy::rules::Platform;
 use crate::sync::{Desired, Live, Recorded, Seen};
 
 /// Requests of one look at once; the cluster's own slots bound those of all.
@@ -15,6 +17,23 @@ const WIDTH: usize = 16;
 /// An object of a set, as a plan wants it.
 pub(in crate::jobs) fn desired(object: &Object) -> Desired {
     Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
+}
+
+/// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the set was
+/// judged, and what no grant reaches is not sent.
+pub(in crate::jobs) fn identity(
+    platform: &Platform,
+    repository: &Repository,
+    set: &RenderedSet,
+) -> Result<Identity, String> {
+    let name = format!("{}/{}", repository.key.forge, repository.full_name);
+    let Some((granted, refused)) = platform.grant_meant(&name, &set.target, set.objects.keys()) else {
+        return Err(format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster));
+    };
+    match refused.first_key_value() {
+        None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
+        Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
+    }
 }
 
 /// What the cluster says.

@@ -208,6 +208,17 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     Deployment::Failed { number, object: None, why }
 }
 
+/// The same with the runbook of its environment, where it failed and there is one.
+pub(super) fn with_runbook(deployment: Deployment, block: Option<&Environment>) -> Deployment {
+    let runbook = block.and_then(|block| block.runbook.as_deref());
+    match (deployment, runbook) {
+        (Deployment::Failed { number, object, why }, Some(runbook)) => {
+            Deployment::Failed { number, object, why: format!("{why}; runbook: {runbook}") }
+        }
+        (deployment, _) => deployment,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ mod commands;
 mod failed;
 mod freezes;
 mod may;
+mod rollbacks;
 mod updating;
 
 use super::writer::Writer;

@@ -13,6 +13,8 @@ use crate::consent::{Change, Covered, Ground, State, Why};
 use crate::db::environments::{self, At};
 use crate::db::freezes;
 use crate::db::holds;
+use crate::db::pins::{self, Pin};
+use crate::db::rollbacks;
 use crate::db::{approvals, deployments, deploys, repositories, sets};
 use crate::event::deploys::{Deploys, of_sync};
 use crate::git::GitError;
@@ -38,6 +40,10 @@ async fn gate(
     queue::confirm(&mut tx, job).await?;
     // The row is locked until the transaction ends, so no newer fact can be stored beside it.
     let newest_fact = repositories::lock_facts(&mut tx, repository.row.id).await?;
+    if rollbacks::is_open(&mut tx, walked.environment.id).await? {
+        // Somebody wants to go back: that is tried first.
+        return Ok(None);
+    }
     Ok(walked.reading.may_start(context.clock.now(), newest_fact).is_ok().then_some(tx))
 }
 
@@ -71,7 +77,8 @@ pub(super) async fn begin(
     environments::went_past(&mut tx, environment.id, up_to(&walked.line, &covered.commit)).await?;
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
-    if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
+    // After a rollback something else runs than what the environment stands at.
+    if stands && last.as_ref().is_some_and(|last| last.is_healthy() && last.new.to.set == digest) {
         // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
         environments::advance(&mut tx, environment.id, &covered.commit).await?;
         let lifted = lift_hold(&mut tx, job, repository, walked).await?;
@@ -90,6 +97,11 @@ pub(super) async fn begin(
     }
     if let Some(freeze) = freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await? {
         return Ok(Begun::Frozen(freeze));
+    }
+    if pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await? {
+        let why = "a covered commit has, for no object, what was taken away";
+        let detail = json!({ "commit": covered.commit, "set": digest, "why": why });
+        audit::append(&mut tx, &entry(repository, environment, "pin.ended", detail, job)).await?;
     }
     let old = match &environment.position {
         Some(at) => Some(sets::load_hashed(&mut tx, &at.set).await?),
@@ -161,13 +173,15 @@ async fn go_on(
     Ok(())
 }
 
-/// Somebody asked, and there is nothing newer to go to: the content of the position is sent once more, unless it is
-/// well. It was consented to when it was first started, so nobody is asked again.
+/// There is nothing newer to go to, and somebody asked, or the environment is not at its position since a rollback that pins
+/// it no more: the content of the position is sent once more, unless it is what runs and is well. It was consented to when it
+/// was first started, so nobody is asked again. While a pin stands, what it keeps there is sent, and the position stays.
 pub(super) async fn again(
     context: &Context,
     job: &Claimed,
     repository: &Repository<'_>,
     walked: &Walked,
+    pin: Option<&Pin>,
 ) -> Result<Started, JobError> {
     let environment = &walked.environment;
     let Some(position) = &walked.position else { return Ok(Started::Nothing) };
@@ -176,15 +190,31 @@ pub(super) async fn again(
         return Ok(Started::Nothing);
     }
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
-    let last = newest(&mut tx, environment.id).await?;
-    let Some(last) = last.filter(|last| !last.is_healthy()) else { return Ok(Started::Nothing) };
-    if freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await?.is_some() {
+    let Some(newest) = newest(&mut tx, environment.id).await? else { return Ok(Started::Nothing) };
+    let to = match pin {
+        Some(_) => newest.new.to.clone(),
+        None => At { commit: position.commit.clone(), set: position.set.digest() },
+    };
+    if newest.is_healthy() && newest.new.to.set == to.set {
+        return Ok(Started::Nothing);
+    }
+    let last = if newest.new.to.set == to.set {
+        newest
+    } else {
+        // What a rollback brought is not whose content is sent.
+        let of_it = deployments::of_set(&mut tx, environment.id, &to.set).await?;
+        let Some(last) = of_it else { return Ok(Started::Nothing) };
+        last
+    };
+    if pin.is_none() && freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await?.is_some() {
         // Whoever asked was answered so.
         return Ok(Started::Nothing);
     }
     let last_id = last.new.id;
-    let to = At { commit: position.commit.clone(), set: position.set.digest() };
-    let number = environments::move_position(&mut tx, environment.id, &to).await?;
+    let number = match pin {
+        Some(_) => environments::take_number(&mut tx, environment.id).await?,
+        None => environments::move_position(&mut tx, environment.id, &to).await?,
+    };
     let new = deployments::NewDeployment {
         id: context.clock.new_id(),
         number,

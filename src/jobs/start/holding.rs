@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::Stands;
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
 use crate::consent::{Held, explain};
@@ -49,6 +50,25 @@ pub(super) fn frozen(environment: &Environment, freeze: &Freeze) -> Waits {
         None => "bascule unfreeze --everything, on the server's host".to_owned(),
     };
     Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts }
+}
+
+/// Of one that is pinned. A rollback that failed is told as every failure is, and sent once more by the same line.
+pub(super) fn pinned(environment: &Environment, stands: &Stands) -> Option<Waits> {
+    let name = &environment.name;
+    let pin = stands.pin.as_ref()?;
+    let outcome = stands.last.as_ref().and_then(|last| Some((last.new.number, &last.ended.as_ref()?.outcome)));
+    let trouble = outcome.and_then(|(number, outcome)| Some((number, outcome, outcome.hold()?)));
+    Some(match trouble {
+        None => {
+            let reason = HoldReason::Pinned;
+            Waits { reason, why: format!("{name} is {}", pin.sentence()), lifts: reason.lifted_by(name, None, 0) }
+        }
+        Some((number, outcome, reason)) => Waits {
+            reason,
+            why: format!("#{number}: {}; {name} is {}", outcome.sentence(), pin.sentence()),
+            lifts: reason.lifted_by(name, None, 0),
+        },
+    })
 }
 
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why

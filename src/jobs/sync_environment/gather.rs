@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::{Cluster, ClusterError, Identity};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
-use crate::db::repositories::{self, Repository};
+use crate::db::repositories;
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
-use crate::jobs::gather::there::{Look, desired};
+use crate::jobs::gather::there::{Look, desired, identity};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
 use crate::sync::{Owner, Plan, Pruning, Recorded, plan, suspects};
@@ -76,7 +76,7 @@ impl Run<'_> {
         };
 
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
-        let identity = self.identity(&repository, &set).map_err(broken)?;
+        let identity = identity(self.world.platform, &repository, &set).map_err(broken)?;
         let clusters = self.world.clusters;
         // Who may write a namespace's objects need not be allowed to read what tells clusters apart.
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
@@ -97,20 +97,5 @@ impl Run<'_> {
         let prune = Pruning { is_wanted: rules.prune, is_restored };
         let plan = plan(&owner, &desired, &recorded, &look.live, prune.into());
         Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
-    }
-}
-
-impl Run<'_> {
-    /// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the
-    /// set was judged, and what no grant reaches is not sent.
-    fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
-        let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let Some((granted, refused)) = self.world.platform.grant_meant(&name, &set.target, set.objects.keys()) else {
-            return Err(format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster));
-        };
-        match refused.first_key_value() {
-            None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
-            Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
-        }
     }
 }

@@ -8,9 +8,14 @@ use crate::db::deployments::{self, Deployment};
 use crate::db::deploys;
 use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
+use crate::db::pins;
 use crate::db::repositories::Repository;
+use crate::db::rollbacks;
+use crate::db::sets::SetError;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
+use crate::jobs::roll_back;
 use crate::jobs::route::{report_in, sync_environment, tell_applications, tell_deployments};
+use crate::policy::rules::{self, OnFailure};
 use crate::queue::{NewJob, enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
@@ -131,9 +136,23 @@ impl Run<'_> {
         if state == State::Healthy {
             environments::set_healthy(&mut tx, subject.environment, &new.to).await?;
         }
-        self.hold_or_lift(&mut tx, subject, &outcome).await?;
+        let environment = environments::get(&mut tx, subject.environment).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let rules = match outcome.hold() {
+            Some(_) => in_force(&mut tx, &environment).await?,
+            None => None,
+        };
+        let runbook = rules.as_ref().and_then(|rules| rules.runbook.as_deref());
+        self.hold_or_lift(&mut tx, subject, &outcome, runbook).await?;
         let mut jobs: Vec<_> =
             new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
+        if let Some(rollback) = rollbacks::of(&mut tx, &[new.id]).await?.remove(&new.id) {
+            jobs.extend(rollback.new.asked_in.map(|(place, _)| report_in(&subject.repository, place, new.trace)));
+        }
+        if rules.is_some_and(|rules| rules.on_failure == OnFailure::Rollback) {
+            let fresh = (self.world.clock.new_id(), self.world.clock.now());
+            let whose = (&environment, &subject.repository);
+            jobs.extend(roll_back::after_failure(&mut tx, whose, &subject.deployment, &outcome, fresh).await?);
+        }
         if !deploys::of(&mut tx, new.id).await?.is_empty() {
             jobs.push(tell_applications(&subject.repository, new.id, new.trace));
         }
@@ -191,21 +210,33 @@ impl Run<'_> {
         conn: &mut PgConnection,
         subject: &Subject,
         outcome: &Outcome,
+        runbook: Option<&str>,
     ) -> Result<(), Interrupted> {
+        let pin = pins::standing(&mut *conn, subject.environment).await?;
         if let Some(reason) = outcome.hold() {
             let before = holds::get(&mut *conn, subject.environment).await?;
-            let hold = over(subject.hold(reason, outcome.sentence()), before.clone());
+            let runbook = runbook.map(|runbook| format!("; runbook: {runbook}")).unwrap_or_default();
+            let pinned = pin.map(|pin| format!("; {} is {}", subject.name, pin.sentence())).unwrap_or_default();
+            let detail = format!("{}{pinned}{runbook}", outcome.sentence());
+            let hold = over(subject.hold(reason, detail), before.clone());
             holds::put(conn, &hold).await?;
             let detail = json!({ "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts });
             audit::append(conn, &subject.entry("environment.held", detail)).await?;
             held(&hold, before.as_ref());
             return Ok(());
         }
-        if let Some(hold) = holds::get(conn, subject.environment).await?
+        if let Some(hold) = holds::get(&mut *conn, subject.environment).await?
             && hold.ends_with(Relief::SyncedWell)
         {
-            holds::lift(conn, subject.environment).await?;
-            audit::append(conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
+            holds::lift(&mut *conn, subject.environment).await?;
+            audit::append(&mut *conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
+        }
+        if let Some(pin) = pin {
+            // What held it beside the pin is over, and the pin is not.
+            let before = holds::get(&mut *conn, subject.environment).await?;
+            if before.as_ref().is_none_or(|before| before.ends_with(Relief::SyncedWell)) {
+                holds::put(conn, &pin.hold(subject.environment, &subject.name, before)).await?;
+            }
         }
         Ok(())
     }
@@ -267,6 +298,21 @@ impl Run<'_> {
         }
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// The rules in force. What cannot be read back asks for nothing more than a hold.
+async fn in_force(
+    conn: &mut PgConnection,
+    environment: &Environment,
+) -> Result<Option<rules::Environment>, Interrupted> {
+    match environments::in_force(conn, environment).await {
+        Ok(rules) => Ok(rules),
+        Err(SetError::Database(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the rules in force cannot be read");
+            Ok(None)
+        }
     }
 }
 

@@ -371,6 +371,7 @@ impl Run<'_> {
         let verdict = tokio::select! {
             verdict = scene.cluster.watch(watched, limit) => verdict,
             () = self.lease.stopping() => return Err(Interrupted::Stopping),
+            () = self.asked_back(scene.environment.id) => return Err(Interrupted::Unwanted),
         };
         let not_well = |(object, health): (ObjectKey, Health)| {
             let why = match health {

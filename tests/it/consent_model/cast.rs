@@ -183,6 +183,8 @@ impl Cast {
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
+            on_failure: Default::default(),
+            runbook: None,
             owner_file: None,
             policies: policies(environment, rules),
             ignore: BTreeMap::new(),

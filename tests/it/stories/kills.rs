@@ -165,6 +165,12 @@ async fn life(t: &mut Town) {
     t.judges_the_gate().await;
     t.forge.delivers(Delivering::AtOnce);
     t.run_jobs().await;
+    // Back to what was before, and on again.
+    t.forge.comments("dev", &pr, "/bascule rollback production").await;
+    t.run_jobs().await;
+    assert_eq!(t.objects().await, ["web=2"]);
+    t.forge.comments("dev", &pr, "/bascule resume production").await;
+    t.run_jobs().await;
     // Another one, which is taken back by force; and one that changes nothing of ours.
     let before = t.forge.tip(&t.shop, "main").unwrap();
     t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "4"))]).await;
@@ -196,7 +202,7 @@ async fn tells(told: Told, deaths: &[Death], observer: Option<Observer>) -> Stri
                    WHERE opens AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq)";
     assert_eq!(town.counts(unended).await, 0, "{which:?}: everything that was begun has an end");
     let ended = "SELECT count(*) FROM audit_entry WHERE action = 'deployment.ended'";
-    assert_eq!(town.counts(ended).await, 3, "{which:?}: each deployment ended once");
+    assert_eq!(town.counts(ended).await, 5, "{which:?}: each deployment ended once");
     // Every comment, status and issue of ours is among the rows, and two comments in one place fail by themselves.
     town.rows().await
 }

@@ -55,6 +55,7 @@ mod repositories;
 mod restarts;
 mod results;
 mod rewritten;
+mod rollbacks;
 mod rules;
 mod several;
 mod shuffled;

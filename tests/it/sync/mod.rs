@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bascule::clock::Clock;
 use bascule::cluster::{Cluster, Clusters, Identity, Kubeconfig};
 use bascule::db::deployments::{self, NewDeployment};
 use bascule::db::environments::{self, At};
@@ -43,6 +44,7 @@ struct Server {
     seal: Seal,
     hash_key: HashKey,
     platform: Platform,
+    clock: Clock,
     steps: Mutex<Vec<Step>>,
 }
 
@@ -55,6 +57,7 @@ impl Server {
             seal: Seal::new(&SERVER_KEY),
             hash_key: HashKey::new([6; 32]),
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
+            clock: Clock::manual("2026-01-05T09:00:00Z".parse().unwrap()),
             steps: Mutex::default(),
         }
     }
@@ -67,6 +70,7 @@ impl Server {
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
             platform: &self.platform,
+            clock: &self.clock,
             shown_on: Default::default(),
         }
     }
@@ -267,6 +271,8 @@ fn block(name: &str, namespace: &str) -> rules::Environment {
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
+        on_failure: Default::default(),
+        runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
         ignore: BTreeMap::new(),

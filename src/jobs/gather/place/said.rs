@@ -128,6 +128,8 @@ impl Said {
                 | Command::Sync { .. }
                 | Command::Freeze { .. }
                 | Command::Unfreeze { .. }
+                | Command::Rollback { .. }
+                | Command::Resume { .. }
                 | Command::NotInThisVersion { .. }
                 | Command::Misunderstood { .. } => return None,
             };

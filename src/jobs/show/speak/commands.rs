@@ -6,11 +6,12 @@ use sqlx::PgConnection;
 use super::ANSWERS;
 use super::freezes::{self, Freezing};
 use super::may::{Gated, Permitted, may_give, permitted};
+use super::rollbacks::{self, WaysBack};
 use crate::audit::{self, NewEntry};
 use crate::consent::Answer as Member;
 use crate::db::freezes as frozen;
 use crate::db::holds::{self, Hold};
-use crate::db::{approvals, deployments, pulls};
+use crate::db::{approvals, deployments, pins, pulls};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
 use crate::ids::{CommitId, EnvironmentName};
@@ -66,6 +67,10 @@ pub(in crate::jobs) async fn answers(
                 let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
                 Some(Answered::Said { sentence: freezes::answer(repository, &asked, environments, &may).await? })
             }
+            Command::Rollback { environments, .. } | Command::Resume { environments } => {
+                let may = permitted(repository, heard, &asked, (Gated::Rollback, environments)).await?;
+                Some(Answered::Said { sentence: rollbacks::answer(repository, &asked, environments, &may).await? })
+            }
             // A render costs us something, and what it renders is a stranger's.
             Command::Preview if !writes(heard, &asked) && is_of_fork(repository, heard).await? => {
                 Some(Answered::Said {
@@ -78,7 +83,9 @@ pub(in crate::jobs) async fn answers(
             answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
         }
     }
-    Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
+    let mut answers = answers.split_off(answers.len().saturating_sub(ANSWERS));
+    rollbacks::told(repository, heard.said.place.number, &mut answers).await?;
+    Ok(answers)
 }
 
 fn writes(heard: &Attended, asked: &Asked) -> bool {
@@ -181,7 +188,11 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
         }
         Command::Preview => sentence("rendered again"),
         // Answered by what they may.
-        Command::Sync { .. } | Command::Freeze { .. } | Command::Unfreeze { .. } => None,
+        Command::Sync { .. }
+        | Command::Freeze { .. }
+        | Command::Unfreeze { .. }
+        | Command::Rollback { .. }
+        | Command::Resume { .. } => None,
         Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
@@ -198,7 +209,9 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Revoke { .. }
         | Command::Sync { .. }
         | Command::Freeze { .. }
-        | Command::Unfreeze { .. } => Reaction::Agreed,
+        | Command::Unfreeze { .. }
+        | Command::Rollback { .. }
+        | Command::Resume { .. } => Reaction::Agreed,
     };
     // A review has no comment to react to; the answer is in our comment either way.
     if asked.id > 0
@@ -216,6 +229,7 @@ pub(super) struct Acts {
     /// Environments whose held change moves on to the newest commit.
     moved_on: Vec<i64>,
     freezing: Freezing,
+    ways_back: WaysBack,
     pub(super) jobs: Vec<NewJob>,
 }
 
@@ -224,6 +238,7 @@ impl Acts {
         self.entries.extend(more.entries);
         self.moved_on.extend(more.moved_on);
         self.freezing.extend(more.freezing);
+        self.ways_back.extend(more.ways_back);
         self.jobs.extend(more.jobs);
     }
 
@@ -238,6 +253,7 @@ impl Acts {
             }
         }
         self.freezing.record(conn).await?;
+        self.ways_back.record(conn).await?;
         for entry in &self.entries {
             audit::append(conn, entry).await?;
         }
@@ -290,6 +306,20 @@ pub(super) async fn acts(
             let ended: Vec<i64> = freezing.ended().collect();
             Acts { entries: entries.into_iter().collect(), freezing, jobs: sync(&ended), ..Acts::default() }
         }
+        Command::Rollback { environments, .. } | Command::Resume { environments } => {
+            let may = permitted(repository, heard, asked, (Gated::Rollback, environments)).await?;
+            let cause = (work::cause(job), job.trace);
+            let number = heard.said.place.number;
+            let ways_back = rollbacks::ways_back(repository, asked, number, &may, cause).await?;
+            let next = |(id, is_asked): (i64, bool)| {
+                if is_asked {
+                    route::asked_sync(key, id, job.trace)
+                } else {
+                    route::sync_environment(key, id, job.trace)
+                }
+            };
+            Acts { jobs: ways_back.moved().map(next).collect(), ways_back, ..Acts::default() }
+        }
         // An approval of a held change opens its gate, and so may a waiver.
         Command::Approve { .. } | Command::Waive { .. } => Acts { jobs: sync(&held), ..Acts::default() },
         Command::Help
@@ -317,6 +347,16 @@ async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &Per
             continue;
         }
         let last = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
+        if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
+            let sentence = pin.sentence();
+            sentences.push(match last.filter(|last| last.ended.is_some() && !last.is_healthy()) {
+                Some(last) => {
+                    format!("{name} is {sentence}; what #{} should have brought is sent once more", last.new.number)
+                }
+                None => format!("{name} is {sentence}; `/bascule resume {name}` ends that"),
+            });
+            continue;
+        }
         let tip = repository.forge().branch(&repository.at, &environment.branch).await.map(|branch| branch.tip).ok();
         let at = environment.position.as_ref().map(|at| &at.commit);
         sentences.push(match last {

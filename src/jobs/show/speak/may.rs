@@ -20,6 +20,7 @@ use crate::policy::rules::{May, Role, Voters};
 pub(super) enum Gated {
     Sync,
     Freeze,
+    Rollback,
 }
 
 impl Gated {
@@ -29,6 +30,9 @@ impl Gated {
             Command::Sync { environments } => Some((Self::Sync, environments)),
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 Some((Self::Freeze, environments))
+            }
+            Command::Rollback { environments, .. } | Command::Resume { environments } => {
+                Some((Self::Rollback, environments))
             }
             Command::Help
             | Command::Explain { .. }
@@ -45,6 +49,7 @@ impl Gated {
         match self {
             Self::Sync => may.sync,
             Self::Freeze => may.freeze,
+            Self::Rollback => may.rollback,
         }
     }
 }
