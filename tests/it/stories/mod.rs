@@ -56,6 +56,7 @@ mod restarts;
 mod results;
 mod rewritten;
 mod rollbacks;
+mod rollbacks_alone;
 mod rules;
 mod several;
 mod shuffled;
