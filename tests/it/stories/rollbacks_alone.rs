@@ -31,7 +31,9 @@ fn a_command_line_shows_what_it_would_do_does_it_and_says_what_came_of_it() {
         let t = &mut Box::pin(town).await;
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         t.brings("2").await;
-        insta::assert_snapshot!(t.types("rollback production --dry-run").await.1, @"");
+        let (code, said) = t.types("rollback production --dry-run").await;
+        let would = "production would go back from #2 to #1 (…); objects: 1 changed\n  changed ConfigMap shop/web\n";
+        assert_eq!((code, said.as_str()), (0, would));
         assert_eq!(t.actions("rollback.%").await, [""; 0], "nothing is asked for");
         let (code, said) = t.types("rollback production --to main").await;
         assert!(code == 2 && said.contains("seven digits"), "{said}");
@@ -55,15 +57,23 @@ fn a_command_line_shows_what_it_would_do_does_it_and_says_what_came_of_it() {
                 }
             }
         }
-        insta::assert_snapshot!(ran.unwrap().1, @"");
+        let does = "production goes back from #2 to #1 (…); objects: 1 changed: it is deployment #3, and pinned there until `bascule resume \
+                    production`\n";
+        assert_eq!(ran.unwrap(), (0, does.to_owned()));
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
-        insta::assert_snapshot!(t.types("history production").await.1, @"");
-        insta::assert_snapshot!(t.types("status production").await.1, @"");
-        insta::assert_snapshot!(t.types("resume production").await.1, @"");
+        let (_, history) = t.types("history production").await;
+        assert!(history.contains("rollback of #2 to #1 by token ") && history.contains("rolled_back"), "{history}");
+        let (_, status) = t.types("status production").await;
+        assert!(
+            status.contains("is held (pinned): production is pinned: back at #1 (…), from #2, by token "),
+            "{status}"
+        );
+        let (_, resumed) = t.types("resume production").await;
+        assert!(resumed.starts_with("production goes on as far as the gate lets it; until now: pinned: "), "{resumed}");
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"]);
-        insta::assert_snapshot!(t.types("resume production").await.1, @"");
+        assert_eq!(t.types("resume production").await.1, "production: there is nothing to resume from\n");
     });
 }
 
