@@ -190,13 +190,13 @@ async fn what_people_read() {
       lifted by /bascule approve because
 
     $ bascule history production
-    ┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
-    │ NUMBER   STATE     COMMIT    PULLS   APPROVED BY                     ANSWER       STARTED              │
-    ╞════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-    │ 3        healthy   ccccccc   #1                                      unapproved   TIME │
-    │ 2        healthy   ccccccc   #1      work/leebecause (3) by review   held         TIME │
-    │ 1        healthy   ccccccc   #1      work/leebecause (3) by review   exact        TIME │
-    └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+    ┌───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │ NUMBER   STATE     COMMIT    SET            PULLS   APPROVED BY                     ANSWER       STARTED              │
+    ╞═══════════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
+    │ 3        healthy   ccccccc   030303030303   #1                                      unapproved   TIME │
+    │ 2        healthy   ccccccc   020202020202   #1      work/leebecause (3) by review   held         TIME │
+    │ 1        healthy   ccccccc   010101010101   #1      work/leebecause (3) by review   exact        TIME │
+    └───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
     $ bascule preview show 1
     Bascule · aaaaaaa into because · nothing of ours is touched
