@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test test-all bench-preview check format lint dependencies sql-check documents scripts containers pages sql
+.PHONY: help tools demo test test-all bench-preview bench-sync bench-signature check format lint dependencies sql-check documents scripts containers pages sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
@@ -19,6 +19,8 @@ help:
 	@echo 'make test    every test, on the same programs'
 	@echo 'make test-all  the same, and every story on every forge'
 	@echo 'make bench-preview  what a preview costs beside kubectl, kustomize, helm and git; ARGS="--help" shows its flags'
+	@echo 'make bench-sync     what a sync costs beside kubectl and what Flux and Argo CD ask; ARGS="--help" shows its flags'
+	@echo 'make bench-signature  whether the time of a signature check tells anything (Welch)'
 	@echo 'make check   format, lints, dependencies, SQL, documents, scripts'
 	@echo 'make pages   looks at the pages in a real browser (chromium), with axe: after a change of them'
 	@echo 'make sql     write .sqlx anew, after a query or a migration changed'
@@ -46,6 +48,14 @@ test-all: test
 bench-preview: tools
 	$(call say,what a preview costs$(comma) beside others)
 	@cargo bench --features bench --bench preview -- $(ARGS)
+
+bench-sync: tools
+	$(call say,what a sync costs$(comma) beside others)
+	@cargo bench --features bench --bench sync -- $(ARGS)
+
+bench-signature:
+	$(call say,whether the time of a signature check tells anything)
+	@cargo bench --features bench --bench signature
 
 check: format lint dependencies sql-check documents scripts containers
 	$(call say,all checks passed)

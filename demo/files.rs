@@ -60,6 +60,11 @@ environments:
     consent:
       approvals:
         - { count: 1, groups: [release] }
+policies:
+  services-that-go:
+    cel: \"request.operation != 'DELETE' || oldObject.kind != 'Service'\"
+    effect: warn
+    message: somebody may still call it
 ";
 
 /// The platform's people make namespaces; the grant lets the repository write into them.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::parts::Verdict;
@@ -137,11 +138,19 @@ impl Stage<'_> {
         let path = format!("/repos/{repository}/hooks/{}", self.hook);
         self.gitea.api()?.patch(&path, json!({ "active": false })).await?;
         self.say("the webhook is switched off");
+        // Nobody's pull request did that: it is told apart from what one would do.
+        let service = "/api/v1/namespaces/shop/services/web";
+        self.cluster.request(Method::DELETE, service, None).await?;
+        self.say("somebody deletes Service shop/web by hand, straight in the cluster");
         self.branch("remove-legacy").await?;
         self.commit("remove-legacy", "Remove the legacy port", &files::without_legacy(self.options)).await?;
         let number = self.author.open_pull(repository, "remove-legacy", "Remove the legacy port").await?;
-        let text = self.comment_with(number, &["legacy", "removes"]).await?;
-        self.say(&format!("{author} opened #{number}; the sweep found it, and the preview names what goes"));
+        let wanted = ["legacy", "removes", "1 gone", "puts drift right", "services-that-go"];
+        let text = self.comment_with(number, &wanted).await?;
+        self.say(&format!(
+            "{author} opened #{number}; the sweep found it, and the preview names what goes, what went by hand, and a policy's word:"
+        ));
+        print_quoted(&text);
         let line = approve_line(&text, "production")?;
         self.approver.comment(repository, number, &line).await?;
         self.status(number, "bascule/consent", "success").await?;
@@ -149,7 +158,10 @@ impl Stage<'_> {
         self.author.merge(repository, number, "squash").await?;
         self.gone("/api/v1/namespaces/shop/services/legacy").await?;
         self.comment_with(number, &["healthy"]).await?;
-        self.say("merged by squash, synced, and Service shop/legacy is gone from the cluster");
+        self.cluster.get(service).await?;
+        self.say(
+            "merged by squash, synced: Service shop/legacy is gone from the cluster, and Service shop/web is back",
+        );
         self.gitea.api()?.patch(&path, json!({ "active": true })).await?;
         Ok(())
     }

@@ -111,7 +111,7 @@ CREATE TABLE pull (
     merge_commit    text,                        -- last commit of the merge on the base branch
     merged_by       jsonb,
     comment_id      bigint,                      -- our one comment
-    comment_hash    bytea,                      -- of its body as last written; a byte longer while that says how far a preview is
+    comment_hash    bytea,                      -- of its body as last written; a byte longer while that says, or is about to say, how far a preview is
     status_hash     bytea,                      -- of both statuses as last written
     fact_hash       bytea,                      -- of what the sweep compares; equal means quiet
     reviews_read_at timestamptz,                -- when a sweep last asked whether the reviews that count are still there
@@ -244,6 +244,7 @@ CREATE TABLE environment (
     healthy_commit  text,
     healthy_set     bytea REFERENCES rendered_set,
     next_number     bigint NOT NULL DEFAULT 1,
+    first_number    bigint NOT NULL DEFAULT 1,   -- the first deployment since it was last forgotten: none before it is gone back to
     block           jsonb,                       -- policy::rules::Environment of the default branch's tip
     CONSTRAINT environment_target UNIQUE (repository_id, name, cluster, namespace)
 );
@@ -407,7 +408,21 @@ CREATE TABLE hold (
     place_seen      bytea,                       -- of the place it is shown in, as the sweep saw it last: a hash
     awaits          jsonb NOT NULL DEFAULT '[]', -- commits whose checks it waits for, and how they stood: db::holds::AwaitedAt
     thaws           boolean NOT NULL DEFAULT false, -- something covered waits, perhaps beside this, for a freeze to end
+    wakes           timestamptz,                 -- when something covered may be synced by the clock alone; null once it was looked at again
+    ahead           jsonb,                       -- where it would go if nothing were in its way: db::holds::Ahead
     since           timestamptz NOT NULL DEFAULT now()
+);
+
+-- That everything is deleted which an environment has that nobody follows: as one person asked, and another agreed within a
+-- day. Goes when it was done, or when the environment is followed again.
+CREATE TABLE destruction (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    becomes         text NOT NULL CONSTRAINT destruction_becomes CHECK (becomes IN ('destroy', 'forget')), -- of its objects: db::destructions::End
+    objects         bigint NOT NULL,             -- how many they were shown
+    reason          text NOT NULL,
+    asked_by        jsonb NOT NULL,              -- ids::Account
+    asked_at        timestamptz NOT NULL,        -- by the server's clock
+    agreed_by       jsonb                        -- ids::Account; null: it waits for a second person
 );
 
 -- While one stands, nothing new is synced: what a sync would start is held. It ends by a person's word, or when its time is past.
@@ -424,6 +439,37 @@ CREATE TABLE frozen (
 );
 -- One of each, and one of everything: a later one takes its place.
 CREATE UNIQUE INDEX frozen_stands ON frozen (coalesce(environment_id, 0)) WHERE ended_at IS NULL;
+
+-- Somebody whom `may.emergency` names asked for what an environment waits for to pass: this very change, within four hours. Two
+-- of them (accounts of one person are one) open the gate. Append-only.
+CREATE TABLE emergency_request (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    from_set        bytea NOT NULL,              -- what ran
+    to_commit       text NOT NULL,
+    to_set          bytea NOT NULL,
+    change_digest   bytea NOT NULL,
+    person          jsonb NOT NULL,              -- ids::Account
+    reason          text NOT NULL,               -- their words
+    source          text NOT NULL,               -- the comment, or the API
+    at              timestamptz NOT NULL         -- by the server's clock
+);
+CREATE INDEX emergency_request_of ON emergency_request (environment_id, at);
+-- A deployment that an emergency let pass, and its review. Written with the deployment's start; never removed.
+CREATE TABLE emergency (
+    deployment_id   uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    requests        jsonb NOT NULL,              -- ids of the requests, one of each person
+    people          jsonb NOT NULL,              -- ids::Account, each, in the same order
+    reasons         jsonb NOT NULL,              -- in the same order
+    passed          jsonb NOT NULL,              -- what it passed over, in words
+    began_at        timestamptz NOT NULL,
+    issue           bigint,                      -- of ours; null: not told yet
+    reminders       integer NOT NULL DEFAULT 0,
+    reviewed_at     timestamptz,
+    reviewed_by     text,                        -- as the log names them
+    CONSTRAINT emergency_reviewed CHECK ((reviewed_at IS NULL) = (reviewed_by IS NULL))
+);
 
 -- ── sync ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -460,6 +506,53 @@ CREATE TABLE told_deployment (
     said           text                          -- the same, as was said last
 );
 
+-- Since when an environment's newest deployment is known to be healthy, where another one waits for it to be for a while (`soak`).
+-- Written when that one is judged; another deployment begins it anew.
+CREATE TABLE soak (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    deployment_id   uuid NOT NULL REFERENCES deployment,
+    since           timestamptz NOT NULL
+);
+
+-- A way back that somebody asked for, or that a failed sync asked for by itself: to the objects of a content that was healthy here. The
+-- environment's next sync tries it before it writes anything. Stays; that it ended is its own columns.
+CREATE TABLE rollback (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    back_to         uuid NOT NULL REFERENCES deployment,
+    by_whom         text NOT NULL,               -- as the log names them
+    reason          text,                        -- a person's words, or the failure it goes back for
+    is_by_itself    boolean NOT NULL,            -- by `on_failure: rollback`
+    place           bigint,                      -- the pull request, or the issue of ours, in which it was asked for
+    comment_id      bigint,                      -- and the comment
+    trace           uuid NOT NULL,
+    asked_at        timestamptz NOT NULL,
+    taken_away      uuid REFERENCES deployment,  -- what ran until then
+    deployment_id   uuid REFERENCES deployment,  -- what it became
+    refused         text,                        -- why nothing was done
+    ended_at        timestamptz,
+    CONSTRAINT rollback_ended CHECK ((ended_at IS NOT NULL) = (deployment_id IS NOT NULL OR refused IS NOT NULL)
+        AND (deployment_id IS NULL OR refused IS NULL) AND (deployment_id IS NULL) = (taken_away IS NULL))
+);
+-- A later one takes the place of one that was not tried yet.
+CREATE UNIQUE INDEX rollback_open ON rollback (environment_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX rollback_became ON rollback (deployment_id);
+CREATE INDEX rollback_asked_in ON rollback (environment_id, place) WHERE place IS NOT NULL;
+
+-- While one stands, nothing is synced forward: the environment is kept at what a rollback put back. Stays; that it ended is its own
+-- columns.
+CREATE TABLE pin (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    rollback_id     uuid NOT NULL REFERENCES rollback,
+    taken           jsonb NOT NULL,              -- consent::Taken: the states of objects that were taken away
+    began_at        timestamptz NOT NULL,
+    ended_at        timestamptz,
+    ended_by        text,                        -- as the log names them: who said so, or `bascule`: a commit without what was taken away, or it was forgotten
+    CONSTRAINT pin_ended CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+);
+CREATE UNIQUE INDEX pin_stands ON pin (environment_id) WHERE ended_at IS NULL;
+
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,
     api_group       text NOT NULL,
@@ -475,6 +568,24 @@ CREATE TABLE inventory (
     CONSTRAINT inventory_one_owner PRIMARY KEY (cluster_uid, api_group, kind, namespace, name)
 );
 CREATE INDEX inventory_of ON inventory (environment_id);
+
+-- Hooks that were run, once for each rendered set: written before the object is made, so that whoever takes over a sync
+-- finds it again and makes no second one. Never removed.
+CREATE TABLE hook_run (
+    environment_id  bigint NOT NULL REFERENCES environment,
+    set_digest      bytea NOT NULL,
+    api_group       text NOT NULL,
+    kind            text NOT NULL,
+    namespace       text NOT NULL DEFAULT '',    -- '' for cluster-scoped objects
+    name            text NOT NULL,
+    moment          text NOT NULL CONSTRAINT hook_run_moment CHECK (moment IN ('before', 'after')), -- some run at both
+    deployment      uuid NOT NULL,               -- which ran it last
+    attempt         integer NOT NULL DEFAULT 1,  -- a later deployment of the same set runs again what failed
+    uid             text,                        -- of its object; null: not known to be made
+    state           text NOT NULL DEFAULT 'running' CONSTRAINT hook_run_state CHECK (state IN ('running', 'succeeded', 'failed')),
+    why             text,                        -- of one that failed
+    PRIMARY KEY (environment_id, set_digest, api_group, kind, namespace, name, moment)
+);
 
 -- ── queue ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -555,12 +666,13 @@ END $$;
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_entry
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
--- The database was put back from a backup: a server found that the log is not the one whose head was signed last, or an
--- operator said so. While one is not confirmed nothing is pruned. Never removed.
+-- The database was put back from a backup: a server found that the log is not the one whose head was signed last, or that a
+-- cluster was written by a number that is not given yet, or an operator said so. While one is not confirmed nothing is pruned. Never removed.
 CREATE TABLE restore (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     entries       bigint NOT NULL,               -- of the log, when it was found
-    signed        bigint,                        -- of the head that the log does not have; null: an operator said so
+    signed        bigint,                        -- of the head that the log does not have; null: an operator, or a cluster, said so
+    fence         bigint,                        -- the highest number a cluster was written by and this database had yet to give
     noticed_at    timestamptz NOT NULL DEFAULT now(),
     confirmed_at  timestamptz
 );

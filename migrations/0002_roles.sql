@@ -39,11 +39,22 @@ GRANT UPDATE (shown_at) ON shown_change TO bascule_app;
 
 -- That a database was put back stays said; that it was looked at is its own column.
 REVOKE UPDATE, DELETE ON restore FROM bascule_app;
-GRANT UPDATE (confirmed_at) ON restore TO bascule_app;
+GRANT UPDATE (confirmed_at, fence) ON restore TO bascule_app;
+-- The count of claims goes on above what a cluster remembers of one that was lost.
+GRANT UPDATE ON SEQUENCE job_fence TO bascule_app;
 
 -- Who froze what, and why, stays said; that it ended is its own columns.
 REVOKE UPDATE, DELETE ON frozen FROM bascule_app;
 GRANT UPDATE (ended_at, ended_by) ON frozen TO bascule_app;
+
+-- Who asked for an emergency stays said; what became of it is its own columns.
+REVOKE UPDATE, DELETE ON emergency_request, emergency FROM bascule_app;
+GRANT UPDATE (issue, reminders, reviewed_at, reviewed_by) ON emergency TO bascule_app;
+
+-- Who went back to what, and what was pinned, stays said; what came of it is its own columns.
+REVOKE UPDATE, DELETE ON rollback, pin FROM bascule_app;
+GRANT UPDATE (taken_away, deployment_id, refused, ended_at) ON rollback TO bascule_app;
+GRANT UPDATE (ended_at, ended_by) ON pin TO bascule_app;
 
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;

@@ -49,7 +49,11 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
             with_config(unfreeze.of.config.as_deref(), |loaded, _| app::host::unfreeze(loaded.server))
         }
         Command::Unfreeze(unfreeze) => ask(async |client| unfreeze.ask(client).await),
+        Command::Emergency(emergency) => ask(async |client| emergency.ask(client).await),
+        Command::Rollback(rollback) => ask(async |client| rollback.ask(client).await),
+        Command::Resume(resume) => ask(async |client| resume.ask(client).await),
         Command::Wait(wait) => waited(&wait),
+        Command::Environments(environments) => ask(async |client| environments.act.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
         Command::Audit(cli::audit::Audit { act: cli::audit::Act::Verify(verify) }) if verify.offline.is_some() => {

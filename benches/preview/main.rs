@@ -9,6 +9,7 @@ mod objects;
 mod peers;
 mod rows;
 mod stage;
+#[path = "../table/mod.rs"]
 mod table;
 
 #[allow(dead_code, unused_imports, reason = "the tests' own, of which a part is used")]
@@ -53,7 +54,7 @@ fn main() {
         println!("one object, two texts of it");
         objects::measured();
         let plane = parts::ControlPlane::start(&parts::Progress::silent(), parts::Rollouts::None).await.unwrap();
-        let mut table = table::Table::default();
+        let mut table = table::Table::of("environments");
         for environments in sizes {
             let stage = stage::Stage::new(&plane, environments).await;
             rows::measured(&stage, &options, &mut table).await;

@@ -17,13 +17,16 @@ use crate::render::{Limits, Programs, Renderer};
 use super::assemble;
 
 /// What an apply needs in a namespace, asked one by one where not everything is allowed: verb, group, kind.
-const USUAL: [(&str, &str, &str); 6] = [
+const USUAL: [(&str, &str, &str); 9] = [
     ("patch", "apps", "deployments"),
     ("patch", "", "services"),
     ("patch", "", "configmaps"),
     ("delete", "apps", "deployments"),
     ("delete", "", "services"),
     ("delete", "", "configmaps"),
+    ("get", "coordination.k8s.io", "leases"),
+    ("create", "coordination.k8s.io", "leases"),
+    ("update", "coordination.k8s.io", "leases"),
 ];
 
 /// Asks everything a server's file names.

@@ -47,10 +47,11 @@ pub async fn restored(server: Server, act: cli::restored::Act) -> anyhow::Result
         Act::Show { output } => {
             let rows: Vec<_> = restored::restored(&pool)
                 .await?
-                .map(|one| json!({ "noticed": one.noticed_at, "entries": one.entries, "signed": one.signed }))
+                .map(|one| json!({ "noticed": one.noticed_at, "entries": one.entries, "signed": one.signed, "fence": one.fence }))
                 .into_iter()
                 .collect();
-            let columns = [("NOTICED", "/noticed"), ("ENTRIES", "/entries"), ("SIGNED", "/signed")];
+            let columns =
+                [("NOTICED", "/noticed"), ("ENTRIES", "/entries"), ("SIGNED", "/signed"), ("FENCE", "/fence")];
             table::show(output, &columns, &rows).text
         }
         Act::Declare { reason } => restored::declare(&pool, &clock, &reason).await?,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, ClientError};
 use super::deployments::{named, summed_up};
+use super::emergency;
 use super::table::{self, Column, Output, Said};
 
 /// The log that can be proven.
@@ -89,7 +90,7 @@ pub struct Verify {
 /// A report.
 #[derive(Debug, clap::Args)]
 pub struct Report {
-    /// Which: deployments or exceptions.
+    /// Which: deployments, exceptions or emergencies.
     pub name: String,
     /// One environment: `[REPOSITORY:]NAME`.
     #[arg(long, value_name = "ENV")]
@@ -103,6 +104,9 @@ pub struct Report {
     /// What runs now: the newest of each environment.
     #[arg(long)]
     pub current: bool,
+    /// Of emergencies, those that nobody reviewed: 1 while there is one.
+    #[arg(long)]
+    pub open: bool,
     /// At most so many.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
@@ -112,7 +116,7 @@ pub struct Report {
 }
 
 /// Reports of the contract that this version does not build.
-const LATER: [&str; 5] = ["policy-changes", "access", "emergencies", "gaps", "delivery"];
+const LATER: [&str; 4] = ["policy-changes", "access", "gaps", "delivery"];
 
 const ENTRY: &[Column] =
     &[("SEQ", "/seq"), ("AT", "/at"), ("WHO", "/actor"), ("DID", "/action"), ("ON", "/subject"), ("CAUSE", "/cause")];
@@ -171,8 +175,16 @@ impl Report {
         if LATER.contains(&self.name.as_str()) {
             return Err(ClientError::Absent(format!("`audit report {}` is not in this version", self.name)));
         }
+        if self.name == "emergencies" {
+            return emergency::report(client, self).await;
+        }
+        if self.open {
+            return Err(ClientError::Absent("`--open` belongs to the report emergencies".to_owned()));
+        }
         if !["deployments", "exceptions"].contains(&self.name.as_str()) {
-            return Err(ClientError::Absent("there are the reports deployments and exceptions".to_owned()));
+            return Err(ClientError::Absent(
+                "there are the reports deployments, exceptions and emergencies".to_owned(),
+            ));
         }
         let (repository, environment) = self.env.as_deref().map_or((None, None), |env| {
             let (repository, name) = named(env);

@@ -25,6 +25,16 @@ pub(super) fn summed_up(mut deployment: Value) -> Value {
     let (people, changes) = (each(&person), each(&change));
     let commit: String = text(&deployment["commit"]).chars().take(7).collect();
     let environment = format!("{}:{}", text(&deployment["repository"]), text(&deployment["environment"]));
+    let set: String = text(&deployment["set"]).trim_start_matches("s1:").chars().take(12).collect();
+    deployment["set_short"] = Value::String(set);
+    let way = deployment["rollback"].clone();
+    let people = if way.is_object() {
+        let by = if way["by_itself"] == Value::Bool(true) { "itself".to_owned() } else { text(&way["by"]) };
+        // The account's number is for the log.
+        format!("rollback of #{} to #{} by {}", way["taken_away"], way["to"], by.split(" (").next().unwrap_or_default())
+    } else {
+        people
+    };
     deployment["approved_by"] = Value::String(people);
     deployment["approved_change"] = Value::String(changes);
     deployment["commit_short"] = Value::String(commit);

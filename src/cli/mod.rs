@@ -15,6 +15,8 @@ pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
+pub mod emergency;
+pub mod environments;
 pub mod freeze;
 pub mod init;
 pub mod jobs;
@@ -28,6 +30,7 @@ pub mod preview;
 pub mod print;
 pub mod repositories;
 pub mod restored;
+pub mod rollback;
 pub mod schema;
 pub mod serve;
 pub mod status;
@@ -74,8 +77,16 @@ pub enum Command {
     Freeze(freeze::Freeze),
     /// End that.
     Unfreeze(freeze::Unfreeze),
+    /// Let what an environment waits for pass, as one of two people.
+    Emergency(emergency::Emergency),
+    /// Go back to what was healthy before.
+    Rollback(rollback::Rollback),
+    /// End a pin, or try again after a failure.
+    Resume(rollback::Resume),
     /// An environment's deployments, newest first.
     History(status::History),
+    /// Every environment, and the end of one that nobody follows any more.
+    Environments(environments::Environments),
     /// Previews, whole.
     Preview(preview::Preview),
     /// The log that can be proven, and its reports.
@@ -100,8 +111,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] =
-    &["agent", "drift", "heal", "adopt", "rollback", "resume", "approve", "environments", "clusters", "jobs show"];
+const LATER: &[&str] = &["agent", "drift", "heal", "adopt", "approve", "clusters", "jobs show"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///
@@ -153,7 +163,7 @@ mod tests {
             let error = Arguments::try_parse_from(&words).unwrap_err();
             later(&error, &words)
         };
-        assert_eq!(refused("bascule rollback production --to 3"), Some("rollback"));
+        assert_eq!(refused("bascule adopt production --reason x"), Some("adopt"));
         assert_eq!(refused("bascule jobs show 3"), Some("jobs show"));
         assert_eq!(refused("bascule rolback"), None);
         assert_eq!(refused("bascule jobs rollback"), None);

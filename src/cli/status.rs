@@ -54,6 +54,7 @@ const BEFORE: &[Column] = &[
     ("NUMBER", "/number"),
     ("STATE", "/state"),
     ("COMMIT", "/commit_short"),
+    ("SET", "/set_short"),
     ("PULLS", "/places"),
     ("APPROVED BY", "/approved_by"),
     ("ANSWER", "/answer"),
@@ -95,7 +96,7 @@ impl Status {
 }
 
 /// Adds the cells a person reads to an environment.
-fn now(mut environment: Value) -> Value {
+pub(super) fn now(mut environment: Value) -> Value {
     environment["full_name"] = Value::String(full_name(&environment));
     let number = environment["deployment"].as_i64();
     environment["runs"] = number.map_or(Value::Null, |number| Value::String(format!("#{number}")));

@@ -169,6 +169,10 @@ fn stands(environment: &Value, commit: &CommitId) -> Stands {
     let position = environment["commit"].as_str().unwrap_or_default();
     let is_behind = position != commit.as_str() && environment["passed"] != true;
     match (is_behind, state) {
+        // Something else runs there than what it stands at.
+        (false, "healthy") if reason == "pinned" => {
+            Stands::Held { why: format!("it is held ({reason}): {detail}"), lifts }
+        }
         (false, "healthy") => Stands::Healthy,
         (false, "failed" | "conflict") => {
             let why = if detail.is_empty() { state.to_owned() } else { detail };
@@ -216,6 +220,7 @@ mod tests {
             told((commit.as_str(), false, "healthy", "")),
             told((&older, true, "healthy", "")),
             told((&older, true, "healthy", "uncovered")),
+            told((commit.as_str(), false, "healthy", "pinned person")),
             told((&older, true, "running", "")),
             told((&older, true, "running", "cluster-away")),
             told((&older, true, "failed", "failed")),
@@ -233,6 +238,7 @@ mod tests {
         false healthy  itself: Healthy
         true healthy  itself: Healthy
         true healthy uncovered itself: Healthy
+        false healthy pinned person: Held { why: "it is held (pinned): what is missing", lifts: "what to type" }
         true running  itself: Waits("deployment #4 runs")
         true running cluster-away itself: Waits("what is missing")
         true failed failed itself: Stopped { why: "deployment #4 failed: what is missing", lifts: "what to type" }

@@ -22,14 +22,26 @@ pub enum Deleted {
 }
 
 impl Cluster {
-    /// Deletes the object with exactly this uid; what belongs to it is collected in the background.
+    /// Deletes the object with exactly this uid, as long as it is at this version if one is named; what belongs to it is
+    /// collected in the background.
     ///
     /// # Errors
-    /// As every request. After [`ClusterError::Timeout`] it may have been deleted.
-    pub async fn delete(&self, resource: &Resource, key: &ObjectKey, uid: &str) -> Result<Deleted, ClusterError> {
+    /// [`ClusterError::Stale`] when it changed since it was looked at, and as every request. After
+    /// [`ClusterError::Timeout`] it may have been deleted.
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        uid: &str,
+        resource_version: Option<&str>,
+    ) -> Result<Deleted, ClusterError> {
+        let mut preconditions = json!({"uid": uid});
+        if let Some(version) = resource_version {
+            preconditions["resourceVersion"] = version.into();
+        }
         let body = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": {"uid": uid},
+            "preconditions": preconditions,
             // Without it some kinds leave their children behind.
             "propagationPolicy": "Background",
         });
@@ -38,7 +50,8 @@ impl Cluster {
         let answer = match self.write(&resource.object(key), sent).await {
             Ok(answer) => answer.body,
             Err(ClusterError::NotFound(_)) => return Ok(Deleted::Gone),
-            Err(ClusterError::Stale(_)) => return Ok(Deleted::Recreated),
+            // Which of the two does not hold is told in words alone.
+            Err(ClusterError::Stale(why)) if why.contains("UID in the precondition") => return Ok(Deleted::Recreated),
             Err(error) => return Err(error),
         };
         if answer.pointer("/metadata/deletionTimestamp").is_none() {

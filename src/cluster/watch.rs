@@ -12,7 +12,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 
 use crate::ids::ObjectKey;
 use crate::sync::Health;
-use crate::sync::health::health;
+use crate::sync::health::{done, health};
 
 use super::Cluster;
 use super::discovery::Resource;
@@ -33,6 +33,11 @@ pub struct Watched {
 pub enum Until {
     /// It does what its spec says.
     Well,
+    /// The one with this uid has come to its end.
+    Done {
+        /// Whom we mean; without it, its end was not seen.
+        uid: String,
+    },
     /// The one with this uid is not there any more.
     Gone {
         /// Whom we mean; another one of that name is none of our business.
@@ -160,6 +165,11 @@ fn judge(key: &ObjectKey, until: &Until, object: DynamicObject) -> Health {
             Ok(live) => health(key, &live),
             Err(_) => Health::Progressing("cannot be read".to_owned()),
         },
+        Until::Done { uid } if object.metadata.uid.as_ref() != Some(uid) => without(until),
+        Until::Done { .. } => match serde_json::to_value(object) {
+            Ok(live) => done(key, &live),
+            Err(_) => Health::Progressing("cannot be read".to_owned()),
+        },
         Until::Gone { uid } if object.metadata.uid.as_ref() != Some(uid) => Health::Healthy,
         Until::Gone { .. } => {
             let holders = object.metadata.finalizers.unwrap_or_default().join(", ");
@@ -174,6 +184,7 @@ fn judge(key: &ObjectKey, until: &Until, object: DynamicObject) -> Health {
 fn without(until: &Until) -> Health {
     match until {
         Until::Well => Health::Progressing("is not there".to_owned()),
+        Until::Done { .. } => Health::Failed("was deleted before its end was seen".to_owned()),
         Until::Gone { .. } => Health::Healthy,
     }
 }

@@ -1,12 +1,15 @@
 //! One request and its answer: bounded in time and size, and counted. The only place that knows HTTP.
 
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Bytes;
 use hyper::http::{Method, Request, header};
 use kube::client::Body;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::error::{ClusterError, refusal};
 use super::{Cluster, Inner};
@@ -49,6 +52,14 @@ impl Cluster {
         Ok(self.0.exchange(request.body(Body::empty()), READ_LIMIT, None).await?.body)
     }
 
+    /// Reads text: a log has no other form. What is not UTF-8 is replaced.
+    pub(super) async fn read_text(&self, path: &str) -> Result<String, ClusterError> {
+        self.0.counts.reads.fetch_add(1, Ordering::Relaxed);
+        let request = Request::builder().method(Method::GET).uri(path);
+        let (_, body) = self.0.fetch(request.body(Body::empty()), READ_LIMIT, None).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Writes, or tries to.
     pub(super) async fn write(&self, path: &str, sent: Sent<'_>) -> Result<Told, ClusterError> {
         self.0.counts.writes.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +81,18 @@ impl Inner {
         limit: Duration,
         about: Option<&Value>,
     ) -> Result<Told, ClusterError> {
+        let (headers, body) = self.fetch(request, limit, about).await?;
+        let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
+        Ok(Told { body, warnings: warnings(&headers, about) })
+    }
+
+    /// The headers and bytes of an answer that is a success.
+    async fn fetch(
+        &self,
+        request: Result<Request<Body>, hyper::http::Error>,
+        limit: Duration,
+        about: Option<&Value>,
+    ) -> Result<(header::HeaderMap, Bytes), ClusterError> {
         let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
         let exchange = async {
@@ -81,14 +104,24 @@ impl Inner {
             let body = body.map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {error}")))?;
             Ok((head, body.to_bytes()))
         };
-        let (head, body) = tokio::time::timeout(limit, exchange).await.map_err(|_| ClusterError::Timeout(limit))??;
+        let (head, body) = within(limit, exchange).await.ok_or(ClusterError::Timeout(limit))??;
         if head.status.is_success() {
-            let body = serde_json::from_slice(&body).map_err(|_| ClusterError::unreadable("it is not JSON"))?;
-            return Ok(Told { body, warnings: warnings(&head.headers, about) });
+            return Ok((head.headers, body));
         }
         let after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Err(refusal(head.status.as_u16(), &body, after.map(Duration::from_secs), about))
     }
+}
+
+/// The work, if it ends in time. The clock is looked at before the work goes on, not after: of a process that stood still past
+/// the end, what was about to be sent then is never sent.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    let mut work = std::pin::pin!(work);
+    let in_time = std::future::poll_fn(|context| {
+        if Instant::now() >= end { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
+    });
+    tokio::time::timeout_at(end, in_time).await.ok().flatten()
 }
 
 /// Warnings that are kept of one answer.
@@ -134,6 +167,15 @@ pub(super) fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_stood_still_past_its_time_does_not_go_on() {
+        let went_on = std::sync::atomic::AtomicBool::new(false);
+        // A time that is over before the first look: as for a process that stood still.
+        let late = within(Duration::ZERO, async { went_on.store(true, Ordering::SeqCst) }).await;
+        assert_eq!((late, went_on.load(Ordering::SeqCst)), (None, false));
+        assert_eq!(within(Duration::from_secs(5), async { 7 }).await, Some(7));
+    }
 
     #[test]
     fn a_warning_is_read_without_its_frame() {

@@ -14,6 +14,7 @@ use crate::policy::document::{Node, Value};
 use crate::policy::globs::kind_pattern_fault;
 use crate::policy::located::{Complaints, Place, did_you_mean};
 use crate::policy::rules::{Floor, Grant, Group, Platform};
+use crate::policy::windows::windows;
 
 /// The keys of `[group.NAME]`.
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
@@ -23,7 +24,7 @@ pub const GRANT_KEYS: Keys =
 /// The keys of a grant's `kinds`.
 pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &[] };
 /// The keys of `[floor.NAME]`.
-pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals", "policies"], later: &["deletions", "windows"] };
+pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals", "policies", "windows"], later: &["deletions"] };
 
 type Forges = BTreeMap<ForgeName, Option<super::Forge>>;
 type Clusters = BTreeMap<ClusterName, Option<super::Cluster>>;
@@ -286,8 +287,9 @@ fn floor(name: &str, node: &Node, clusters: &Clusters, groups: &[&str], complain
     let approvals = block
         .get("approvals")
         .and_then(|node| approval_rules(node, &format!("of floor `{name}`"), FLOOR_RULE_KEYS, complaints));
-    if block.get("approvals").is_none() && block.get("policies").is_none() {
-        let advice = "add `approvals = [{ count = 1, groups = [\"…\"] }]`, or `policies`";
+    let windows = block.get("windows").map(|node| windows(node, complaints)).unwrap_or_default();
+    if ["approvals", "policies", "windows"].iter().all(|key| block.get(key).is_none()) {
+        let advice = "add `approvals = [{ count = 1, groups = [\"…\"] }]`, `policies` or `windows`";
         complaints.add(block.at, format!("floor `{name}` asks for nothing"), advice);
     }
     let policies = floor_policies::named(&block, complaints).map_or_else(BTreeMap::new, |folder| {
@@ -296,5 +298,6 @@ fn floor(name: &str, node: &Node, clusters: &Clusters, groups: &[&str], complain
         }
         folder.whole(complaints)
     });
-    (complaints.len() == before).then_some(Floor { clusters, approvals: approvals.unwrap_or_default(), policies })
+    let approvals = approvals.unwrap_or_default();
+    (complaints.len() == before).then_some(Floor { clusters, approvals, policies, windows })
 }

@@ -167,7 +167,7 @@ mod tests {
         let approvals = given(&change);
         let files = BTreeSet::new();
         let case = Case {
-            subject: Subject { change: &change, files: &files, size: Size::default(), said: None },
+            subject: Subject { change: &change, files: &files, size: Size::default(), stands: 2, said: None },
             digest: change.digest(&super::super::cast::repository(), &production()),
             from_set: None,
             place: Some(&place()),
@@ -268,8 +268,13 @@ mod tests {
         let names = |rules: &Environment, new: &HashedSet, files: &[&str], lines: u64| -> String {
             let change = Change::between(Some(&base), new);
             let files = files.iter().map(|file| (*file).to_owned()).collect();
-            let subject =
-                Subject { change: &change, files: &files, size: Size { lines, ..Size::default() }, said: None };
+            let subject = Subject {
+                change: &change,
+                files: &files,
+                size: Size { lines, ..Size::default() },
+                stands: 2,
+                said: None,
+            };
             let asked = required(subject, Law { rules: InForce::OfSet(rules), floors: &[], grant_owners: None });
             let who = |voters: &Voters| match voters.groups.first() {
                 Some(group) => group.clone(),

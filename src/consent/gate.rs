@@ -58,6 +58,8 @@ pub struct Before {
     pub at_commit: Option<HashedSet>,
     /// With what it was last healthy.
     pub healthy: Option<HashedSet>,
+    /// For how long it has been, as far as we looked; `None`: it is not now, or nobody looked.
+    pub healthy_for: Option<SignedDuration>,
 }
 
 impl Before {
@@ -75,6 +77,17 @@ impl Before {
             _ => false,
         }
     }
+
+    /// How long it is still to soak: nothing, once it has, or where it does not have to. `None`: it is not met, or not known.
+    pub fn soaks_for(&self, after: &After) -> Option<SignedDuration> {
+        let soak = SignedDuration::from_secs(i64::try_from(after.soak_seconds.unwrap_or_default()).unwrap_or(i64::MAX));
+        match self.healthy_for {
+            _ if !self.is_met() => None,
+            _ if soak.is_zero() => Some(SignedDuration::ZERO),
+            Some(so_far) => Some(soak.saturating_sub(so_far).max(SignedDuration::ZERO)),
+            None => None,
+        }
+    }
 }
 
 /// What a covered commit waits for: those of its own `after` (which is covered with it) that are not met there.
@@ -84,7 +97,8 @@ pub fn waits_for<'c>(
     mut before: impl FnMut(&EnvironmentName, &Covered) -> Before,
 ) -> Option<Vec<&'c EnvironmentName>> {
     let rules = covered.set.entry().and_then(|entry| entries.get(entry))?;
-    let open = rules.after.iter().filter(|after: &&After| !before(&after.environment, covered).is_met());
+    let is_over = |left: Option<SignedDuration>| left.is_some_and(|left| left.is_zero());
+    let open = rules.after.iter().filter(|after| !is_over(before(&after.environment, covered).soaks_for(after)));
     Some(open.map(|after| &after.environment).collect())
 }
 

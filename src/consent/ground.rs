@@ -43,7 +43,7 @@ pub enum Why {
     NothingAsked,
     /// The approved change of a merged pull request.
     Pull(ChangeDigest, Verdict),
-    /// An approved held change.
+    /// An approved held change, or one that an emergency let pass.
     Held(ChangeDigest, Verdict),
     /// Nothing moved; a pull request was merged all the same.
     Nothing,

@@ -220,7 +220,7 @@ fn whom_the_platforms_policy_asks_no_owner_passes_over() {
         let opinions = BTreeMap::from([(name.to_owned(), finds(&[Effect::Review]))]);
         let said = Said { opinions, mended: BTreeSet::new() };
         let case = Case {
-            subject: Subject { change: &change, files: &files, size: Size::default(), said: Some(&said) },
+            subject: Subject { change: &change, files: &files, size: Size::default(), stands: 0, said: Some(&said) },
             digest: change.digest(&repository(), &production()),
             from_set: None,
             place: Some(&here),

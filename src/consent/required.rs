@@ -46,6 +46,8 @@ pub struct Subject<'a> {
     pub files: &'a BTreeSet<String>,
     /// How much.
     pub size: Size,
+    /// How many objects there are before it: what a number of deletions is measured by.
+    pub stands: usize,
     /// What the policies in force say of it, where they were asked.
     pub said: Option<&'a Said>,
 }
@@ -232,7 +234,7 @@ pub fn by_rules(subject: Subject<'_>, law: Law<'_>) -> Requirements {
         asked.add(own.owners.as_ref().or(law.grant_owners).unwrap_or(&admin()), by, Origin::Limits);
     }
     let deletions = subject.change.deletions();
-    if own.deletions_confirm_above.is_some_and(|most| deletions > u64::from(most)) {
+    if deletions > may_go_unsaid(own, subject.stands) {
         asked.deletions = Some(deletions);
         // Where nobody is asked, somebody who may push still has to say the number.
         if asked.rules.is_empty() {
@@ -242,6 +244,12 @@ pub fn by_rules(subject: Subject<'_>, law: Law<'_>) -> Requirements {
         }
     }
     asked
+}
+
+/// How many deletions pass without their number: what the environment says, else three, or a tenth of what there is.
+fn may_go_unsaid(own: &Environment, stands: usize) -> u64 {
+    let tenth = u64::try_from(stands / 10).unwrap_or(u64::MAX);
+    own.deletions_confirm_above.map_or(tenth.max(3), u64::from)
 }
 
 /// Files whose owners may be asked.
@@ -319,7 +327,7 @@ pub fn voters(
         all.push(role(Role::Admin));
     }
     let asks_always = own.consent.approvals.iter().chain(floors()).any(|rule| rule.when.is_none());
-    if own.deletions_confirm_above.is_some() && !asks_always {
+    if !asks_always {
         // And so is a number of deletions where no rule asks.
         all.extend(Consent::one_writer().approvals.into_iter().map(|rule| rule.voters));
     }
@@ -356,3 +364,7 @@ fn applies(when: &When, subject: Subject<'_>) -> bool {
     // A `when` that says nothing excludes nothing.
     (when.paths.is_empty() && when.kinds.is_empty()) || path() || kind()
 }
+
+#[cfg(test)]
+#[path = "required_tests.rs"]
+mod tests;

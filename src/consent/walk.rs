@@ -34,6 +34,13 @@ pub struct Covered {
     grounds: usize,
 }
 
+impl Covered {
+    /// One that all of these grounds lead to.
+    pub(super) fn by_all(commit: CommitId, set: HashedSet, grounds: &[Ground]) -> Self {
+        Self { commit, set, grounds: grounds.len() }
+    }
+}
+
 /// The change an environment waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -225,7 +232,13 @@ impl Walker<'_> {
     fn asks_nothing(&self, from: &HashedSet, to: &HashedSet) -> bool {
         let change = Change::between(Some(from), to);
         let law = self.law(from, &change);
-        let subject = Subject { change: &change, files: &self.since.files, size: self.since.size, said: None };
+        let subject = Subject {
+            change: &change,
+            files: &self.since.files,
+            size: self.since.size,
+            stands: from.objects(),
+            said: None,
+        };
         from.target == to.target
             && by_rules(subject, law).is_nothing()
             && required(Subject { said: self.said(law, from, to), ..subject }, law).is_nothing()
@@ -257,7 +270,13 @@ impl Walker<'_> {
             let Some(sum) = offer.change.added_to(&self.running) else { continue };
             let digest = offer.change.digest(&self.court.repository, &self.court.environment);
             let case = Case {
-                subject: Subject { change: &offer.change, files: &offer.made.files, size: offer.made.size, said: None },
+                subject: Subject {
+                    change: &offer.change,
+                    files: &offer.made.files,
+                    size: offer.made.size,
+                    stands: self.running.objects(),
+                    said: None,
+                },
                 digest,
                 from_set: running,
                 place: Some(&merged.place),
@@ -315,7 +334,13 @@ impl Walker<'_> {
         given: Option<(&'c Place, &'c [Recorded])>,
     ) -> Case<'c> {
         Case {
-            subject: Subject { change, files: &made.files, size: made.size, said: None },
+            subject: Subject {
+                change,
+                files: &made.files,
+                size: made.size,
+                stands: self.newest.set.objects(),
+                said: None,
+            },
             digest: change.digest(&self.court.repository, &self.court.environment),
             from_set: old_set,
             place: given.map(|(place, _)| place),

@@ -259,7 +259,7 @@ fn a_sync_goes_to_the_newest_covered_commit_that_waits_for_nothing_on_facts_that
     let sets = [set(2, &[("a", 1)]), set(2, &[("a", 2)]), set(2, &[("a", 3)])];
     let mut court = court();
     for rules in court.entries.values_mut() {
-        rules.after = vec![crate::policy::rules::After { environment: "staging".parse().unwrap() }];
+        rules.after = vec![crate::policy::rules::After { environment: "staging".parse().unwrap(), soak_seconds: None }];
     }
     let steps = [pushed('1', Some("ann"), Some(sets[1].clone())), pushed('2', Some("ann"), Some(sets[2].clone()))];
     let walked = walk(&court, position(sets[0].clone()).as_ref(), &steps, None);
@@ -268,7 +268,7 @@ fn a_sync_goes_to_the_newest_covered_commit_that_waits_for_nothing_on_facts_that
         let before = |_: &_, covered: &Covered| {
             let mut healthy = healthy.clone();
             healthy.hashes.insert(crate::ids::SetKey::Entry, ObjectHash([77; 32]));
-            Before { at_commit: Some(covered.set.clone()), healthy: Some(healthy) }
+            Before { at_commit: Some(covered.set.clone()), healthy: Some(healthy), healthy_for: None }
         };
         match destination(&walked, &court.entries, before, |_| None) {
             Destination::Nowhere => "nowhere".to_owned(),

@@ -230,6 +230,44 @@ pub async fn finish(conn: &mut PgConnection, id: Uuid, state: State, outcome: &O
     Ok(done.rows_affected() == 1)
 }
 
+/// Ends the running deployment of an environment because another takes its place now. Gives it when there was one.
+///
+/// # Errors
+/// The database's own.
+pub async fn supersede(conn: &mut PgConnection, environment: i64) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE deployment SET state = 'superseded', finished_at = now() WHERE environment_id = $1 AND state = 'running'
+         RETURNING id",
+        environment
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The newest deployment of an environment that brought this set and is no rollback.
+///
+/// # Errors
+/// The database's own.
+pub async fn of_set(
+    conn: &mut PgConnection,
+    environment: i64,
+    set: &SetDigest,
+) -> Result<Option<Deployment>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT id, environment_id, number, commit_sha, set_digest, from_commit, from_set, change_digest,
+               pulls AS "pulls: Json<Vec<i64>>", approvals AS "approvals: Json<Vec<Uuid>>", again_of, state,
+               outcome AS "outcome: Json<Outcome>", trace, fence, started_at, applied_at, finished_at
+           FROM deployment d WHERE environment_id = $1 AND set_digest = $2
+             AND NOT EXISTS (SELECT FROM rollback b WHERE b.deployment_id = coalesce(d.again_of, d.id))
+           ORDER BY number DESC LIMIT 1"#,
+        environment,
+        set.as_bytes() as &[u8]
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| deployment!(row)).transpose()
+}
+
 /// The newest deployments of an environment, before this number when one is given.
 ///
 /// # Errors

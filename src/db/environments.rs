@@ -1,5 +1,7 @@
 //! Environments: where each is, and which content it was last healthy with.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -244,6 +246,42 @@ pub async fn orphan_others(conn: &mut PgConnection, repository: i64, named: &[i6
     Ok(done.rows_affected())
 }
 
+/// Lets go of everything an environment has and stands at: what is in a cluster stays there, and is nobody's. Its
+/// deployments stay told, and are not what one goes back to.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget(conn: &mut PgConnection, id: i64, becomes: EnvironmentState) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM inventory WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM hold WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    sqlx::query!("DELETE FROM deployed_verdict WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    // What was run once in a cluster is run in the next one.
+    sqlx::query!("DELETE FROM hook_run WHERE environment_id = $1", id).execute(&mut *conn).await?;
+    // Whoever let go of it is named in the log by what they did.
+    sqlx::query!(
+        "UPDATE pin SET ended_at = now(), ended_by = 'bascule' WHERE environment_id = $1 AND ended_at IS NULL",
+        id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE rollback SET refused = 'the environment was forgotten', ended_at = now()
+         WHERE environment_id = $1 AND ended_at IS NULL",
+        id
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE environment SET state = $2, position_commit = NULL, position_set = NULL, position_at = NULL,
+             healthy_commit = NULL, healthy_set = NULL, first_number = next_number WHERE id = $1",
+        id,
+        becomes.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Moves the position, in the transaction that starts the sync, and gives the deployment's number.
 ///
 /// # Errors
@@ -255,6 +293,19 @@ pub async fn move_position(conn: &mut PgConnection, id: i64, to: &At) -> Result<
         id,
         to.commit.as_str(),
         to.set.as_bytes()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Takes the next deployment's number, and leaves the position where it is: a rollback's.
+///
+/// # Errors
+/// The database's own.
+pub async fn take_number(conn: &mut PgConnection, id: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "UPDATE environment SET next_number = next_number + 1 WHERE id = $1 RETURNING next_number - 1 AS \"number!\"",
+        id
     )
     .fetch_one(conn)
     .await
@@ -310,6 +361,20 @@ pub async fn set_healthy(conn: &mut PgConnection, id: i64, at: &At) -> Result<()
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The runbooks of those of these environments that name one.
+///
+/// # Errors
+/// The database's own.
+pub async fn runbooks(conn: &mut PgConnection, ids: &[i64]) -> Result<BTreeMap<i64, String>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, block ->> 'runbook' AS "runbook!" FROM environment WHERE id = ANY($1) AND block ->> 'runbook' IS NOT NULL"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.runbook)).collect())
 }
 
 /// Our number of the repository an environment (ours, too) is of.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use jiff_sqlx::{Timestamp as Stored, ToSqlx as _};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -29,6 +31,30 @@ pub struct Hold {
     pub awaits: Vec<AwaitedAt>,
     /// Whether something covered waits for a freeze to end, perhaps beside what it is held for.
     pub thaws: bool,
+    /// When something covered may be synced by the clock alone, perhaps beside what it is held for.
+    pub wakes: Option<Timestamp>,
+    /// Where the environment would go if nothing were in its way.
+    pub ahead: Option<Ahead>,
+}
+
+/// Where an environment would go, from where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its set.
+    pub set: SetDigest,
+    /// What that changes.
+    pub change: ChangeDigest,
+    /// Since when it is this.
+    pub since: Timestamp,
+}
+
+impl Ahead {
+    /// Whether both are the same, whenever that was found.
+    pub fn is_still(&self, before: &Self) -> bool {
+        (&self.commit, self.set, self.change) == (&before.commit, before.set, before.change)
+    }
 }
 
 /// A commit whose checks are waited for, and how they stood when they were read.
@@ -46,6 +72,13 @@ impl Hold {
     /// Whether this ends it; a reason that this version does not know, nothing does.
     pub fn ends_with(&self, relief: Relief) -> bool {
         self.reason.parse::<HoldReason>().is_ok_and(|reason| reason.ends_with(relief))
+    }
+}
+
+impl Hold {
+    /// Whether a sync that ended badly is what it is about.
+    pub fn is_of_a_failure(&self) -> bool {
+        self.reason.parse().is_ok_and(|reason| matches!(reason, HoldReason::Failed | HoldReason::Conflict))
     }
 }
 
@@ -103,11 +136,11 @@ pub struct HeldChange {
 pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error> {
     let change = hold.change.as_ref();
     sqlx::query!(
-        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits, thaws)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        "INSERT INTO hold (environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in, awaits, thaws, wakes, ahead)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (environment_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, lifts = excluded.lifts,
              from_commit = excluded.from_commit, to_commit = excluded.to_commit, from_set = excluded.from_set, to_set = excluded.to_set,
-             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits, thaws = excluded.thaws,
+             change_digest = excluded.change_digest, shown_in = excluded.shown_in, awaits = excluded.awaits, thaws = excluded.thaws, wakes = excluded.wakes, ahead = excluded.ahead,
              place_seen = CASE WHEN hold.shown_in = excluded.shown_in THEN hold.place_seen END,
              since = CASE WHEN hold.reason = excluded.reason THEN hold.since ELSE now() END",
         hold.environment,
@@ -122,6 +155,8 @@ pub async fn put(conn: &mut PgConnection, hold: &Hold) -> Result<(), sqlx::Error
         hold.shown_in,
         Json(&hold.awaits) as _,
         hold.thaws,
+        hold.wakes.map(|wakes| wakes.to_sqlx()) as Option<Stored>,
+        hold.ahead.as_ref().map(Json) as _,
     )
     .execute(conn)
     .await?;
@@ -235,7 +270,8 @@ pub async fn place_changed(
 pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hold>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT environment_id, reason, detail, lifts, from_commit, to_commit, from_set, to_set, change_digest, shown_in,
-                  awaits AS "awaits: Json<Vec<AwaitedAt>>", thaws
+                  awaits AS "awaits: Json<Vec<AwaitedAt>>", thaws, wakes AS "wakes: Stored",
+                  ahead AS "ahead: Json<Ahead>"
            FROM hold WHERE environment_id = $1"#,
         environment
     )
@@ -262,6 +298,8 @@ pub async fn get(conn: &mut PgConnection, environment: i64) -> Result<Option<Hol
         shown_in: row.shown_in,
         awaits: row.awaits.0,
         thaws: row.thaws,
+        wakes: row.wakes.map(|wakes| wakes.to_jiff()),
+        ahead: row.ahead.map(|Json(ahead)| ahead),
     }))
 }
 
@@ -286,12 +324,48 @@ pub async fn thaw(conn: &mut PgConnection, but_for: &[i64]) -> Result<Vec<(Repos
     held.collect()
 }
 
+/// The environments whose moment has come, each with its repository. Each is given once: whoever judges it next says what it
+/// waits for still.
+///
+/// # Errors
+/// The database's own.
+pub async fn wake(conn: &mut PgConnection, now: Timestamp) -> Result<Vec<(RepositoryKey, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "UPDATE hold SET wakes = NULL FROM environment e JOIN repository r ON r.id = e.repository_id
+         WHERE e.id = hold.environment_id AND hold.wakes <= $1 RETURNING e.id, r.forge, r.forge_id",
+        now.to_sqlx() as Stored,
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().map(|row| {
+        let forge = row.forge.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok((RepositoryKey { forge, id: row.forge_id }, row.id))
+    });
+    held.collect()
+}
+
+/// The next moment at which one of them wakes.
+///
+/// # Errors
+/// The database's own.
+pub async fn next_wake(conn: &mut PgConnection) -> Result<Option<Timestamp>, sqlx::Error> {
+    let next = sqlx::query_scalar!(r#"SELECT min(wakes) AS "next: Stored" FROM hold"#).fetch_one(conn).await?;
+    Ok(next.map(|next| next.to_jiff()))
+}
+
 /// How many environments are held, for each reason there is.
 ///
 /// # Errors
 /// The database's own.
 pub async fn counted(conn: &mut PgConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(r#"SELECT reason, count(*) AS "count!" FROM hold GROUP BY reason"#).fetch_all(conn).await?;
+    let rows = sqlx::query!(
+        r#"SELECT reason AS "reason!", count(*) AS "count!"
+           FROM (SELECT h.reason FROM hold h JOIN environment e ON e.id = h.environment_id WHERE e.state <> 'orphaned'
+                 UNION ALL SELECT state FROM environment WHERE state = 'orphaned') AS held
+           GROUP BY reason"#
+    )
+    .fetch_all(conn)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
 }
 

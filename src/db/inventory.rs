@@ -69,6 +69,35 @@ pub async fn count(conn: &mut PgConnection, environment: i64) -> Result<i64, sql
         .await
 }
 
+/// What an environment has, in whatever cluster.
+///
+/// # Errors
+/// The database's own.
+pub async fn named(conn: &mut PgConnection, environment: i64) -> Result<Vec<ObjectKey>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT api_group, kind, namespace, name FROM inventory WHERE environment_id = $1
+         ORDER BY kind, api_group, namespace, name, cluster_uid",
+        environment
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| key(row.api_group, row.kind, row.namespace, row.name)).collect())
+}
+
+/// How many objects an environment has in other clusters than this one: none, unless its cluster's name led elsewhere.
+///
+/// # Errors
+/// The database's own.
+pub async fn elsewhere(conn: &mut PgConnection, environment: i64, cluster_uid: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM inventory WHERE environment_id = $1 AND cluster_uid <> $2"#,
+        environment,
+        cluster_uid
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Adds what is about to be sent and is not there yet; gives those that another environment has, which are not added
 /// and must not be sent.
 ///

@@ -59,7 +59,7 @@ pub enum SchemaError {
     /// Older than the program.
     #[error(
         "the database is older than this bascule (it is at version {has}, this bascule needs {needs}): \
-         stop the other servers, run `bascule migrate` of this bascule, then start again"
+         run `bascule migrate` of this bascule, then start again"
     )]
     Older {
         /// The newest migration it has.
@@ -156,15 +156,28 @@ impl Schema {
         if let Some((version, ..)) = rows.iter().find(|(_, success, _)| !success) {
             return Self::HalfMigrated { version: *version };
         }
+        let is_altered = |(version, _, checksum): &&(i64, bool, Vec<u8>)| {
+            *version <= newest && ours.get(version).copied() != Some(checksum.as_slice())
+        };
+        if let Some((version, ..)) = rows.iter().find(is_altered) {
+            return Self::Altered { version: *version };
+        }
         if *has > newest {
             return Self::Newer { has: *has, knows: newest };
         }
-        if let Some((version, ..)) =
-            rows.iter().find(|(version, _, checksum)| ours.get(version).copied() != Some(checksum.as_slice()))
-        {
-            return Self::Altered { version: *version };
-        }
         if rows.len() < ours.len() { Self::Older { has: *has, needs: newest } } else { Self::Current }
+    }
+
+    /// What keeps a server that runs already from its work. A newer database does not: a migration adds to what the version
+    /// before reads and writes, so that it goes on until it is stopped. It just is not started anew.
+    ///
+    /// # Errors
+    /// Every state but [`Self::Current`] and [`Self::Newer`], with what to do about it.
+    pub fn require_workable(self) -> Result<(), SchemaError> {
+        match self {
+            Self::Newer { .. } => Ok(()),
+            other => other.require_current(),
+        }
     }
 
     /// The error a server that needs [`Schema::Current`] stops with.
@@ -251,5 +264,23 @@ mod tests {
         let mut altered = rows();
         altered[0].2 = vec![0];
         assert_eq!(Schema::compare(&altered), Schema::Altered { version: 1 });
+        altered.push((9000, true, vec![1]));
+        assert_eq!(Schema::compare(&altered), Schema::Altered { version: 1 }, "newer, and not of ours");
+    }
+
+    #[test]
+    fn a_server_that_runs_goes_on_with_a_newer_database_alone_and_none_is_started_with_it() {
+        let newer = || Schema::Newer { has: 9000, knows: 2 };
+        assert!(newer().require_workable().is_ok() && Schema::Current.require_workable().is_ok());
+        assert!(newer().require_current().is_err());
+        for other in [
+            Schema::Empty,
+            Schema::Foreign,
+            Schema::Older { has: 1, needs: 2 },
+            Schema::HalfMigrated { version: 9000 },
+            Schema::Altered { version: 1 },
+        ] {
+            assert_eq!(other.clone().require_workable(), other.require_current());
+        }
     }
 }

@@ -302,6 +302,30 @@ pub async fn set_written(
     statuses: &[u8],
 ) -> Result<(), sqlx::Error> {
     let (comment_id, comment_hash) = comment.unzip();
+    written(conn, id, comment_id, comment_hash, statuses).await
+}
+
+/// What is about to be written to our comment, whose number is not known before there is one: whoever comes after a worker
+/// that died meanwhile finds that something may be there.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_writing(
+    conn: &mut PgConnection,
+    id: i64,
+    (comment, hash): (Option<i64>, &[u8]),
+    statuses: &[u8],
+) -> Result<(), sqlx::Error> {
+    written(conn, id, comment, Some(hash), statuses).await
+}
+
+async fn written(
+    conn: &mut PgConnection,
+    id: i64,
+    comment_id: Option<i64>,
+    comment_hash: Option<&[u8]>,
+    statuses: &[u8],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE pull SET comment_id = coalesce($2, comment_id), comment_hash = coalesce($3, comment_hash), status_hash = $4 WHERE id = $1",
         id,

@@ -8,7 +8,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::rollbacks::{self, Rollback};
 use crate::ids::{Account, ChangeDigest, CommitId, SetDigest, TraceId};
+use crate::sync::{HoldReason, Orphan};
 
 /// One environment: where it is, and what holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct EnvironmentNow {
     pub held_detail: Option<String>,
     /// The one command that lifts it.
     pub held_lifts: Option<String>,
+    /// How many objects we applied to it that are not confirmed gone.
+    pub objects: i64,
     /// Whether its position is at the commit that was asked about, or went past it.
     pub passed: bool,
 }
@@ -81,6 +85,7 @@ pub async fn environments(
         r#"SELECT e.id, r.forge, r.full_name, r.state AS repository_state, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
                   e.position_commit, e.position_at, e.healthy_commit,
                   d.number AS "number?", d.state AS "deployment_state?",
+                  (SELECT count(*) FROM inventory i WHERE i.environment_id = e.id) AS "objects!",
                   h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?",
                   EXISTS (SELECT FROM passed_commit p WHERE p.environment_id = e.id AND p.commit_sha = $7) AS "passed!"
            FROM environment e JOIN repository r ON r.id = e.repository_id
@@ -108,6 +113,8 @@ pub async fn environments(
         .map(|row| {
             let held = row.reason.map(|reason| (reason, row.detail.unwrap_or_default(), row.lifts.unwrap_or_default()));
             let held = without_repository(&row.repository_state, &row.forge, &row.full_name).or(held);
+            let name = format!("{}/{}:{}", row.forge, row.full_name, row.name);
+            let held = unnamed(&row.state, &name, row.objects).or(held).filter(|_| row.state != "forgotten");
             let (held, held_detail, held_lifts) = match held {
                 Some((reason, detail, lifts)) => (Some(reason), Some(detail), Some(lifts)),
                 None => (None, None, None),
@@ -130,10 +137,18 @@ pub async fn environments(
                 held,
                 held_detail,
                 held_lifts,
+                objects: row.objects,
                 passed: row.passed,
             }
         })
         .collect())
+}
+
+/// Why nothing is synced for an environment that the default branch's file does not name any more.
+fn unnamed(state: &str, name: &str, objects: i64) -> Option<(String, String, String)> {
+    let reason = HoldReason::Orphaned.as_str();
+    let detail = Orphan::Unnamed.sentence(objects.unsigned_abs());
+    (state == reason).then(|| (reason.to_owned(), detail, format!("bascule environments forget {name}")))
 }
 
 /// Why nothing is synced for an environment whose repository is not ours to follow: reason, detail and what lifts it.
@@ -194,6 +209,8 @@ pub struct Proof {
     pub rules: Option<i64>,
     /// Who approved, those whose approval did not count too.
     pub approvals: Vec<ApprovalUsed>,
+    /// Of a rollback, or of one that sends what it brought once more.
+    pub rollback: Option<Rollback>,
 }
 
 /// An approval a deployment used up.
@@ -280,7 +297,8 @@ pub async fn deployments(
         r#"SELECT d.id, d.environment_id, r.forge, r.full_name, e.name, d.number, d.commit_sha, d.from_commit,
                   d.set_digest, d.change_digest, d.pulls AS "pulls: Json<Vec<i64>>", d.state, d.outcome, d.trace,
                   d.started_at, d.finished_at,
-                  e.position_set IS NOT DISTINCT FROM d.set_digest
+                  (e.position_set IS NOT DISTINCT FROM d.set_digest
+                      OR EXISTS (SELECT FROM rollback b WHERE b.deployment_id = coalesce(d.again_of, d.id)))
                       AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id) AS "current!",
                   asked.rules AS "rules?"
            FROM deployment d
@@ -324,7 +342,8 @@ pub async fn deployments(
     .fetch_all(&mut *conn)
     .await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut approvals = approvals(conn, &ids).await?;
+    let mut approvals = approvals(&mut *conn, &ids).await?;
+    let mut ways_back = rollbacks::of(conn, &ids).await?;
     rows.into_iter()
         .map(|row| {
             let (own, others) = approvals.drain(..).partition(|(deployment, _)| *deployment == row.id);
@@ -350,6 +369,7 @@ pub async fn deployments(
                 current: row.current,
                 rules: row.rules,
                 approvals: own.into_iter().map(|(_, approval)| approval).collect(),
+                rollback: ways_back.remove(&row.id),
             })
         })
         .collect()

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
+use crate::sync::fence::FAR;
+
 /// A database that was put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -10,6 +12,8 @@ pub struct Restored {
     pub entries: i64,
     /// Entries the newest signed head counts, which this log has not; `None`: an operator said that it was put back.
     pub signed: Option<i64>,
+    /// The number that a cluster was written by, and that this database had yet to count to.
+    pub fence: Option<i64>,
     /// When it was found.
     pub noticed_at: Timestamp,
 }
@@ -19,10 +23,15 @@ pub struct Restored {
 /// # Errors
 /// The database's own.
 pub async fn open(conn: &mut PgConnection) -> Result<Option<Restored>, sqlx::Error> {
-    let row = sqlx::query!("SELECT entries, signed, noticed_at FROM restore WHERE confirmed_at IS NULL")
+    let row = sqlx::query!("SELECT entries, signed, fence, noticed_at FROM restore WHERE confirmed_at IS NULL")
         .fetch_optional(conn)
         .await?;
-    Ok(row.map(|row| Restored { entries: row.entries, signed: row.signed, noticed_at: row.noticed_at.to_jiff() }))
+    Ok(row.map(|row| Restored {
+        entries: row.entries,
+        signed: row.signed,
+        fence: row.fence,
+        noticed_at: row.noticed_at.to_jiff(),
+    }))
 }
 
 /// Stores that it was put back; whether that is news.
@@ -37,11 +46,40 @@ pub async fn notice(conn: &mut PgConnection, entries: i64, signed: Option<i64>) 
     Ok(done.rows_affected() == 1)
 }
 
+/// Stores, with what is open, the number that a cluster was written by: the count goes on above it once somebody has looked.
+///
+/// # Errors
+/// The database's own.
+pub async fn fenced(conn: &mut PgConnection, number: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE restore SET fence = greatest(fence, $1) WHERE confirmed_at IS NULL", number)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How far above what is known the count goes on: what was lost may have written other clusters with higher numbers.
+const ABOVE: i64 = 1_000_000;
+
 /// Stores that somebody looked at it; whether there was something to look at.
 ///
 /// # Errors
 /// The database's own.
 pub async fn confirm(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!("UPDATE restore SET confirmed_at = now() WHERE confirmed_at IS NULL").execute(conn).await?;
-    Ok(done.rows_affected() == 1)
+    let open =
+        sqlx::query_scalar!("UPDATE restore SET confirmed_at = now() WHERE confirmed_at IS NULL RETURNING fence")
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some(fence) = open else { return Ok(false) };
+    // Never down: the number that is taken here is above all that this database gave. Whether a cluster said so or not, what
+    // was lost has given some. And no further up than a fence is believed.
+    sqlx::query_scalar!(
+        "SELECT setval('job_fence', greatest(given, least($1, given + $2)) + $3)
+         FROM (SELECT nextval('job_fence') AS given) AS taken",
+        fence.unwrap_or_default(),
+        FAR,
+        ABOVE
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(true)
 }

@@ -6,6 +6,8 @@
 //! Deliberately not commands: `/bascule` anywhere but on the first line, inside a quote (also the lazy continuation
 //! that Markdown gives a quote's last paragraph) or code; and words whose letters only look like ours.
 
+use super::back_to;
+pub use super::back_to::BackTo;
 pub use super::selector::Selector;
 use super::until::Until;
 
@@ -14,7 +16,7 @@ const TRIGGER: &str = "/bascule";
 /// A longer command line was not typed by a person; its answer would be as long.
 const LONGEST_LINE: usize = 500;
 /// A longer reason belongs in the pull request's text.
-const LONGEST_REASON: usize = 300;
+pub const LONGEST_REASON: usize = 300;
 
 /// An environment's name, a number and a policy's: no name of a policy is longer.
 const LONGEST_POLICY: usize = 140;
@@ -74,6 +76,32 @@ pub enum Command {
     },
     /// End a freeze.
     Unfreeze {
+        /// Of which.
+        environments: Selector,
+    },
+    /// Let what an environment waits for pass, as one of two people.
+    Emergency {
+        /// Which.
+        environments: Selector,
+        /// Why: at most 300 bytes, without control characters.
+        reason: String,
+    },
+    /// Somebody looked at an emergency, in its own issue.
+    Reviewed {
+        /// What they found.
+        reason: Option<String>,
+    },
+    /// Put the objects of an earlier content back, and pin the environment there.
+    Rollback {
+        /// Which.
+        environments: Selector,
+        /// `None`: to the healthy content before what runs.
+        to: Option<BackTo>,
+        /// Why, if somebody says so.
+        reason: Option<String>,
+    },
+    /// End a pin, or try again after a failure.
+    Resume {
         /// Of which.
         environments: Selector,
     },
@@ -142,7 +170,7 @@ fn spoken_lines(body: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Words of the contract, in the order `help` lists them.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 15] = [
     "help",
     "explain",
     "preview",
@@ -152,14 +180,15 @@ const WORDS: [&str; 14] = [
     "freeze",
     "unfreeze",
     "waive",
-    "heal",
-    "adopt",
+    "emergency",
+    "reviewed",
     "rollback",
     "resume",
-    "emergency",
+    "heal",
+    "adopt",
 ];
 /// How many of [`WORDS`] this version does.
-const DONE: usize = 9;
+const DONE: usize = 13;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -180,7 +209,8 @@ fn read(rest: &str) -> Result<Command, String> {
     if known >= DONE {
         return Ok(Command::NotInThisVersion { word: WORDS[known] });
     }
-    if reason.is_some() && !["approve", "waive", "freeze"].contains(&first.as_str()) {
+    let reasoned = ["approve", "waive", "freeze", "emergency", "reviewed", "rollback"];
+    if reason.is_some() && !reasoned.contains(&first.as_str()) {
         return Err(format!("`{first}` takes no `--reason`; nothing was done."));
     }
     match first.as_str() {
@@ -191,7 +221,11 @@ fn read(rest: &str) -> Result<Command, String> {
         "sync" => Ok(Command::Sync { environments: the_one("sync", &rest)? }),
         "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
         "freeze" => read_freeze(&rest, reason),
+        "rollback" => back_to::read(&rest, reason),
+        "resume" => Ok(Command::Resume { environments: the_one("resume", &rest)? }),
         "waive" => read_waive(&rest, reason),
+        "emergency" => read_emergency(&rest, reason),
+        "reviewed" => none_left("reviewed", &rest).map(|()| Command::Reviewed { reason }),
         _ => read_approve(&rest, reason),
     }
 }
@@ -288,6 +322,22 @@ fn read_freeze(words: &[&str], reason: Option<String>) -> Result<Command, String
     Ok(Command::Freeze { environments: Selector::parse(environments)?, reason, until })
 }
 
+fn read_emergency(words: &[&str], reason: Option<String>) -> Result<Command, String> {
+    let line = "`/bascule emergency ENV --reason …`";
+    let (Some(environments), Some(reason)) = (words.first(), reason) else {
+        return Err(format!("`emergency` needs the environment and a reason: {line}; nothing was done."));
+    };
+    if !reason.chars().any(char::is_alphanumeric) {
+        return Err(
+            "An emergency says why, in words: write your reason behind `--reason`; nothing was done.".to_owned()
+        );
+    }
+    if let Some(word) = words.get(1) {
+        return Err(too_much("emergency", word));
+    }
+    Ok(Command::Emergency { environments: Selector::parse(environments)?, reason })
+}
+
 fn read_digest(word: &str) -> Result<String, String> {
     let digits = word.strip_prefix("b1:").unwrap_or(word).to_ascii_lowercase();
     if (8..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -326,7 +376,7 @@ fn none_left(command: &str, words: &[&str]) -> Result<(), String> {
     words.first().map_or(Ok(()), |word| Err(too_much(command, word)))
 }
 
-fn too_much(command: &str, word: &str) -> String {
+pub(super) fn too_much(command: &str, word: &str) -> String {
     format!("`{command}` takes no {} there; nothing was done. `/bascule help` lists the commands.", quoted(word))
 }
 

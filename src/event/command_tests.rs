@@ -29,6 +29,10 @@ fn every_command_of_the_contract_is_read() {
         let (policy, digest, reason) = (policy.to_owned(), digest.map(str::to_owned), reason.to_owned());
         Some(Command::Waive { policy, environments, digest, reason })
     };
+    let rollback = |environments: &str, to, reason: Option<&str>| {
+        let environments = Selector::parse(environments).unwrap();
+        Some(Command::Rollback { environments, to, reason: reason.map(str::to_owned) })
+    };
     let (stage, digits) = (Some(Selector::Stage("edge".into())), Some("9f2c1a2b"));
     let cases = [
         ("/bascule", Some(Command::Help)),
@@ -47,12 +51,31 @@ fn every_command_of_the_contract_is_read() {
         ("/bascule revoke", Some(Command::Revoke { environments: None })),
         ("/bascule revoke production", Some(Command::Revoke { environments: one("production") })),
         ("/bascule sync staging", Some(Command::Sync { environments: Selector::Name(name("staging")) })),
-        ("/bascule rollback production --to 3", Some(Command::NotInThisVersion { word: "rollback" })),
+        ("/bascule rollback production", rollback("production", None, None)),
+        ("/bascule rollback production --to 3", rollback("production", Some(BackTo::Number(3)), None)),
+        ("/bascule rollback production --to=#3", rollback("production", Some(BackTo::Number(3)), None)),
+        (
+            "/bascule rollback production --to abcdef0 --reason the tills",
+            rollback("production", Some(BackTo::Commit("abcdef0".to_owned())), Some("the tills")),
+        ),
+        ("/bascule rollback stage=production", rollback("stage=production", None, None)),
         ("/bascule waive no-bare-pods --reason it burns", waive("no-bare-pods", None, None, "it burns")),
         ("/bascule waive prod/pods stage=edge --reason=Eile", waive("prod/pods", stage, None, "Eile")),
         ("/bascule waive a#2:p production d1:9F2C1A2B --reason a b", waive("a#2:p", one("production"), digits, "a b")),
         ("/bascule unfreeze production", Some(Command::Unfreeze { environments: Selector::Name(name("production")) })),
-        ("/bascule resume production", Some(Command::NotInThisVersion { word: "resume" })),
+        (
+            "/bascule emergency production --reason the tills",
+            Some(Command::Emergency {
+                environments: Selector::Name(name("production")),
+                reason: "the tills".to_owned(),
+            }),
+        ),
+        ("/bascule reviewed", Some(Command::Reviewed { reason: None })),
+        (
+            "/bascule reviewed --reason it was right",
+            Some(Command::Reviewed { reason: Some("it was right".to_owned()) }),
+        ),
+        ("/bascule resume production", Some(Command::Resume { environments: Selector::parse("production").unwrap() })),
     ];
     for (body, expected) in cases {
         assert_eq!(parse(body), expected, "{body}");
@@ -150,6 +173,20 @@ fn a_freeze_has_a_reason_and_may_have_an_end_on_either_side_of_it() {
     assert_snapshot!(answer("/bascule freeze prod --reason x --until friday"), @"`friday` is no end: write how long (`90m`, `2h`, `3d`) or a moment with its offset from UTC (`2027-01-02T08:00:00Z`, `2027-01-02T08:00:00+01:00`); nothing was done.");
     assert_snapshot!(answer("/bascule freeze prod --until 1h --reason x --until 2h"), @"`--until` is said twice; nothing was done.");
     assert_snapshot!(answer("/bascule freeze prod --force --reason x"), @"`freeze` takes no `--force` there; nothing was done. `/bascule help` lists the commands.");
+}
+
+#[test]
+fn a_way_back_names_one_deployment_of_one_environment_or_none() {
+    for typed in [
+        "/bascule rollback",
+        "/bascule rollback prod --to main",
+        "/bascule rollback prod 39",
+        "/bascule rollback * --to 39",
+        "/bascule resume",
+    ] {
+        assert!(answer(typed).contains("nothing was done"), "{typed}");
+    }
+    assert_snapshot!(answer("/bascule rollback prod --to main"), @"`--to` takes a deployment's number (39), or seven digits of a commit at least, not `main`; nothing was done.");
 }
 
 #[test]

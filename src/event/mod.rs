@@ -4,6 +4,7 @@
 //! exceptions are what the truth cannot tell any more later, such as who pushed and what a branch was before. A forge
 //! may send events late, twice, in any order or never, so nothing may depend on having seen one.
 
+pub mod back_to;
 pub mod command;
 pub mod deploys;
 pub mod queue;

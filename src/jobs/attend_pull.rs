@@ -15,6 +15,7 @@ use super::show::speak::{self, Spoken};
 use super::show::writer::Writer;
 use super::step::Step;
 use super::work;
+use crate::db::emergencies;
 use crate::db::pulls::{self, PullState};
 use crate::ids::{ForgeName, RepositoryKey};
 use crate::preview::{CONSENT_CONTEXT, Check, PREVIEW_CONTEXT, StatusLine, StatusState};
@@ -49,6 +50,10 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         Err(error) if error.is_gone() => {
             if let Some(known) = known(&repository, ids.number).await? {
                 return forget(&repository, &known, job).await;
+            }
+            if waits_for_review(&repository, ids.number).await? {
+                queue::enqueue(&mut *context.pool.acquire().await?, &route::tell_emergencies(&key, job.trace)).await?;
+                context.bell.ring(Lane::Sync);
             }
             let spoken = work::boxed(held::in_issue(&repository, ids.number, job, lease)).await?;
             return record(&repository, job, None, spoken).await;
@@ -87,6 +92,12 @@ async fn look(
         work::boxed(progress::ends(repository, row, lease)).await?;
     }
     work::boxed(record(repository, job, Some(row), spoken)).await
+}
+
+/// Whether an issue of ours tells of an emergency that nobody reviewed yet.
+async fn waits_for_review(repository: &Repository<'_>, number: i64) -> Result<bool, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    Ok(emergencies::waits_in(&mut conn, repository.row.id, number).await?)
 }
 
 async fn known(repository: &Repository<'_>, number: i64) -> Result<Option<pulls::Pull>, JobError> {

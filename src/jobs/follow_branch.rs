@@ -12,6 +12,7 @@ use super::start;
 use super::step::Step;
 use super::work;
 use crate::audit::{self, NewEntry};
+use crate::db::destructions;
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::pulls::{self, PullState};
 use crate::ids::{ForgeName, RepositoryKey};
@@ -48,7 +49,11 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
             let now = environments::upsert(&mut tx, repository.row.id, block, branch).await?;
             match before.iter().find(|one| one.id == now.id).map(|one| one.state) {
                 Some(EnvironmentState::Active) => {}
-                Some(EnvironmentState::Orphaned) => entries.push(entry(&repository, &now, "environment.revived", job)),
+                Some(EnvironmentState::Orphaned) => {
+                    // Whoever agreed on its end meant one that nobody follows.
+                    destructions::drop_of(&mut tx, now.id).await?;
+                    entries.push(entry(&repository, &now, "environment.revived", job));
+                }
                 Some(EnvironmentState::Proposed | EnvironmentState::Forgotten) | None => {
                     entries.push(entry(&repository, &now, "environment.created", job));
                 }

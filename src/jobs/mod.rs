@@ -5,10 +5,11 @@
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
 //! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
-//! | `sync_environment` | environment | judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `sync_environment` | environment | goes back where somebody asked for that ([`roll_back`]), else judges the gate ([`start`]), and brings the environment to its newest covered content |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
+//! | `tell_emergencies` | repository | opens an issue for each emergency, reminds of its review, and hears it |
 //! | `judge_deployed` | environment | asks the floors' policies about what is deployed there, and reports what they say |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
 //! | `sweep_installations` | forge | finds the granted repositories that our App was given and we do not know |
@@ -29,6 +30,7 @@ mod follow;
 mod gather;
 mod judge_deployed;
 mod look_at_checks;
+mod roll_back;
 mod room;
 pub mod route;
 mod show;
@@ -41,6 +43,7 @@ mod sweep_installations;
 pub mod sync_environment;
 mod tell_applications;
 mod tell_deployments;
+mod tell_emergencies;
 mod work;
 
 pub use abandoned::close_abandoned;
@@ -50,6 +53,7 @@ pub use gather::memory::Memory;
 pub use route::{
     asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, route, sweep_app_deliveries,
     sweep_deliveries, sweep_installations, sweep_repository, sync_environment, tell_applications, tell_deployments,
+    tell_emergencies,
 };
 pub use step::{Observer, Step, Write};
 
@@ -81,6 +85,7 @@ async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Te
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
         "judge_deployed" => work::boxed(judge_deployed::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
+        "tell_emergencies" => work::boxed(tell_emergencies::run(context, job, lease)),
         "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
         "sweep_installations" => work::boxed(sweep_installations::run(context, job)),
@@ -126,6 +131,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         seal: &context.seal,
         hash_key: &context.hash_key,
         installation: context.installation,
+        clock: &context.clock,
         platform: &context.platform,
         shown_on: context
             .forges
@@ -135,6 +141,14 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
             .collect(),
     };
     let observe = |step| context.observer.met(job, Step::Sync(step));
+    match work::boxed(sync_environment::destroy(&world, job, lease, environment.environment, &observe)).await {
+        Ok(false) => {}
+        Ok(true) => return Verdict::Done,
+        Err(interrupted) => {
+            tracing::warn!(job = job.id, key = job.key, trace = %job.trace, %interrupted, "destroy interrupted");
+            return interrupted.verdict();
+        }
+    }
     let begun = work::boxed(start::start(context, job, lease, environment.environment)).await;
     match begun {
         Ok(false) => return verdict(job, work::finish(context, job).await),

@@ -101,6 +101,12 @@ pub fn tell_applications(repository: &RepositoryKey, deployment: Uuid, trace: Tr
     job("tell_applications", deployment.to_string(), Lane::Default, repository, payload, trace)
 }
 
+/// Tells of the emergencies of a repository that wait for their review, and reminds.
+pub fn tell_emergencies(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id });
+    job("tell_emergencies", share(repository), Lane::Sync, repository, payload, trace)
+}
+
 /// Compares our memory of a repository with the forge.
 pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });

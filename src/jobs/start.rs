@@ -2,26 +2,34 @@
 //!
 //! What is held instead is stored as a hold, with the change it waits for, and shown where people can consent to it.
 
+mod emergency;
 mod gate;
 mod holding;
 mod lights;
+mod shut;
+mod soaking;
+
+use std::borrow::Cow;
 
 use super::context::Context;
 use super::error::JobError;
 use super::gather::branch::{self, Walked};
 use super::gather::contents::{Contents, FileAt};
 use super::gather::repository::{self, Repository};
+use super::roll_back;
 use super::route::sync_environment;
 use super::work;
-use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, destination};
+use crate::consent::{BY_ITSELF, Covered, Destination, WaitsFor, Walk, destination};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::freezes::Freeze;
 use crate::db::holds::Hold;
-use crate::db::{deployments, repositories};
+use crate::db::pins::{self, Pin};
+use crate::db::{deployments, freezes, repositories};
 use crate::policy::FILE_NAME;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lease};
 use crate::sync::HoldReason;
+use emergency::{Goal, Passing, Urgent};
 use holding::Waits;
 
 /// How often new facts may overtake one judgement before the queue's delay is used.
@@ -29,12 +37,16 @@ const TRIES: usize = 3;
 
 /// Judges an environment and starts its sync when there is something covered to go to. `true`: a deployment is running.
 pub(super) async fn start(context: &Context, job: &Claimed, lease: &Lease, environment: i64) -> Result<bool, JobError> {
-    let mut conn = context.pool.acquire().await?;
-    if deployments::is_running(&mut conn, environment).await? {
-        return Ok(true);
-    }
-    drop(conn);
     for _ in 0..TRIES {
+        // Before what runs is brought to its end: somebody wants that to end.
+        if work::boxed(roll_back::begin(context, job, lease, environment)).await? {
+            return Ok(true);
+        }
+        let mut conn = context.pool.acquire().await?;
+        if deployments::is_running(&mut conn, environment).await? {
+            return Ok(true);
+        }
+        drop(conn);
         match try_start(context, job, lease, environment).await? {
             Started::Running => return Ok(true),
             Started::Nothing => return Ok(false),
@@ -55,6 +67,8 @@ enum Begun {
     Started(Started),
     /// Nothing: nothing new is synced now.
     Frozen(Freeze),
+    /// Nothing: it is not the time.
+    Shut(Waits),
 }
 
 impl From<Started> for Begun {
@@ -94,15 +108,34 @@ async fn judge(
 ) -> Result<Started, JobError> {
     let cause = work::cause(job);
     let contents = Contents::new(repository);
-    let Some(walked) = work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await? else {
-        return Ok(Started::Nothing);
-    };
+    let walked = work::boxed(branch::walked(repository, &contents, environment, &cause, job.trace)).await?;
+    let Some(mut walked) = walked else { return Ok(Started::Nothing) };
+    let stands = stands(context, &walked).await?;
+    if let Some(goal) = emergency::goal(repository, &walked).await? {
+        walked.ahead = Some(goal.ahead.clone());
+        match work::boxed(emergency::urgent(repository, &walked, &goal)).await? {
+            Urgent::No => {}
+            // What somebody went back from is not brought back by a way past waiting.
+            Urgent::Passes(_) if stands.pin.is_some() => {
+                let name = &walked.environment.name;
+                walked.stopped = Some(format!("{name} is pinned, and `/bascule resume {name}` comes first"));
+            }
+            Urgent::Stopped(why) => walked.stopped = Some(why),
+            Urgent::Passes(passing) => {
+                // Rules that cannot be read close the gate, as is said below.
+                if closed(repository, &contents, &walked).await?.is_none() {
+                    return work::boxed(pass(context, job, repository, &contents, walked, (passing, goal))).await;
+                }
+            }
+        }
+    }
     let before = |name: &_, covered: &Covered| {
         walked.befores.get(&(Clone::clone(name), covered.commit.clone())).cloned().unwrap_or_default()
     };
     let lights = work::boxed(lights::lights(repository, &walked, before)).await;
-    let destination =
-        destination(&walked.walk, &walked.court.entries, before, |covered: &Covered| lights.awaited(covered));
+    let walk = past_the_pin(&walked.walk, &stands);
+    let destination = destination(&walk, &walked.court.entries, before, |covered: &Covered| lights.awaited(covered));
+    let is_nowhere = matches!(destination, Destination::Nowhere);
     // Merged pull requests that go where it goes are told why it does not yet.
     let merged = match &destination {
         Destination::To(covered) | Destination::Waits(covered, _) => {
@@ -118,6 +151,7 @@ async fn judge(
         return Ok(Started::Nothing);
     }
     let waits = match destination {
+        _ if stands.pin.is_some() => holding::pinned(&walked.environment, &stands),
         Destination::To(covered) if may_sync(&walked, covered, job) => {
             if let Some(what) = differs(&contents, &walked, covered).await? {
                 let detail = format!(
@@ -130,9 +164,10 @@ async fn judge(
                 holding::store(context, job, repository, &walked, hold, &merged).await?;
                 return Ok(Started::Nothing);
             }
-            match work::boxed(gate::begin(context, job, repository, &walked, covered)).await? {
+            match work::boxed(gate::begin(context, job, repository, &walked, covered, None)).await? {
                 Begun::Started(started) => return Ok(started),
                 Begun::Frozen(freeze) => Some(holding::frozen(&walked.environment, &freeze)),
+                Begun::Shut(waits) => Some(waits),
             }
         }
         Destination::To(covered) => by_hand(&walked, covered),
@@ -143,12 +178,11 @@ async fn judge(
                 if awaited.is_red() && lights.may_be_green() { BY_ITSELF.to_owned() } else { awaited.lifts(name) };
             Some(Waits::other(awaited.sentence(name, &covered.commit), lifts))
         }
-        Destination::Waits(_, WaitsFor::After(names)) => {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            let detail =
-                format!("{} waits until {} is healthy at this commit", walked.environment.name, names.join(", "));
-            Some(Waits::other(detail, BY_ITSELF.to_owned()))
-        }
+        Destination::Waits(covered, WaitsFor::After(names)) => Some(soaking::waits(&walked, covered, &names)),
+        Destination::Nowhere if stands.is_behind => match &stands.frozen {
+            Some(freeze) => Some(holding::frozen(&walked.environment, freeze)),
+            None => holding::shut_where_it_stands(&walked, context.clock.now()),
+        },
         Destination::Nowhere => None,
     };
     // What needs people comes first: an older commit that waits goes on by itself, or when it is asked for.
@@ -162,7 +196,7 @@ async fn judge(
         }
         (None, Some(waits)) => {
             let hold = holding::beside(&walked, waits.reason, waits.why, &waits.lifts);
-            let hold = Hold { awaits: lights.awaits(), ..hold };
+            let hold = Hold { awaits: lights.awaits(), wakes: waits.wakes, ..hold };
             holding::store(context, job, repository, &walked, hold, &merged).await?;
         }
         (None, None) => holding::lift(context, job, repository, &walked).await?,
@@ -170,10 +204,80 @@ async fn judge(
     if let Some(away) = lights.away {
         return Err(away);
     }
-    if is_asked(job) {
-        return work::boxed(gate::again(context, job, repository, &walked)).await;
+    // What is behind and has something newer to go to waits for that: what was taken away is not sent before it.
+    let goes_on = if stands.is_behind { is_nowhere } else { is_asked(job) };
+    if goes_on {
+        return work::boxed(gate::again(context, job, repository, &walked, stands.stays.as_ref())).await;
     }
     Ok(Started::Nothing)
+}
+
+/// Goes where an emergency lets it. A freeze, a floor's windows and a render that differs stop it all the same.
+async fn pass(
+    context: &Context,
+    job: &Claimed,
+    repository: &Repository<'_>,
+    contents: &Contents<'_>,
+    mut walked: Walked,
+    (passing, goal): (Passing, Goal),
+) -> Result<Started, JobError> {
+    let Some(covered) = passing.covered(&mut walked, goal) else { return Ok(Started::Nothing) };
+    let merged = gate::carried(&walked, walked.walk.grounds_of(&covered));
+    let waits = match differs(contents, &walked, &covered).await? {
+        Some(what) => {
+            let why = format!("{} renders to something else than what was shown: {what}", walked.environment.name);
+            let lifts = HoldReason::Failed.lifted_by(&walked.environment.name, None, 0);
+            Waits { reason: HoldReason::Failed, why, lifts, wakes: None }
+        }
+        None => match work::boxed(gate::begin(context, job, repository, &walked, &covered, Some(&passing))).await? {
+            Begun::Started(started) => return Ok(started),
+            Begun::Frozen(freeze) => holding::frozen(&walked.environment, &freeze),
+            Begun::Shut(waits) => waits,
+        },
+    };
+    let hold = holding::beside(&walked, waits.reason, waits.why, &waits.lifts);
+    holding::store(context, job, repository, &walked, Hold { wakes: waits.wakes, ..hold }, &merged).await?;
+    Ok(Started::Nothing)
+}
+
+/// What a rollback left.
+struct Stands {
+    /// The pin that stands, whether or not a covered commit ends it: until that is synced, it stays.
+    stays: Option<Pin>,
+    /// The same, when no covered commit ends it.
+    pin: Option<Pin>,
+    /// The newest deployment.
+    last: Option<deployments::Deployment>,
+    /// Whether something else runs than what the environment stands at, and nothing pins it there: it goes on.
+    is_behind: bool,
+    /// The freeze that keeps it from going on.
+    frozen: Option<Freeze>,
+}
+
+async fn stands(context: &Context, walked: &Walked) -> Result<Stands, JobError> {
+    let mut conn = context.pool.acquire().await?;
+    // Whichever commit ends it, in between or newest: a later look would have seen it alone.
+    let ends = |pin: &Pin| walked.walk.covered.iter().any(|covered| pin.taken.is_gone_from(&covered.set));
+    let stays = pins::standing(&mut conn, walked.environment.id).await?;
+    let pin = stays.clone().filter(|pin| !ends(pin));
+    let last = deployments::list(&mut conn, walked.environment.id, None, 1).await?.pop();
+    let (ran, at) = (last.as_ref().map(|last| last.new.to.set), walked.environment.position.as_ref().map(|at| at.set));
+    let is_behind = stays.is_none() && ran.is_some() && ran != at;
+    let frozen = if is_behind {
+        freezes::standing(&mut conn, Some(walked.environment.id), context.clock.now()).await?
+    } else {
+        None
+    };
+    Ok(Stands { stays, pin, last, is_behind, frozen })
+}
+
+/// The walk without what comes before the commit that ends the pin: there, what was taken away would come again.
+fn past_the_pin<'w>(walk: &'w Walk, stands: &Stands) -> Cow<'w, Walk> {
+    let ends = |pin: &Pin| walk.covered.iter().position(|covered| pin.taken.is_gone_from(&covered.set));
+    let Some(end) = stands.stays.as_ref().and_then(ends) else { return Cow::Borrowed(walk) };
+    let mut past = walk.clone();
+    past.covered.drain(..end);
+    Cow::Owned(past)
 }
 
 /// Whether somebody with write access asked for it.

@@ -35,6 +35,8 @@ pub enum Step {
     HoldLifted,
     /// The position has moved to a commit that changes nothing.
     PositionAdvanced,
+    /// A way back that was asked for is a deployment that runs, or refused.
+    WayBackDecided,
     /// The gate's transaction is committed: a deployment is running.
     SyncStarted,
     /// What the job found, the next jobs and the end of this one are one transaction, now committed.
@@ -124,7 +126,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 10] = [
+    pub const OF: [(&'static str, &'static [Self]); 11] = [
         (
             "attend_pull",
             steps!(
@@ -140,12 +142,16 @@ impl Step {
             steps!(
                 [LeftOpenClosed, RepositoryKnown, Fetched, ConsentHeard],
                 [Issue],
-                [HoldStored, HoldLifted, PositionAdvanced, SyncStarted, Recorded]
+                [HoldStored, HoldLifted, PositionAdvanced, WayBackDecided, SyncStarted, Recorded]
             ),
         ),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),
+        (
+            "tell_emergencies",
+            steps!([LeftOpenClosed, RepositoryKnown], [Issue, Comment, Edit, Reaction, IssueEnd], [Recorded]),
+        ),
         ("sweep_repository", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("sweep_installations", steps!([LeftOpenClosed], [], [Recorded])),
         ("sweep_deliveries", steps!([LeftOpenClosed], [Redelivery], [Recorded])),
@@ -166,6 +172,7 @@ impl Step {
             Self::HoldStored => "hold-stored".to_owned(),
             Self::HoldLifted => "hold-lifted".to_owned(),
             Self::PositionAdvanced => "position-advanced".to_owned(),
+            Self::WayBackDecided => "way-back-decided".to_owned(),
             Self::SyncStarted => "sync-started".to_owned(),
             Self::Recorded => "recorded".to_owned(),
             Self::Sync(step) => format!("sync-{}", step.label()),

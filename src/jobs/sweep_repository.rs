@@ -13,13 +13,14 @@ use super::context::Context;
 use super::error::JobError;
 use super::gather::repository::{self, Opened, Repository};
 use super::gather::{pull, pushes};
-use super::route::{attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments};
+use super::route::{attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments, tell_emergencies};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
 use crate::db::swept::Tip;
 use crate::db::{
-    self, check_runs, comment_edits, environments, holds, merge_groups, repositories, swept, told_deployments,
+    self, check_runs, comment_edits, emergencies, environments, holds, merge_groups, repositories, swept,
+    told_deployments,
 };
 use crate::event::queue::QueueBranch;
 use crate::forge::{Branch, Comment, Pull};
@@ -114,6 +115,11 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if !holds::waiting_for_checks(&mut tx, &key).await?.is_empty() {
         // It is asked for beside this: whether anything is news is found there.
         queue::enqueue(&mut tx, &look_at_checks(&key, job.trace)).await?;
+    }
+    let owed = emergencies::Which { repository: Some(repository.row.id), open: true, ..emergencies::Which::default() };
+    if !emergencies::list(&mut tx, &owed, 1).await?.is_empty() {
+        // What was said in their issues is found there.
+        queue::enqueue(&mut tx, &tell_emergencies(&key, job.trace)).await?;
     }
     if forge.has_queues() {
         // Not heard of, or not answered.

@@ -3,7 +3,8 @@
 //! ```text
 //!   gather   the deployment, its stored set, the inventory, the cluster
 //!   decide   one plan (sync::plan)
-//!   act      intent ─ inventory grows ─ namespaces ─ definitions ─ the rest ─ deletes ─ watch until well
+//!   act      intent ─ fence ─ inventory grows ─ namespaces ─ definitions ─ hooks before ─ waves ─ deletes ─ watch until well ─
+//!            hooks after ─ what the cluster says of what is not well
 //!   record   outcome, hold, next jobs and the end of this job in one transaction
 //! ```
 //!
@@ -11,10 +12,15 @@
 //! the same again and finds less to do. Before every write outside the lease is checked, and every row is written
 //! under the job's own fence.
 
+mod destroy;
+mod explain;
+mod fence;
 mod gather;
+mod hooks;
 mod prune;
 mod record;
 mod send;
+mod waves;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,15 +28,18 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::cluster::{ClusterError, Clusters, Fate, WRITE_LIMIT};
 use crate::db::deployments::Deployment;
-use crate::db::{deployments, seal::Seal};
+use crate::db::{deployments, rollbacks, seal::Seal};
 use crate::ids::ForgeName;
-use crate::manifest::HashKey;
+use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
-use crate::sync::{Outcome, Step};
+use crate::sync::{Outcome, Pace, Step};
 
+pub use destroy::destroy;
+use fence::Fenced;
 use gather::Scene;
 
 /// What a sync needs of the world.
@@ -46,6 +55,8 @@ pub struct World<'a> {
     pub hash_key: &'a HashKey,
     /// The server's own id (`installation.id`).
     pub installation: Uuid,
+    /// Time, and ids that no other run has.
+    pub clock: &'a Clock,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
     /// Forges with a page of deployments of their own.
@@ -61,6 +72,8 @@ struct Run<'a> {
     job: &'a Claimed,
     lease: &'a Lease,
     observe: Observer<'a>,
+    /// How many of its requests are on their way.
+    pace: Pace,
 }
 
 /// How a run ended that came to its end.
@@ -78,9 +91,20 @@ pub enum Interrupted {
     /// The job is another worker's by now.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
+    /// The cluster was written by a number that this database has yet to count to.
+    #[error("the cluster was written by number {theirs}, and this run is number {ours}")]
+    Older {
+        /// This run's.
+        ours: i64,
+        /// In the fence.
+        theirs: i64,
+    },
     /// The worker was told to stop.
     #[error("the worker stops")]
     Stopping,
+    /// Somebody asked to go back while it was waited for health: the next run begins with that.
+    #[error("a way back was asked for")]
+    Unwanted,
     /// The cluster cannot be reached, or does not know us.
     #[error("{0}")]
     Away(String),
@@ -106,9 +130,9 @@ impl Interrupted {
     pub fn verdict(&self) -> Verdict {
         match self {
             // Whatever is said of a job that is not ours is not heard.
-            Self::Lost(_) | Self::Stopping => Verdict::Snooze { wait: Duration::ZERO },
+            Self::Lost(_) | Self::Stopping | Self::Unwanted => Verdict::Snooze { wait: Duration::ZERO },
             // An outage is no attempt: it may last longer than twelve of them.
-            Self::Away(_) => Verdict::Snooze { wait: AWAY },
+            Self::Away(_) | Self::Older { .. } => Verdict::Snooze { wait: AWAY },
             Self::Database(error) => {
                 let text = crate::queue::worker::chain(error);
                 if crate::db::is_away(error) { Verdict::Later { error: text } } else { Verdict::Retry { error: text } }
@@ -128,13 +152,17 @@ pub async fn run_deployment(
     environment: i64,
     observe: Observer<'_>,
 ) -> Result<Ran, Interrupted> {
-    let run = Run { world, job, lease, observe };
+    let run = Run { world, job, lease, observe, pace: Pace::new(gather::WIDTH) };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
 
-    let scene = match run.gather(deployment).await {
+    let mut scene = match run.gather(deployment).await {
         Ok(scene) => scene,
         Err(gather::Unready::Interrupted(interrupted)) => return Err(interrupted),
         Err(gather::Unready::Away { subject, why }) => return Err(run.away(&subject, why).await),
+        Err(gather::Unready::Elsewhere { subject, why }) => {
+            let outcome = Outcome { broken: Some(why), orphaned: true, ..Outcome::default() };
+            return run.record_broken(&subject, outcome).await;
+        }
         Err(gather::Unready::Broken { subject, why }) => {
             let outcome = Outcome { broken: Some(why), ..Outcome::default() };
             return run.record_broken(&subject, outcome).await;
@@ -145,8 +173,18 @@ pub async fn run_deployment(
     let intent = run.intend(&scene).await?;
     run.observe(Step::IntentWritten);
     let mut outcome = Outcome::default();
-    match run.act(&scene, &mut outcome).await {
+    match run.act(&mut scene, &mut outcome).await {
         Ok(()) => run.record(&scene, intent, outcome).await,
+        Err(Interrupted::Older { ours, theirs }) => {
+            let why = Interrupted::Older { ours, theirs };
+            run.close_away(&scene.subject, intent, &outcome, &why.to_string()).await?;
+            run.tell_older(&scene.subject, (ours, theirs)).await?;
+            Err(why)
+        }
+        Err(Interrupted::Unwanted) => {
+            run.close_away(&scene.subject, intent, &outcome, &Interrupted::Unwanted.to_string()).await?;
+            Err(Interrupted::Unwanted)
+        }
         Err(Interrupted::Away(why)) => {
             run.close_away(&scene.subject, intent, &outcome, &why).await?;
             Err(run.away(&scene.subject, why).await)
@@ -168,21 +206,47 @@ impl Run<'_> {
     }
 
     /// Everything between the intent and its outcome.
-    async fn act(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+    async fn act(&self, scene: &mut Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        let mut fenced = self.take_fence(scene).await?;
+        if let Fenced::Never(why) = fenced {
+            outcome.broken = Some(why);
+            return Ok(());
+        }
         let taken = self.grow(scene).await?;
         self.observe(Step::InventoryGrown);
-        self.send_all(scene, &taken, outcome).await?;
-        if outcome.is_applied() {
+        if let Fenced::NoNamespace = fenced {
+            fenced = self.make_room_for_fence(scene, &taken, outcome).await?;
+        }
+        match fenced {
+            Fenced::Ours => {}
+            // What stands in the way is said already.
+            Fenced::NoNamespace => return self.let_go_of_all(scene).await,
+            Fenced::Never(why) => {
+                outcome.broken = Some(why);
+                return self.let_go_of_all(scene).await;
+            }
+        }
+        let scene = &*scene;
+        Box::pin(self.send_all(scene, &taken, outcome)).await?;
+        // A hook or a wave that did not end well: what comes after it is left alone, deletes among it.
+        let is_stopped = !outcome.unhealthy.is_empty();
+        if outcome.is_applied() && !is_stopped {
             let mut tx = self.begin().await?;
             deployments::set_applied(&mut tx, scene.deployment.new.id).await?;
             tx.commit().await?;
         }
         self.observe(Step::Applied);
-        self.prune(scene, outcome).await?;
+        if !is_stopped {
+            self.prune(scene, outcome).await?;
+        }
         // What could not be sent is the news; waiting for the rest would only delay it.
-        if outcome.is_applied() {
+        if outcome.is_applied() && !is_stopped {
             self.watch(scene, outcome).await?;
         }
+        if outcome.is_applied() && outcome.unhealthy.is_empty() {
+            Box::pin(self.run_hooks(scene, When::After, outcome)).await?;
+        }
+        Box::pin(self.explain(scene, outcome)).await?;
         self.observe(Step::HealthJudged);
         Ok(())
     }
@@ -205,6 +269,17 @@ impl Run<'_> {
         Ok(self.begin().await?.rollback().await?)
     }
 
+    /// Ends when somebody asks to go back. What cannot be asked now is asked again.
+    async fn asked_back(&self, environment: i64) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Ok(mut conn) = self.world.pool.acquire().await else { continue };
+            if rollbacks::is_open(&mut conn, environment).await.unwrap_or_default() {
+                return;
+            }
+        }
+    }
+
     /// Leave for one write: the lease outlasts it.
     fn permit(&self) -> Result<Permit, Interrupted> {
         if self.lease.is_stopping() {
@@ -213,6 +288,9 @@ impl Run<'_> {
         Ok(self.lease.check(WRITE_LIMIT + MARGIN)?)
     }
 }
+
+/// How often it is looked whether somebody wants to go back while a sync waits for health: whoever does waits for it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Between the end of a write's own limit and the end of the lease: for scheduling on a loaded machine.
 const MARGIN: Duration = Duration::from_secs(1);

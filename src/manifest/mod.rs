@@ -10,16 +10,18 @@
 //! * Text of every [`Dialect`] is read as `kubectl` reads it ([`yaml`]): YAML 1.1 booleans, `0777` octal, merge keys.
 //! * A number is kept exactly or refused; `1.0` is `1`. A key written twice is refused.
 //! * What only the server sets leaves an object, a Secret's `stringData` becomes `data` ([`shape`]).
-//! * Helm hooks that an install or upgrade would never create are left out, and named ([`hooks`]).
+//! * Which objects run once as hooks; those of acts that are no sync are left out, and named ([`hooks`]).
+//! * What an object needs of its set before it is sent ([`edges`]), and in which wave it goes ([`wave`]).
 //! * What a person looks for first in a change is told beside its lines ([`Notable`]).
 //! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
 //!
-//! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), SOPS, waves. An object that asks for one of the
-//! latter is refused by name.
+//! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), and SOPS: an object that
+//! asks for the latter is refused by name.
 
 mod canonical;
 mod checks;
 mod diff;
+mod edges;
 mod error;
 mod fingerprint;
 mod fixed;
@@ -40,12 +42,14 @@ pub use canonical::{HashKey, canonical_json};
 pub use diff::{
     Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, without_secrets,
 };
+pub use edges::edges;
 pub use error::{ManifestError, Problem};
 pub use fingerprint::Fingerprints;
+pub use hooks::{Act, Deletes, Hook, When, hook};
 pub use notable::Notable;
-pub use order::{Phase, apply_order, delete_order, phase};
+pub use order::{Phase, apply_order, delete_order, phase, wave};
 pub use schema::{Fit, fit as schema_fit};
-pub use scope::{Scope, Scopes};
+pub use scope::{Scope, Scopes, is_built_in_group};
 pub use served::ServedSchemas;
 pub use set::{LeftOut, Object, RenderedSet};
 pub use visible::visible;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fixed::fixed;
+use super::hooks::hook;
 use super::set::Object;
 use super::visible::visible;
 
@@ -76,6 +77,11 @@ pub enum Notable {
         /// `spec.selector`
         field: String,
     },
+    /// It is no part of what runs: it is run, once for each set, and awaited.
+    Hook {
+        /// `pre-install, pre-upgrade`
+        acts: String,
+    },
     /// There is more than is said.
     More {
         /// How many facts.
@@ -87,12 +93,13 @@ pub enum Notable {
 pub(super) fn notable(old: Option<&Object>, new: &Object) -> Vec<Notable> {
     let before = old.map(|old| &old.json);
     let mut facts = Vec::new();
+    let hook = hook(&new.json);
+    let is_hook = hook.is_some();
+    facts.extend(hook.map(|hook| Notable::Hook { acts: short(&visible(&hook.acts)) }));
     if let Some(old) = old {
-        facts.extend(
-            fixed(&new.key, &old.json, &new.json)
-                .into_iter()
-                .map(|field| Notable::Fixed { field: short(&visible(&field)) }),
-        );
+        // A hook is made anew for each run.
+        let kept = (!is_hook).then(|| fixed(&new.key, &old.json, &new.json)).into_iter().flatten();
+        facts.extend(kept.map(|field| Notable::Fixed { field: short(&visible(&field)) }));
         containers(&old.json, &new.json, &mut facts);
         let replicas = |json: &Value| text(&json["spec"]["replicas"]);
         let (old, new) = (replicas(&old.json), replicas(&new.json));

@@ -1,5 +1,7 @@
 //! In which order objects are applied and deleted.
 
+use serde_json::Value;
+
 use crate::ids::ObjectKey;
 
 /// What must be there before the next one begins.
@@ -64,6 +66,20 @@ pub fn phase(key: &ObjectKey) -> Phase {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => Phase::Definitions,
         _ => Phase::Rest,
     }
+}
+
+/// Whether it comes after everything else: what could refuse all that follows it.
+pub(super) fn is_last(key: &ObjectKey) -> bool {
+    super::scope::is_built_in_group(&key.group) && LAST.contains(&key.kind.as_str())
+}
+
+/// The wave an object is sent in: ours, or Argo CD's. One that begins waits until those before it are well.
+pub fn wave(object: &Value) -> i64 {
+    let annotation = |name: &str| {
+        let annotations = object.pointer("/metadata/annotations")?;
+        annotations.get(name)?.as_str()?.trim().parse().ok()
+    };
+    annotation("bascule.dev/wave").or_else(|| annotation("argocd.argoproj.io/sync-wave")).unwrap_or(0)
 }
 
 fn rank(key: &ObjectKey) -> (Phase, usize) {

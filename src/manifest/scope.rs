@@ -84,7 +84,8 @@ const BUILT_IN_GROUPS: &[&str] = &[
     "storagemigration.k8s.io",
 ];
 
-pub(super) fn is_built_in_group(group: &str) -> bool {
+/// Whether a group is one of Kubernetes' own; any other is somebody's custom resources.
+pub fn is_built_in_group(group: &str) -> bool {
     BUILT_IN_GROUPS.contains(&group)
 }
 

@@ -83,7 +83,12 @@ fn marks(json: &Map<String, Value>) -> Vec<Problem> {
             Some(format!("carries {OUR_PREFIX}prune with another value than `never`, the only one it takes"))
         }
         ("environment", _) => Some(format!("carries {OUR_PREFIX}environment, which only a sync writes: remove it")),
-        ("wave", _) => Some(format!("carries {OUR_PREFIX}wave, which is not in this version: remove it")),
+        ("wave", Some(wave)) if wave.trim().parse::<i64>().is_ok() => None,
+        ("wave", _) => Some(format!("carries {OUR_PREFIX}wave with something else than a whole number in quotes")),
+        ("hook", Some("pre-sync" | "post-sync")) => None,
+        ("hook", _) => Some(format!("carries {OUR_PREFIX}hook with another value than `pre-sync` or `post-sync`")),
+        ("hook-delete-policy", Some(_)) => None,
+        ("hook-run", _) => Some(format!("carries {OUR_PREFIX}hook-run, which only a sync writes: remove it")),
         _ => Some(format!("carries an annotation or label under {OUR_PREFIX} that does not exist: remove it")),
     };
     ours.filter_map(refusal).map(Problem::OurMark).collect()

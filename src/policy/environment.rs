@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use super::after::after;
 use super::approvals::{RULE_KEYS, approval_rules, whom};
-use super::block::{Block, Keys, list, one_of, text};
+use super::block::{Block, Keys, one_of};
 use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
+use super::failure;
 use super::ignore::ignore;
 use super::located::{Complaints, Place};
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    Admission, After, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
+    Admission, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
     SyncRules,
 };
+use super::windows::windows;
 use crate::ids::{EnvironmentName, Target};
 
 /// The keys of an environment.
@@ -26,37 +29,26 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "stage",
         "follow",
         "after",
+        "windows",
         "consent",
         "deletions",
         "sync",
         "admission",
+        "on_failure",
+        "runbook",
         "may",
         "helm",
         "ignore",
         "for",
     ],
-    later: &[
-        "drift",
-        "on_failure",
-        "windows",
-        "runbook",
-        "health",
-        "secrets",
-        "verify",
-        "notify",
-        "engine",
-        "promote",
-        "include",
-        "extends",
-        "policies",
-    ],
+    later: &["drift", "health", "secrets", "verify", "notify", "engine", "promote", "include", "extends", "policies"],
 };
 /// The keys of `consent`.
 pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_push", "binds"], later: &["reverts"] };
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
-pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze"], later: &["rollback", "emergency"] };
+pub const MAY_KEYS: Keys = Keys { known: &["sync", "freeze", "rollback", "emergency"], later: &[] };
 /// The keys of `chart`.
 pub const CHART_KEYS: Keys = Keys { known: &["registry", "name", "version", "digest"], later: &[] };
 /// The keys of `helm`.
@@ -65,8 +57,6 @@ pub const HELM_KEYS: Keys = Keys { known: &["release", "values"], later: &[] };
 pub const FOLLOW_KEYS: Keys = Keys { known: &["branch"], later: &["tags"] };
 /// The keys of `deletions`.
 pub const DELETIONS_KEYS: Keys = Keys { known: &["confirm_above"], later: &[] };
-/// The keys of one item of `after`.
-pub const AFTER_KEYS: Keys = Keys { known: &["environment"], later: &["soak"] };
 
 /// How long a sync waits until healthy when the file does not say.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 5 * 60;
@@ -109,6 +99,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     });
     let branch = block.get("follow").and_then(|node| branch(node, complaints));
     let after = block.get("after").map(|node| after(node, complaints)).unwrap_or_default();
+    let windows = block.get("windows").map(|node| windows(node, complaints)).unwrap_or_default();
     let consent = match block.get("consent") {
         Some(node) => consent(node, complaints),
         None => Some(Consent::one_writer()),
@@ -121,6 +112,8 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let words = [("best_effort", Admission::BestEffort), ("required", Admission::Required)];
     let admission = block.text("admission", complaints);
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
+    let on_failure = failure::on_failure(&block, complaints);
+    let runbook = failure::runbook(&block, complaints);
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
     let ignore = block.get("ignore").and_then(|node| ignore(node, complaints)).unwrap_or_default();
@@ -135,6 +128,10 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     {
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `after`", key.name);
         complaints.add(at, problem, "remove `after`: what is never synced waits for nothing");
+    }
+    if let (Some(at), SyncMode::None, false) = (block.place_of("windows"), sync.mode, windows.is_empty()) {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `windows`", key.name);
+        complaints.add(at, problem, "write `windows: []`: what is never synced waits for nothing");
     }
     if let (Some(node), SyncMode::None) = (block.get("consent"), sync.mode)
         && consent.as_ref().is_some_and(|consent| !consent.checks.is_empty())
@@ -154,10 +151,13 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         target: Target { cluster: cluster?, namespace: namespace? },
         branch,
         after,
+        windows,
         consent: consent?,
         deletions_confirm_above,
         sync,
         admission,
+        on_failure,
+        runbook,
         owners: owners.cloned(),
         limits: Limits::default(),
         may,
@@ -180,7 +180,7 @@ fn required<'n>(
     block.text(name, complaints)
 }
 
-fn word<T: FromStr<Err = crate::ids::WordError>>(
+pub(super) fn word<T: FromStr<Err = crate::ids::WordError>>(
     text: &str,
     at: &Place,
     advice: &str,
@@ -220,26 +220,6 @@ fn branch(node: &Node, complaints: &mut Complaints) -> Option<String> {
             None
         }
     }
-}
-
-fn after(node: &Node, complaints: &mut Complaints) -> Vec<After> {
-    let mut found: Vec<After> = Vec::new();
-    for item in list(node, "after", complaints).unwrap_or_default() {
-        let written = match &item.value {
-            Value::Map(_) => Block::open(item, "in `after`", AFTER_KEYS, complaints)
-                .and_then(|block| block.text("environment", complaints)),
-            _ => text(item, "after", complaints),
-        };
-        let Some((written, at)) = written else { continue };
-        let Some(environment) = word(written, at, "name an environment of this file", complaints) else { continue };
-        let after = After { environment };
-        if found.contains(&after) {
-            complaints.add(at, format!("`{written}` is in `after` twice"), "remove one");
-        } else {
-            found.push(after);
-        }
-    }
-    found
 }
 
 fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
@@ -324,7 +304,7 @@ fn sync(node: Option<&Node>, complaints: &mut Complaints) -> SyncRules {
 fn may(node: &Node, complaints: &mut Complaints) -> Option<May> {
     let block = Block::open(node, "in `may`", MAY_KEYS, complaints)?;
     let mut left = |command: &str| block.get(command).and_then(|node| whom(node, command, complaints));
-    Some(May { sync: left("sync"), freeze: left("freeze") })
+    Some(May { sync: left("sync"), freeze: left("freeze"), rollback: left("rollback"), emergency: left("emergency") })
 }
 
 /// A chart of a registry, which stands instead of a path.

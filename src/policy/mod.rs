@@ -12,6 +12,7 @@ pub mod repository;
 pub mod expand;
 pub mod reach;
 
+pub mod after;
 pub mod approvals;
 pub mod block;
 pub mod chart;
@@ -19,6 +20,7 @@ pub mod code;
 pub mod codeowners;
 pub mod document;
 pub mod environment;
+mod failure;
 pub mod globs;
 pub mod ignore;
 pub mod located;
@@ -26,6 +28,7 @@ pub mod paths;
 pub mod pattern;
 pub mod platform;
 pub mod policies;
+pub mod windows;
 
 pub use codeowners::{Dialect, OwnerFile};
 pub use expand::Expanded;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::rules::{ApprovalRule, Policy};
+use super::windows::Window;
 use crate::ids::{ClusterName, RegistryName};
 
 /// `[grant.NAME]`: what a repository may reach.
@@ -38,6 +39,9 @@ pub struct Floor {
     /// The platform's policies by name, each with its text: asked beside the file's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<String, Policy>,
+    /// When something new may be synced; the file's own have to be open as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
 }
 
 /// `[group.NAME]`: people across forges.

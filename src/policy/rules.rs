@@ -14,6 +14,7 @@ use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
 pub use super::platform::{Floor, Grant, Group, Platform};
+use super::windows::Window;
 use crate::ids::{EnvironmentName, Target};
 
 /// Who may give one kind of consent. Within one `Voters` any listed membership suffices.
@@ -172,6 +173,12 @@ pub struct May {
     /// `freeze ENV` and `unfreeze ENV`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Voters>,
+    /// `emergency ENV`, by two of them. Nobody, where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Voters>,
+    /// `rollback ENV` and `resume ENV`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Voters>,
 }
 
 impl May {
@@ -204,6 +211,23 @@ pub struct SyncRules {
     pub timeout_seconds: u64,
 }
 
+/// What follows a sync that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is held where it is.
+    #[default]
+    Hold,
+    /// It goes back to the last healthy content, once, and is pinned there.
+    Rollback,
+}
+
+impl OnFailure {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What a preview has to know of the API server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +250,9 @@ impl Admission {
 pub struct After {
     /// Which environment must have been healthy with the objects it has at the commit.
     pub environment: EnvironmentName,
+    /// For how long, without another deployment of it in between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_seconds: Option<u64>,
 }
 
 /// The `helm:` block.
@@ -264,9 +291,13 @@ pub struct Environment {
     /// What must be healthy first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<After>,
+    /// When something new may be synced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
     /// Who must consent.
     pub consent: Consent,
-    /// More deletions than this need approvals that carry their exact number.
+    /// More deletions than this need approvals that carry their exact number; `None`: more than three, and than a tenth of
+    /// what is deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletions_confirm_above: Option<u32>,
     /// How it is synced.
@@ -274,6 +305,12 @@ pub struct Environment {
     /// Whether the API server has to have answered before the merge.
     #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
+    /// What follows a sync that failed.
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
+    /// Where it is written what to do: a file of the repository, or an address. Named with every failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
     /// `owners:` of the file: consent to changes of this environment's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owners: Option<ApprovalRule>,

@@ -31,6 +31,7 @@ impl Notable {
             Self::Fixed { field } => {
                 format!("{} cannot be changed in place: the sync would fail", value(field))
             }
+            Self::Hook { acts } => format!("{} hook: runs once for this set, and is awaited", value(acts)),
             Self::More { count: more } => format!("{} in its lines", count(*more, "more such fact")),
         }
     }
@@ -43,6 +44,7 @@ impl Notable {
             | Self::Access { .. }
             | Self::Exposure { .. }
             | Self::Fixed { .. }
+            | Self::Hook { .. }
             | Self::More { .. } => None,
         }
     }
@@ -61,6 +63,7 @@ impl Notable {
             | Self::Replicas { .. }
             | Self::Resources { .. }
             | Self::Access { given: false, .. }
+            | Self::Hook { .. }
             | Self::More { .. } => false,
         }
     }

@@ -1,5 +1,7 @@
 //! What is shown, as data. Stored as it is, so fields are only added, with a default.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ChangeDigest, CommitId, EnvironmentName, ObjectKey, Target};
@@ -251,15 +253,24 @@ pub enum Deployment {
         /// Environments it waits for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         after: Vec<EnvironmentName>,
+        /// For how long those that are here have to be healthy, in words.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        soaks: BTreeMap<EnvironmentName, String>,
         /// Checks it waits for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         checks: Vec<String>,
+        /// When it may be, in words: windows, each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        windows: Vec<String>,
     },
     /// After the merge, when somebody says so.
     OnCommand {
         /// Checks it waits for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         checks: Vec<String>,
+        /// When it may be, in words: windows, each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        windows: Vec<String>,
     },
     /// Previews and consent only.
     Never,

@@ -69,12 +69,17 @@ fn people<'a>(logins: impl ExactSizeIterator<Item = &'a str>) -> String {
 pub(super) fn deployment_cell(deployment: &Deployment) -> String {
     match deployment {
         Deployment::Nothing => "nothing to do".to_owned(),
-        Deployment::AfterMerge { after, checks } => {
-            let names: Vec<String> = after.iter().map(|name| cell(name.as_str())).collect();
+        Deployment::AfterMerge { after, soaks, checks, windows } => {
+            let soaked =
+                |name| soaks.get(name).map(|soak| format!(" (healthy for {})", cell(soak))).unwrap_or_default();
+            let names: Vec<String> =
+                after.iter().map(|name| format!("{}{}", cell(name.as_str()), soaked(name))).collect();
             let names = if names.is_empty() { String::new() } else { format!(", after {}", names.join(", ")) };
-            format!("after merge{names}{}", green(checks))
+            format!("after merge{names}{}{}", green(checks), within(windows))
         }
-        Deployment::OnCommand { checks } => format!("after merge, by `/bascule sync`{}", green(checks)),
+        Deployment::OnCommand { checks, windows } => {
+            format!("after merge, by `/bascule sync`{}{}", green(checks), within(windows))
+        }
         Deployment::Never => "never: preview and consent only".to_owned(),
         Deployment::Local => "—".to_owned(),
         Deployment::Queued => "merged, queued".to_owned(),
@@ -94,6 +99,11 @@ fn green(checks: &[String]) -> String {
         [only] => format!(", after {only} is green"),
         several => format!(", after {} are green", several.join(", ")),
     }
+}
+
+/// `, Mon–Fri 09:00–17:00 (Europe/Berlin)`; nothing when it may be synced at any time. Words of ours: names and numbers.
+fn within(windows: &[String]) -> String {
+    windows.iter().map(|window| format!(", {}", cell(&clip(window, NAME)))).collect()
 }
 
 /// What has to be said below the table about one environment, each a sentence; errors are not among them.

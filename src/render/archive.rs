@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::closure::CHART;
+use super::lookups::Lookups;
 use super::paths::{LONGEST_NAME, LONGEST_PATH};
 use super::words::Words;
 use super::yaml::mapping;
@@ -17,14 +18,14 @@ use super::{Limits, RenderError};
 const NESTING: usize = 4;
 const BLOCK: usize = 512;
 
-/// What the templates in an archive say.
+/// What the templates in an archive say, and where they look into the cluster.
 ///
 /// # Errors
 /// [`RenderError`] for anything that helm should not be given.
-pub(super) fn inspect(file: &str, packed: &[u8], limits: &Limits) -> Result<Words, RenderError> {
-    let mut inspection = Inspection { file, limits, unpacked: 0, entries: 0, words: Words::default(), kept: None };
+pub(super) fn inspect(file: &str, packed: &[u8], limits: &Limits) -> Result<(Words, Lookups), RenderError> {
+    let mut inspection = Inspection::new(file, limits, None);
     inspection.archive(packed, 0)?;
-    Ok(inspection.words)
+    Ok((inspection.words, inspection.lookups))
 }
 
 /// The files of an archive, by their paths in it; archives within it stay packed.
@@ -32,8 +33,7 @@ pub(super) fn inspect(file: &str, packed: &[u8], limits: &Limits) -> Result<Word
 /// # Errors
 /// As [`inspect`].
 pub(super) fn files(file: &str, packed: &[u8], limits: &Limits) -> Result<BTreeMap<String, Vec<u8>>, RenderError> {
-    let (kept, words) = (Some(BTreeMap::new()), Words::default());
-    let mut inspection = Inspection { file, limits, unpacked: 0, entries: 0, words, kept };
+    let mut inspection = Inspection::new(file, limits, Some(BTreeMap::new()));
     inspection.archive(packed, 0)?;
     Ok(inspection.kept.unwrap_or_default())
 }
@@ -80,11 +80,17 @@ struct Inspection<'a> {
     unpacked: u64,
     entries: usize,
     words: Words,
+    lookups: Lookups,
     /// The outermost archive's files, where they are wanted.
     kept: Option<BTreeMap<String, Vec<u8>>>,
 }
 
-impl Inspection<'_> {
+impl<'a> Inspection<'a> {
+    fn new(file: &'a str, limits: &'a Limits, kept: Option<BTreeMap<String, Vec<u8>>>) -> Self {
+        let (words, lookups) = (Words::default(), Lookups::default());
+        Self { file, limits, unpacked: 0, entries: 0, words, lookups, kept }
+    }
+
     fn refused(&self, why: impl Into<String>) -> RenderError {
         RenderError::refused(self.file, why)
     }
@@ -233,6 +239,7 @@ impl Inspection<'_> {
         let is_template = parts.iter().rev().skip(1).any(|folder| *folder == "templates");
         if is_template || last == "values.yaml" {
             self.words.read(body);
+            self.lookups.read(&format!("{}: {printable}", self.file), body);
         }
         if last == CHART {
             self.words.asks_cluster |=

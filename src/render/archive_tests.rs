@@ -32,7 +32,7 @@ fn tgz(entries: &[(u8, &str, &[u8])]) -> Vec<u8> {
 
 fn said(packed: &[u8]) -> String {
     inspect("charts/x.tgz", packed, &Limits::default())
-        .map_or_else(|error| error.to_string(), |words| words.reaches.to_string())
+        .map_or_else(|error| error.to_string(), |(words, _)| words.reaches.to_string())
 }
 
 #[test]

@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::archive;
 use super::closure::{CHART, Reading};
 use super::files::{Entry, Files};
+use super::lookups::{Lookups, Place};
 use super::paths::{is_remote, join, within};
+use super::remote::shown;
 use super::words::Words;
 use super::yaml::{mapping, mappings};
 use super::{RenderError, RenderInput};
@@ -43,8 +45,16 @@ pub(super) async fn read<F: Files>(reading: &mut Reading<'_, F>, input: &RenderI
     scanned.extend(values);
     reading.expect(&scanned).await?;
     let mut words = charts.words;
+    let mut lookups = charts.lookups;
     for path in &scanned {
-        words.read(&reading.content(path).await?);
+        let text = reading.content(path).await?;
+        words.read(&text);
+        lookups.read(path, &text);
+    }
+    if let Some(Place { file, line }) = lookups.used() {
+        let why = "`lookup` asks the cluster, and rendering asks none, since what is consented to must not depend on what was \
+                   there at that moment: give the chart what it looks for as a value";
+        return Err(RenderError::refused(&format!("{}:{line}", shown(file)), why));
     }
     reading.words = words.settled();
     if words.reaches {
@@ -91,6 +101,8 @@ struct Charts {
     scanned: Vec<String>,
     /// What is said besides.
     words: Words,
+    /// What is looked for in the cluster, besides.
+    lookups: Lookups,
 }
 
 impl Charts {
@@ -173,7 +185,9 @@ impl Charts {
             } else if entry.name.ends_with(".tgz") {
                 reading.take(&path, entry.id)?;
                 let packed = reading.content(&path).await?;
-                self.words.join(archive::inspect(&path, &packed, reading.limits)?);
+                let (words, lookups) = archive::inspect(&path, &packed, reading.limits)?;
+                self.words.join(words);
+                self.lookups.join(lookups);
                 vendored.archives.push(entry.name);
             }
         }

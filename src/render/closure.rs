@@ -47,8 +47,6 @@ pub struct Closure {
     pub input_hash: InputHash,
     /// Whether it depends on what the target's cluster is, too.
     pub asks_cluster: bool,
-    /// Whether it looks for objects in the cluster, where it finds none.
-    pub(super) looks_up: bool,
     /// Whether it may be something else the next time.
     pub(super) is_unsteady: bool,
 }
@@ -98,9 +96,9 @@ pub(super) async fn closure<F: Files>(
         Dialect::Kustomize => kustomize::read(&mut reading, &input.path).await?,
         Dialect::Helm => chart::read(&mut reading, input).await?,
     }
-    let Reading { reads, looked, words: Words { asks_cluster, looks_up, is_unsteady, .. }, .. } = reading;
+    let Reading { reads, looked, words: Words { asks_cluster, is_unsteady, .. }, .. } = reading;
     let input_hash = hash(kind, &version, input, &reads);
-    Ok(Closure { kind, reads, looked, input_hash, asks_cluster, looks_up, is_unsteady })
+    Ok(Closure { kind, reads, looked, input_hash, asks_cluster, is_unsteady })
 }
 
 fn hash(kind: Dialect, version: &str, input: &RenderInput, reads: &BTreeMap<String, String>) -> InputHash {

@@ -24,6 +24,7 @@ mod files;
 mod judge;
 mod kustomize;
 mod limits;
+mod lookups;
 mod overlay;
 mod paths;
 mod plain;

@@ -154,7 +154,6 @@ mod tests {
             looked: looked.clone(),
             input_hash: InputHash([0; 32]),
             asks_cluster: false,
-            looks_up: false,
             is_unsteady: false,
         }
     }

@@ -200,8 +200,7 @@ impl Renderer {
             }
             Dialect::Helm => {
                 let tool = self.tool(&self.helm)?;
-                let text = self.templated(tool, &contents, input).await;
-                let text = if closure.looks_up { text.map_err(found_nothing) } else { text }?;
+                let text = self.templated(tool, &contents, input).await?;
                 if closure.is_unsteady
                     && let Some(what) = self.wavers(tool, contents, input, &text).await?
                 {
@@ -333,7 +332,7 @@ impl Renderer {
         Ok(steady::difference(first, &second))
     }
 
-    /// No cluster is asked (`lookup` is empty), no name resolved, no hook run. CRDs and hooks are part of the output.
+    /// No cluster is asked (a chart that would is refused: `lookups.rs`), no name resolved, no hook run. CRDs and hooks are part of the output.
     fn helm_args(&self, tool: &Tool, sandbox: &Sandbox, input: &RenderInput) -> Result<Vec<String>, RenderError> {
         let mut args = vec!["template".to_owned(), "--include-crds".to_owned()];
         args.push(format!("--namespace={}", input.namespace));
@@ -369,18 +368,6 @@ impl Renderer {
         let said: String = lines.collect::<Vec<_>>().join("\n").chars().take(1500).collect();
         let said = said.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
         RenderError::Failed { renderer: tool.title(), said }
-    }
-}
-
-/// Says what a chart that failed may have missed: rendering asks no cluster, since what is consented to must not depend on
-/// what was there at that moment.
-fn found_nothing(error: RenderError) -> RenderError {
-    match error {
-        RenderError::Failed { renderer, said } => {
-            let why = "`lookup` finds nothing while rendering: no cluster is asked; give the chart what it looks for as a value";
-            RenderError::Failed { renderer, said: format!("{said}\n({why})") }
-        }
-        other => other,
     }
 }
 

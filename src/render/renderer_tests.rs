@@ -164,7 +164,7 @@ async fn errors_of_the_renderers_name_paths_of_the_repository() {
 #[tokio::test]
 async fn a_chart_sees_no_environment_no_cluster_no_names_and_no_other_file() {
     let t = renderer().await;
-    let template = r#"a: {{ (lookup "v1" "Namespace" "" "") | toJson }}
+    let template = r#"a: {{ .Values | toJson }}
 b: "{{ getHostByName "localhost" }}"
 c: "{{ .Files.Get "../../../etc/passwd" }}{{ .Files.Get "/etc/passwd" }}"
 d: {{ .Capabilities.APIVersions.Has "v1" }}"#;

@@ -8,8 +8,6 @@
 const REACH: &str = "Files";
 /// How the cluster is asked about.
 const CLUSTER: &str = "Capabilities";
-/// How objects of the cluster are looked for.
-const LOOKUP: &str = "lookup";
 /// The functions of helm that may give something else the next time: they draw random values, make keys and certificates,
 /// salt, read the clock (`date` and its like do, of what is no time), or go through a map in any order.
 const UNSTEADY: [&str; 27] = [
@@ -51,8 +49,6 @@ pub(super) struct Words {
     pub(super) reaches: bool,
     /// What comes out may depend on the cluster.
     pub(super) asks_cluster: bool,
-    /// It looks for objects in the cluster.
-    pub(super) looks_up: bool,
     /// What comes out may be something else each time.
     pub(super) is_unsteady: bool,
     /// Texts are made templates.
@@ -68,7 +64,6 @@ impl Words {
             for word in code.split(|c: char| !is_of_word(c)) {
                 self.reaches |= word == REACH;
                 self.asks_cluster |= word == CLUSTER;
-                self.looks_up |= word == LOOKUP;
                 self.is_unsteady |= UNSTEADY.contains(&word);
                 self.makes_templates |= word == TEMPLATE;
             }
@@ -79,7 +74,6 @@ impl Words {
     pub(super) fn join(&mut self, other: Self) {
         self.reaches |= other.reaches;
         self.asks_cluster |= other.asks_cluster;
-        self.looks_up |= other.looks_up;
         self.is_unsteady |= other.is_unsteady;
         self.makes_templates |= other.makes_templates;
     }
@@ -90,13 +84,13 @@ impl Words {
     }
 }
 
-fn is_of_word(c: char) -> bool {
+pub(super) fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
 /// What a part of a template is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     /// Printed as it is, or a comment.
     Text,
     /// Between `{{` and `}}`.
@@ -106,7 +100,7 @@ enum Piece {
 }
 
 /// A template, taken apart as Go does.
-fn pieces(text: &str) -> Vec<(Piece, &str)> {
+pub(super) fn pieces(text: &str) -> Vec<(Piece, &str)> {
     let mut all = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find("{{") {

@@ -1,13 +1,17 @@
 //! Whether a live object is well, after the rules that kstatus documents (cli-utils of the Kubernetes project), with
-//! two differences: a Job is waited for until it is complete, and a workload without any status is not well yet.
+//! three differences: a Job is waited for until it is complete, a workload without any status is not well yet, and a
+//! custom object that says nothing we understand is unknown, not well. Kinds of well-known projects have rules of
+//! their own ([`known`]).
 //!
 //! Judged from the object alone, so the same value always gives the same verdict; how long to wait is the caller's.
 
+mod known;
 mod workloads;
 
 use serde_json::Value;
 
 use crate::ids::ObjectKey;
+use crate::manifest::is_built_in_group;
 
 /// How an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Health {
     Progressing(String),
     /// It will not by itself, and why.
     Failed(String),
+    /// Nothing tells, and why not. Nobody waits for it: it counts as applied, and is named.
+    Unknown(String),
 }
 
 impl Health {
@@ -36,8 +42,6 @@ pub fn waits(key: &ObjectKey, object: &Value) -> bool {
         (
             "rbac.authorization.k8s.io"
             | "networking.k8s.io"
-            | "policy"
-            | "autoscaling"
             | "storage.k8s.io"
             | "scheduling.k8s.io"
             | "admissionregistration.k8s.io"
@@ -55,7 +59,9 @@ pub fn health(key: &ObjectKey, live: &Value) -> Health {
         return Health::progressing("is being deleted");
     }
     let generation = number(live, "/metadata/generation");
-    let observed = number(live, "/status/observedGeneration");
+    // Argo Rollouts writes the number as text.
+    let observed = number(live, "/status/observedGeneration")
+        .or_else(|| text(live, "/status/observedGeneration").and_then(|seen| seen.parse().ok()));
     let workload = match (key.group.as_str(), key.kind.as_str()) {
         ("apps", "Deployment") => Some(workloads::deployment as fn(&Value) -> Health),
         ("apps", "StatefulSet") => Some(workloads::stateful_set as _),
@@ -79,7 +85,27 @@ pub fn health(key: &ObjectKey, live: &Value) -> Health {
         ("", "PersistentVolumeClaim") => claim(live),
         ("", "Service") => service(live),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(live),
-        _ => by_conditions(live, generation),
+        ("apiregistration.k8s.io", "APIService") => service_of_an_api(live),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaler(live),
+        ("policy", "PodDisruptionBudget") => budget(live),
+        (group, _) if is_built_in_group(group) => built_in(live, generation),
+        (group, kind) => known::judge(group, kind, live).unwrap_or_else(|| by_conditions(live, generation)),
+    }
+}
+
+/// Judges what runs once: a Job or a Pod that is awaited for its end, and not for being there.
+pub fn done(key: &ObjectKey, live: &Value) -> Health {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("batch", "Job") => match health(key, live) {
+            Health::Healthy if !workloads::is_complete(live) => Health::progressing("is suspended"),
+            verdict => verdict,
+        },
+        ("", "Pod") => match (health(key, live), text(live, "/status/phase")) {
+            (Health::Healthy, Some("Succeeded")) => Health::Healthy,
+            (Health::Healthy, _) => Health::progressing("runs"),
+            (verdict, _) => verdict,
+        },
+        _ => health(key, live),
     }
 }
 
@@ -114,8 +140,32 @@ fn definition(live: &Value) -> Health {
     }
 }
 
-/// What any other object says in its conditions: `Stalled`, `Reconciling`, `Ready` (and `Available`, which API services
-/// have in its place). No conditions at all is all there will ever be of many kinds: well.
+fn service_of_an_api(live: &Value) -> Health {
+    match condition(live, "Available") {
+        Some(found) if found.status == "True" => Health::Healthy,
+        // What serves it may be on its way, in this very set.
+        Some(found) => Health::progressing(found.because("is not available")),
+        None => Health::progressing("was not looked at yet"),
+    }
+}
+
+/// One that cannot scale yet often waits for what it scales; whether it has measurements is nobody's failure.
+fn autoscaler(live: &Value) -> Health {
+    match condition(live, "AbleToScale").filter(|found| found.status == "False") {
+        Some(found) => Health::progressing(found.because("cannot scale")),
+        None => Health::Healthy,
+    }
+}
+
+fn budget(live: &Value) -> Health {
+    match condition(live, "DisruptionAllowed").filter(|found| found.reason == "SyncFailed") {
+        Some(found) => Health::progressing(found.because("cannot be computed")),
+        None => Health::Healthy,
+    }
+}
+
+/// What any other object says in its conditions: `Stalled`, `Reconciling`, `Ready` (and `Available`, which some have in
+/// its place). Anything else tells nothing.
 fn by_conditions(live: &Value, generation: Option<i64>) -> Health {
     if let Some(found) = condition(live, "Stalled").filter(|found| found.status == "True") {
         return Health::Failed(found.because("is stalled"));
@@ -124,16 +174,35 @@ fn by_conditions(live: &Value, generation: Option<i64>) -> Health {
         return Health::progressing(found.because("is being reconciled"));
     }
     let Some(ready) = condition(live, "Ready").or_else(|| condition(live, "Available")) else {
-        return Health::Healthy;
+        return Health::Unknown(untold(live));
     };
-    if let (Some(seen), Some(wanted)) = (ready.observed, generation)
-        && seen < wanted
-    {
-        return Health::progressing(format!("`{}` is about generation {seen} of {wanted}", ready.kind));
+    if let Some(stale) = ready.stale(generation) {
+        return stale;
     }
     match ready.status {
         "True" => Health::Healthy,
         _ => Health::progressing(ready.because("is not ready")),
+    }
+}
+
+/// Many built-in kinds only hold what they were given, and no conditions are all there will ever be.
+fn built_in(live: &Value, generation: Option<i64>) -> Health {
+    match by_conditions(live, generation) {
+        Health::Unknown(_) => Health::Healthy,
+        told => told,
+    }
+}
+
+/// Types of conditions that are named; the rest is left out.
+const NAMED: usize = 5;
+
+/// Why nothing can be said of an object of a kind nobody gave a rule for.
+fn untold(live: &Value) -> String {
+    let conditions = live.pointer("/status/conditions").and_then(Value::as_array);
+    let types: Vec<_> = conditions.into_iter().flatten().filter_map(|one| text(one, "/type")).take(NAMED).collect();
+    match types[..] {
+        [] => "it has no conditions, and no rule says when its kind is well".to_owned(),
+        _ => format!("no rule says when its kind is well, and none is known for its conditions ({})", types.join(", ")),
     }
 }
 
@@ -147,6 +216,12 @@ struct Condition<'a> {
 }
 
 impl Condition<'_> {
+    /// What it means when it is about an older generation than the object's.
+    fn stale(&self, generation: Option<i64>) -> Option<Health> {
+        let (seen, wanted) = (self.observed?, generation?);
+        (seen < wanted).then(|| Health::progressing(format!("`{}` is about generation {seen} of {wanted}", self.kind)))
+    }
+
     /// `what`, with the controller's own words.
     fn because(&self, what: &str) -> String {
         match (self.reason, self.message) {
@@ -158,7 +233,12 @@ impl Condition<'_> {
 }
 
 fn condition<'a>(live: &'a Value, kind: &'static str) -> Option<Condition<'a>> {
-    let conditions = live.pointer("/status/conditions")?.as_array()?;
+    of_conditions(live.pointer("/status/conditions")?, kind)
+}
+
+/// The same of a list that is somewhere else.
+fn of_conditions<'a>(conditions: &'a Value, kind: &'static str) -> Option<Condition<'a>> {
+    let conditions = conditions.as_array()?;
     let found = conditions.iter().find(|entry| text(entry, "/type") == Some(kind))?;
     Some(Condition {
         kind,

@@ -15,6 +15,7 @@ fn check(cases: &[(&str, &str, Value)]) -> String {
             Health::Healthy => "healthy".to_owned(),
             Health::Progressing(why) => format!("not yet: {why}"),
             Health::Failed(why) => format!("failed: {why}"),
+            Health::Unknown(why) => format!("unknown: {why}"),
         }
     };
     cases.iter().map(judge).collect::<Vec<_>>().join("\n")
@@ -180,6 +181,6 @@ fn storage_addresses_definitions_and_anything_with_a_ready_condition() {
     not yet: its controller has seen generation 1 of 2
     failed: is stalled: no
     not yet: is being reconciled
-    healthy
+    unknown: it has no conditions, and no rule says when its kind is well
     ");
 }

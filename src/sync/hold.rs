@@ -25,7 +25,7 @@ pub enum HoldReason {
     Conflict,
     /// More deletions than may go unnamed.
     OverCap,
-    /// Its block is gone, or its target is another one now.
+    /// Its block is gone, its target is another one now, or its cluster's name leads to another cluster.
     Orphaned,
     /// Its cluster cannot be reached.
     ClusterAway,
@@ -53,16 +53,19 @@ impl HoldReason {
             (Self::Uncovered | Self::OverCap, Relief::SentAgain | Relief::SyncedWell) => false,
             (Self::Waiting, Relief::NothingNewer) => true,
             (Self::Waiting, Relief::ShownAnew | Relief::SentAgain | Relief::SyncedWell) => false,
-            // The freeze stands, or not, whatever is held for it.
-            (Self::Frozen, Relief::NothingNewer | Relief::ShownAnew) => true,
-            (Self::Frozen, Relief::SentAgain | Relief::SyncedWell) => false,
+            // The freeze stands, or not, whatever is held for it; and so it is with windows.
+            (Self::Frozen | Self::Window, Relief::NothingNewer | Relief::ShownAnew) => true,
+            (Self::Frozen | Self::Window, Relief::SentAgain | Relief::SyncedWell) => false,
             // A failure ends with the next sync, not with there being nothing new.
             (Self::Failed | Self::Conflict | Self::ClusterAway, Relief::SentAgain | Relief::SyncedWell) => true,
             (Self::Failed | Self::Conflict, Relief::NothingNewer | Relief::ShownAnew) => false,
             // Nothing is judged while the cluster is away, nor while a sync waits for it.
             (Self::ClusterAway, Relief::NothingNewer | Relief::ShownAnew) => true,
+            // Its cluster is the one again in which its objects are.
+            (Self::Orphaned, Relief::SyncedWell) => true,
+            (Self::Orphaned, Relief::NothingNewer | Relief::ShownAnew | Relief::SentAgain) => false,
             // These end by a person's word alone.
-            (Self::Window | Self::Pinned | Self::Orphaned, _) => false,
+            (Self::Pinned, _) => false,
         }
     }
 
@@ -151,13 +154,13 @@ mod tests {
         insta::assert_snapshot!(table.join("\n"), @r"
         uncovered: NothingNewer, ShownAnew
         frozen: NothingNewer, ShownAnew
-        window: nothing
+        window: NothingNewer, ShownAnew
         waiting: NothingNewer
         pinned: nothing
         failed: SentAgain, SyncedWell
         conflict: SentAgain, SyncedWell
         over-cap: NothingNewer, ShownAnew
-        orphaned: nothing
+        orphaned: SyncedWell
         cluster-away: NothingNewer, ShownAnew, SentAgain, SyncedWell
         ");
     }

@@ -30,18 +30,46 @@ pub struct Outcome {
     /// Objects that are sent and not well, or not yet when the time was up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unhealthy: Vec<Failure>,
+    /// Hooks that ran in this sync and ended well.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hooks: u64,
+    /// Objects that were not sent, because what they wait for is not as it should be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsent: Vec<Kept>,
+    /// Objects that are sent, and of which nothing tells whether they are well: they count as applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unjudged: Vec<Kept>,
+    /// What the cluster says of the first objects that are not well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Explained>,
     /// Nothing could be tried, and why: what is stored of the deployment cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
+    /// What could not be tried is because its cluster's name leads to another cluster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub orphaned: bool,
 }
 
-/// An object that stays although it left the set.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// An object that stays although it left the set, or of which something else is to be said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Which.
     pub object: ObjectKey,
-    /// Why it stays.
+    /// Why.
     pub why: String,
+}
+
+/// What the cluster says of one object that is not well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Which.
+    pub object: ObjectKey,
+    /// Each a line of a person's length: pods, events, the end of a log. Secrets are hidden in it.
+    pub lines: Vec<String>,
 }
 
 /// An object with which something is wrong.
@@ -102,12 +130,13 @@ impl Outcome {
 
     /// Whether every object of the set is in the cluster as it should be: what deleting anything presupposes.
     pub fn is_applied(&self) -> bool {
-        self.failed.is_empty() && self.conflicts.is_empty() && self.broken.is_none()
+        self.failed.is_empty() && self.conflicts.is_empty() && self.unsent.is_empty() && self.broken.is_none()
     }
 
     /// How it ended.
     pub fn state(&self) -> State {
-        if !self.failed.is_empty() || !self.unhealthy.is_empty() || self.broken.is_some() {
+        let is_short = !self.failed.is_empty() || !self.unsent.is_empty() || !self.unhealthy.is_empty();
+        if is_short || self.broken.is_some() {
             State::Failed
         } else if !self.conflicts.is_empty() {
             State::Conflict
@@ -119,6 +148,7 @@ impl Outcome {
     /// Why the environment is held afterwards, if it is.
     pub fn hold(&self) -> Option<HoldReason> {
         match self.state() {
+            _ if self.orphaned => Some(HoldReason::Orphaned),
             State::Healthy => None,
             State::Conflict => Some(HoldReason::Conflict),
             State::Failed => Some(HoldReason::Failed),
@@ -135,6 +165,37 @@ impl Outcome {
         Some(format!("{object} stays: {why}{more}"))
     }
 
+    /// What nothing tells of, and why: the first of it and how many more. `None`: everything was judged.
+    pub fn not_judged(&self) -> Option<String> {
+        let Kept { object, why } = self.unjudged.first()?;
+        let more = match self.unjudged.len() {
+            1 => String::new(),
+            count => format!(", and {} more", count - 1),
+        };
+        Some(format!("whether {object} is well is not known: {why}{more}"))
+    }
+
+    /// What a person is told beside a sync that went well.
+    pub fn remarks(&self) -> String {
+        self.stays().into_iter().chain(self.not_judged()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The sentence, and what the cluster says of it.
+    pub fn told(&self) -> String {
+        let mut text = self.sentence();
+        for (at, Explained { object, lines }) in self.explained.iter().enumerate() {
+            let whose = if at == 0 { String::new() } else { format!("{object}: ") };
+            text += &format!(" · {whose}{}", lines.join(" · "));
+        }
+        text
+    }
+
+    /// As the log keeps it for ever: without what programs wrote into theirs.
+    #[must_use]
+    pub fn without_words_of_programs(&self) -> Self {
+        Self { explained: Vec::new(), ..self.clone() }
+    }
+
     /// One sentence: the first thing that went wrong and how many more, or what was done.
     pub fn sentence(&self) -> String {
         if let Some(why) = &self.broken {
@@ -145,15 +206,20 @@ impl Outcome {
             2 => ", and 1 more".to_owned(),
             count => format!(", and {} more", count - 1),
         };
+        let unsent = match &self.unsent[..] {
+            [] => String::new(),
+            [Kept { object, why }] => format!("; {object} was not sent: {why}"),
+            [Kept { why, .. }, ..] => format!("; {} objects were not sent: {why}", self.unsent.len()),
+        };
         if let Some(Failure { object, why }) = self.failed.first() {
-            return format!("failed at {object}: {why}{}", more(self.failed.len() + self.conflicts.len()));
+            return format!("failed at {object}: {why}{}{unsent}", more(self.failed.len() + self.conflicts.len()));
         }
         if let Some(Troubled { object, fields }) = self.conflicts.first() {
             let held: Vec<_> = fields.iter().map(|held| format!("`{}` holds `{}`", held.manager, held.path)).collect();
             return format!("conflict at {object}: {}{}", held.join(", "), more(self.conflicts.len()));
         }
         if let Some(Failure { object, why }) = self.unhealthy.first() {
-            return format!("not healthy: {object}: {why}{}", more(self.unhealthy.len()));
+            return format!("not healthy: {object}: {why}{}{unsent}", more(self.unhealthy.len()));
         }
         let mut parts = Vec::new();
         for (count, what) in [
@@ -166,6 +232,9 @@ impl Outcome {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
             }
+        }
+        if self.hooks > 0 {
+            parts.push(format!("{} {} run", self.hooks, if self.hooks == 1 { "hook" } else { "hooks" }));
         }
         if !self.kept.is_empty() {
             parts.push(format!("{} kept", self.kept.len()));
@@ -207,6 +276,16 @@ mod tests {
         not healthy: Pod shop/a: 1 of 2 ready
         ");
         assert!(!conflict.is_applied() && unhealthy.is_applied());
+
+        let lines = vec!["event BackOff: it restarts".to_owned(), "log of web: `no database`".to_owned()];
+        let explained = vec![Explained { object: key("Pod", "a"), lines }];
+        let told = Outcome { explained, ..unhealthy };
+        insta::assert_snapshot!(told.told(), @"not healthy: Pod shop/a: 1 of 2 ready · event BackOff: it restarts · log of web: `no database`");
+        assert_eq!(told.without_words_of_programs().told(), told.sentence());
+        let unjudged = vec![Kept { object: key("Widget", "w"), why: "it has no conditions".into() }];
+        let unjudged = Outcome { unjudged, ..done };
+        assert_eq!(unjudged.state(), State::Healthy, "nobody waits for what nothing tells");
+        insta::assert_snapshot!(unjudged.remarks(), @"whether Widget shop/w is well is not known: it has no conditions");
     }
 
     #[test]

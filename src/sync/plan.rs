@@ -130,6 +130,8 @@ pub enum Prune {
     Delete {
         /// Whom we mean; the precondition of the delete.
         uid: String,
+        /// What we saw; the other one.
+        resource_version: String,
     },
     /// It is gone already: the inventory lets go of it.
     Gone,
@@ -144,6 +146,8 @@ pub enum Prune {
 pub enum PruneRule {
     /// As far as there is proof.
     WithProof,
+    /// The same, and an empty set is meant: the environment ends.
+    Everything,
     /// `sync.prune: false`.
     Off,
     /// The database was put back from a backup, and nobody has looked at that yet.
@@ -204,8 +208,8 @@ fn same_content(wanted: &Desired, record: &Recorded) -> bool {
 /// Decides for every object of the complete set and of the inventory. A key missing from `live` is unknown. `owner` is
 /// what our owner annotation says.
 ///
-/// An empty set deletes nothing, whatever the rule: a renderer that gives nothing is far likelier than the wish to
-/// have nothing, and the two look alike.
+/// An empty set deletes nothing: a renderer that gives nothing is far likelier than the wish to have nothing, and the two
+/// look alike. That wish is said otherwise, by two people ([`PruneRule::Everything`]).
 pub fn plan(
     owner: &str,
     desired: &[Desired],
@@ -236,7 +240,7 @@ pub fn plan(
                         .to_owned(),
                 ),
                 (PruneRule::WithProof, true) => Prune::Keep("an empty set deletes nothing".to_owned()),
-                (PruneRule::WithProof, false) => prune(owner, record, look(&record.key)),
+                (PruneRule::WithProof, false) | (PruneRule::Everything, _) => prune(owner, record, look(&record.key)),
             };
             (phase(&record.key), record.clone(), verdict)
         })
@@ -280,7 +284,7 @@ fn act(owner: &str, wanted: &Desired, record: Option<&Recorded>, live: Live) -> 
 
 /// Deletes only with positive proof (invariant 8): it is in our inventory, it is the very one we wrote, and nobody
 /// else claims it.
-fn prune(owner: &str, record: &Recorded, live: Live) -> Prune {
+pub fn prune(owner: &str, record: &Recorded, live: Live) -> Prune {
     let seen = match live {
         Live::Unknown(why) => return Prune::Keep(format!("the cluster did not say whether it is there: {why}")),
         Live::Absent => return Prune::Gone,
@@ -298,7 +302,7 @@ fn prune(owner: &str, record: &Recorded, live: Live) -> Prune {
     if seen.prune_never {
         return Prune::Keep(format!("`{}: never`", super::PRUNE_ANNOTATION));
     }
-    Prune::Delete { uid: seen.uid }
+    Prune::Delete { uid: seen.uid, resource_version: seen.resource_version }
 }
 
 #[cfg(test)]

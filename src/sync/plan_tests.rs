@@ -111,13 +111,13 @@ fn nothing_is_deleted_without_proof() {
         check(None, None, Live::Seen(seen("a"))),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
-    prune: Delete { uid: "uid-a" }
+    prune: Delete { uid: "uid-a", resource_version: "10" }
     prune: Gone
     prune: Keep("the cluster did not say whether it is there: timed out")
     prune: Recreated
     prune: Keep("`bascule.dev/prune: never`")
     prune: Keep("its annotation says that it belongs to `work/9/x@y`")
-    prune: Delete { uid: "uid-a" }
+    prune: Delete { uid: "uid-a", resource_version: "10" }
     prune: Recreated
     "#);
 }
@@ -224,7 +224,7 @@ proptest::proptest! {
         proptest::prop_assert_eq!(plan.actions.len(), desired.len());
         for (_, row, verdict) in &plan.prunes {
             proptest::prop_assert!(desired.iter().all(|object| object.key != row.key));
-            if let Prune::Delete { uid } = verdict {
+            if let Prune::Delete { uid, .. } = verdict {
                 let Some(Live::Seen(seen)) = live.get(&row.key) else { panic!("deleted unseen") };
                 proptest::prop_assert!(!desired.is_empty() && !seen.prune_never);
                 proptest::prop_assert_eq!(uid, &seen.uid);

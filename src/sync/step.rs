@@ -6,12 +6,22 @@ pub enum Step {
     Gathered,
     /// The audit log holds what is about to be done.
     IntentWritten,
+    /// The environment's fence in the cluster names this run.
+    FenceTaken,
     /// The inventory holds old and new objects together, before the first write to the cluster.
     InventoryGrown,
     /// Namespaces are applied.
     NamespacesApplied,
     /// Custom resource definitions are applied and Established.
     DefinitionsReady,
+    /// The database knows that a hook is about to be run.
+    HookBegun,
+    /// The cluster has taken a hook's object, and the database does not know yet.
+    HookSent,
+    /// The database knows the uid of that object.
+    HookRecorded,
+    /// A hook has ended, and the database knows how.
+    HookEnded,
     /// The cluster has taken one object, and the inventory does not know yet.
     ObjectSent,
     /// The inventory knows the uid and hash of that object.
@@ -30,12 +40,17 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order a sync meets them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Gathered,
         Self::IntentWritten,
+        Self::FenceTaken,
         Self::InventoryGrown,
         Self::NamespacesApplied,
         Self::DefinitionsReady,
+        Self::HookBegun,
+        Self::HookSent,
+        Self::HookRecorded,
+        Self::HookEnded,
         Self::ObjectSent,
         Self::ObjectRecorded,
         Self::Applied,
@@ -50,9 +65,14 @@ impl Step {
         match self {
             Self::Gathered => "gathered",
             Self::IntentWritten => "intent-written",
+            Self::FenceTaken => "fence-taken",
             Self::InventoryGrown => "inventory-grown",
             Self::NamespacesApplied => "namespaces-applied",
             Self::DefinitionsReady => "definitions-ready",
+            Self::HookBegun => "hook-begun",
+            Self::HookSent => "hook-sent",
+            Self::HookRecorded => "hook-recorded",
+            Self::HookEnded => "hook-ended",
             Self::ObjectSent => "object-sent",
             Self::ObjectRecorded => "object-recorded",
             Self::Applied => "applied",

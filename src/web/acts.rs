@@ -11,15 +11,16 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate};
 use super::{Of, State};
 use crate::audit;
-use crate::db::environments::{self, Environment, EnvironmentState};
+use crate::db::environments::{self, Environment, EnvironmentState, Whom};
 use crate::db::freezes::{self, Freeze};
 use crate::db::repositories::{self, Repository};
+use crate::db::{deployments, pins};
 use crate::event::until::Until;
 use crate::jobs::route::{asked_sync, sync_environment};
 use crate::queue::{self, Lane};
 
 /// The longest reason (bytes), as in a pull request.
-const LONGEST_REASON: usize = 300;
+pub(super) const LONGEST_REASON: usize = 300;
 
 /// A sync that was asked for.
 #[derive(Debug, Serialize, ToSchema)]
@@ -46,6 +47,11 @@ pub(super) async fn sync(
     let (repository, environment) = commanded(&who, &state, id, Command::Sync).await?;
     let name = named(&repository);
     let mut tx = state.pool.begin().await?;
+    let last = deployments::list(&mut tx, id, None, 1).await?.pop();
+    // A rollback that failed is sent once more.
+    if let Some(pin) = pins::standing(&mut tx, id).await?.filter(|_| last.is_some_and(|last| last.is_healthy())) {
+        return Err(Problem::conflict(format!("it is {}; `bascule resume` ends that", pin.sentence())));
+    }
     queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;
     let detail = json!({ "environments": [environment.name] });
     audit::append(&mut tx, &who.entry("sync.asked", format!("{name} {}", environment.name), detail)).await?;
@@ -148,18 +154,21 @@ pub(super) async fn unfreeze(
     Ok(Json(answer))
 }
 
-fn named(repository: &Repository) -> String {
+pub(super) fn named(repository: &Repository) -> String {
     format!("{}/{}", repository.key.forge, repository.full_name)
 }
 
 /// A command that `may` can leave to some.
-enum Command {
+#[derive(Clone, Copy)]
+pub(super) enum Command {
     Sync,
     Freeze,
+    Emergency,
+    Rollback,
 }
 
 /// The environment a command is about, if whoever asks may give it.
-async fn commanded(
+pub(super) async fn commanded(
     who: &Allowed<Operate>,
     state: &State,
     id: i64,
@@ -181,11 +190,22 @@ async fn commanded(
             return Err(Problem::unavailable(why));
         }
     };
-    let whom = rules.as_ref().and_then(|rules| match command {
-        Command::Sync => rules.may.sync.as_ref(),
-        Command::Freeze => rules.may.freeze.as_ref(),
-    });
-    who.may_command(state, &repository.key, whom, "environment").await?;
+    let nobody = Whom::default();
+    let whom = match (&rules, command) {
+        (Some(rules), Command::Sync) => rules.may.sync.as_ref(),
+        (Some(rules), Command::Freeze) => rules.may.freeze.as_ref(),
+        (Some(rules), Command::Rollback) => rules.may.rollback.as_ref(),
+        // Where nobody is named, nobody may.
+        (Some(rules), Command::Emergency) => Some(rules.may.emergency.as_ref().unwrap_or(&nobody)),
+        (None, Command::Sync | Command::Freeze | Command::Rollback) => None,
+        (None, Command::Emergency) => Some(&nobody),
+    };
+    match command {
+        Command::Rollback => who.may_go_back(state, &repository.key, whom, "environment").await?,
+        Command::Sync | Command::Freeze | Command::Emergency => {
+            who.may_command(state, &repository.key, whom, "environment").await?;
+        }
+    }
     if environment.state != EnvironmentState::Active {
         return Err(Problem::conflict("it is not in the default branch's file any more, and nothing is synced to it"));
     }

@@ -80,15 +80,22 @@ async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Whether a request sent here would be answered: the database answers, and its schema is ours.
+/// Whether a request sent here would be answered: the database answers, and its schema is ours, or what a newer version
+/// made of ours. While that version is started, one server after the other, this one has to go on.
 async fn ready(Of(admin): Of<Admin>) -> (StatusCode, String) {
     let not = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
     let Ok(mut connection) = admin.pool.acquire().await else {
         return not("the database does not answer".to_owned());
     };
-    match Schema::look(&mut connection).await.map(Schema::require_current) {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
-        Ok(Err(schema)) => not(schema.to_string()),
-        Err(_) => not("the database does not answer".to_owned()),
+    let Ok(schema) = Schema::look(&mut connection).await else {
+        return not("the database does not answer".to_owned());
+    };
+    let word = match &schema {
+        Schema::Newer { .. } => "ready, until the newer version that migrated the database takes over\n",
+        _ => "ready\n",
+    };
+    match schema.require_workable() {
+        Ok(()) => (StatusCode::OK, word.to_owned()),
+        Err(schema) => not(schema.to_string()),
     }
 }

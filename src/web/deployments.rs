@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Page, limit, moment, text};
@@ -10,7 +11,9 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Audit, Read, Sight};
 use super::{Of, State, place};
 use crate::audit;
+use crate::db::emergencies;
 use crate::db::reports::{self, ApprovalUsed, Only, Proof, WhichDeployments};
+use crate::db::rollbacks::{Became, Rollback};
 
 /// One deployment with its proof.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,6 +48,12 @@ pub(super) struct Deployment {
     approvals: Vec<Approval>,
     /// Whether what was sent is what was approved.
     answer: Answer,
+    /// `true`: two people let it pass as an emergency, past what would have held it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    emergency: Option<bool>,
+    /// Of a rollback, or of one that sends what it brought once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<WentBack>,
     /// Objects sent, skipped, deleted; where it failed.
     #[schema(value_type = Object)]
     outcome: Option<Value>,
@@ -54,6 +63,34 @@ pub(super) struct Deployment {
     started_at: String,
     /// When it ended.
     finished_at: Option<String>,
+}
+
+/// To what a rollback went back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WentBack {
+    /// Its id, at `/api/v1/rollbacks/{id}`.
+    id: uuid::Uuid,
+    /// The number of the deployment that it went back to.
+    to: i64,
+    /// The number of the one that it took away.
+    taken_away: Option<i64>,
+    /// Who asked, as the log names them.
+    by: String,
+    /// Whether nobody asked: a sync failed.
+    by_itself: bool,
+    /// Why.
+    reason: Option<String>,
+}
+
+impl From<Rollback> for WentBack {
+    fn from(way: Rollback) -> Self {
+        let taken_away = match way.became {
+            Some(Became::Deployment { taken_away, .. }) => Some(taken_away),
+            Some(Became::Refused(_)) | None => None,
+        };
+        let (id, to) = (way.new.id, way.back_to);
+        Self { id, to, taken_away, by: way.new.by, by_itself: way.new.is_by_itself, reason: way.new.reason }
+    }
 }
 
 /// Whether what was sent is what was approved.
@@ -72,6 +109,10 @@ pub(super) enum Answer {
     /// Nobody approved, and the rules in force ask for somebody in every case: content that was covered before (a
     /// return to what had been approved), or a fault. The entry `sync.started` of the log says which.
     Unapproved,
+    /// The same, and two people let it pass as an emergency.
+    Emergency,
+    /// A rollback, by its own rule: to objects that were consented to before.
+    RolledBack,
     /// Nobody approved, and the rules in force are not stored.
     Unknown,
 }
@@ -139,6 +180,8 @@ impl Deployment {
             approvals: proof.approvals.into_iter().map(approval).collect(),
             pulls: proof.pulls,
             answer,
+            emergency: None,
+            rollback: proof.rollback.map(WentBack::from),
             outcome: proof.outcome,
             trace: proof.trace.to_string(),
             started_at: proof.started_at.to_string(),
@@ -147,7 +190,28 @@ impl Deployment {
     }
 }
 
+/// Emergencies that are looked through for one page of deployments: there are days without any.
+const MOST_EMERGENCIES: i64 = 1_000;
+
+/// Marks those of a page, newest first, that were let pass as emergencies.
+pub(super) async fn mark(conn: &mut PgConnection, page: &mut [Deployment]) -> Result<(), sqlx::Error> {
+    let Some(newest) = page.first() else { return Ok(()) };
+    let before = uuid::Uuid::from_u128(newest.id.as_u128().saturating_add(1));
+    let which = emergencies::Which { before: Some(before), ..emergencies::Which::default() };
+    let all = emergencies::list(conn, &which, MOST_EMERGENCIES).await?;
+    for one in page.iter_mut().filter(|one| all.iter().any(|known| known.deployment == one.id)) {
+        one.emergency = Some(true);
+        if one.answer == Answer::Unapproved {
+            one.answer = Answer::Emergency;
+        }
+    }
+    Ok(())
+}
+
 fn answer(proof: &Proof) -> Answer {
+    if proof.rollback.is_some() {
+        return Answer::RolledBack;
+    }
     let consents = |one: &&ApprovalUsed| one.why_not.is_none() && one.waives.is_none();
     let counted: Vec<&ApprovalUsed> = proof.approvals.iter().filter(consents).collect();
     match (counted.as_slice(), proof.rules) {
@@ -196,7 +260,8 @@ impl Which {
         };
         let mut connection = state.pool.acquire().await?;
         let items = reports::deployments(&mut connection, &which, limit).await?;
-        let items = items.into_iter().map(|one| Deployment::of(one, state)).collect();
+        let mut items: Vec<Deployment> = items.into_iter().map(|one| Deployment::of(one, state)).collect();
+        mark(&mut connection, &mut items).await?;
         Ok(Page::of(items, limit, |one: &Deployment| one.id.to_string()))
     }
 

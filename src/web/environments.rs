@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::asked::{Asked, Named, Page, limit};
-use super::deployments::Deployment;
+use super::deployments::{Deployment, mark};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
 use super::{Of, State};
@@ -46,6 +46,8 @@ pub(super) struct Environment {
     deployment: Option<i64>,
     /// Its newest deployment's state.
     deployment_state: Option<String>,
+    /// How many objects we applied to it that are not confirmed gone.
+    objects: i64,
     /// What holds it back.
     hold: Option<Hold>,
     /// What the platform's policies say of what is deployed; absent where none is asked. Nothing is done about it.
@@ -53,6 +55,9 @@ pub(super) struct Environment {
     policies: Option<Policies>,
     /// The freeze that stands: nothing new is synced.
     frozen: Option<Frozen>,
+    /// Where it is written what to do when it fails: a file of the repository, or an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runbook: Option<String>,
     /// Of the commit that was asked about: whether a sync to it, or to a newer one of the same branch, was started (or none
     /// was needed). Known for thirty days.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,9 +134,11 @@ impl From<EnvironmentNow> for Environment {
             healthy_commit: now.healthy_commit,
             deployment: now.deployment,
             deployment_state: now.deployment_state,
+            objects: now.objects,
             hold,
             policies: None,
             frozen: None,
+            runbook: None,
             passed: None,
         }
     }
@@ -183,11 +190,13 @@ pub(super) async fn list(
     let ids: Vec<i64> = items.iter().map(|now| now.id).collect();
     let verdicts = deployed::of(&mut connection, &ids).await?;
     let freezes = freezes::all(&mut connection, state.clock.now()).await?;
+    let runbooks = environments::runbooks(&mut connection, &ids).await?;
     let shown = |now: EnvironmentNow| {
         let passed = commit.as_ref().map(|_| now.passed);
         let policies = verdicts.get(&now.id).map(Policies::from);
         let frozen = freezes::longest(&freezes, Some(now.id)).cloned().map(Frozen::from);
-        Environment { passed, policies, frozen, ..Environment::from(now) }
+        let runbook = runbooks.get(&now.id).cloned();
+        Environment { passed, policies, frozen, runbook, ..Environment::from(now) }
     };
     let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))
@@ -221,6 +230,7 @@ pub(super) async fn deployments(
     let mut connection = state.pool.acquire().await?;
     let asked = WhichDeployments { environment_id: Some(id), before: which.before, ..WhichDeployments::default() };
     let items = reports::deployments(&mut connection, &asked, limit).await?;
-    let items = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
+    let mut items: Vec<Deployment> = items.into_iter().map(|one| Deployment::of(one, &state)).collect();
+    mark(&mut connection, &mut items).await?;
     Ok(Json(Page::of(items, limit, |one: &Deployment| one.id.to_string())))
 }

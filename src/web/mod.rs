@@ -16,6 +16,8 @@ mod asked;
 mod audit;
 mod deliveries;
 mod deployments;
+mod emergencies;
+mod ends;
 mod environments;
 mod forges;
 mod html;
@@ -29,6 +31,7 @@ mod preview_page;
 mod previews;
 mod problem;
 mod restored;
+mod rollbacks;
 pub mod session;
 mod sign_in;
 pub mod token;
@@ -98,9 +101,17 @@ pub fn router(state: State) -> Router {
         .routes(routes!(environments::list))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
+        .routes(routes!(ends::objects))
+        .routes(routes!(ends::forget))
+        .routes(routes!(ends::destroy))
         .routes(routes!(acts::sync))
         .routes(routes!(acts::freeze))
         .routes(routes!(acts::unfreeze))
+        .routes(routes!(emergencies::ask))
+        .routes(routes!(emergencies::report))
+        .routes(routes!(rollbacks::rollback))
+        .routes(routes!(rollbacks::resume))
+        .routes(routes!(rollbacks::show))
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::report))
         .routes(routes!(deployments::exceptions))

@@ -40,6 +40,11 @@ impl Problem {
         self.status == StatusCode::UNAUTHORIZED
     }
 
+    /// Whether something that is away did not answer.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// A good token without the scope.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, detail: detail.into() }

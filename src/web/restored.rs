@@ -23,8 +23,10 @@ pub(super) struct Waiting {
     noticed_at: String,
     /// Entries of the log then.
     entries: i64,
-    /// Entries the newest signed head counts; `null`: an operator said that it was put back.
+    /// Entries the newest signed head counts; `null`: an operator, or a cluster, said that it was put back.
     signed: Option<i64>,
+    /// The number by which a cluster was written and which this database had yet to give, if that is how it was found.
+    fence: Option<i64>,
 }
 
 /// Whether the database was put back from a backup and nobody confirmed that yet, on the server's host, by `bascule restored
@@ -33,7 +35,11 @@ pub(super) struct Waiting {
     responses((status = 200, body = Restored), (status = "4XX", body = ProblemBody)))]
 pub(super) async fn show(_: Allowed<Read>, Of(state): Of<State>) -> Result<Json<Restored>, Problem> {
     let open = restored::open(&mut *state.pool.acquire().await?).await?;
-    let waiting =
-        open.map(|one| Waiting { noticed_at: one.noticed_at.to_string(), entries: one.entries, signed: one.signed });
+    let waiting = open.map(|one| Waiting {
+        noticed_at: one.noticed_at.to_string(),
+        entries: one.entries,
+        signed: one.signed,
+        fence: one.fence,
+    });
     Ok(Json(Restored { waiting }))
 }

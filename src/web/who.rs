@@ -221,6 +221,27 @@ impl Allowed<Operate> {
     }
 }
 
+impl Allowed<Operate> {
+    /// The same of what has to be possible while the forge is away: then what it said of somebody's right within the last
+    /// minutes counts. Whom rules name cannot be known without it.
+    pub(super) async fn may_go_back(
+        &self,
+        state: &State,
+        repository: &RepositoryKey,
+        whom: Option<&Whom>,
+        what: &str,
+    ) -> Result<(), Problem> {
+        let problem = match self.may_command(state, repository, whom, what).await {
+            Err(problem) if problem.is_unavailable() => problem,
+            said => return said,
+        };
+        let (None, Who::Person(session)) = (whom, &self.who) else { return Err(problem) };
+        let remembered = state.people.rights(&session.person, vec![repository.clone()], SHOWN_FOR).await;
+        let may = remembered.is_ok_and(|rights| rights.iter().any(|(_, right)| *right >= Right::Write));
+        if may { Ok(()) } else { Err(problem) }
+    }
+}
+
 async fn rights(
     state: &State,
     person: &Account,

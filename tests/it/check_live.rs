@@ -104,13 +104,13 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         write(&format!("{text}{registries}"));
         let url = forge.url();
         let hidden = [(url.as_str(), "FORGE"), ("127.0.0.1:1)", "…)")];
-        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @"
+        insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @r"
         bascule.toml: good, 1 forge, 2 clusters, 2 grants, 0 floors, 0 groups
         database: there, of this version, and its role cannot rewrite the log
         forge work: we are bascule (1) at FORGE
         BAD    acme/shop: no webhook to http://127.0.0.1:8080/webhooks/work: `bascule connect` makes it; sweeps find what it would have told, later
         cluster dev: Kubernetes vX
-        BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps
+        BAD    guest: system:serviceaccount:guest:deployer may not patch deployments, patch services, patch configmaps, delete deployments, delete services, delete configmaps, get leases, create leases, update leases
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
           its schemas are kept for `bascule diff`

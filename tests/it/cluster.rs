@@ -146,10 +146,15 @@ fn a_stale_writer_is_refused_by_the_server() {
         assert_eq!(stale.fate(), Fate::Look, "an older version: {stale}");
 
         let (resource, key) = place.key(&place.config(&json!({}))).await;
-        let other = place.cluster.delete(&resource, &key, "another-uid").await.unwrap();
+        let delete = async |of: &Applied, uid: &str| {
+            place.cluster.delete(&resource, &key, uid, Some(&of.resource_version)).await
+        };
+        let other = delete(&second, "another-uid").await.unwrap();
         assert_eq!(other, Deleted::Recreated, "a delete means one uid");
-        assert_eq!(place.cluster.delete(&resource, &key, &second.uid).await.unwrap(), Deleted::Gone);
-        assert_eq!(place.cluster.delete(&resource, &key, &second.uid).await.unwrap(), Deleted::Gone, "twice is once");
+        let older = delete(&first, &second.uid).await.unwrap_err();
+        assert_eq!(older.fate(), Fate::Look, "and one version: {older}");
+        assert_eq!(delete(&second, &second.uid).await.unwrap(), Deleted::Gone);
+        assert_eq!(delete(&second, &second.uid).await.unwrap(), Deleted::Gone, "twice is once");
         let gone = place.apply(&place.config(&json!({"a": "3"})), &onto(&second)).await.unwrap_err();
         assert_eq!(gone.fate(), Fate::Look, "an update never creates: {gone}");
 

@@ -190,13 +190,13 @@ async fn what_people_read() {
       lifted by /bascule approve because
 
     $ bascule history production
-    ┌────────────────────────────────────────────────────────────────────────────────────────────────────────┐
-    │ NUMBER   STATE     COMMIT    PULLS   APPROVED BY                     ANSWER       STARTED              │
-    ╞════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-    │ 3        healthy   ccccccc   #1                                      unapproved   TIME │
-    │ 2        healthy   ccccccc   #1      work/leebecause (3) by review   held         TIME │
-    │ 1        healthy   ccccccc   #1      work/leebecause (3) by review   exact        TIME │
-    └────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+    ┌───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
+    │ NUMBER   STATE     COMMIT    SET            PULLS   APPROVED BY                     ANSWER       STARTED              │
+    ╞═══════════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
+    │ 3        healthy   ccccccc   030303030303   #1                                      unapproved   TIME │
+    │ 2        healthy   ccccccc   020202020202   #1      work/leebecause (3) by review   held         TIME │
+    │ 1        healthy   ccccccc   010101010101   #1      work/leebecause (3) by review   exact        TIME │
+    └───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
 
     $ bascule preview show 1
     Bascule · aaaaaaa into because · nothing of ours is touched
@@ -407,7 +407,7 @@ async fn a_command_that_gets_no_answer_says_why_and_ends_with_2() {
     $ bascule audit show 999
     bascule: 404 Not Found: there is no such entry
     $ bascule audit report unheard
-    bascule: there are the reports deployments and exceptions
+    bascule: there are the reports deployments, exceptions and emergencies
     $ bascule jobs list --state strange
     bascule: 400 Bad Request: `state` is pending, running, refused or failed
     $ bascule audit list --from yesterday

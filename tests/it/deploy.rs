@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bascule::cluster::{Cluster, ClusterError, Fate, Identity, Onto, Until, Watched, Write};
+use bascule::cluster::{Cluster, ClusterError, Fate, Hold, Identity, Onto, Until, Watched, Write};
 use bascule::config::{self, DatabaseUrl, Environ, Loaded, ServerRole};
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
@@ -113,10 +113,10 @@ async fn deploys(cluster: &Cluster, object: &Value) -> Result<(), ClusterError> 
     cluster.try_apply(write(&Onto::Nothing), &hash_key).await?;
     let made = cluster.apply(write(&Onto::Nothing), &hash_key).await?;
     let onto = Onto::This { uid: made.uid.clone(), resource_version: made.resource_version };
-    cluster.apply(write(&onto), &hash_key).await?;
+    let now = cluster.apply(write(&onto), &hash_key).await?;
     assert!(cluster.list(&resource, key.namespace.as_deref()).await?.contains_key(&key));
     assert!(cluster.get(&resource, &key).await?.is_some());
-    cluster.delete(&resource, &key, &made.uid).await?;
+    cluster.delete(&resource, &key, &made.uid, Some(&now.resource_version)).await?;
     let gone = Watched { resource, key, until: Until::Gone { uid: made.uid } };
     let verdict = cluster.watch(&[gone], Duration::from_secs(20)).await;
     assert!(verdict.0.values().all(|health| *health == Health::Healthy), "{verdict:?}");
@@ -165,6 +165,14 @@ fn a_cluster_takes_it_and_gives_the_worker_what_it_needs_and_no_more() {
         for object in [settings(SHOP), web(SHOP)] {
             deploys(&deployer, &object).await.unwrap();
         }
+        let hold =
+            Hold { namespace: SHOP, name: "bascule-fence-1", owner: "work/1/shop@server", number: 1, holder: "a" };
+        deployer.take_fence(hold, None).await.unwrap();
+        let fence = deployer.fence(SHOP, hold.name).await.unwrap().unwrap();
+        deployer.take_fence(Hold { number: 2, holder: "b", ..hold }, Some(&fence)).await.unwrap();
+        let fence = deployer.fence(SHOP, hold.name).await.unwrap().unwrap();
+        deployer.drop_fence(SHOP, hold.name, &fence).await.unwrap();
+        assert_eq!(deployer.fence(SHOP, hold.name).await.unwrap(), None);
         let beside = deploys(&deployer, &settings("deploy-other")).await.unwrap_err();
         assert!(beside.to_string().contains("bascule-deployer"), "{beside}");
         let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",

@@ -26,6 +26,7 @@ mod forge;
 mod forge_contract;
 mod github;
 mod gitlab;
+mod health;
 mod host;
 mod limits;
 mod local;

@@ -9,17 +9,12 @@ agent
 drift production
 heal production
 adopt production
-rollback production --to 3
-resume production
 approve production b1:01234567
-environments list
-environments forget production
 clusters move prod
 jobs show 3
 diff --live
 audit report policy-changes
 audit report access
-audit report emergencies
 audit report gaps
 audit report delivery
 ";
@@ -32,7 +27,13 @@ wait
 sync
 freeze
 unfreeze
+emergency
+rollback
+resume
 history
+environments list
+environments forget
+environments destroy
 preview show
 audit list
 audit show

@@ -13,6 +13,7 @@ use crate::parts::{ControlPlane, Progress, Rollouts};
 /// Lives as long as the test binary, because the control plane's client belongs to it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+static ROLLING: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// Runs a test against the shared control plane: status is what the test writes, and nothing else moves.
 pub(crate) fn on_plane<F: Future<Output = ()>>(test: impl FnOnce(&'static ControlPlane) -> F) {
@@ -23,6 +24,14 @@ pub(crate) fn on_plane<F: Future<Output = ()>>(test: impl FnOnce(&'static Contro
 pub(crate) async fn shared() -> &'static ControlPlane {
     let start = || async { ControlPlane::start(&Progress::silent(), Rollouts::None).await.unwrap() };
     PLANE.get_or_init(start).await
+}
+
+/// Runs a test against the shared control plane on which pods are scheduled, become ready and end.
+pub(crate) fn on_rolling_plane<F: Future<Output = ()>>(test: impl FnOnce(&'static ControlPlane) -> F) {
+    RUNTIME.block_on(async {
+        let start = || async { ControlPlane::start(&Progress::silent(), Rollouts::Simulated).await.unwrap() };
+        test(ROLLING.get_or_init(start).await).await;
+    });
 }
 
 /// Runs a test against a control plane of its own, which it may stop.

@@ -106,6 +106,8 @@ async fn what_people_did_and_saw_is_not_rewritten_by_a_server() {
         "comment_edit",
         "delivery_conflict",
         "shown_change",
+        "emergency_request",
+        "emergency",
         "api_token",
         "installation",
     ] {
@@ -117,6 +119,8 @@ async fn what_people_did_and_saw_is_not_rewritten_by_a_server() {
         "UPDATE approval_void SET at = now()",
         "UPDATE push SET pusher = null",
         "UPDATE shown_change SET change_digest = ''",
+        "UPDATE emergency_request SET reason = ''",
+        "UPDATE emergency SET passed = '[]'",
         "UPDATE api_token SET scopes = '[]'",
         "UPDATE installation SET id = gen_random_uuid()",
     ] {
@@ -186,7 +190,7 @@ async fn said_of(change: &'static str) -> String {
 
 #[tokio::test]
 async fn a_database_of_another_version_is_refused_with_what_it_is_and_what_to_do() {
-    assert_snapshot!(said_of("DELETE FROM _sqlx_migrations WHERE version > 1").await, @"the database is older than this bascule (it is at version 1, this bascule needs 2): stop the other servers, run `bascule migrate` of this bascule, then start again");
+    assert_snapshot!(said_of("DELETE FROM _sqlx_migrations WHERE version > 1").await, @"the database is older than this bascule (it is at version 1, this bascule needs 2): run `bascule migrate` of this bascule, then start again");
     assert_snapshot!(said_of("INSERT INTO _sqlx_migrations VALUES (9000, 'of tomorrow', now(), true, '', 0)").await, @"the database is newer than this bascule (it is at version 9000, this bascule knows 2): start the newer bascule that migrated it, or restore a backup made before; there is no way down");
     assert_snapshot!(said_of("UPDATE _sqlx_migrations SET success = false WHERE version = 2").await, @"the database is half-migrated: migration 2 began and did not end. Restore the backup made before it, or repair what it left, delete its row from `_sqlx_migrations`, and run `bascule migrate` again");
     assert_snapshot!(said_of("UPDATE _sqlx_migrations SET checksum = '' WHERE version = 1").await, @"migration 1 of the database is not this bascule's: it was migrated by another build. Start that build, or restore a backup made by a released one");

@@ -179,7 +179,8 @@ fn schemas_and_readers_know_the_same_keys() {
     for (name, keys) in [
         ("environment", policy::environment::ENVIRONMENT_KEYS),
         ("follow", policy::environment::FOLLOW_KEYS),
-        ("after", policy::environment::AFTER_KEYS),
+        ("window", policy::windows::WINDOW_KEYS),
+        ("after", policy::after::AFTER_KEYS),
         ("deletions", policy::environment::DELETIONS_KEYS),
         ("sync", policy::environment::SYNC_KEYS),
         ("helm", policy::environment::HELM_KEYS),
@@ -212,6 +213,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),
         ("floor", config::FLOOR_KEYS),
+        ("window", policy::windows::WINDOW_KEYS),
         ("rule", policy::approvals::FLOOR_RULE_KEYS),
         ("sweep", config::SWEEP_KEYS),
     ] {

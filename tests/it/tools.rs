@@ -15,11 +15,13 @@ impl Machine {
     fn new() -> Self {
         let machine = Self { folder: tempfile::tempdir().unwrap() };
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools");
-        let published = ["published/package.json", "published/package-lock.json"];
-        for file in ["build", "system", "fetch", "render/go.mod", "render/go.sum"].into_iter().chain(published) {
-            let to = machine.path("tools").join(file);
+        let ours = ["build", "system", "fetch", "render/go.mod", "render/go.sum"];
+        let pins = ["published", "mock"]
+            .map(|name| ["package.json", "package-lock.json"].map(|file| format!("{name}/{file}")));
+        for file in ours.map(str::to_owned).into_iter().chain(pins.into_iter().flatten()) {
+            let to = machine.path("tools").join(&file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(from.join(file), to).unwrap();
+            fs::copy(from.join(&file), to).unwrap();
         }
         // It is asked for its version and for a module, and builds by writing a program that runs.
         machine.program(
@@ -202,12 +204,15 @@ fn what_forges_publish_is_fetched_once_as_it_is_pinned_and_never_halfway() {
         log.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
     };
     npm("cp package-lock.json node_modules/as-locked");
-    for times in [vec!["ci --ignore-scripts"], vec![]] {
+    // The data, and the mock; the mock beside what it needs.
+    for times in [vec!["ci --ignore-scripts"; 2], vec![]] {
         machine.builds(&["published"]);
         assert_eq!(asked(), times);
         assert_eq!(fs::read(there.join("as-locked")).unwrap(), fs::read(&lock).unwrap());
+        let mock = machine.path("tools/.bin/share/mock/node_modules/as-locked");
+        assert_eq!(fs::read(mock).unwrap(), fs::read(machine.path("tools/mock/package-lock.json")).unwrap());
     }
-    // Another pin is fetched, and as long as it cannot be, the old one is not taken for it.
+    // Another pin is fetched, that one alone, and as long as it cannot be, the old one is not taken for it.
     fs::write(&lock, fs::read_to_string(&lock).unwrap() + "\n").unwrap();
     npm("echo EINTEGRITY; exit 1");
     for _ in 0..2 {
@@ -216,7 +221,9 @@ fn what_forges_publish_is_fetched_once_as_it_is_pinned_and_never_halfway() {
         assert_eq!(asked(), ["ci --ignore-scripts"]);
     }
     npm("touch node_modules/anew");
+    asked();
     machine.builds(&["published"]);
+    assert_eq!(asked(), ["ci --ignore-scripts"]);
     assert!(there.join("anew").exists() && !there.join("as-locked").exists());
     let left: Vec<_> =
         fs::read_dir(machine.path("tools/.bin")).unwrap().map(|entry| entry.unwrap().file_name()).collect();

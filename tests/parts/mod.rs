@@ -30,6 +30,7 @@ mod rollouts;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod validator;
 
 pub(crate) use control_plane::{ControlPlane, Rollouts};
 pub(crate) use folder::Folder;
@@ -38,3 +39,4 @@ pub(crate) use gitea_api::{GiteaApi, Permission, Verdict};
 pub(crate) use postgres::Postgres;
 pub(crate) use progress::{Progress, Step};
 pub(crate) use tools::{program, shared};
+pub(crate) use validator::Validator;

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::live::{Origin, Whose};
 use super::repository::Repository;
-use super::there::{Look, desired};
+use super::there::{Look, wanted};
 use crate::cluster::{ClusterError, Fate, Identity};
 use crate::db::{inventory, restored};
 use crate::ids::{ClusterName, ObjectKey};
 use crate::jobs::error::JobError;
 use crate::jobs::work;
-use crate::manifest::{Object, RenderedSet, apply_order};
+use crate::manifest::{Object, RenderedSet, apply_order, hook};
 use crate::preview::{Admission, Drift, Drifted, Effect, Standing};
 use crate::sync::{self, Action, Blocked, Desired, Owner, Plan, Prune, Pruning, Recorded, Why, plan, suspects};
 use trial::Trier;
@@ -233,7 +233,7 @@ async fn ask(
     let is_restored = restored::open(&mut conn).await?.is_some();
     drop(conn);
     let defined: BTreeSet<_> = merged.objects.values().filter_map(Object::defines).collect();
-    let sides = [merged, base].map(|set| set.objects.values().map(desired).collect::<Vec<Desired>>());
+    let sides = [merged, base].map(wanted);
     let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
     look.at_all(&sides.concat(), &recorded).await?;
     for (side, set) in sides.iter().zip([merged, base]) {
@@ -254,7 +254,9 @@ async fn ask(
     let changes_now = |object: &&Object| between.is_touched(object) && object.defines().is_some();
     let redefined: BTreeSet<_> = merged.objects.values().filter(changes_now).filter_map(Object::defines).collect();
     let order = apply_order(merged.objects.keys()).into_iter().filter_map(|key| merged.objects.get(key));
-    let touched: Vec<&Object> = order.filter(|object| between.is_touched(object)).collect();
+    // A hook is made anew when it runs: what is there of it is no state to send onto.
+    let asked = |object: &&Object| between.is_touched(object) && hook(&object.json).is_none();
+    let touched: Vec<&Object> = order.filter(asked).collect();
     let served = super::live::served(&cluster, &touched, &defined).await?;
     let (cluster, served, hash_key) = (&cluster, &served, &context.hash_key);
     let trier = Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key };
@@ -292,8 +294,10 @@ fn effect(
         base.objects.contains_key(&record.key).then(|| (record.key.clone(), effect))
     });
     // What was never sent is not pruned either.
-    let never_sent = |key: &&ObjectKey| !merged.objects.contains_key(*key) && !recorded.contains_key(*key);
-    let unsent = base.objects.keys().filter(never_sent).map(|key| {
+    let never_sent = |key: &ObjectKey| !merged.objects.contains_key(key) && !recorded.contains_key(key);
+    let never_sent = base.objects.values().filter(|object| never_sent(&object.key) && hook(&object.json).is_none());
+    let unsent = never_sent.map(|object| {
+        let key = &object.key;
         let effect = match live.get(key) {
             Some(sync::Live::Seen(_)) => Effect::Stays { why: "it was never deployed from here".to_owned() },
             Some(sync::Live::Absent) => Effect::AlreadyGone,

@@ -49,6 +49,10 @@ pub(in crate::jobs) struct Walked {
     pub(in crate::jobs) shown_in: Option<i64>,
     /// The held change that is stored; approved, it is kept until a sync starts on it.
     pub(in crate::jobs) waiting: Option<holds::HeldChange>,
+    /// Where it would go if nothing were in its way, where that was asked.
+    pub(in crate::jobs) ahead: Option<holds::Ahead>,
+    /// Why an emergency that enough people asked for does not pass.
+    pub(in crate::jobs) stopped: Option<String>,
 }
 
 /// Judges one environment. `None`: its branch is not there.
@@ -118,6 +122,8 @@ pub(in crate::jobs) async fn walked(
         default_tip,
         shown_in,
         waiting,
+        ahead: None,
+        stopped: None,
     }))
 }
 

@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::people;
 use super::repository::Repository;
 use crate::consent::{self, Before, Court, People, Walk};
-use crate::db::{environments, sets};
+use crate::db::{environments, sets, soaks};
 use crate::ids::{CommitId, EnvironmentName, ObjectHash};
 use crate::jobs::error::JobError;
 use crate::policy::rules::{Environment, Voters};
@@ -116,7 +116,12 @@ pub(in crate::jobs) async fn befores(
                 Some(at) => Some(sets::load_hashed(&mut conn, &at.set).await?),
                 None => None,
             };
-            befores.insert((name.clone(), covered.commit.clone()), Before { at_commit, healthy });
+            let healthy_for =
+                match rules.is_some_and(|rules| rules.after.iter().any(|after| after.soak_seconds.is_some())) {
+                    true => soaks::healthy_for(&mut conn, other.id, repository.context.clock.now()).await?,
+                    false => None,
+                };
+            befores.insert((name.clone(), covered.commit.clone()), Before { at_commit, healthy, healthy_for });
         }
     }
     Ok(befores)

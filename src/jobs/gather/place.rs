@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 mod said;
 
-pub(in crate::jobs) use said::{Asked, Said, Stages};
+pub(in crate::jobs) use said::{Asked, Said, Stages, listen};
 
 use super::repository::Repository;
 use super::{court, people};

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 
-use crate::cluster::{Cluster, ClusterError, Fate, Resource};
-use crate::ids::ObjectKey;
-use crate::manifest::{HashKey, Object, RenderedSet};
+use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
+use crate::db::repositories::Repository;
+use crate::ids::{ObjectKey, Target};
+use crate::manifest::{HashKey, Object, RenderedSet, hook};
+use crate::policy::rules::Platform;
 use crate::sync::{Desired, Live, Recorded, Seen};
 
 /// Requests of one look at once; the cluster's own slots bound those of all.
@@ -15,6 +17,29 @@ const WIDTH: usize = 16;
 /// An object of a set, as a plan wants it.
 pub(in crate::jobs) fn desired(object: &Object) -> Desired {
     Desired { key: object.key.clone(), api_version: object.api_version.clone(), hash: object.hash }
+}
+
+/// What a set wants to be there. Hooks are run, and are nobody's state afterwards.
+pub(in crate::jobs) fn wanted(set: &RenderedSet) -> Vec<Desired> {
+    set.objects.values().filter(|object| hook(&object.json).is_none()).map(desired).collect()
+}
+
+/// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the set was
+/// judged, and what no grant reaches is not sent.
+pub(in crate::jobs) fn identity<'k>(
+    platform: &Platform,
+    repository: &Repository,
+    target: &Target,
+    objects: impl Iterator<Item = &'k ObjectKey> + Clone,
+) -> Result<Identity, String> {
+    let name = format!("{}/{}", repository.key.forge, repository.full_name);
+    let Some((granted, refused)) = platform.grant_meant(&name, target, objects) else {
+        return Err(format!("no grant of {name} reaches {} in {}", target.namespace, target.cluster));
+    };
+    match refused.first_key_value() {
+        None => Ok(Identity::of(granted.grant.acts_as(&target.namespace))),
+        Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
+    }
 }
 
 /// What the cluster says.

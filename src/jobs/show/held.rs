@@ -11,7 +11,7 @@ use crate::consent::{Held, Place, Shown, ShownAs, Size};
 use crate::db::deployments::{self, Deployment as Stored};
 use crate::db::deploys;
 use crate::db::holds::{self, Hold};
-use crate::db::{environments, previews, pulls, sets};
+use crate::db::{environments, pins, previews, pulls, sets};
 use crate::ids::CommitId;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::baselines::{self, Patience};
@@ -117,6 +117,7 @@ async fn settled(
             (None, Some(hold)) if hold.shown_in == Some(number) => rows::held_by(hold),
             (None, Some(_) | None) => Deployment::Nothing,
         };
+        row.deployment = rows::with_runbook(row.deployment.clone(), environment.block.as_ref());
         row.consent = rows::consented(row, of_this.as_ref(), remembered);
         over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
     }
@@ -149,7 +150,11 @@ pub(in crate::jobs) async fn in_merged(
     let all = environments::of_repository(&mut conn, repository.row.id).await?;
     let carried = deployments::of_pull(&mut conn, repository.row.id, number).await?;
     let mut holds_of: BTreeMap<i64, Hold> = BTreeMap::new();
+    let mut pinned_at: BTreeMap<i64, i64> = BTreeMap::new();
     for environment in &all {
+        if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
+            pinned_at.insert(environment.id, pin.rollback.back_to);
+        }
         if let Some(hold) = holds::get(&mut conn, environment.id).await? {
             holds_of.insert(environment.id, hold);
         }
@@ -185,10 +190,17 @@ pub(in crate::jobs) async fn in_merged(
             carried.iter().filter(|one| one.new.environment == environment.id).max_by_key(|one| one.new.number);
         shown.deployment = match (holds_of.get(&environment.id), newest) {
             (Some(hold), None) => rows::held_by(hold),
+            // What it brought was taken away.
+            (Some(hold), Some(deployment))
+                if pinned_at.get(&environment.id).is_some_and(|number| deployment.new.number > *number) =>
+            {
+                rows::held_by(hold)
+            }
             (hold, Some(deployment)) => rows::deployed(deployment, hold),
             (None, None) if is_behind(repository, environment, row).await? => Deployment::Nothing,
             (None, None) => Deployment::Queued,
         };
+        shown.deployment = rows::with_runbook(shown.deployment.clone(), environment.block.as_ref());
         shown.consent =
             rows::consented(shown, carried.iter().filter(|one| one.new.environment == environment.id), &remembered);
     }

@@ -14,7 +14,7 @@ use crate::consent::{
 use crate::db::{environments, previews, sets};
 use crate::forge;
 use crate::git::Tree;
-use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey};
+use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey, Span};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::baselines::{self, Patience};
 use crate::jobs::gather::claims::{self, Claims};
@@ -30,6 +30,7 @@ use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
 use crate::manifest::{RenderedSet, Room};
 use crate::policy::rules::{self, Environment, SyncMode};
+use crate::policy::windows::Window;
 use crate::policy::{FILE_NAME, Ignore};
 use crate::preview::{Deployment, EnvironmentRow, Mark, Outcome, Page, RowChange, Subject as PageSubject};
 
@@ -223,14 +224,15 @@ impl Scene<'_> {
         };
         // What the file says may be held, and approved by nobody: it hides what the rules in force hide too.
         let in_force = match environment.position {
-            Some(_) => Some(environments::in_force(&mut conn, &environment).await?.map(|own| own.ignore)),
+            Some(_) => Some(environments::in_force(&mut conn, &environment).await?),
             None => None,
         };
         drop(conn);
         let standing = policies_in_force(law);
         let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
-        let subject = Subject { change: &change, files: &files, size: self.size, said: Some(&said) };
+        let stands = old.map_or(0, |old| old.hashed.objects());
+        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said) };
         let case = Case {
             subject,
             digest,
@@ -245,12 +247,18 @@ impl Scene<'_> {
         let before = touched.old.as_ref().map(|(block, _)| block);
         let rules = rows::rules(before.filter(|_| old.is_some()), block);
         let checks = block.consent.checks.iter().cloned().collect();
+        let own = in_force.as_ref().map_or(block, |in_force| in_force.as_ref().unwrap_or(block));
+        let windows = own.windows.iter().chain(court.floors.iter().flat_map(|(_, floor)| &floor.windows));
+        let windows = windows.map(Window::words).collect();
         let deployment = match block.sync.mode {
             SyncMode::Auto => {
                 let after = block.after.iter().map(|after| after.environment.clone()).collect();
-                Deployment::AfterMerge { after, checks }
+                let soaks = block.after.iter().filter_map(|after| {
+                    Some((after.environment.clone(), Span::of_seconds(after.soak_seconds?).to_string()))
+                });
+                Deployment::AfterMerge { after, soaks: soaks.collect(), checks, windows }
             }
-            SyncMode::Manual => Deployment::OnCommand { checks },
+            SyncMode::Manual => Deployment::OnCommand { checks, windows },
             SyncMode::None => Deployment::Never,
         };
         let is_first = old.is_none() && environment.position.is_none();
@@ -259,7 +267,8 @@ impl Scene<'_> {
         let compared = baselines::compare(self.repository, &whose, sets, self.origin, self.patience).await?;
         let fingerprints = self.repository.fingerprints();
         let agreed = before.zip(in_force).map(|(before, in_force)| {
-            let ignore = Ignore::of_both(&before.ignore, &in_force.unwrap_or_default());
+            let hidden = in_force.map(|own| own.ignore).unwrap_or_default();
+            let ignore = Ignore::of_both(&before.ignore, &hidden);
             Environment { ignore, ..before.clone() }
         });
         let thinned = Thinned { fingerprints: &fingerprints, before: agreed.as_ref().or(before) };

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::writer::Writer;
 use crate::db::pulls;
-use crate::forge::PullState;
+use crate::forge::{Comment, PullState};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
 use crate::preview;
@@ -94,25 +94,25 @@ impl<'a> Progress<'a> {
     }
 
     async fn tell(&self, done: usize, of: usize) -> Result<(), JobError> {
-        let Repository { context, at, .. } = self.repository;
+        let context = self.repository.context;
         let facts = &self.pull.facts;
         let known = self.held().comment.clone();
         let ours = match known {
             Some(ours) => Some(ours),
-            None => {
-                let ourselves = self.repository.ourselves().await?;
-                let all = self.repository.forge().comments(at, facts.number).await?;
-                let mut all = all.into_iter().filter(|comment| comment.author.as_ref() == Some(ourselves));
-                let found = all.find(|one| Some(one.id) == self.pull.comment_id || preview::is_marked(&one.body));
-                found.map(|one| (one.id, one.body))
-            }
+            None => ours(self.repository, self.pull).await?.map(|one| (one.id, one.body)),
         };
         let (id, body) = ours.unzip();
         let text = preview::progress(body.as_deref(), &facts.head_sha, done, of);
-        let written = Writer::new(self.repository, self.lease).comment(facts.number, id, &text, None).await??;
-        // Whoever shows what comes of it, now or in another run, writes over this and nothing else.
+        // Whoever shows what comes of it, now or in another run, writes over this and nothing else. It is said before it is
+        // written: a worker that dies right after would leave a line that nobody knows of.
         let hash = under_way(&text);
         let statuses = self.pull.status_hash.as_deref().unwrap_or_default();
+        let mut conn = context.pool.acquire().await?;
+        pulls::set_writing(&mut conn, self.pull.id, (id, &hash[..]), statuses).await?;
+        drop(conn);
+        // What became of a write that failed is not known, either.
+        self.held().written = id.map(|id| (id, hash.clone()));
+        let written = Writer::new(self.repository, self.lease).comment(facts.number, id, &text, None).await??;
         let mut conn = context.pool.acquire().await?;
         pulls::set_written(&mut conn, self.pull.id, Some((written.id, &hash[..])), statuses).await?;
         drop(conn);
@@ -142,18 +142,25 @@ pub(in crate::jobs) async fn ends(
     pull: &pulls::Pull,
     lease: &Lease,
 ) -> Result<(), JobError> {
-    let Some(ours) = pull.comment_id.filter(|_| is_under_way(pull.comment_hash.as_deref())) else { return Ok(()) };
+    if !is_under_way(pull.comment_hash.as_deref()) {
+        return Ok(());
+    }
     let (at, number) = (&repository.at, pull.facts.number);
-    let found = match repository.forge().comment(at, number, ours).await {
-        Ok(found) => Some(found),
-        Err(error) if error.is_gone() => None,
-        Err(error) => return Err(error.into()),
+    let found = match pull.comment_id {
+        Some(ours) => match repository.forge().comment(at, number, ours).await {
+            Ok(found) => Some(found),
+            Err(error) if error.is_gone() => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => ours(repository, pull).await?,
     };
     let ourselves = repository.ourselves().await?;
-    let body = found.filter(|one| one.author.as_ref() == Some(ourselves)).map(|one| one.body).unwrap_or_default();
+    let found = found.filter(|one| one.author.as_ref() == Some(ourselves));
+    let ours = found.as_ref().map(|one| one.id).or(pull.comment_id);
+    let body = found.map(|one| one.body).unwrap_or_default();
     let why = format!("the pull request was {} before it was made", pull.facts.state.as_str());
     let text = preview::without_progress(&body, &why);
-    if let Some(text) = &text {
+    if let (Some(text), Some(ours)) = (&text, ours) {
         match Writer::new(repository, lease).comment(number, Some(ours), text, None).await? {
             Ok(_) => {}
             Err(error) if error.is_gone() => {}
@@ -163,7 +170,26 @@ pub(in crate::jobs) async fn ends(
     let hash = Sha256::digest(text.unwrap_or(body));
     let statuses = pull.status_hash.as_deref().unwrap_or_default();
     let mut conn = repository.context.pool.acquire().await?;
-    Ok(pulls::set_written(&mut conn, pull.id, Some((ours, &hash[..])), statuses).await?)
+    Ok(pulls::set_writing(&mut conn, pull.id, (ours, &hash[..]), statuses).await?)
+}
+
+/// The number of our comment, where we have one: it is not stored yet when a worker died right after it wrote how far it was.
+///
+/// # Errors
+/// [`JobError`].
+pub(in crate::jobs) async fn comment(repository: &Repository<'_>, pull: &pulls::Pull) -> Result<Option<i64>, JobError> {
+    match pull.comment_id {
+        None if is_under_way(pull.comment_hash.as_deref()) => Ok(ours(repository, pull).await?.map(|one| one.id)),
+        known => Ok(known),
+    }
+}
+
+/// Our comment, by its number or by our marker and account.
+async fn ours(repository: &Repository<'_>, pull: &pulls::Pull) -> Result<Option<Comment>, JobError> {
+    let ourselves = repository.ourselves().await?;
+    let all = repository.forge().comments(&repository.at, pull.facts.number).await?;
+    let mut all = all.into_iter().filter(|comment| comment.author.as_ref() == Some(ourselves));
+    Ok(all.find(|one| Some(one.id) == pull.comment_id || preview::is_marked(&one.body)))
 }
 
 /// The hash of a comment that says how far a preview is: a byte longer than that of one that shows what came of it.

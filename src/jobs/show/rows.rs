@@ -201,11 +201,22 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
         return away.map_or(Deployment::Running { number }, held_by);
     };
     let Some(reason) = ended.outcome.hold() else {
-        return Deployment::Healthy { number, kept: ended.outcome.stays().unwrap_or_default() };
+        return Deployment::Healthy { number, kept: ended.outcome.remarks() };
     };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
-    let why = ended.outcome.sentence() + &lifts.unwrap_or_default();
+    let why = ended.outcome.told() + &lifts.unwrap_or_default();
     Deployment::Failed { number, object: None, why }
+}
+
+/// The same with the runbook of its environment, where it failed and there is one.
+pub(super) fn with_runbook(deployment: Deployment, block: Option<&Environment>) -> Deployment {
+    let runbook = block.and_then(|block| block.runbook.as_deref());
+    match (deployment, runbook) {
+        (Deployment::Failed { number, object, why }, Some(runbook)) => {
+            Deployment::Failed { number, object, why: format!("{why}; runbook: {runbook}") }
+        }
+        (deployment, _) => deployment,
+    }
 }
 
 #[cfg(test)]

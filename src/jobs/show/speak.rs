@@ -9,11 +9,14 @@ use sqlx::PgConnection;
 
 mod beside;
 mod commands;
+mod emergencies;
 mod failed;
 mod freezes;
 mod may;
+mod rollbacks;
 mod updating;
 
+use super::progress;
 use super::writer::Writer;
 use crate::consent::Denial;
 use crate::db::previews::{self, Looks, NewPreview, Showing, ShownChange};
@@ -151,17 +154,18 @@ pub(in crate::jobs) async fn quietly(
     page: Page,
     lease: &Lease,
 ) -> Result<Spoken, JobError> {
+    let comment = progress::comment(repository, row).await?;
     let said = Said {
         number: row.facts.number,
         head: &row.facts.head_sha,
         base: &row.facts.base_sha,
-        comment: row.comment_id,
+        comment,
         comment_hash: row.comment_hash.as_deref(),
         statuses: Some(row.status_hash.as_deref()),
     };
     let writer = Writer::new(repository, lease);
     let mut spoken = Spoken::default();
-    if let Some(id) = row.comment_id {
+    if let Some(id) = comment {
         let text = preview::comment(&page, None, COMMENT_LIMIT).text;
         let hash: [u8; 32] = Sha256::digest(&text).into();
         if said.comment_hash != Some(&hash[..]) {

@@ -6,13 +6,18 @@ use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::holding::{entry, lift_hold};
+use super::emergency::Passing;
+use super::holding::{entry, lift_hold, shut_where_it_stands};
+use super::shut::{Asked as Windows, shut};
 use super::{Begun, Started, next};
 use crate::audit;
 use crate::consent::{Change, Covered, Ground, State, Why};
+use crate::db::emergencies;
 use crate::db::environments::{self, At};
 use crate::db::freezes;
 use crate::db::holds;
+use crate::db::pins::{self, Pin};
+use crate::db::rollbacks;
 use crate::db::{approvals, deployments, deploys, repositories, sets};
 use crate::event::deploys::{Deploys, of_sync};
 use crate::git::GitError;
@@ -21,7 +26,7 @@ use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::branch::Walked;
 use crate::jobs::gather::repository::Repository;
-use crate::jobs::route::{attend_pull, tell_applications, tell_deployments};
+use crate::jobs::route::{attend_pull, tell_applications, tell_deployments, tell_emergencies};
 use crate::jobs::step::Step;
 use crate::policy::rules::SyncMode;
 use crate::queue::{self, Claimed, Lane};
@@ -38,6 +43,10 @@ async fn gate(
     queue::confirm(&mut tx, job).await?;
     // The row is locked until the transaction ends, so no newer fact can be stored beside it.
     let newest_fact = repositories::lock_facts(&mut tx, repository.row.id).await?;
+    if rollbacks::is_open(&mut tx, walked.environment.id).await? {
+        // Somebody wants to go back: that is tried first.
+        return Ok(None);
+    }
     Ok(walked.reading.may_start(context.clock.now(), newest_fact).is_ok().then_some(tx))
 }
 
@@ -48,6 +57,7 @@ pub(super) async fn begin(
     repository: &Repository<'_>,
     walked: &Walked,
     covered: &Covered,
+    passing: Option<&Passing>,
 ) -> Result<Begun, JobError> {
     let environment = &walked.environment;
     let digest = covered.set.digest();
@@ -71,7 +81,14 @@ pub(super) async fn begin(
     environments::went_past(&mut tx, environment.id, up_to(&walked.line, &covered.commit)).await?;
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
-    if stands && last.as_ref().is_some_and(deployments::Deployment::is_healthy) {
+    // Where nothing comes of it below, nor does this: the transaction is not committed.
+    if pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await? {
+        let why = "a covered commit has, for no object, what was taken away";
+        let detail = json!({ "commit": covered.commit, "set": digest, "why": why });
+        audit::append(&mut tx, &entry(repository, environment, "pin.ended", detail, job)).await?;
+    }
+    // After a rollback something else runs than what the environment stands at.
+    if stands && last.as_ref().is_some_and(|last| last.is_healthy() && last.new.to.set == digest) {
         // The commit changes nothing here, or takes back what was never synced: there is nothing to send.
         environments::advance(&mut tx, environment.id, &covered.commit).await?;
         let lifted = lift_hold(&mut tx, job, repository, walked).await?;
@@ -90,6 +107,10 @@ pub(super) async fn begin(
     }
     if let Some(freeze) = freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await? {
         return Ok(Begun::Frozen(freeze));
+    }
+    let windows = if passing.is_some() { Windows::Floors } else { Windows::All };
+    if let Some(waits) = shut(walked, covered, windows, context.clock.now()) {
+        return Ok(Begun::Shut(waits));
     }
     let old = match &environment.position {
         Some(at) => Some(sets::load_hashed(&mut tx, &at.set).await?),
@@ -115,7 +136,17 @@ pub(super) async fn begin(
     deploys::store(&mut tx, new.id, &said).await?;
     lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
-    let more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    let mut more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    if let Some(passing) = passing {
+        more["emergency"] = passing.told();
+        let requests: Vec<_> = passing.requests.iter().collect();
+        let of = (new.id, environment.id);
+        emergencies::begin(&mut tx, of, &requests, &passing.passed, context.clock.now()).await?;
+        let detail =
+            json!({ "deployment": new.id, "number": new.number, "change": new.change, "emergency": passing.told() });
+        audit::append(&mut tx, &entry(repository, environment, "emergency.begun", detail, job)).await?;
+        queue::enqueue(&mut tx, &tell_emergencies(&repository.row.key, job.trace)).await?;
+    }
     Ok(start(tx, context, job, repository, walked, &new, more).await?.into())
 }
 
@@ -161,13 +192,15 @@ async fn go_on(
     Ok(())
 }
 
-/// Somebody asked, and there is nothing newer to go to: the content of the position is sent once more, unless it is
-/// well. It was consented to when it was first started, so nobody is asked again.
+/// There is nothing newer to go to, and somebody asked, or the environment is not at its position since a rollback that pins
+/// it no more: the content of the position is sent once more, unless it is what runs and is well. It was consented to when it
+/// was first started, so nobody is asked again. While a pin stands, what it keeps there is sent, and the position stays.
 pub(super) async fn again(
     context: &Context,
     job: &Claimed,
     repository: &Repository<'_>,
     walked: &Walked,
+    pin: Option<&Pin>,
 ) -> Result<Started, JobError> {
     let environment = &walked.environment;
     let Some(position) = &walked.position else { return Ok(Started::Nothing) };
@@ -176,15 +209,35 @@ pub(super) async fn again(
         return Ok(Started::Nothing);
     }
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken) };
-    let last = newest(&mut tx, environment.id).await?;
-    let Some(last) = last.filter(|last| !last.is_healthy()) else { return Ok(Started::Nothing) };
-    if freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await?.is_some() {
+    let Some(newest) = newest(&mut tx, environment.id).await? else { return Ok(Started::Nothing) };
+    let to = match pin {
+        Some(_) => newest.new.to.clone(),
+        None => At { commit: position.commit.clone(), set: position.set.digest() },
+    };
+    if newest.is_healthy() && newest.new.to.set == to.set {
+        return Ok(Started::Nothing);
+    }
+    let last = if newest.new.to.set == to.set {
+        newest
+    } else {
+        // What a rollback brought is not whose content is sent.
+        let of_it = deployments::of_set(&mut tx, environment.id, &to.set).await?;
+        let Some(last) = of_it else { return Ok(Started::Nothing) };
+        if shut_where_it_stands(walked, context.clock.now()).is_some() {
+            // It is held for that, and begun when they open.
+            return Ok(Started::Nothing);
+        }
+        last
+    };
+    if pin.is_none() && freezes::standing(&mut tx, Some(environment.id), context.clock.now()).await?.is_some() {
         // Whoever asked was answered so.
         return Ok(Started::Nothing);
     }
     let last_id = last.new.id;
-    let to = At { commit: position.commit.clone(), set: position.set.digest() };
-    let number = environments::move_position(&mut tx, environment.id, &to).await?;
+    let number = match pin {
+        Some(_) => environments::take_number(&mut tx, environment.id).await?,
+        None => environments::move_position(&mut tx, environment.id, &to).await?,
+    };
     let new = deployments::NewDeployment {
         id: context.clock.new_id(),
         number,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::Stands;
 use super::gate::memberships;
 use crate::audit::{self, NewEntry};
-use crate::consent::{Held, explain};
+use crate::consent::{BY_ITSELF, Held, explain};
 use crate::db::environments::Environment;
 use crate::db::freezes::Freeze;
 use crate::db::holds::{self, AwaitedAt, HeldChange, Hold};
@@ -21,6 +23,7 @@ use crate::jobs::route::{attend_pull, look_at_checks};
 use crate::jobs::show::writer::Writer;
 use crate::jobs::step::Step;
 use crate::jobs::work;
+use crate::policy::windows::{self, Window};
 use crate::preview::{held_issue, is_held_issue};
 use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{HoldReason, Relief};
@@ -32,12 +35,14 @@ pub(super) struct Waits {
     pub(super) why: String,
     /// What is typed for it.
     pub(super) lifts: String,
+    /// When it is over by itself.
+    pub(super) wakes: Option<Timestamp>,
 }
 
 impl Waits {
     /// For another environment, for checks, or for somebody's word.
     pub(super) fn other(why: String, lifts: String) -> Self {
-        Self { reason: HoldReason::Waiting, why, lifts }
+        Self { reason: HoldReason::Waiting, why, lifts, wakes: None }
     }
 }
 
@@ -48,7 +53,53 @@ pub(super) fn frozen(environment: &Environment, freeze: &Freeze) -> Waits {
         Some(_) => reason.lifted_by(name, None, 0),
         None => "bascule unfreeze --everything, on the server's host".to_owned(),
     };
-    Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts }
+    Waits { reason, why: format!("{name} is {}", freeze.sentence()), lifts, wakes: None }
+}
+
+/// Of one that goes on to where it stands, when it is not the time for that. There is nothing newer that an emergency could
+/// be asked for, so it waits until the windows open.
+pub(super) fn shut_where_it_stands(walked: &Walked, now: Timestamp) -> Option<Waits> {
+    let entry = walked.position.as_ref().and_then(|position| position.set.entry());
+    let own = entry.and_then(|entry| walked.court.entries.get(entry)).map(|rules| rules.windows.as_slice());
+    let mut lists: Vec<&[Window]> = own.into_iter().collect();
+    lists.extend(walked.court.floors.iter().map(|(_, floor)| floor.windows.as_slice()));
+    lists.retain(|list| !list.is_empty());
+    if windows::is_open(&lists, now) {
+        return None;
+    }
+    let state = windows::state(&lists, now);
+    let opens = match state.until {
+        Some(until) => format!("it opens `{}`", windows::moment(&lists, until)),
+        None => "it does not open within 400 days".to_owned(),
+    };
+    let name = &walked.environment.name;
+    let why = format!("{name} is outside its windows, `{}`; {opens}", windows::words(&lists));
+    Some(Waits { reason: HoldReason::Window, why, lifts: BY_ITSELF.to_owned(), wakes: state.until })
+}
+
+/// Of one that is pinned. A rollback that failed is told as every failure is, and sent once more by the same line.
+pub(super) fn pinned(environment: &Environment, stands: &Stands) -> Option<Waits> {
+    let name = &environment.name;
+    let pin = stands.pin.as_ref()?;
+    let outcome = stands.last.as_ref().and_then(|last| Some((last.new.number, &last.ended.as_ref()?.outcome)));
+    let trouble = outcome.and_then(|(number, outcome)| Some((number, outcome, outcome.hold()?)));
+    Some(match trouble {
+        None => {
+            let reason = HoldReason::Pinned;
+            Waits {
+                reason,
+                why: format!("{name} is {}", pin.sentence()),
+                lifts: reason.lifted_by(name, None, 0),
+                wakes: None,
+            }
+        }
+        Some((number, outcome, reason)) => Waits {
+            reason,
+            why: format!("#{number}: {}; {name} is {}", outcome.sentence(), pin.sentence()),
+            lifts: reason.lifted_by(name, None, 0),
+            wakes: None,
+        },
+    })
 }
 
 /// Stores what the environment is held for, and has it shown: in its pull request, else in an issue of ours. `waits`: why
@@ -65,6 +116,7 @@ pub(super) async fn hold(
     let environment = &walked.environment;
     let mut detail = explain(&environment.name, &held.verdict, &walked.court.people, None);
     let thaws = waits.as_ref().is_some_and(|waits| waits.reason == HoldReason::Frozen);
+    let wakes = waits.as_ref().and_then(|waits| waits.wakes);
     if let Some(Waits { why, lifts, .. }) = waits {
         detail += &format!("; of what came before it, {why} ({lifts})");
     }
@@ -72,7 +124,7 @@ pub(super) async fn hold(
     let reason = if held.verdict.deletions.is_some() { HoldReason::OverCap } else { HoldReason::Uncovered };
     let lifts = match &held.verdict.closed {
         // Nobody can approve it.
-        Some(_) => format!("nothing to type: a commit on {} that corrects it", environment.branch),
+        Some(why) => corrected(why, &environment.branch),
         None => match held.verdict.only_denials().next() {
             Some(denial) => denial.line_to_type(&environment.name, &held.digest),
             None => reason.lifted_by(&environment.name, Some(&held.digest), deletions),
@@ -105,8 +157,21 @@ pub(super) async fn hold(
         shown_in,
         awaits,
         thaws,
+        wakes,
+        ahead: walked.ahead.clone(),
     };
     store(context, job, repository, walked, hold, merged).await
+}
+
+/// What ends it where nobody can approve it. Who mends a floor's policy is no author of the repository's.
+fn corrected(why: &str, branch: &str) -> String {
+    let of_floor = why.split('`').nth(1).is_some_and(|name| why.starts_with("policy `") && name.contains('/'));
+    let commit = format!("nothing to type: a commit on {branch} that corrects it");
+    if of_floor {
+        format!("{commit}, or whoever runs the server mends that policy, which is a floor's")
+    } else {
+        commit
+    }
 }
 
 /// The issue a held change without a pull request is shown in: the one of before while it is open, else a new one.
@@ -191,7 +256,7 @@ pub(super) async fn lift(
 /// where it was. That is where people look for what to type next.
 pub(super) fn beside(walked: &Walked, reason: HoldReason, detail: String, lifts: &str) -> Hold {
     let hold = plain(&walked.environment, reason, detail, lifts);
-    Hold { change: walked.waiting.clone(), shown_in: walked.shown_in, ..hold }
+    Hold { change: walked.waiting.clone(), shown_in: walked.shown_in, ahead: walked.ahead.clone(), ..hold }
 }
 
 /// A hold that waits for no consent.
@@ -205,6 +270,8 @@ fn plain(environment: &Environment, reason: HoldReason, detail: String, lifts: &
         shown_in: None,
         awaits: Vec::new(),
         thaws: reason == HoldReason::Frozen,
+        wakes: None,
+        ahead: None,
     }
 }
 
@@ -215,9 +282,20 @@ pub(super) async fn store(
     job: &Claimed,
     repository: &Repository<'_>,
     walked: &Walked,
-    hold: Hold,
+    mut hold: Hold,
     merged: &[i64],
 ) -> Result<(), JobError> {
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    let before = holds::get(&mut tx, hold.environment).await?;
+    if let Some(stopped) = &walked.stopped {
+        hold.detail += &format!("; the emergency does not pass: {stopped}");
+    }
+    if let (Some(ahead), Some(known)) = (&mut hold.ahead, before.as_ref().and_then(|before| before.ahead.as_ref()))
+        && ahead.is_still(known)
+    {
+        ahead.since = known.since;
+    }
     let change = hold.change.as_ref();
     let memberships = json!(memberships(walked));
     let detail = json!({
@@ -226,9 +304,6 @@ pub(super) async fn store(
         "memberships": memberships,
     });
     let entry = entry(repository, &walked.environment, HELD, detail, job);
-    let mut tx = context.pool.begin().await?;
-    queue::confirm(&mut tx, job).await?;
-    let before = holds::get(&mut tx, hold.environment).await?;
     let told = audit::read::newest_detail(&mut tx, &entry.subject, HELD).await?;
     let is_answered_anew = told.is_none_or(|told| told["memberships"] != memberships);
     let is_same = before.as_ref() == Some(&hold);
@@ -336,5 +411,21 @@ pub(super) fn entry(
         detail,
         cause: work::cause(job),
         trace: job.trace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floors_policy_is_mended_by_whoever_runs_the_server_and_ours_by_a_commit() {
+        let commit = "nothing to type: a commit on main that corrects it";
+        assert_eq!(corrected("policy `pods` denies it", "main"), commit);
+        assert_eq!(corrected("the owners of `a/b` cannot be read", "main"), commit);
+        assert_eq!(
+            corrected("policy `production/pods` cannot be asked: no such key", "main"),
+            format!("{commit}, or whoever runs the server mends that policy, which is a floor's")
+        );
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::{Cluster, ClusterError, Identity};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
-use crate::db::repositories::{self, Repository};
+use crate::db::repositories;
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
-use crate::jobs::gather::there::{Look, desired};
+use crate::jobs::gather::there::{Look, identity, wanted};
 use crate::manifest::{Object, RenderedSet};
 use crate::policy::rules::SyncRules;
-use crate::sync::{Owner, Plan, Pruning, Recorded, plan, suspects};
+use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
 
 use super::record::Subject;
 use super::{Interrupted, Run};
@@ -41,6 +41,11 @@ pub(super) enum Unready {
     Interrupted(Interrupted),
     /// The cluster cannot be reached.
     Away {
+        subject: Subject,
+        why: String,
+    },
+    /// The cluster's name leads to another cluster than it did.
+    Elsewhere {
         subject: Subject,
         why: String,
     },
@@ -76,18 +81,23 @@ impl Run<'_> {
         };
 
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
-        let identity = self.identity(&repository, &set).map_err(broken)?;
+        let identity = identity(self.world.platform, &repository, &set.target, set.objects.keys()).map_err(broken)?;
         let clusters = self.world.clusters;
         // Who may write a namespace's objects need not be allowed to read what tells clusters apart.
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
         let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
+        let elsewhere = inventory::elsewhere(&mut conn, environment.id, &cluster_uid).await?.unsigned_abs();
+        if elsewhere > 0 {
+            let orphan = Orphan::Elsewhere { cluster: set.target.cluster.clone(), objects: elsewhere };
+            return Err(Unready::Elsewhere { subject, why: orphan.sentence(elsewhere) });
+        }
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
         let is_restored = restored::open(&mut conn).await?.is_some();
         drop(conn);
 
         let defined = set.objects.values().filter_map(Object::defines).collect();
-        let desired: Vec<_> = set.objects.values().map(desired).collect();
+        let desired = wanted(&set);
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&desired, &recorded).await.map_err(away)?;
         let suspects: Vec<_> = suspects(&desired, &recorded, &look.live).into_iter().cloned().collect();
@@ -97,20 +107,5 @@ impl Run<'_> {
         let prune = Pruning { is_wanted: rules.prune, is_restored };
         let plan = plan(&owner, &desired, &recorded, &look.live, prune.into());
         Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
-    }
-}
-
-impl Run<'_> {
-    /// As whom the cluster is asked: as the first grant says that reaches the whole set. Grants may have shrunk since the
-    /// set was judged, and what no grant reaches is not sent.
-    fn identity(&self, repository: &Repository, set: &RenderedSet) -> Result<Identity, String> {
-        let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let Some((granted, refused)) = self.world.platform.grant_meant(&name, &set.target, set.objects.keys()) else {
-            return Err(format!("no grant of {name} reaches {} in {}", set.target.namespace, set.target.cluster));
-        };
-        match refused.first_key_value() {
-            None => Ok(Identity::of(granted.grant.acts_as(&set.target.namespace))),
-            Some((key, outside)) => Err(format!("grant `{}` does not reach {key}: {outside}", granted.name)),
-        }
     }
 }

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::cluster::{ClusterError, Deleted, Fate, Resource, Until, Watched};
+use crate::db::destructions::Destruction;
 use crate::db::inventory;
 use crate::ids::ObjectKey;
-use crate::sync::{Failure, Kept, Outcome, Prune, Recorded, Step};
+use crate::sync::{Failure, Kept, Live, Outcome, Prune, Recorded, Step, prune};
 
+use super::destroy::stands;
 use super::gather::Scene;
 use super::{Interrupted, Run, away};
 use crate::jobs::gather::there::find;
@@ -17,10 +19,34 @@ const GONE: Duration = Duration::from_secs(60);
 /// How often a busy server is asked again for one delete.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often one object is looked at again because it changed under our hands.
+const LOOKS: u32 = 5;
+
+/// Why an object that was made again under the name of ours stays.
+const ANEW: &str = "somebody else made it anew: it is not ours any more";
 
 impl Run<'_> {
     /// One after the other, in the plan's order: what uses something goes before it.
     pub(super) async fn prune(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
+        self.prune_while(scene, None, outcome).await
+    }
+
+    /// The same of everything, while what two people agreed on stands: [`Interrupted::Unwanted`] as soon as it does not.
+    pub(super) async fn prune_as_agreed(
+        &self,
+        scene: &Scene,
+        agreed: &Destruction,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
+        self.prune_while(scene, Some(agreed), outcome).await
+    }
+
+    async fn prune_while(
+        &self,
+        scene: &Scene,
+        agreed: Option<&Destruction>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Interrupted> {
         let mut pending = Vec::new();
         let mut phase = None;
         for (of, row, verdict) in &scene.plan.prunes {
@@ -33,12 +59,18 @@ impl Run<'_> {
                 Prune::Gone => self.forget(scene, &row.key).await?,
                 Prune::Recreated => {
                     self.forget(scene, &row.key).await?;
-                    outcome.kept.push(keep("somebody else made it anew: it is not ours any more"));
+                    outcome.kept.push(keep(ANEW));
                 }
                 Prune::Delete { .. } if !outcome.is_applied() => {
                     outcome.kept.push(keep("nothing is deleted while something could not be applied"));
                 }
-                Prune::Delete { uid } => pending.extend(self.delete(scene, row, uid, outcome).await?),
+                // With it everything in it would go, what was just said to stay too.
+                Prune::Delete { .. } if holds_kept(&row.key, &outcome.kept) => {
+                    outcome.kept.push(keep("something that stays is in it"));
+                }
+                Prune::Delete { uid, resource_version } => {
+                    pending.extend(self.delete((scene, agreed), row, (uid, resource_version), outcome).await?);
+                }
             }
         }
         self.confirm_gone(scene, pending, outcome).await
@@ -47,14 +79,15 @@ impl Run<'_> {
     /// What to wait for, when the server has begun and not ended.
     async fn delete(
         &self,
-        scene: &Scene,
+        (scene, agreed): (&Scene, Option<&Destruction>),
         row: &Recorded,
-        uid: &str,
+        (uid, version): (&str, &str),
         outcome: &mut Outcome,
     ) -> Result<Option<Watched>, Interrupted> {
-        let mut tries = 0;
+        let (mut looks, mut tries) = (0, 0);
+        let mut version = version.to_owned();
         let error = loop {
-            let (resource, deleted) = self.try_delete(scene, row, uid).await?;
+            let (resource, deleted) = self.try_delete((scene, agreed), row, uid, &version).await?;
             match deleted {
                 Ok(Deleted::Gone) => {
                     self.observe(Step::DeleteSent);
@@ -64,14 +97,35 @@ impl Run<'_> {
                 }
                 Ok(Deleted::Recreated) => {
                     self.forget(scene, &row.key).await?;
-                    let why = "somebody else made it anew: it is not ours any more".to_owned();
-                    outcome.kept.push(Kept { object: row.key.clone(), why });
+                    outcome.kept.push(Kept { object: row.key.clone(), why: ANEW.to_owned() });
                     return Ok(None);
                 }
                 Ok(Deleted::Pending(_)) => {
                     self.observe(Step::DeleteSent);
                     let until = Until::Gone { uid: uid.to_owned() };
                     return Ok(resource.map(|resource| Watched { resource, key: row.key.clone(), until }));
+                }
+                Err(ClusterError::Stale(_)) if looks < LOOKS => {
+                    looks += 1;
+                    // It changed since it was looked at: perhaps so that it is not to go.
+                    match self.look_before_delete(scene, row, resource.as_ref()).await? {
+                        Prune::Delete { uid: now, resource_version } if now == uid => version = resource_version,
+                        Prune::Gone => {
+                            self.forget(scene, &row.key).await?;
+                            outcome.deleted += 1;
+                            return Ok(None);
+                        }
+                        Prune::Delete { .. } | Prune::Recreated => {
+                            self.forget(scene, &row.key).await?;
+                            let why = ANEW.to_owned();
+                            outcome.kept.push(Kept { object: row.key.clone(), why });
+                            return Ok(None);
+                        }
+                        Prune::Keep(why) => {
+                            outcome.kept.push(Kept { object: row.key.clone(), why });
+                            return Ok(None);
+                        }
+                    }
                 }
                 Err(error) => match error.fate() {
                     Fate::Retry { after } if tries < TRIES => {
@@ -91,19 +145,44 @@ impl Run<'_> {
 
     async fn try_delete(
         &self,
-        scene: &Scene,
+        (scene, agreed): (&Scene, Option<&Destruction>),
         row: &Recorded,
         uid: &str,
+        version: &str,
     ) -> Result<(Option<Resource>, Result<Deleted, ClusterError>), Interrupted> {
         let resource = match find(&scene.cluster, &row.api_version, &row.key.kind, Some(&row.key)).await {
             Ok(resource) => resource,
             Err(error) => return Ok((None, Err(error))),
         };
         // A uid does not tell whether the object is wanted again by now: only who has the job knows.
-        self.confirm().await?;
+        let mut tx = self.begin().await?;
+        if let Some(agreed) = agreed
+            && !stands(&mut tx, scene.environment.id, agreed).await?
+        {
+            return Err(Interrupted::Unwanted);
+        }
+        tx.rollback().await?;
         let _permit = self.permit()?;
-        let deleted = scene.cluster.delete(&resource, &row.key, uid).await;
+        let deleted = scene.cluster.delete(&resource, &row.key, uid, Some(version)).await;
         Ok((Some(resource), deleted))
+    }
+
+    /// Decides anew for one object, by what is there now.
+    async fn look_before_delete(
+        &self,
+        scene: &Scene,
+        row: &Recorded,
+        resource: Option<&Resource>,
+    ) -> Result<Prune, Interrupted> {
+        let Some(resource) = resource else { return Ok(Prune::Keep("its kind is not served".to_owned())) };
+        let live = match scene.cluster.glance(resource, &row.key).await {
+            Ok(seen) => seen.map_or(Live::Absent, Live::Seen),
+            Err(error) => match away(&error) {
+                Some(interrupted) => return Err(interrupted),
+                None => Live::Unknown(error.to_string()),
+            },
+        };
+        Ok(prune(&scene.owner, row, live))
     }
 
     async fn confirm_gone(
@@ -132,4 +211,11 @@ impl Run<'_> {
         self.observe(Step::ObjectForgotten);
         Ok(())
     }
+}
+
+/// Whether it is the namespace of something that stays.
+fn holds_kept(key: &ObjectKey, kept: &[Kept]) -> bool {
+    key.group.is_empty()
+        && key.kind == "Namespace"
+        && kept.iter().any(|kept| kept.object.namespace.as_deref() == Some(key.name.as_str()))
 }

@@ -8,9 +8,15 @@ use crate::db::deployments::{self, Deployment};
 use crate::db::deploys;
 use crate::db::environments::{self, Environment};
 use crate::db::holds::{self, Hold};
+use crate::db::pins;
 use crate::db::repositories::Repository;
+use crate::db::rollbacks;
+use crate::db::sets::SetError;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
+use crate::jobs::roll_back;
 use crate::jobs::route::{report_in, sync_environment, tell_applications, tell_deployments};
+use crate::manifest::When;
+use crate::policy::rules::{self, OnFailure};
 use crate::queue::{NewJob, enqueue_all, finish};
 use crate::sync::{Action, HoldReason, Outcome, Prune, Relief, State, Step};
 
@@ -43,7 +49,7 @@ impl Subject {
         }
     }
 
-    fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
+    pub(super) fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
         NewEntry {
             actor: "bascule".to_owned(),
             action,
@@ -54,7 +60,7 @@ impl Subject {
         }
     }
 
-    fn hold(&self, reason: HoldReason, detail: String) -> Hold {
+    pub(super) fn hold(&self, reason: HoldReason, detail: String) -> Hold {
         Hold {
             environment: self.environment,
             reason: reason.as_str().to_owned(),
@@ -64,6 +70,8 @@ impl Subject {
             shown_in: None,
             awaits: Vec::new(),
             thaws: false,
+            wakes: None,
+            ahead: None,
         }
     }
 }
@@ -90,6 +98,10 @@ impl Run<'_> {
                 Action::Adopt { .. } => sends.push(("adopt", &object.key)),
                 Action::Unchanged { .. } | Action::Blocked(_) => {}
             }
+        }
+        for when in When::ALL {
+            let hooks = self.hooks_of(scene, when).await?;
+            sends.extend(hooks.into_iter().map(|(object, _)| ("run", &object.key)));
         }
         for (_, row, verdict) in &scene.plan.prunes {
             if matches!(verdict, Prune::Delete { .. }) {
@@ -131,9 +143,23 @@ impl Run<'_> {
         if state == State::Healthy {
             environments::set_healthy(&mut tx, subject.environment, &new.to).await?;
         }
-        self.hold_or_lift(&mut tx, subject, &outcome).await?;
+        let environment = environments::get(&mut tx, subject.environment).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let rules = match outcome.hold() {
+            Some(_) => in_force(&mut tx, &environment).await?,
+            None => None,
+        };
+        let runbook = rules.as_ref().and_then(|rules| rules.runbook.as_deref());
+        self.hold_or_lift(&mut tx, subject, &outcome, runbook).await?;
         let mut jobs: Vec<_> =
             new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
+        if let Some(rollback) = rollbacks::of(&mut tx, &[new.id]).await?.remove(&new.id) {
+            jobs.extend(rollback.new.asked_in.map(|(place, _)| report_in(&subject.repository, place, new.trace)));
+        }
+        if rules.is_some_and(|rules| rules.on_failure == OnFailure::Rollback) {
+            let fresh = (self.world.clock.new_id(), self.world.clock.now());
+            let whose = (&environment, &subject.repository);
+            jobs.extend(roll_back::after_failure(&mut tx, whose, &subject.deployment, &outcome, fresh).await?);
+        }
         if !deploys::of(&mut tx, new.id).await?.is_empty() {
             jobs.push(tell_applications(&subject.repository, new.id, new.trace));
         }
@@ -148,7 +174,8 @@ impl Run<'_> {
         enqueue_all(&mut tx, &jobs).await?;
         finish(&mut tx, self.job).await?;
         let detail = json!({
-            "deployment": new.number, "state": state.as_str(), "sentence": outcome.sentence(), "outcome": &outcome,
+            "deployment": new.number, "state": state.as_str(), "sentence": outcome.sentence(),
+            "outcome": outcome.without_words_of_programs(),
         });
         // Last before the commit: it locks the head of the log.
         let entry = subject.entry("deployment.ended", detail);
@@ -173,7 +200,7 @@ impl Run<'_> {
         finish(&mut tx, self.job).await?;
         let detail = json!({
             "deployment": subject.deployment.new.number, "state": "superseded", "sentence": outcome.sentence(),
-            "outcome": &outcome,
+            "outcome": outcome.without_words_of_programs(),
         });
         let entry = subject.entry("deployment.ended", detail);
         match intent {
@@ -191,21 +218,33 @@ impl Run<'_> {
         conn: &mut PgConnection,
         subject: &Subject,
         outcome: &Outcome,
+        runbook: Option<&str>,
     ) -> Result<(), Interrupted> {
+        let pin = pins::standing(&mut *conn, subject.environment).await?;
         if let Some(reason) = outcome.hold() {
             let before = holds::get(&mut *conn, subject.environment).await?;
-            let hold = over(subject.hold(reason, outcome.sentence()), before.clone());
+            let runbook = runbook.map(|runbook| format!("; runbook: {runbook}")).unwrap_or_default();
+            let pinned = pin.map(|pin| format!("; {} is {}", subject.name, pin.sentence())).unwrap_or_default();
+            let detail = format!("{}{pinned}{runbook}", outcome.told());
+            let hold = over(subject.hold(reason, detail), before.clone());
             holds::put(conn, &hold).await?;
-            let detail = json!({ "reason": hold.reason, "detail": hold.detail, "lifts": hold.lifts });
+            let detail = json!({ "reason": hold.reason, "detail": outcome.sentence(), "lifts": hold.lifts });
             audit::append(conn, &subject.entry("environment.held", detail)).await?;
             held(&hold, before.as_ref());
             return Ok(());
         }
-        if let Some(hold) = holds::get(conn, subject.environment).await?
+        if let Some(hold) = holds::get(&mut *conn, subject.environment).await?
             && hold.ends_with(Relief::SyncedWell)
         {
-            holds::lift(conn, subject.environment).await?;
-            audit::append(conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
+            holds::lift(&mut *conn, subject.environment).await?;
+            audit::append(&mut *conn, &subject.entry("hold.lifted", json!({ "reason": hold.reason }))).await?;
+        }
+        if let Some(pin) = pin {
+            // What held it beside the pin is over, and the pin is not.
+            let before = holds::get(&mut *conn, subject.environment).await?;
+            if before.as_ref().is_none_or(|before| before.ends_with(Relief::SyncedWell)) {
+                holds::put(conn, &pin.hold(subject.environment, &subject.name, before)).await?;
+            }
         }
         Ok(())
     }
@@ -233,7 +272,8 @@ impl Run<'_> {
         outcome: &Outcome,
         why: &str,
     ) -> Result<(), Interrupted> {
-        let detail = json!({ "deployment": subject.deployment.new.number, "state": "interrupted", "why": why, "outcome": outcome });
+        let detail = json!({ "deployment": subject.deployment.new.number, "state": "interrupted", "why": why,
+            "outcome": outcome.without_words_of_programs() });
         let mut tx = self.begin().await?;
         audit::outcome(&mut tx, intent, &subject.entry("deployment.interrupted", detail)).await?;
         tx.commit().await?;
@@ -251,22 +291,48 @@ impl Run<'_> {
     async fn tell_away(&self, subject: &Subject, why: &str) -> Result<(), Interrupted> {
         let detail = format!("the cluster cannot be used, and is tried again by itself: {why}");
         let hold = subject.hold(HoldReason::ClusterAway, detail);
-        let new = &subject.deployment.new;
         let mut tx = self.begin().await?;
-        let before = holds::get(&mut tx, subject.environment).await?;
+        self.put_once(&mut tx, subject, hold).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A hold of a deployment that goes on running: stored, and told, when it is news.
+    pub(super) async fn put_once(
+        &self,
+        conn: &mut PgConnection,
+        subject: &Subject,
+        hold: Hold,
+    ) -> Result<(), Interrupted> {
+        let new = &subject.deployment.new;
+        let before = holds::get(&mut *conn, subject.environment).await?;
         let same = |before: &Hold| (&before.reason, &before.detail) == (&hold.reason, &hold.detail);
         if !before.as_ref().is_some_and(same) {
             let entry = subject.entry("environment.held", json!({ "reason": hold.reason, "detail": hold.detail }));
             held(&hold, before.as_ref());
-            holds::put(&mut tx, &over(hold, before)).await?;
+            holds::put(&mut *conn, &over(hold, before)).await?;
             let mut jobs: Vec<_> =
                 new.pulls.iter().map(|number| report_in(&subject.repository, *number, new.trace)).collect();
             jobs.extend(self.to_tell(subject));
-            enqueue_all(&mut tx, &jobs).await?;
-            audit::append(&mut tx, &entry).await?;
+            enqueue_all(&mut *conn, &jobs).await?;
+            audit::append(conn, &entry).await?;
         }
-        tx.commit().await?;
         Ok(())
+    }
+}
+
+/// The rules in force. What cannot be read back asks for nothing more than a hold.
+async fn in_force(
+    conn: &mut PgConnection,
+    environment: &Environment,
+) -> Result<Option<rules::Environment>, Interrupted> {
+    match environments::in_force(conn, environment).await {
+        Ok(rules) => Ok(rules),
+        Err(SetError::Database(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the rules in force cannot be read");
+            Ok(None)
+        }
     }
 }
 

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
 use sqlx::PgConnection;
 
-use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Watched, Write};
+use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Verdict, Watched, Write};
 use crate::db::inventory::{self, Taken};
 use crate::ids::ObjectKey;
-use crate::manifest::Phase;
+use crate::manifest::{Phase, When};
 use crate::sync::health::waits;
-use crate::sync::{Action, Desired, Failure, Health, Live, Outcome, PruneRule, Recorded, Step, Troubled, plan};
+use crate::sync::{Action, Desired, Failure, Health, Kept, Live, Outcome, PruneRule, Recorded, Step, Troubled, plan};
 
-use super::gather::{Scene, WIDTH};
+use super::explain::hidden;
+use super::gather::Scene;
+use super::waves::of_phase;
 use super::{Interrupted, Run, away};
 use crate::jobs::gather::there::look_at;
 
@@ -29,13 +31,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long a definition may take to be Established; it takes tens of milliseconds.
 const ESTABLISHED: Duration = Duration::from_secs(30);
-/// Answers recorded in one transaction.
-const BATCH: usize = 64;
 
-type Answer<'r> = (&'r Desired, Result<Sent, Interrupted>);
+pub(super) type Answer<'r> = (&'r Desired, Result<Sent, Interrupted>);
 
 /// What came of one object.
-enum Sent {
+pub(super) enum Sent {
     Applied {
         action: Kind,
         applied: Box<Applied>,
@@ -54,7 +54,7 @@ enum Sent {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Created,
     Updated,
     Adopted,
@@ -83,64 +83,41 @@ impl Run<'_> {
         taken: &BTreeMap<ObjectKey, Taken>,
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
-        for phase in [Phase::Namespaces, Phase::Definitions, Phase::Rest] {
-            let mut objects = Vec::new();
-            for (_, object, action) in scene.plan.actions.iter().filter(|(of, _, _)| *of == phase) {
-                match taken.get(&object.key) {
-                    Some(taken) => {
-                        let why = format!("it belongs to the environment {} of {}", taken.name, taken.repository);
-                        outcome.failed.push(Failure { object: object.key.clone(), why });
-                    }
-                    None => objects.push((object, action)),
-                }
-            }
-            self.send_phase(scene, &objects, outcome).await?;
-            match phase {
-                Phase::Namespaces => self.observe(Step::NamespacesApplied),
-                Phase::Definitions => {
-                    self.await_definitions(scene, outcome).await?;
-                    self.observe(Step::DefinitionsReady);
-                }
-                Phase::Rest => {}
+        for (_, object, _) in &scene.plan.actions {
+            if let Some(taken) = taken.get(&object.key) {
+                let why = format!("it belongs to the environment {} of {}", taken.name, taken.repository);
+                outcome.failed.push(Failure { object: object.key.clone(), why });
             }
         }
-        Ok(())
-    }
-
-    async fn send_phase(
-        &self,
-        scene: &Scene,
-        objects: &[(&Desired, &Action)],
-        outcome: &mut Outcome,
-    ) -> Result<(), Interrupted> {
-        let sends: Vec<_> = objects.iter().map(|(object, action)| self.send_one(scene, object, action)).collect();
-        let answers = stream::iter(sends).buffer_unordered(WIDTH).ready_chunks(BATCH);
-        let mut answers = std::pin::pin!(answers);
-        while let Some(batch) = answers.next().await {
-            let mut ended = None;
-            let mut known = Vec::new();
-            for (object, sent) in batch {
-                match sent {
-                    Ok(sent) => known.push((object, sent)),
-                    // What else this batch did is recorded first.
-                    Err(interrupted) => ended = Some(interrupted),
-                }
-            }
-            self.take(scene, known, outcome).await?;
-            if let Some(interrupted) = ended {
-                return Err(interrupted);
-            }
-        }
-        Ok(())
+        self.send_in_order(scene, &of_phase(scene, Phase::Namespaces, outcome), outcome).await?;
+        self.observe(Step::NamespacesApplied);
+        self.send_in_order(scene, &of_phase(scene, Phase::Definitions, outcome), outcome).await?;
+        self.await_definitions(scene, outcome).await?;
+        self.observe(Step::DefinitionsReady);
+        let stopped = if !outcome.unhealthy.is_empty() {
+            Some("a definition that goes before it is not established".to_owned())
+        } else if outcome.is_applied() {
+            Box::pin(self.run_hooks(scene, When::Before, outcome)).await?;
+            (!outcome.unhealthy.is_empty()).then(|| "a hook that goes before it did not end well".to_owned())
+        } else {
+            let is_prepared = self.hooks_of(scene, When::Before).await?.is_empty();
+            (!is_prepared).then(|| "the hooks that go before it were not run".to_owned())
+        };
+        Box::pin(self.send_waves(scene, stopped, outcome)).await
     }
 
     /// Boxed, so that the five thousand of a large set take room only while each is in flight.
-    fn send_one<'r>(&'r self, scene: &'r Scene, object: &'r Desired, action: &'r Action) -> BoxFuture<'r, Answer<'r>> {
+    pub(super) fn send_one<'r>(
+        &'r self,
+        scene: &'r Scene,
+        object: &'r Desired,
+        action: &'r Action,
+    ) -> BoxFuture<'r, Answer<'r>> {
         async move { (object, Box::pin(self.send(scene, object, action.clone())).await) }.boxed()
     }
 
     /// Records answers, and counts them.
-    async fn take(
+    pub(super) async fn take(
         &self,
         scene: &Scene,
         known: Vec<(&Desired, Sent)>,
@@ -194,7 +171,12 @@ impl Run<'_> {
     }
 
     /// What was written ahead in this run and surely never sent is not ours.
-    async fn let_go(&self, conn: &mut PgConnection, scene: &Scene, key: &ObjectKey) -> Result<(), Interrupted> {
+    pub(super) async fn let_go(
+        &self,
+        conn: &mut PgConnection,
+        scene: &Scene,
+        key: &ObjectKey,
+    ) -> Result<(), Interrupted> {
         if !scene.recorded.contains_key(key) {
             inventory::forget(conn, scene.environment.id, &scene.cluster_uid, key).await?;
         }
@@ -216,6 +198,7 @@ impl Run<'_> {
             };
             let error = match self.apply(scene, object, &onto).await? {
                 Ok(applied) => {
+                    self.pace.answered();
                     self.observe(Step::ObjectSent);
                     return Ok(Sent::Applied { action: kind, applied: Box::new(applied) });
                 }
@@ -232,7 +215,10 @@ impl Run<'_> {
             };
             match (fate, error) {
                 (Fate::Look, _) if looks < LOOKS => looks += 1,
-                (Fate::Retry { after }, _) if tries < TRIES => {
+                (Fate::Retry { after }, error) if tries < TRIES => {
+                    if matches!(error, ClusterError::Busy { .. } | ClusterError::Timeout(_)) {
+                        self.pace.busy();
+                    }
                     let pause = after.unwrap_or(PAUSE * 2_u32.saturating_pow(tries)).min(LONGEST_PAUSE);
                     tokio::time::sleep(pause).await;
                     tries += 1;
@@ -334,7 +320,7 @@ impl Run<'_> {
         self.wait(scene, &waiting, limit, outcome).await
     }
 
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         scene: &Scene,
         objects: &[&Desired],
@@ -353,8 +339,13 @@ impl Run<'_> {
                 }
             }
         }
-        let unwell = self.until(scene, &watched, limit).await?;
-        outcome.unhealthy.extend(unwell);
+        let verdict = self.verdict(scene, &watched, limit).await?;
+        let unknown = |(object, health): (&ObjectKey, &Health)| match health {
+            Health::Unknown(why) => Some(Kept { object: object.clone(), why: why.clone() }),
+            Health::Healthy | Health::Progressing(_) | Health::Failed(_) => None,
+        };
+        outcome.unjudged.extend(verdict.0.iter().filter_map(unknown));
+        outcome.unhealthy.extend(unwell(verdict, limit));
         Ok(())
     }
 
@@ -365,21 +356,37 @@ impl Run<'_> {
         watched: &[Watched],
         limit: Duration,
     ) -> Result<Vec<Failure>, Interrupted> {
+        Ok(unwell(self.verdict(scene, watched, limit).await?, limit))
+    }
+
+    /// How each was when the watch ended.
+    pub(super) async fn verdict(
+        &self,
+        scene: &Scene,
+        watched: &[Watched],
+        limit: Duration,
+    ) -> Result<Verdict, Interrupted> {
         if watched.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Verdict::default());
         }
         let verdict = tokio::select! {
             verdict = scene.cluster.watch(watched, limit) => verdict,
             () = self.lease.stopping() => return Err(Interrupted::Stopping),
+            () = self.asked_back(scene.environment.id) => return Err(Interrupted::Unwanted),
         };
-        let not_well = |(object, health): (ObjectKey, Health)| {
-            let why = match health {
-                Health::Healthy => return None,
-                Health::Progressing(why) => format!("{why} (waited {} s)", limit.as_secs()),
-                Health::Failed(why) => why,
-            };
-            Some(Failure { object, why })
-        };
-        Ok(verdict.0.into_iter().filter_map(not_well).collect())
+        Ok(hidden(scene, verdict))
     }
+}
+
+/// What is not as awaited. Of what nothing tells nobody says that it is wrong.
+fn unwell(verdict: Verdict, limit: Duration) -> Vec<Failure> {
+    let not_well = |(object, health): (ObjectKey, Health)| {
+        let why = match health {
+            Health::Healthy | Health::Unknown(_) => return None,
+            Health::Progressing(why) => format!("{why} (waited {} s)", limit.as_secs()),
+            Health::Failed(why) => why,
+        };
+        Some(Failure { object, why })
+    };
+    verdict.0.into_iter().filter_map(not_well).collect()
 }

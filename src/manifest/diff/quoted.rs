@@ -8,6 +8,9 @@ use super::secret::{self, Mark, REDACTED};
 
 /// Shorter values are not looked for: they are in every other word.
 const SHORTEST: usize = 4;
+/// The same of one line of a value that has several: what is quoted of a file is mostly one of its lines, and its shorter
+/// ones are in every other file.
+const SHORTEST_LINE: usize = 8;
 
 /// A message without the values of these objects that are Secrets, as they are written, as they are meant and as they are
 /// quoted, and without whatever else looks like a secret. Only of objects whose values the reader wrote: what is hidden by
@@ -32,7 +35,11 @@ fn values(object: &Value) -> Vec<String> {
     let written: Vec<&str> = below("data").chain(below("stringData")).filter_map(Value::as_str).collect();
     let decoded = written.iter().filter_map(|value| String::from_utf8(STANDARD.decode(value).ok()?).ok());
     let meant: Vec<String> = decoded.flat_map(|value| [value.trim().to_owned(), value]).collect();
-    let plain: Vec<String> = written.into_iter().map(str::to_owned).chain(meant).collect();
+    let mut plain: Vec<String> = written.into_iter().map(str::to_owned).chain(meant).collect();
+    let lines = plain.iter().filter(|value| value.trim().contains('\n')).flat_map(|value| value.lines());
+    let lines = lines.map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    plain.extend(lines);
     // Servers quote what has lines or quotes in it as a string of a program.
     let quoted = plain.iter().map(|value| {
         let quoted = Value::from(value.as_str()).to_string();
@@ -58,6 +65,9 @@ mod tests {
         );
         assert_eq!(said("about"), "about", "what is too short to be told from other words is left");
         assert_eq!(said("it has password=open"), "it has password=(redacted)");
+        let file = json!({"kind": "Secret", "stringData": {"file": "begins\n  amqp-word-of-ours\nends\n"}});
+        let said = without_secrets("begins with amqp-word-of-ours, and ends", [&file]);
+        assert_eq!(said, "begins with (redacted), and ends", "a line of it is as secret as all of it");
         let plain = json!({"kind": "ConfigMap", "data": {"a": "denied"}});
         assert_eq!(without_secrets("denied: no team", [&plain]), "denied: no team");
     }

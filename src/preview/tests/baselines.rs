@@ -46,7 +46,12 @@ pub(super) fn everything(x: &str, prose: &str) -> EnvironmentRow {
         drift("q", Drifted::Blocked { why: why() }),
         drift("r", Drifted::Unknown { why: why() }),
     ];
-    let after = Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() };
+    let after = Deployment::AfterMerge {
+        after: Vec::new(),
+        soaks: std::collections::BTreeMap::new(),
+        checks: Vec::new(),
+        windows: Vec::new(),
+    };
     let mut row = row("production", change(objects), Consent::NotNeeded, after);
     row.standing = Some(Standing { unknown: None, drift, more: 0 });
     row

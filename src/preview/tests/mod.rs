@@ -125,6 +125,7 @@ fn page_of(x: &str, prose: &str) -> Page {
         Notable::Image { container: x.to_owned(), old: value(), new: value() },
         Notable::Image { container: x.to_owned(), old: None, new: value() },
         Notable::Replicas { old: value(), new: None },
+        Notable::Hook { acts: x.to_owned() },
         Notable::Resources { container: x.to_owned(), what: x.to_owned(), old: value(), new: value() },
     ];
     for row in &mut rows {
@@ -195,13 +196,23 @@ fn two_environments() -> Page {
             "staging",
             change(vec![web("shop-staging")]),
             Consent::NotNeeded,
-            Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() },
+            Deployment::AfterMerge {
+                after: Vec::new(),
+                soaks: BTreeMap::new(),
+                checks: Vec::new(),
+                windows: Vec::new(),
+            },
         ),
         row(
             "production",
             change(vec![web("shop"), legacy]),
             asked,
-            Deployment::AfterMerge { after: vec!["staging".parse().unwrap()], checks: vec!["ci/test".to_owned()] },
+            Deployment::AfterMerge {
+                after: vec!["staging".parse().unwrap()],
+                soaks: BTreeMap::from([("staging".parse().unwrap(), "10m".to_owned())]),
+                checks: vec!["ci/test".to_owned()],
+                windows: vec!["Mon–Fri 09:00–17:00 (Europe/Berlin)".to_owned()],
+            },
         ),
     ];
     for row in &mut rows {

@@ -13,7 +13,7 @@ fn a_pull_request_of_two_environments() {
     | environment | + | ~ | − | consent | deployment |
     |---|--:|--:|--:|---|---|
     | `staging` | 0 | 1 | 0 | none needed | after merge |
-    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging`, after `ci/test` is green |
+    | `production` | 0 | 1 | 1 | 1 of 2: `lee` (not counted: `kim`) | after merge, after `staging` (healthy for `10m`), after `ci/test` is green, `Mon–Fri 09:00–17:00 (Europe/Berlin)` |
 
     ⚠ `production` removes **Service `shop/legacy`**
 
@@ -114,6 +114,9 @@ fn what_became_of_it_is_in_the_same_comment() {
     > - `/bascule sync ENV`: start a sync of what is covered (write access, or whom `may` names)
     > - `/bascule freeze ENV --reason … [--until 2h]`: sync nothing new for a while (write access, or whom `may` names)
     > - `/bascule unfreeze ENV`: end that
+    > - `/bascule emergency ENV --reason …`: let what waits there pass, as one of two (whom `may.emergency` names)
+    > - `/bascule rollback ENV [--to N|COMMIT] [--reason …]`: go back to what was healthy before, and stay there (write access, or whom `may` names)
+    > - `/bascule resume ENV`: end that, or try again after a failure
     > - `/bascule help`: this list
 
     > `ann` approved `production`. staging asks for nothing
@@ -159,7 +162,7 @@ fn errors_conflicts_proposals_and_holds_are_previews_too() {
             ),
         ]),
         Consent::NotNeeded,
-        Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() },
+        Deployment::AfterMerge { after: Vec::new(), soaks: BTreeMap::new(), checks: Vec::new(), windows: Vec::new() },
     )]);
     proposal.subject = Subject::Proposal { head: "a".repeat(40).parse().unwrap(), into: "main".to_owned() };
     let mut held = page(vec![row(

@@ -102,12 +102,17 @@ pub(super) fn replica_set(live: &Value) -> Health {
     }
 }
 
+/// Whether a Job has done what it is for.
+pub(super) fn is_complete(live: &Value) -> bool {
+    condition(live, "Complete").is_some_and(|found| found.status == "True")
+}
+
 pub(super) fn job(live: &Value) -> Health {
     let is_true = |kind| condition(live, kind).filter(|found| found.status == "True");
     if let Some(found) = is_true("Failed") {
         return Health::Failed(found.because("has failed"));
     }
-    if is_true("Complete").is_some() || is_true("Suspended").is_some() {
+    if is_complete(live) || is_true("Suspended").is_some() {
         return Health::Healthy;
     }
     let (done, wanted) = (status(live, "succeeded"), number(live, "/spec/completions").unwrap_or(1));

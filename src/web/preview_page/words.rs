@@ -48,12 +48,17 @@ pub(super) fn consent(consent: &Consent) -> String {
 pub(super) fn deployment(deployment: &Deployment) -> String {
     match deployment {
         Deployment::Nothing => "none: nothing changes".to_owned(),
-        Deployment::AfterMerge { after, checks } if after.is_empty() => format!("after the merge{}", green(checks)),
-        Deployment::AfterMerge { after, checks } => {
-            let names: Vec<&str> = after.iter().map(crate::ids::EnvironmentName::as_str).collect();
-            format!("after the merge, and after {}{}", names.join(", "), green(checks))
+        Deployment::AfterMerge { after, checks, windows, .. } if after.is_empty() => {
+            format!("after the merge{}{}", green(checks), within(windows))
         }
-        Deployment::OnCommand { checks } => format!("after the merge, when somebody says so{}", green(checks)),
+        Deployment::AfterMerge { after, soaks, checks, windows } => {
+            let soaked = |name| soaks.get(name).map(|soak| format!(" (healthy for {soak})")).unwrap_or_default();
+            let names: Vec<String> = after.iter().map(|name| format!("{name}{}", soaked(name))).collect();
+            format!("after the merge, and after {}{}{}", names.join(", "), green(checks), within(windows))
+        }
+        Deployment::OnCommand { checks, windows } => {
+            format!("after the merge, when somebody says so{}{}", green(checks), within(windows))
+        }
         Deployment::Never => "never: previews and consent only".to_owned(),
         Deployment::Local => "none: a local look".to_owned(),
         Deployment::Queued => "its turn comes".to_owned(),
@@ -66,6 +71,11 @@ pub(super) fn deployment(deployment: &Deployment) -> String {
         }
         Deployment::Held { reason, detail, lifts } => format!("held ({reason}): {detail}; lifted by {lifts}"),
     }
+}
+
+/// `, Mon–Fri 09:00–17:00 (Europe/Berlin)`; nothing when it may be synced at any time.
+fn within(windows: &[String]) -> String {
+    windows.iter().map(|window| format!(", {window}")).collect()
 }
 
 /// `, after ci/test is green`; nothing when no check is waited for.

@@ -127,7 +127,11 @@ impl Bascule<'_> {
         let hashed = |set: Option<Set>| set.map(|set| CAST.hashed(set));
         let before = |covered: &Covered| {
             let at = world.tree(index_of(&covered.commit));
-            Before { at_commit: hashed(set_of(STAGING, at)), healthy: hashed(world.healthy.last().copied()) }
+            Before {
+                at_commit: hashed(set_of(STAGING, at)),
+                healthy: hashed(world.healthy.last().copied()),
+                healthy_for: None,
+            }
         };
         if self.is(Mutant::AfterIsNotAwaited) {
             return walk.covered.last();

@@ -166,7 +166,7 @@ impl Cast {
             11 => Consent::none(),
             _ => base,
         };
-        let after = After { environment: self.names[1].clone() };
+        let after = After { environment: self.names[1].clone(), soak_seconds: None };
         Environment {
             name: self.names[usize::from(environment == STAGING)].clone(),
             stage: None,
@@ -176,6 +176,7 @@ impl Cast {
             target: self.targets[usize::from(environment)].clone(),
             branch: None,
             after: Some(after).filter(|_| rules == 12 && environment != STAGING).into_iter().collect(),
+            windows: Vec::new(),
             consent,
             deletions_confirm_above: [8, 11].contains(&rules).then_some(0),
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
@@ -183,6 +184,8 @@ impl Cast {
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
+            on_failure: Default::default(),
+            runbook: None,
             owner_file: None,
             policies: policies(environment, rules),
             ignore: BTreeMap::new(),

@@ -229,7 +229,7 @@ impl Bascule<'_> {
         }
         let said = said(law, &CAST.hashed(new), self.is(Mutant::FindingsAreAllAlike));
         let (change, files) = (CAST.change(old, new), BTreeSet::new());
-        let subject = Subject { change: &change, files: &files, size: Size::default(), said: Some(&said) };
+        let subject = Subject { change: &change, files: &files, size: Size::default(), stands: 0, said: Some(&said) };
         required(subject, law).rules.iter().filter_map(|rule| rule.origin.denial().cloned()).collect()
     }
 

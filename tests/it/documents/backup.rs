@@ -72,13 +72,15 @@ fn a_database_of_yesterday_deletes_nothing_until_an_operator_has_looked() {
         };
         // What was consented to since asks once more, and the cluster stays as it is.
         lee_approves_what_is_held(&forge, &shop, &owner).await;
-        let outcome: Value =
-            until(&owner, "SELECT outcome FROM deployment WHERE state = 'healthy' AND number = 2").await;
-        assert_eq!((runs().await.as_str(), outcome), ("2", before), "the same is sent once more");
+        assert_eq!(runs().await, "2");
 
         let said = page.follow("What a restore from yesterday means");
         page.ends();
         assert!(said.contains("NOTICED") && said.contains("are in ") && said.contains("checkpoints-lost-"), "{said}");
+        // The cluster may remember a higher number than the backup does: from here on it is counted above that.
+        let outcome: Value =
+            until(&owner, "SELECT outcome FROM deployment WHERE state = 'healthy' AND number = 2").await;
+        assert_eq!((runs().await.as_str(), outcome), ("2", before), "the same is sent once more");
         let open: i64 = until(&owner, "SELECT count(*) FROM restore WHERE confirmed_at IS NULL").await;
         assert_eq!(open, 0);
         server.stops();

@@ -42,7 +42,12 @@ fn row(name: &str, digest: u8, change: Vec<ObjectChange>) -> EnvironmentRow {
         target: Target { cluster: "prod".parse().unwrap(), namespace },
         change: RowChange::Change { digest: Some(ChangeDigest([digest; 32])), rules: Vec::new(), objects: change },
         consent: Consent::NotNeeded,
-        deployment: Deployment::AfterMerge { after: Vec::new(), checks: Vec::new() },
+        deployment: Deployment::AfterMerge {
+            after: Vec::new(),
+            soaks: std::collections::BTreeMap::new(),
+            checks: Vec::new(),
+            windows: Vec::new(),
+        },
         rendering: Some(Rendering { renderer: "helm 4.3.1".to_owned(), milliseconds: Some(210) }),
         left_out: Vec::new(),
         unasked: None,
@@ -111,8 +116,12 @@ pub(crate) fn small() -> Page {
         2,
         "production needs 1 more of: @ann, @bob (group sre) beside @lee; @kim's does not count: contributor: opened the pull request",
     );
-    production.deployment =
-        Deployment::AfterMerge { after: vec!["staging".parse().unwrap()], checks: vec!["ci/test".to_owned()] };
+    production.deployment = Deployment::AfterMerge {
+        after: vec!["staging".parse().unwrap()],
+        soaks: std::collections::BTreeMap::from([("staging".parse().unwrap(), "10m".to_owned())]),
+        checks: vec!["ci/test".to_owned()],
+        windows: vec!["Mon–Fri 09:00–17:00 (Europe/Berlin)".to_owned()],
+    };
     page(vec![taken(staging), taken(production)])
 }
 

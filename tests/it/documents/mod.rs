@@ -5,6 +5,7 @@ mod backup;
 pub(crate) mod comments;
 mod newcomer;
 mod operations;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -116,7 +116,8 @@ async fn checks(forge: &Forge) -> Result<()> {
     Ok(())
 }
 
-async fn asked_of(wire: &Wire, sign_in: SignIn) -> String {
+/// On a wire that answers what the story needs; the wire has found nothing wrong with it.
+async fn asks_on(wire: &Wire, sign_in: SignIn) {
     // A dismissed review has to be looked up, and one with a command.
     let mut reviews = wire.example("GET", "/repos/octocat/Hello-World/pulls/1347/reviews");
     (reviews[0]["state"], reviews[0]["body"]) = ("DISMISSED".into(), "/bascule approve".into());
@@ -128,13 +129,32 @@ async fn asked_of(wire: &Wire, sign_in: SignIn) -> String {
     let clock: Clock = clock();
     asks_everything(&client(wire, sign_in, &clock)).await.unwrap();
     wire.check();
-    wire.operations().join("\n")
+}
+
+/// Every call, as a token's account.
+pub(super) async fn asked_by_token() -> Wire {
+    let wire = Wire::start().await;
+    asks_on(&wire, SignIn::Token(TOKEN.to_owned().into())).await;
+    wire
+}
+
+/// Every call, as an App that was installed.
+pub(super) async fn asked_by_app() -> Wire {
+    let wire = Wire::start().await;
+    app::installs(&wire, &["octocat", "github", "octo-org"]);
+    for installation in 1..=3 {
+        let path = format!("/app/installations/{installation}/access_tokens");
+        let mut given = wire.example("POST", &path);
+        given["permissions"] = serde_json::json!({ "checks": "write", "deployments": "write" });
+        wire.says(&format!("POST {path}"), [says(201, given)]);
+    }
+    asks_on(&wire, app::key().sign_in()).await;
+    wire
 }
 
 #[tokio::test]
 async fn every_call_is_in_the_description_and_its_example_is_understood() {
-    let wire = Wire::start().await;
-    assert_snapshot!(asked_of(&wire, SignIn::Token(TOKEN.to_owned().into())).await, @r#"
+    assert_snapshot!(asked_by_token().await.operations().join("\n"), @r#"
     GET (by number)
     GET checks/list-for-ref
     GET issues/get
@@ -182,15 +202,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
 
 #[tokio::test]
 async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
-    let wire = Wire::start().await;
-    app::installs(&wire, &["octocat", "github", "octo-org"]);
-    for installation in 1..=3 {
-        let path = format!("/app/installations/{installation}/access_tokens");
-        let mut given = wire.example("POST", &path);
-        given["permissions"] = serde_json::json!({ "checks": "write", "deployments": "write" });
-        wire.says(&format!("POST {path}"), [says(201, given)]);
-    }
-    let all = asked_of(&wire, app::key().sign_in()).await;
+    let all = asked_by_app().await.operations().join("\n");
     assert!(!all.contains("(by number)"), "{all}");
     assert_snapshot!(all, @"
     GET apps/get-authenticated

@@ -2,6 +2,7 @@
 //! body, and what does it answer by its own example?
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
@@ -13,19 +14,27 @@ use crate::schema::faults;
 pub(super) struct Description(Value);
 
 /// Of api.github.com. Read once: it is twelve megabytes.
-pub(super) static CLOUD: LazyLock<Description> = LazyLock::new(|| Description::read("api.github.com.json"));
+pub(super) static CLOUD: LazyLock<Description> = LazyLock::new(|| Description::read(&file_of_cloud()));
 /// Of the newest GitHub Enterprise Server that one is published of.
-pub(super) static SERVER: LazyLock<Description> = LazyLock::new(|| {
+pub(super) static SERVER: LazyLock<Description> = LazyLock::new(|| Description::read(&file_of_server()));
+const GENERATED: &str = "published/@octokit/openapi/generated";
+
+/// Where api.github.com is described.
+pub(super) fn file_of_cloud() -> PathBuf {
+    shared(GENERATED).unwrap().join("api.github.com.json")
+}
+
+/// Where the newest GitHub Enterprise Server is described that one is published of.
+pub(super) fn file_of_server() -> PathBuf {
     let folder = shared(GENERATED).unwrap();
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let version = |name: &String| -> Option<Vec<u32>> {
         let version = name.strip_prefix("ghes-")?.strip_suffix(".json")?;
         version.split('.').map(|part| part.parse().ok()).collect()
     };
     let newest = names.filter(|name| version(name).is_some()).max_by_key(version).unwrap();
-    Description::read(&newest)
-});
-const GENERATED: &str = "published/@octokit/openapi/generated";
+    folder.join(newest)
+}
 
 /// An operation that a request was found to be.
 pub(super) struct Operation<'d> {
@@ -37,8 +46,7 @@ pub(super) struct Operation<'d> {
 }
 
 impl Description {
-    fn read(name: &str) -> Self {
-        let file = shared(GENERATED).unwrap().join(name);
+    fn read(file: &Path) -> Self {
         Self(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap())
     }
 

@@ -7,6 +7,7 @@ mod facts;
 mod fates;
 mod manifest;
 mod unchanged;
+mod validated;
 mod wire;
 
 use bascule::clock::Clock;

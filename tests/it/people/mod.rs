@@ -5,6 +5,7 @@ mod browser;
 mod command_line;
 mod ends;
 mod gitea;
+mod orphans;
 mod sight;
 
 use std::net::SocketAddr;

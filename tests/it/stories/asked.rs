@@ -234,7 +234,7 @@ fn what_is_typed_is_answered_and_only_who_may_is_obeyed() {
         for (login, typed) in [
             ("reader", "/bascule sync production"),
             ("reader", "/bascule explain"),
-            ("dev", "/bascule resume production"),
+            ("dev", "/bascule adopt production"),
             ("dev", "/bascule expalin"),
         ] {
             t.forge.comments(login, &issue, typed).await;

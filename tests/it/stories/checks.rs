@@ -14,6 +14,7 @@ environments:
     cluster: test
     namespace: '{ns}'
     consent: { approvals: [{ count: 1, users: [lee] }], checks: [ci/test] }
+    may: { emergency: { users: [kim, olga] } }
 ";
 
 impl Town {

@@ -3,6 +3,7 @@
 use bascule::db::reports::{self, WhichEnvironments};
 use insta::assert_snapshot;
 
+use super::replay::heard;
 use super::*;
 use crate::fake::forge::Pr;
 use crate::support::front::Front;
@@ -333,5 +334,31 @@ fn an_answer_that_is_required_is_waited_for_while_its_cluster_is_away_and_the_ot
         consent: success, none needed
         preview: success, 2 objects in 2 environments would change
         ");
+    });
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_a_dry_run_costs_its_own_environment_and_its_own_preview_alone() {
+    heard(async |t| {
+        let front = t.runs_in_two_clusters().await;
+        front.thinks_about_dry_runs();
+        let slow = t.asks_for_both().await;
+        let quick = t.forge.opens_pull("dev", &t.shop, &[("here/web.yaml", &settings("web", "3"))]).await;
+        t.run_jobs().await;
+        // It was given five seconds, and then nothing was made of its silence.
+        let comment = t.comment(&slow);
+        let row = |comment: &str, name: &str| {
+            let mut rows = comment.lines().filter(|line| line.starts_with(&format!("| `{name}` | 1 changed ")));
+            rows.next().unwrap_or_else(|| panic!("{comment}")).to_owned()
+        };
+        assert!(row(&comment, "here").ends_with("| ✓ takes it |"), "{comment}");
+        assert!(row(&comment, "there").ends_with("| – 1 not asked |"), "{comment}");
+        assert!(comment.contains("no answer within 5 s"), "{comment}");
+        assert!(row(&t.comment(&quick), "here").ends_with("| ✓ takes it |"), "{}", t.comment(&quick));
+        assert!(t.troubles.is_empty(), "slowness is no failure: {:#?}", t.troubles);
+        front.answers_dry_runs();
+        t.forge.comments("dev", &slow, "/bascule preview").await;
+        t.run_jobs().await;
+        assert!(row(&t.comment(&slow), "there").ends_with("| ✓ takes it |"), "{}", t.comment(&slow));
     });
 }

@@ -277,7 +277,8 @@ fn a_grant_that_names_a_user_has_everything_asked_and_written_as_that_user() {
         let (role, path) = ("deployer", format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", t.namespace));
         let rule = json!({"apiGroups": [""], "resources": ["configmaps"],
             "verbs": ["get", "list", "watch", "create", "patch", "delete"]});
-        let body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": role}, "rules": [rule]});
+        let fence = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]});
+        let body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": role}, "rules": [rule, fence]});
         t.plane.request(Method::POST, &format!("{path}/roles"), Some(&body)).await.unwrap();
         let body = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},

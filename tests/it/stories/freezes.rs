@@ -42,6 +42,9 @@ fn what_is_frozen_waits_with_its_consent_and_goes_on_when_somebody_ends_it() {
         t.forge.comments("kim", &pr, "/bascule unfreeze production").await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=2"], "{}", t.rows().await);
+        // Where none stands any more, nothing ends.
+        t.forge.comments("kim", &pr, "/bascule unfreeze production").await;
+        t.run_jobs().await;
         let said: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM audit_entry WHERE action IN ('environment.frozen', 'environment.unfrozen')",
         )

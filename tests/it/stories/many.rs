@@ -198,3 +198,45 @@ fn a_hundred_pushes_in_a_row_are_rendered_three_times_at_most() {
         assert!(comment.contains(&newest[..7]), "{comment}");
     });
 }
+
+#[test]
+fn a_worker_that_dies_right_after_it_said_how_far_it_is_leaves_no_line_behind() {
+    on_plane(async |plane| {
+        for then in ["closed", "touches nothing"] {
+            let mut town = Town::new(plane, &format!("left-{}", &then[..6]), Told::ByDeliveries).await;
+            let t = &mut town;
+            t.has_apps(12).await;
+            let app = |number| (format!("apps/a{number:04}/web.yaml"), settings(&format!("a{number:04}"), "2"));
+            let files: Vec<(String, String)> = (0..12).map(app).collect();
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+            let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+            sqlx::query("DELETE FROM job WHERE kind <> 'attend_pull'").execute(&t.database.owner).await.unwrap();
+            let (_, mut paused) = t.begins_until(Step::Written(Write::Comment)).await;
+            paused.at_step.recv().await.unwrap();
+            let words = t.forge.comment(&pr);
+            assert!(words.contains("**: 1 of 12 environments."), "{words}");
+            // It stood still for too long: its job is another's, and what it wrote is in no row of ours.
+            let taken = "UPDATE job SET state = 'pending', holder = NULL, fence = NULL, lease_until = NULL, crashes = crashes + 1
+                         WHERE state = 'running'";
+            sqlx::query(taken).execute(&t.database.owner).await.unwrap();
+            match then {
+                "closed" => t.forge.closes("dev", &pr).await,
+                _ => {
+                    let back = (0..12)
+                        .map(|number| (format!("apps/a{number:04}/web.yaml"), settings(&format!("a{number:04}"), "1")));
+                    let back: Vec<(String, String)> =
+                        back.chain([("README.md".to_owned(), "shop".to_owned())]).collect();
+                    let back: Vec<(&str, &str)> =
+                        back.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+                    t.forge.pushes("dev", &pr, &back).await;
+                }
+            }
+            t.run_jobs().await;
+            let comment = t.forge.comment(&pr);
+            assert!(!comment.contains("Making the preview of"), "{then}: {comment}");
+            paused.go.send(()).unwrap();
+            paused.running.join_next().await.unwrap().unwrap();
+            assert_eq!(t.forge.comment(&pr), comment, "{then}");
+        }
+    });
+}

@@ -25,6 +25,7 @@ mod deleted;
 mod deployments;
 mod door;
 mod doubts;
+mod emergencies;
 mod failures;
 mod files;
 mod first_sets;
@@ -55,6 +56,8 @@ mod repositories;
 mod restarts;
 mod results;
 mod rewritten;
+mod rollbacks;
+mod rollbacks_alone;
 mod rules;
 mod several;
 mod shuffled;
@@ -63,6 +66,7 @@ mod thinned;
 mod town;
 mod trains;
 mod unconsented;
+mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -75,8 +75,16 @@ fn a_sync_that_does_not_become_well_names_the_object_in_all_three_places() {
     check(async |t| {
         let rules = format!("{RULES}    sync: {{ timeout: 1s }}\n");
         t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        // What a controller says of it, which has no uid to say before there is one.
+        let event = format!(
+            "apiVersion: v1\nkind: Event\nmetadata: {{ name: disk.1, namespace: {0} }}\ntype: Warning\nreason: ProvisioningFailed\n\
+             message: no storage class is the default\ninvolvedObject: {{ kind: PersistentVolumeClaim, name: disk, namespace: {0} }}\n",
+            t.namespace
+        );
+        t.plane.apply(&event).await.unwrap();
         let pr = t.deploys("deploy/disk.yaml", UNBOUND).await;
         let comment = t.comment(&pr);
+        assert!(comment.contains("event ProvisioningFailed: no storage class is the default"), "{comment}");
         assert!(t.row(&pr).ends_with("| `#2` **failed**, see below |"), "{comment}");
         assert!(comment.contains("not healthy: PersistentVolumeClaim shop/disk"), "{comment}");
         let (status, ended) = (t.status().await, t.ended().await);

@@ -118,13 +118,14 @@ const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];
 
 /// Files whose stories are of what some forges alone have, and told on these by their own ways.
-const OF_SOME: [(&str, &[Tongue], &str); 7] = [
+const OF_SOME: [(&str, &[Tongue], &str); 8] = [
     ("app", &[Tongue::GitHub], "only a GitHub App has check runs"),
     ("deployments", &[Tongue::GitHub, Tongue::GitLab], "it has no page of deployments"),
     ("installation", &[Tongue::GitHub], "Apps are GitHub's"),
     ("merge_rules", &[Tongue::GitLab], "the others show no such rules to us"),
     ("kills", &[Tongue::GitHub], "of the worker, not of the forge; told where most is written"),
     ("redelivery", &[Tongue::GitHub], "it has no log of its deliveries that we could use"),
+    ("rollbacks_alone", &[Tongue::GitHub], "of the server, not of the forge"),
     ("trains", &[Tongue::GitLab], "merge trains are GitLab's"),
 ];
 

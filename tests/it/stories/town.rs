@@ -216,7 +216,8 @@ impl Town {
             app::sweep_all(&self.context).await.unwrap();
             let ran = self.drain().await;
             // Checks that are waited for are looked at each time; when nothing is news, nothing else follows.
-            let quiet = ["sweep_repository", "sweep_deliveries", "sweep_installations", "look_at_checks"];
+            let quiet =
+                ["sweep_repository", "sweep_deliveries", "sweep_installations", "look_at_checks", "tell_emergencies"];
             if ran.iter().all(|kind| quiet.contains(&kind.as_str())) {
                 return;
             }

@@ -1,5 +1,6 @@
 //! The real API server behind a front that a test can close: it hands on what it is asked, or does not.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +37,14 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
+    /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
+    refuses_writes: Mutex<VecDeque<u16>>,
+    /// What ends so is answered with this text: there is no kubelet to ask for a log.
+    says: Mutex<Vec<(String, String)>>,
     /// The next write is handed on, this happens, and its answer is lost.
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Dry runs are answered once this is false again.
+    thinks: watch::Sender<bool>,
 }
 
 impl Front {
@@ -50,7 +58,10 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
+            refuses_writes: Mutex::default(),
+            says: Mutex::default(),
             loses: Mutex::default(),
+            thinks: watch::Sender::new(false),
         };
         let mut front = Self {
             inside: Arc::new(inside),
@@ -81,14 +92,34 @@ impl Front {
         *self.inside.refuses.lock().unwrap() = Some(StatusCode::from_u16(status).unwrap());
     }
 
+    /// The next writes are answered so, one after the other, and not handed on. 0 is a connection that breaks off,
+    /// and 1 one that is handed on.
+    pub(crate) fn refuses_the_next_writes(&self, statuses: &[u16]) {
+        *self.inside.refuses_writes.lock().unwrap() = statuses.iter().copied().collect();
+    }
+
     /// Requests are handed on again.
     pub(crate) fn recovers(&self) {
         *self.inside.refuses.lock().unwrap() = None;
     }
 
+    /// A path that ends so is answered with this text, and not handed on.
+    pub(crate) fn says(&self, path: &str, text: &str) {
+        self.inside.says.lock().unwrap().push((path.to_owned(), text.to_owned()));
+    }
+
     /// The next write is carried out, then this happens, and the answer is that the time is up.
     pub(crate) fn loses_the_next_answer(&self, then: BoxFuture<'static, ()>) {
         *self.inside.loses.lock().unwrap() = Some(then);
+    }
+
+    /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
+    pub(crate) fn thinks_about_dry_runs(&self) {
+        self.inside.thinks.send_replace(true);
+    }
+
+    pub(crate) fn answers_dry_runs(&self) {
+        self.inside.thinks.send_replace(false);
     }
 
     /// Nobody listens any more, until [`Self::returns`].
@@ -115,6 +146,23 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
         return refusal(status);
     }
     let (parts, body) = request.into_parts();
+    if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
+        // Its other end is in `inside`, which we have.
+        inside.thinks.subscribe().wait_for(|thinks| !thinks).await.unwrap();
+    }
+    let refused = if parts.method == Method::GET { None } else { inside.refuses_writes.lock().unwrap().pop_front() };
+    match refused {
+        None | Some(1) => {}
+        Some(0) => {
+            let cut = futures::stream::iter([Ok("{"), Err(std::io::Error::other("cut"))]);
+            return Response::new(Body::from_stream(cut));
+        }
+        Some(status) => return refusal(StatusCode::from_u16(status).unwrap()),
+    }
+    let said = inside.says.lock().unwrap().iter().find(|(end, _)| parts.uri.path().ends_with(end.as_str())).cloned();
+    if let Some((_, text)) = said {
+        return text.into_response();
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut asked = inside.client.request(parts.method.clone(), format!("{}{path}", inside.url));
     for name in [header::CONTENT_TYPE, header::ACCEPT] {
@@ -124,7 +172,8 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     }
     let body = to_bytes(body, LARGEST).await.unwrap();
     let answer = asked.bearer_auth(&inside.token).body(body).send().await.unwrap();
-    let is_write = parts.method != Method::GET && !path.contains("dryRun");
+    // The fence of a sync is no object of it.
+    let is_write = parts.method != Method::GET && !path.contains("dryRun") && !path.contains("/leases");
     let lost = if is_write { inside.loses.lock().unwrap().take() } else { None };
     if let Some(then) = lost {
         then.await;

@@ -36,7 +36,9 @@ fn a_kind_that_may_not_be_read_stops_only_itself() {
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: { name: narrow, namespace: sync-forbidden }
-rules: [{ apiGroups: [''], resources: [configmaps], verbs: ['*'] }]
+rules:
+  - { apiGroups: [''], resources: [configmaps], verbs: ['*'] }
+  - { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update] }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

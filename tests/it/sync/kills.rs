@@ -41,7 +41,7 @@ fn worker() {
 }
 
 /// Runs the job that is due in a process that is killed at this step; whether it met it.
-async fn dies_at(place: &Place<'_>, step: Step, passes: u32) -> bool {
+pub(super) async fn dies_at(place: &Place<'_>, step: Step, passes: u32) -> bool {
     let orders =
         format!("{} {passes} {} {}", step.label(), place.database.server_url(), place.plane.kubeconfig().display());
     let program = std::env::current_exe().unwrap();
@@ -82,7 +82,13 @@ metadata: {{ name: one }}
         + &namespace(name, "one")
         + &namespace(name, "two")
         + &definition
+        + HOOK
 }
+
+/// Nothing is awaited of it: it is there for one that is.
+const HOOK: &str = r#"---
+{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hook", "annotations": {"bascule.dev/hook": "pre-sync"}}}
+"#;
 
 fn namespace(name: &str, which: &str) -> String {
     format!("---\n{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}-{which}}}}}\n")
@@ -106,7 +112,8 @@ async fn check(place: &Place<'_>, name: &str, step: Step, passes: u32) {
     }
     assert_eq!(place.state().await, ("healthy".to_owned(), None), "{what}");
     // The cluster is the covered set …
-    assert_eq!(place.settings().await, ["changes", "comes", "stays"], "{what}");
+    assert_eq!(place.settings().await, ["changes", "comes", "hook", "stays"], "{what}");
+    let uid = place.kubectl(&["get", "configmap", "hook", "-o", "jsonpath={.metadata.uid}"]).await;
     let changed = place.kubectl(&["get", "configmap", "changes", "-o", "jsonpath={.data.value}"]).await;
     assert_eq!(changed, "2", "{what}");
     let thing = place.kubectl(&["get", &format!("things.{name}.example.org"), "-o", "name"]).await;
@@ -129,6 +136,8 @@ async fn check(place: &Place<'_>, name: &str, step: Step, passes: u32) {
     // … nothing more is to be done, and every intent has exactly one end.
     let (again, writes) = place.syncs(&after(name)).await;
     assert_eq!((again.sentence().as_str(), writes), ("7 unchanged", 0), "{what}");
+    let same = place.kubectl(&["get", "configmap", "hook", "-o", "jsonpath={.metadata.uid}"]).await;
+    assert_eq!((uid.is_empty(), same), (false, uid), "{what}: run once");
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM audit_entry e WHERE opens AND NOT EXISTS (SELECT FROM audit_entry o WHERE o.intent = e.seq)",
     )
@@ -145,7 +154,7 @@ fn a_sync_survives_its_worker_at_every_step() {
     on_plane(async |plane| {
         for step in Step::ALL {
             let name = format!("kill-{}", step.label());
-            check(&Place::new(plane, &name).await, &name, step, 0).await;
+            Box::pin(check(&Place::new(plane, &name).await, &name, step, 0)).await;
         }
     });
 }
@@ -155,9 +164,9 @@ fn a_sync_survives_its_worker_between_any_two_objects() {
     on_plane(async |plane| {
         for passes in 1..4 {
             let name = format!("kill-sent-{passes}");
-            check(&Place::new(plane, &name).await, &name, Step::ObjectSent, passes).await;
+            Box::pin(check(&Place::new(plane, &name).await, &name, Step::ObjectSent, passes)).await;
             let name = format!("kill-recorded-{passes}");
-            check(&Place::new(plane, &name).await, &name, Step::ObjectRecorded, passes).await;
+            Box::pin(check(&Place::new(plane, &name).await, &name, Step::ObjectRecorded, passes)).await;
         }
     });
 }

@@ -194,7 +194,8 @@ fn a_rollout_is_awaited_and_who_waits_for_it_is_told() {
         let place = Place::new(plane, "sync-health").await;
         let mut conn = place.database.pool.acquire().await.unwrap();
         let mut next = block("after", "elsewhere");
-        next.after = vec![bascule::policy::rules::After { environment: "production".parse().unwrap() }];
+        next.after =
+            vec![bascule::policy::rules::After { environment: "production".parse().unwrap(), soak_seconds: None }];
         let next = bascule::db::environments::upsert(&mut conn, place.repository.id, &next, "main").await.unwrap().id;
         place.deploys(WEB).await;
         let becomes_ready = async {

@@ -128,6 +128,10 @@ impl Said {
                 | Command::Sync { .. }
                 | Command::Freeze { .. }
                 | Command::Unfreeze { .. }
+                | Command::Emergency { .. }
+                | Command::Reviewed { .. }
+                | Command::Rollback { .. }
+                | Command::Resume { .. }
                 | Command::NotInThisVersion { .. }
                 | Command::Misunderstood { .. } => return None,
             };

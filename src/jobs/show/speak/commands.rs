@@ -4,13 +4,16 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::ANSWERS;
+use super::emergencies;
 use super::freezes::{self, Freezing};
 use super::may::{Gated, Permitted, may_give, permitted};
+use super::rollbacks::{self, WaysBack};
 use crate::audit::{self, NewEntry};
 use crate::consent::Answer as Member;
+use crate::db::emergencies::{self as wanted, Request};
 use crate::db::freezes as frozen;
 use crate::db::holds::{self, Hold};
-use crate::db::{approvals, deployments, pulls};
+use crate::db::{approvals, deployments, pins, pulls};
 use crate::event::command::{Command, Selector};
 use crate::forge::Reaction;
 use crate::ids::{CommitId, EnvironmentName};
@@ -66,6 +69,14 @@ pub(in crate::jobs) async fn answers(
                 let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
                 Some(Answered::Said { sentence: freezes::answer(repository, &asked, environments, &may).await? })
             }
+            Command::Emergency { environments, .. } => {
+                let may = permitted(repository, heard, &asked, (Gated::Emergency, environments)).await?;
+                Some(Answered::Said { sentence: emergencies::answer(repository, &asked, environments, &may).await? })
+            }
+            Command::Rollback { environments, .. } | Command::Resume { environments } => {
+                let may = permitted(repository, heard, &asked, (Gated::Rollback, environments)).await?;
+                Some(Answered::Said { sentence: rollbacks::answer(repository, &asked, environments, &may).await? })
+            }
             // A render costs us something, and what it renders is a stranger's.
             Command::Preview if !writes(heard, &asked) && is_of_fork(repository, heard).await? => {
                 Some(Answered::Said {
@@ -78,7 +89,9 @@ pub(in crate::jobs) async fn answers(
             answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
         }
     }
-    Ok(answers.split_off(answers.len().saturating_sub(ANSWERS)))
+    let mut answers = answers.split_off(answers.len().saturating_sub(ANSWERS));
+    rollbacks::told(repository, heard.said.place.number, &mut answers).await?;
+    Ok(answers)
 }
 
 fn writes(heard: &Attended, asked: &Asked) -> bool {
@@ -133,7 +146,9 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Deployment::Held { reason, lifts, .. } => {
                         format!("{consent}; held ({reason}), lifted by: {lifts}")
                     }
-                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks } if !checks.is_empty() => {
+                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. }
+                        if !checks.is_empty() =>
+                    {
                         let are = if checks.len() == 1 { "is" } else { "are" };
                         format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
                     }
@@ -181,7 +196,13 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
         }
         Command::Preview => sentence("rendered again"),
         // Answered by what they may.
-        Command::Sync { .. } | Command::Freeze { .. } | Command::Unfreeze { .. } => None,
+        Command::Sync { .. }
+        | Command::Freeze { .. }
+        | Command::Unfreeze { .. }
+        | Command::Emergency { .. }
+        | Command::Rollback { .. }
+        | Command::Resume { .. } => None,
+        Command::Reviewed { .. } => sentence("an emergency is reviewed in its own issue"),
         Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
@@ -198,7 +219,11 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Revoke { .. }
         | Command::Sync { .. }
         | Command::Freeze { .. }
-        | Command::Unfreeze { .. } => Reaction::Agreed,
+        | Command::Unfreeze { .. }
+        | Command::Emergency { .. }
+        | Command::Reviewed { .. }
+        | Command::Rollback { .. }
+        | Command::Resume { .. } => Reaction::Agreed,
     };
     // A review has no comment to react to; the answer is in our comment either way.
     if asked.id > 0
@@ -216,6 +241,9 @@ pub(super) struct Acts {
     /// Environments whose held change moves on to the newest commit.
     moved_on: Vec<i64>,
     freezing: Freezing,
+    /// What is asked to pass, as an emergency.
+    requests: Vec<Request>,
+    ways_back: WaysBack,
     pub(super) jobs: Vec<NewJob>,
 }
 
@@ -224,6 +252,8 @@ impl Acts {
         self.entries.extend(more.entries);
         self.moved_on.extend(more.moved_on);
         self.freezing.extend(more.freezing);
+        self.requests.extend(more.requests);
+        self.ways_back.extend(more.ways_back);
         self.jobs.extend(more.jobs);
     }
 
@@ -238,6 +268,10 @@ impl Acts {
             }
         }
         self.freezing.record(conn).await?;
+        for request in &self.requests {
+            wanted::ask(conn, request).await?;
+        }
+        self.ways_back.record(conn).await?;
         for entry in &self.entries {
             audit::append(conn, entry).await?;
         }
@@ -286,9 +320,35 @@ pub(super) async fn acts(
             let may = permitted(repository, heard, asked, (Gated::Freeze, environments)).await?;
             let freezing = freezes::freezing(&repository.context.clock, asked, &may);
             let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
-            let entries = freezing.said(json!(names), asked.id).map(|(action, detail)| entry(action, detail));
+            let said = freezing.said(json!(names), asked.id).map(|(action, detail)| entry(action, detail));
             let ended: Vec<i64> = freezing.ended().collect();
-            Acts { entries: entries.into_iter().collect(), freezing, jobs: sync(&ended), ..Acts::default() }
+            Acts { freezing: freezing.logged_as(said), jobs: sync(&ended), ..Acts::default() }
+        }
+        Command::Emergency { environments, .. } => {
+            let may = permitted(repository, heard, asked, (Gated::Emergency, environments)).await?;
+            let requests = emergencies::asking(repository, asked, &may).await?.requests;
+            let of = |one: &Request| {
+                let name = may.permitted.iter().find(|known| known.id == one.environment).map(|known| &known.name);
+                json!({ "environment": name, "request": one.id, "change": one.aim.change, "to": one.aim.to_commit,
+                    "set": one.aim.to_set, "reason": one.reason, "comment": asked.id })
+            };
+            let gates: Vec<i64> = requests.iter().map(|one| one.environment).collect();
+            let entries = requests.iter().map(|one| entry("emergency.asked", of(one))).collect();
+            Acts { entries, requests, jobs: sync(&gates), ..Acts::default() }
+        }
+        Command::Rollback { environments, .. } | Command::Resume { environments } => {
+            let may = permitted(repository, heard, asked, (Gated::Rollback, environments)).await?;
+            let cause = (work::cause(job), job.trace);
+            let number = heard.said.place.number;
+            let ways_back = rollbacks::ways_back(repository, asked, number, &may, cause).await?;
+            let next = |(id, is_asked): (i64, bool)| {
+                if is_asked {
+                    route::asked_sync(key, id, job.trace)
+                } else {
+                    route::sync_environment(key, id, job.trace)
+                }
+            };
+            Acts { jobs: ways_back.moved().map(next).collect(), ways_back, ..Acts::default() }
         }
         // An approval of a held change opens its gate, and so may a waiver.
         Command::Approve { .. } | Command::Waive { .. } => Acts { jobs: sync(&held), ..Acts::default() },
@@ -296,6 +356,7 @@ pub(super) async fn acts(
         | Command::Explain { .. }
         | Command::Preview
         | Command::Revoke { .. }
+        | Command::Reviewed { .. }
         | Command::NotInThisVersion { .. }
         | Command::Misunderstood { .. } => Acts::default(),
     })
@@ -317,6 +378,16 @@ async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &Per
             continue;
         }
         let last = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
+        if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
+            let sentence = pin.sentence();
+            sentences.push(match last.filter(|last| last.ended.is_some() && !last.is_healthy()) {
+                Some(last) => {
+                    format!("{name} is {sentence}; what #{} should have brought is sent once more", last.new.number)
+                }
+                None => format!("{name} is {sentence}; `/bascule resume {name}` ends that"),
+            });
+            continue;
+        }
         let tip = repository.forge().branch(&repository.at, &environment.branch).await.map(|branch| branch.tip).ok();
         let at = environment.position.as_ref().map(|at| &at.commit);
         sentences.push(match last {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::may::Permitted;
+use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::db::freezes::{self, Freeze};
 use crate::event::command::{Command, Selector};
@@ -14,7 +15,15 @@ use crate::jobs::gather::repository::Repository;
 
 /// What commands do to freezes, in the order in which they were given: the last one stands.
 #[derive(Debug, Default)]
-pub(super) struct Freezing(Vec<Act>);
+pub(super) struct Freezing(Vec<Typed>);
+
+/// One command.
+#[derive(Debug, Default)]
+struct Typed {
+    acts: Vec<Act>,
+    /// What the log says of it, if it does anything.
+    entry: Option<NewEntry>,
+}
 
 #[derive(Debug)]
 enum Act {
@@ -30,26 +39,46 @@ impl Freezing {
 
     /// The environments whose freeze ends: what was held for it goes on.
     pub(super) fn ended(&self) -> impl Iterator<Item = i64> {
-        self.0.iter().filter_map(|act| match act {
+        self.acts().filter_map(|act| match act {
             Act::End(environment, ..) => Some(*environment),
             Act::Begin(_) => None,
         })
     }
 
+    fn acts(&self) -> impl Iterator<Item = &Act> {
+        self.0.iter().flat_map(|typed| &typed.acts)
+    }
+
+    /// The same, with what the log says of it.
+    pub(super) fn logged_as(mut self, entry: Option<NewEntry>) -> Self {
+        self.0.iter_mut().for_each(|typed| typed.entry.clone_from(&entry));
+        self
+    }
+
     fn begun(&self) -> impl Iterator<Item = &Freeze> {
-        self.0.iter().filter_map(|act| match act {
+        self.acts().filter_map(|act| match act {
             Act::Begin(freeze) => Some(freeze),
             Act::End(..) => None,
         })
     }
 
     pub(super) async fn record(&self, conn: &mut PgConnection) -> Result<(), JobError> {
-        for act in &self.0 {
-            match act {
-                Act::Begin(freeze) => freezes::begin(&mut *conn, freeze).await?,
-                Act::End(environment, by, now) => {
-                    freezes::end(&mut *conn, Some(*environment), by, *now).await?;
+        for Typed { acts, entry } in &self.0 {
+            let mut does = false;
+            for act in acts {
+                match act {
+                    Act::Begin(freeze) => {
+                        freezes::begin(&mut *conn, freeze).await?;
+                        does = true;
+                    }
+                    Act::End(environment, by, now) => {
+                        does |= freezes::end(&mut *conn, Some(*environment), by, *now).await?;
+                    }
                 }
+            }
+            // Where none stood nothing ended, and there is nothing to say of it.
+            if let Some(entry) = entry.as_ref().filter(|_| does) {
+                audit::append(&mut *conn, entry).await?;
             }
         }
         Ok(())
@@ -57,7 +86,7 @@ impl Freezing {
 
     /// What the log says of it: the action and its detail. `None`: nothing is done.
     pub(super) fn said(&self, environments: Value, comment: i64) -> Option<(&'static str, Value)> {
-        match self.0.first()? {
+        match self.acts().next()? {
             Act::Begin(freeze) => {
                 let (reason, until) = (&freeze.reason, &freeze.until);
                 let detail =
@@ -90,14 +119,18 @@ pub(super) fn freezing(clock: &Clock, asked: &Asked, may: &Permitted) -> Freezin
                 until: end.flatten(),
                 began_at: clock.now(),
             };
-            Freezing(may.permitted.iter().map(|one| Act::Begin(new(one.id))).collect())
+            of_command(may.permitted.iter().map(|one| Act::Begin(new(one.id))))
         }
         Command::Unfreeze { .. } => {
             let end = |environment: i64| Act::End(environment, by.clone(), clock.now());
-            Freezing(may.permitted.iter().map(|one| end(one.id)).collect())
+            of_command(may.permitted.iter().map(|one| end(one.id)))
         }
         _ => Freezing::default(),
     }
+}
+
+fn of_command(acts: impl Iterator<Item = Act>) -> Freezing {
+    Freezing(vec![Typed { acts: acts.collect(), entry: None }])
 }
 
 /// What is answered: of each environment what is so from now on, or who may say it.

@@ -20,6 +20,8 @@ use crate::policy::rules::{May, Role, Voters};
 pub(super) enum Gated {
     Sync,
     Freeze,
+    Emergency,
+    Rollback,
 }
 
 impl Gated {
@@ -30,7 +32,12 @@ impl Gated {
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 Some((Self::Freeze, environments))
             }
-            Command::Help
+            Command::Emergency { environments, .. } => Some((Self::Emergency, environments)),
+            Command::Rollback { environments, .. } | Command::Resume { environments } => {
+                Some((Self::Rollback, environments))
+            }
+            Command::Reviewed { .. }
+            | Command::Help
             | Command::Explain { .. }
             | Command::Preview
             | Command::Approve { .. }
@@ -45,6 +52,9 @@ impl Gated {
         match self {
             Self::Sync => may.sync,
             Self::Freeze => may.freeze,
+            // Where nobody is named, nobody may.
+            Self::Emergency => Some(may.emergency.unwrap_or_default()),
+            Self::Rollback => may.rollback,
         }
     }
 }
