@@ -11,7 +11,7 @@
 //! * A number is kept exactly or refused; `1.0` is `1`. A key written twice is refused.
 //! * What only the server sets leaves an object, a Secret's `stringData` becomes `data` ([`shape`]).
 //! * Which objects run once as hooks; those of acts that are no sync are left out, and named ([`hooks`]).
-//! * What an object needs of its set before it is sent ([`edges`]), and in which wave it goes ([`wave`]).
+//! * What an object needs of its set before it is sent ([`edges()`]), and in which wave it goes ([`wave`]).
 //! * What a person looks for first in a change is told beside its lines ([`Notable`]).
 //! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
 //!
