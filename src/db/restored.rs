@@ -57,6 +57,16 @@ pub async fn fenced(conn: &mut PgConnection, number: i64) -> Result<(), sqlx::Er
     Ok(())
 }
 
+/// Whether this database counts far above a number by now, as it does once somebody has looked: whoever was given a lower one
+/// before is only late. Takes a number.
+///
+/// # Errors
+/// The database's own.
+pub async fn counts_above(conn: &mut PgConnection, number: i64) -> Result<bool, sqlx::Error> {
+    let given = sqlx::query_scalar!(r#"SELECT nextval('job_fence') AS "given!""#).fetch_one(conn).await?;
+    Ok(given > number.saturating_add(ABOVE / 2))
+}
+
 /// How far above what is known the count goes on: what was lost may have written other clusters with higher numbers.
 const ABOVE: i64 = 1_000_000;
 

@@ -131,9 +131,18 @@ impl Run<'_> {
     /// ours, it has gone back in time.
     async fn older_than(&self, theirs: i64) -> Interrupted {
         match self.confirm().await {
-            Ok(()) => Interrupted::Older { ours: self.job.fence, theirs },
+            // An operator looked at it after this run was given its number: the next one is given a higher.
+            Ok(()) => match self.counts_above(theirs).await {
+                Ok(true) => Interrupted::Unwanted,
+                Ok(false) => Interrupted::Older { ours: self.job.fence, theirs },
+                Err(error) => error.into(),
+            },
             Err(interrupted) => interrupted,
         }
+    }
+
+    async fn counts_above(&self, theirs: i64) -> Result<bool, sqlx::Error> {
+        restored::counts_above(&mut *self.world.pool.acquire().await?, theirs).await
     }
 
     /// The database went back: says so once, and stops every delete of this server until an operator has looked.
