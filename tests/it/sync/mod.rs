@@ -2,6 +2,7 @@
 
 mod answers;
 mod broken;
+pub(crate) mod crash;
 mod explained;
 mod faults;
 mod fences;
