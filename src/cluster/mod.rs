@@ -18,6 +18,7 @@
 
 mod access;
 mod apply;
+mod breaker;
 mod connection;
 mod delete;
 mod discovery;
@@ -49,6 +50,8 @@ use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
 
+use breaker::Breaker;
+
 /// Requests in flight to one cluster: its rate is flat from 16 on, and only latency grows.
 const WIDTH: usize = 16;
 /// Of these, dry runs: syncs never wait for previews.
@@ -66,6 +69,8 @@ struct Inner {
     served: RwLock<Option<Arc<Served>>>,
     uid: OnceCell<String>,
     counts: Counts,
+    /// One for all who reach this cluster, as whomever.
+    breaker: Arc<Breaker>,
 }
 
 /// Requests sent since the connection was made: what tests and metrics count.

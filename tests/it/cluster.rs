@@ -1,10 +1,13 @@
 //! What only a real API server can show: who may write over what, and what it answers when not.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bascule::cluster::{
-    Applied, Cluster, ClusterError, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched, Write,
+    Applied, Cluster, ClusterError, Clusters, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched,
+    Write,
 };
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
@@ -49,6 +52,40 @@ fn a_pod_reaches_its_own_cluster_as_its_account() {
         let error = connect().await.unwrap_err().to_string();
         assert!(error.contains("cluster `test`") && error.contains("ca.crt"), "{error}");
     });
+}
+
+/// Whoever waits for one that is away takes the time of those who want another.
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_left_alone_after_five_requests_and_says_so() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(connection);
+        }
+    });
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{ name: c, cluster: {{ server: 'http://127.0.0.1:{port}' }} }}]\n\
+         contexts: [{{ name: c, context: {{ cluster: c, user: u }} }}]\nusers: [{{ name: u, user: {{}} }}]\n"
+    );
+    let name: bascule::ids::ClusterName = "away".parse().unwrap();
+    let clusters = Clusters::new([(name.clone(), Kubeconfig::Text(text.into()))].into());
+    let mut last = String::new();
+    for round in 0..20 {
+        // As whomever it is asked: it is the same cluster.
+        let identity = if round % 2 == 0 { Identity::Own } else { Identity::Impersonated("deployer".to_owned()) };
+        let cluster = clusters.get(&name, &identity).await.unwrap();
+        let error = cluster.version().await.unwrap_err();
+        assert_eq!(error.fate(), Fate::Away);
+        last = error.to_string();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
+    assert!(last.contains("it is asked again within"), "{last}");
 }
 
 /// A connection, and a namespace of this test's own.
