@@ -20,6 +20,7 @@ mod hooks;
 mod prune;
 mod record;
 mod send;
+mod turn;
 mod waves;
 
 use std::collections::BTreeSet;

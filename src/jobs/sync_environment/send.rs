@@ -369,11 +369,16 @@ impl Run<'_> {
         if watched.is_empty() {
             return Ok(Verdict::default());
         }
+        // It may be long, and is no work: others have the turn and the slot meanwhile.
+        scene.turn.leave();
+        let rest = self.lease.rests();
         let verdict = tokio::select! {
             verdict = scene.cluster.watch(watched, limit) => verdict,
             () = self.lease.stopping() => return Err(Interrupted::Stopping),
             () = self.asked_back(scene.environment.id) => return Err(Interrupted::Unwanted),
         };
+        drop(rest);
+        scene.turn.take(self.lease).await?;
         Ok(hidden(scene, verdict))
     }
 }
