@@ -33,7 +33,7 @@ mod terminal;
 mod tests;
 mod words;
 
-pub use answer::{Answer, Answered};
+pub use answer::{Answer, Answered, Meaning};
 pub use baselines::{HEADS, Weight};
 pub use check::{Check, check};
 pub use comment::{Comment, MARKER, comment, is_marked, updating};

@@ -300,6 +300,9 @@ pub enum Deployment {
         object: Option<ObjectKey>,
         /// Why.
         why: String,
+        /// Where its people wrote down what to do: a file of the repository, or an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runbook: Option<String>,
     },
     /// Not synced further.
     Held {

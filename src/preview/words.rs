@@ -124,9 +124,16 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         }
     }
     match &row.deployment {
-        Deployment::Failed { number, object: at, why } => {
+        Deployment::Failed { number, object: at, why, runbook } => {
             let at = at.as_ref().map(|key| format!(" at {}", object(key))).unwrap_or_default();
-            said.push(format!("{}: deployment `#{number}` failed{at}: {}", name(row), prose(&clip(why, 2_000))));
+            let runbook = match runbook {
+                // Its rules let no character into it that could end a link.
+                Some(address) if address.starts_with("https://") => format!("; [runbook](<{address}>)"),
+                Some(file) => format!("; runbook: {}", code(file)),
+                None => String::new(),
+            };
+            let why = prose(&clip(why, 2_000));
+            said.push(format!("{}: deployment `#{number}` failed{at}: {why}{runbook}", name(row)));
         }
         Deployment::Healthy { kept, .. } => {
             said.extend((!kept.is_empty()).then(|| format!("{}: {}", name(row), prose(&clip(kept, 2_000)))));

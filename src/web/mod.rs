@@ -5,6 +5,7 @@
 //!   /login          a person lets a command line act as them ─▶ session
 //!   /api/v1/…       person, or machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
 //!   /previews/{id}  person, or token ─▶ HTML that runs nothing
+//!   /docs/{page}    the same ─▶ what is written about this version
 //!   /metrics /healthz /readyz   on `admin_listen`
 //! ```
 //!
@@ -16,6 +17,7 @@ mod asked;
 mod audit;
 mod deliveries;
 mod deployments;
+mod documents;
 mod emergencies;
 mod ends;
 mod environments;
@@ -135,6 +137,7 @@ pub fn router(state: State) -> Router {
     let acts = Arc::new(once::Acts::of(&document));
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
+        .route("/docs/{page}", get(documents::page))
         .route("/previews/{id}", get(preview_page::page))
         .route("/sign-in", get(sign_in::show))
         .route("/sign-in/{forge}", get(sign_in::begin))

@@ -205,15 +205,15 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
     let why = ended.outcome.told() + &lifts.unwrap_or_default();
-    Deployment::Failed { number, object: None, why }
+    Deployment::Failed { number, object: None, why, runbook: None }
 }
 
 /// The same with the runbook of its environment, where it failed and there is one.
 pub(super) fn with_runbook(deployment: Deployment, block: Option<&Environment>) -> Deployment {
     let runbook = block.and_then(|block| block.runbook.as_deref());
     match (deployment, runbook) {
-        (Deployment::Failed { number, object, why }, Some(runbook)) => {
-            Deployment::Failed { number, object, why: format!("{why}; runbook: {runbook}") }
+        (Deployment::Failed { number, object, why, .. }, Some(runbook)) => {
+            Deployment::Failed { number, object, why, runbook: Some(runbook.to_owned()) }
         }
         (deployment, _) => deployment,
     }

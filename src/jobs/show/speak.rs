@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 mod beside;
 mod commands;
 mod emergencies;
+mod explains;
 mod failed;
 mod freezes;
 mod may;

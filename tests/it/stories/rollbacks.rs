@@ -322,6 +322,10 @@ fn a_failed_sync_goes_back_by_itself_once_where_the_rules_say_so_and_names_the_r
         let held = t.is_held_for().await;
         assert!(held.starts_with("pinned: production is pinned: back at #1 (…), by itself, since #2 failed"), "{held}");
         assert!(held.contains("immutable"), "{held}");
+        // Whoever asks is led to what the word means.
+        t.hears_of("dev", &pr, "/bascule explain production").await;
+        let link = "[`pinned`](<http://bascule.example/docs/operations#pinned>)";
+        assert!(t.comment(&pr).contains(link), "{}", t.comment(&pr));
         // Asked to try again, it does, and comes back as before: it does not go round.
         t.hears_of("dev", &pr, "/bascule resume production").await;
         let all = t.deployments().await;
@@ -345,7 +349,7 @@ fn without_such_a_rule_it_is_held_with_its_runbook_and_resuming_tries_again() {
         assert_eq!(t.deployments().await, ["#1 healthy", "#2 failed"]);
         let held = t.is_held_for().await;
         assert!(held.starts_with("failed: ") && held.contains("; runbook: https://example.org/shop"), "{held}");
-        assert!(t.comment(&pr).contains("runbook: `https://example.org/shop`"), "{}", t.comment(&pr));
+        assert!(t.comment(&pr).contains("[runbook](<https://example.org/shop>)"), "{}", t.comment(&pr));
         t.plane.kubectl(&["-n", &t.namespace, "delete", "configmap", "web"]).await.unwrap();
         t.hears_of("dev", &pr, "/bascule resume production").await;
         assert_eq!(t.deployments().await, ["#1 healthy", "#2 failed", "#3 healthy"]);

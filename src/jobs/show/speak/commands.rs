@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::ANSWERS;
 use super::emergencies;
+use super::explains;
 use super::freezes::{self, Freezing};
 use super::may::{Gated, Permitted, may_give, permitted};
 use super::rollbacks::{self, WaysBack};
@@ -23,9 +24,9 @@ use crate::jobs::gather::repository::Repository;
 use crate::jobs::route;
 use crate::jobs::show::writer::Writer;
 use crate::jobs::work;
-use crate::preview::{Answer, Answered, Consent, Deployment, Page};
+use crate::preview::{Answer, Answered, Page};
 use crate::queue::{Claimed, NewJob};
-use crate::sync::{HoldReason, Relief};
+use crate::sync::Relief;
 
 /// Commands that were not answered yet. Whoever gives one that is left to some, and could not be asked about, is
 /// answered when they can be.
@@ -83,7 +84,7 @@ pub(in crate::jobs) async fn answers(
                     sentence: "what comes from a fork is rendered again for somebody with write access".to_owned(),
                 })
             }
-            _ => answered(heard, page, &asked),
+            _ => answered(heard, page, &asked, &repository.context.public_url),
         };
         if let Some(answered) = answered {
             answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
@@ -119,52 +120,11 @@ pub(in crate::jobs) async fn lets_in(
     Ok(asked.iter().any(lets))
 }
 
-fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
+fn answered(heard: &Attended, page: &Page, asked: &Asked, public_url: &str) -> Option<Answered> {
     let sentence = |sentence: &str| Some(Answered::Said { sentence: sentence.to_owned() });
     match &asked.command {
         Command::Help => Some(Answered::Help),
-        Command::Explain { environments } => {
-            let meant = |name: &EnvironmentName, stage: Option<&str>| {
-                environments.as_ref().is_none_or(|selector| selector.matches(name, stage))
-            };
-            let rows = page.environments.iter().filter(|row| meant(&row.name, row.stage.as_deref()));
-            let sentences = rows.map(|row| {
-                let consent = match &row.consent {
-                    Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
-                    Consent::Asked { .. } => format!("{} has its consent", row.name),
-                    Consent::NotNeeded => format!("{} needs no approval", row.name),
-                    Consent::Closed { why } => format!("{} is closed: {why}", row.name),
-                };
-                // Who waived what, and what somebody still may.
-                let waivers: String = row.waivers.iter().map(|waiver| format!("; {}", waiver.line())).collect();
-                let consent = consent + &waivers;
-                match &row.deployment {
-                    // What consent is missing was just said.
-                    Deployment::Held { reason, detail, lifts } if *reason == HoldReason::Waiting.as_str() => {
-                        format!("{consent}; held ({reason}): {detail}; lifted by: {lifts}")
-                    }
-                    Deployment::Held { reason, lifts, .. } => {
-                        format!("{consent}; held ({reason}), lifted by: {lifts}")
-                    }
-                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. }
-                        if !checks.is_empty() =>
-                    {
-                        let are = if checks.len() == 1 { "is" } else { "are" };
-                        format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
-                    }
-                    Deployment::Nothing
-                    | Deployment::AfterMerge { .. }
-                    | Deployment::OnCommand { .. }
-                    | Deployment::Never
-                    | Deployment::Local
-                    | Deployment::Queued
-                    | Deployment::Running { .. }
-                    | Deployment::Healthy { .. }
-                    | Deployment::Failed { .. } => consent,
-                }
-            });
-            Some(Answered::Explain { sentences: sentences.collect() })
-        }
+        Command::Explain { environments } => Some(explains::answer(page, environments.as_ref(), public_url)),
         Command::Approve { .. } => {
             let given = heard.remembered.approvals.iter().map(|one| &one.recorded.approval.key);
             let given = given.filter(|key| (key.source, key.source_id) == asked.source);
