@@ -12,8 +12,10 @@ mod commands;
 mod emergencies;
 mod failed;
 mod freezes;
+mod heals;
 mod may;
 mod rollbacks;
+mod syncs;
 mod updating;
 
 use super::progress;

@@ -25,6 +25,7 @@ mod deleted;
 mod deployments;
 mod door;
 mod doubts;
+mod drift;
 mod emergencies;
 mod failures;
 mod files;

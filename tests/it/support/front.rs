@@ -37,6 +37,8 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
+    /// Every request that came, as its method and path.
+    asked: Mutex<Vec<String>>,
     /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
     refuses_writes: Mutex<VecDeque<u16>>,
     /// What ends so is answered with this text: there is no kubelet to ask for a log.
@@ -58,6 +60,7 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
+            asked: Mutex::default(),
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
             loses: Mutex::default(),
@@ -113,6 +116,11 @@ impl Front {
         *self.inside.loses.lock().unwrap() = Some(then);
     }
 
+    /// What was asked since the last time.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.inside.asked.lock().unwrap())
+    }
+
     /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
     pub(crate) fn thinks_about_dry_runs(&self) {
         self.inside.thinks.send_replace(true);
@@ -145,6 +153,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(status) = *inside.refuses.lock().unwrap() {
         return refusal(status);
     }
+    inside.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
     let (parts, body) = request.into_parts();
     if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
         // Its other end is in `inside`, which we have.
