@@ -31,6 +31,8 @@ use crate::sync::fold::{Due, Fold};
 const TERM: Duration = Duration::from_secs(20);
 /// How often it is renewed, and the inventory asked for kinds that are new.
 const LOOK: Duration = Duration::from_secs(5);
+/// The first one after a kind was not found out about.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two tries to reach a cluster that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often it is asked whether a sync has ended whose objects moved meanwhile; only while there are some.
@@ -248,12 +250,14 @@ impl OneWatch {
     }
 
     async fn follow(&self) {
+        let mut pause = FIRST_PAUSE;
         let resource = loop {
             match self.cluster.resource_of(&self.api_version, &self.group, &self.kind).await {
                 Ok(resource) => break resource,
                 Err(error) => {
                     tracing::warn!(cluster = %self.cluster.name(), kind = self.kind, %error, "a kind cannot be watched");
-                    tokio::time::sleep(LONGEST_PAUSE).await;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         };

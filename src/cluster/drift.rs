@@ -6,7 +6,7 @@ use crate::ids::ObjectKey;
 use crate::manifest::{HashKey, differing};
 use crate::sync::Seen;
 use crate::sync::drift::{Hand, Mark, hands};
-use crate::sync::fields::LiveHash;
+use crate::sync::fields::{LiveHash, own_fields};
 
 use super::apply::{self, Applied, Write};
 use super::discovery::Resource;
@@ -27,6 +27,15 @@ pub struct Inspected {
     pub live: Value,
 }
 
+/// Whether what we sent is still ours, as far as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ours {
+    /// All of it.
+    All,
+    /// Somebody has taken some of it, and put our value there.
+    Less,
+}
+
 /// What an apply would do to an object that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differs {
@@ -34,6 +43,8 @@ pub struct Differs {
     pub fields: Vec<String>,
     /// Who holds them now.
     pub hands: Vec<Hand>,
+    /// Whose the fields of ours are.
+    pub ours: Ours,
 }
 
 impl Cluster {
@@ -62,7 +73,8 @@ impl Cluster {
     pub async fn differs(&self, write: Write<'_>, live: &Value, hash_key: &HashKey) -> Result<Differs, ClusterError> {
         let (would, _) = self.try_taking(write, hash_key).await?;
         let fields = differing(&content(live.clone()), &content(would.object.clone()), FIELDS);
-        Ok(Differs { fields, hands: hands(live, &would.object) })
+        let ours = if own_fields(live) == own_fields(&would.object) { Ours::All } else { Ours::Less };
+        Ok(Differs { fields, hands: hands(live, &would.object), ours })
     }
 
     /// Applies an object over exactly what was looked at, and takes its fields back from whoever wrote them since. Only for what

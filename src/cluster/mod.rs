@@ -38,7 +38,7 @@ pub use apply::{Applied, Onto, Write};
 pub use connection::{Identity, Kubeconfig};
 pub use delete::Deleted;
 pub use discovery::{Resource, Served};
-pub use drift::{Differs, Inspected};
+pub use drift::{Differs, Inspected, Ours};
 pub use error::{ClusterError, Fate};
 pub use fence::Hold;
 pub use foresee::{Found, Trial};

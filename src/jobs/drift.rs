@@ -62,6 +62,8 @@ struct Scene<'a> {
     /// What the last deployment brought.
     set: HashedSet,
     recorded: BTreeMap<ObjectKey, Recorded>,
+    /// What no grant reaches any more, and why: it is looked at, and not written to.
+    outside: BTreeMap<ObjectKey, String>,
     cluster: Cluster,
     cluster_uid: String,
     owner: String,
@@ -123,11 +125,15 @@ impl<'a> Scene<'a> {
         let rules = environments::in_force(&mut conn, &environment).await?;
         drop(conn);
         let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let Some((granted, _)) = context.platform.grant_meant(&name, &set.target, objects(&set).map(|(key, _)| key))
-        else {
+        let reached = context.platform.grant_meant(&name, &set.target, objects(&set).map(|(key, _)| key));
+        let Some((granted, refused)) = reached else {
             tracing::debug!(environment = environment.id, "no grant reaches it any more, so it is not looked at");
             return Ok(None);
         };
+        let outside = refused
+            .iter()
+            .map(|(key, why)| ((*key).clone(), format!("grant `{}` does not reach it: {why}", granted.name)));
+        let outside = outside.collect();
         let identity = Identity::of(granted.grant.acts_as(&set.target.namespace));
         let own = context.clusters.get(&set.target.cluster, &Identity::Own).await?;
         let cluster_uid = own.uid().await?.to_owned();
@@ -147,6 +153,7 @@ impl<'a> Scene<'a> {
             on_drift,
             set,
             recorded,
+            outside,
             cluster,
             cluster_uid,
             owner,

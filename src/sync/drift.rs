@@ -9,8 +9,7 @@
 //! ```
 //!
 //! A sighting is cheap and may be wrong about what it means, never about whether something happened: whatever can change a field of
-//! ours changes the mark. What others write to fields of theirs changes no mark where a kind counts generations, and costs one read
-//! where it does not.
+//! ours changes the mark. A status changes no mark where a kind counts generations; what else others write costs one read.
 
 use std::time::Duration;
 
@@ -20,12 +19,13 @@ use serde_json::{Value, json};
 use crate::ids::ObjectKey;
 use crate::manifest::HashKey;
 
+use super::FIELD_MANAGER;
 use super::fields::{own_entry, project};
 use super::plan::{Recorded, Seen};
-use super::{FIELD_MANAGER, OWNER_ANNOTATION};
 
-/// Of everything in an object's metadata that tells whether somebody's hand was on a field of ours: our own entry of the managed
-/// fields, our labels and annotations, the generation (else the version), whether it is on its way out, and whose it says it is.
+/// Of everything in an object's metadata that tells whether somebody's hand may have been on a field of ours: all of it, but what moves
+/// with a status. Of the managed fields it is our own entry alone; where a kind counts generations, the version is left out. A label
+/// that is not ours any more because somebody took it has to move it, too: nobody else tells when it is put back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Mark(pub [u8; 32]);
 
@@ -38,31 +38,26 @@ impl std::fmt::Debug for Mark {
 impl Mark {
     /// Of an object, or of its metadata alone: both give the same.
     pub fn of(key: &HashKey, object: &Value) -> Self {
-        let at = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
-        let marks =
-            json!({ "metadata": { "labels": at("/metadata/labels"), "annotations": at("/metadata/annotations") } });
+        let mut metadata = object.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
+        metadata.remove("managedFields");
+        if metadata.get("generation").is_some_and(|generation| !generation.is_null()) {
+            metadata.remove("resourceVersion");
+        }
+        for (name, value) in &mut metadata {
+            if name.ends_with("Timestamp") {
+                *value = second(value).map_or(Value::Null, Value::from);
+            }
+        }
         let entry = own_entry(object);
-        let fields = entry.and_then(|entry| entry.get("fieldsV1")).and_then(Value::as_object);
-        let ours = fields.map(|fields| project(&marks, fields, None)).unwrap_or_default();
-        // To the second, as a server writes it, whoever wrote it out again in between.
-        let time = entry.and_then(|entry| entry.get("time")).and_then(Value::as_str);
-        let time = time.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
-        let version = match at("/metadata/generation") {
-            Value::Null => at("/metadata/resourceVersion"),
-            generation => generation,
-        };
-        let owner = object.pointer("/metadata/annotations").and_then(|marks| marks.get(OWNER_ANNOTATION)).cloned();
-        let told = json!([
-            fields,
-            ours,
-            time,
-            version,
-            owner,
-            object.pointer("/metadata/deletionTimestamp").is_some(),
-            entry.and_then(|entry| entry.get("apiVersion")),
-        ]);
+        let of_entry = |name: &str| entry.and_then(|entry| entry.get(name));
+        let told = json!([metadata, of_entry("fieldsV1"), of_entry("time").and_then(second), of_entry("apiVersion")]);
         Self(key.hash(&told).0)
     }
+}
+
+/// To the second, as a server writes it, whoever wrote it out again in between.
+fn second(time: &Value) -> Option<i64> {
+    time.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
 /// An object as a watch shows it.
@@ -230,6 +225,34 @@ pub fn hands(live: &Value, would: &Value) -> Vec<Hand> {
     hands.sort();
     hands.dedup();
     hands
+}
+
+/// What is sent of an object, without the fields that an autoscaler has by now: whoever writes through `scale` counts replicas, which is
+/// their business for as long as they do. `kubectl scale` is a person's hand, as any other of theirs.
+pub fn but_for_scalers(object: &Value, live: &Value) -> Value {
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let scales =
+        |entry: &&Value| text(entry, "subresource") == "scale" && !text(entry, "manager").starts_with("kubectl");
+    let mut left = object.clone();
+    for entry in entries.into_iter().flatten().filter(scales) {
+        if let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) {
+            take_out(&mut left, fields);
+        }
+    }
+    left
+}
+
+fn take_out(value: &mut Value, fields: &serde_json::Map<String, Value>) {
+    let Some(map) = value.as_object_mut() else { return };
+    for (path, below) in fields {
+        let (Some(name), Some(below)) = (path.strip_prefix("f:"), below.as_object()) else { continue };
+        if below.is_empty() {
+            map.remove(name);
+        } else if let Some(inner) = map.get_mut(name) {
+            take_out(inner, below);
+        }
+    }
 }
 
 /// Who keeps us from taking back what was ours: somebody who applies the field, too, has a say of their own. Whoever only wrote it,

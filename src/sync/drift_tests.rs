@@ -1,6 +1,7 @@
 //! What is suspect, what is drift, and whose hand it was.
 
 use super::*;
+use crate::sync::OWNER_ANNOTATION;
 use crate::sync::fields::LiveHash;
 
 const OWNER: &str = "work/17/production@server";
@@ -36,11 +37,10 @@ fn with(change: impl FnOnce(&mut Value)) -> Value {
 #[test]
 fn a_mark_moves_with_what_can_be_ours_and_with_nothing_else() {
     let mark = |object: &Value| Mark::of(&key(), object);
-    let still: [(&str, Value); 5] = [
+    let still: [(&str, Value); 4] = [
         ("its metadata alone", json!({ "metadata": live()["metadata"] })),
         ("another version", with(|it| it["metadata"]["resourceVersion"] = "8".into())),
         ("a status", with(|it| it["status"]["replicas"] = 1.into())),
-        ("a label of others", with(|it| it["metadata"]["labels"]["theirs"] = "y".into())),
         (
             "the same moment, written otherwise",
             with(|it| it["metadata"]["managedFields"][0]["time"] = "2026-01-05T09:00:00.000000Z".into()),
@@ -49,8 +49,10 @@ fn a_mark_moves_with_what_can_be_ours_and_with_nothing_else() {
     for (what, object) in still {
         assert_eq!(mark(&object), mark(&live()), "{what}");
     }
-    let moved: [(&str, Value); 8] = [
+    let moved: [(&str, Value); 9] = [
         ("a spec", with(|it| it["metadata"]["generation"] = 2.into())),
+        // It may have been ours before they took it.
+        ("a label of others", with(|it| it["metadata"]["labels"]["theirs"] = "y".into())),
         ("a label of ours", with(|it| it["metadata"]["labels"]["app"] = "other".into())),
         ("a label of ours that is gone", with(|it| it["metadata"]["labels"] = json!({}))),
         (
@@ -171,6 +173,26 @@ fn whoever_holds_what_would_change_is_named_and_nobody_else() {
     assert!(super::applies(&applied, "flux") && !super::applies(&applied, "kubectl-edit"));
     let hands = hands(&applied, &live());
     assert_eq!(in_the_way(&hands).map(|hand| hand.name.as_str()), Some("flux"));
+}
+
+#[test]
+fn what_an_autoscaler_counts_is_its_own_and_what_a_person_scales_is_not() {
+    let sent = json!({ "metadata": { "name": "web" }, "spec": { "replicas": 2, "paused": false } });
+    let scaled = |manager: &str, subresource: &str| {
+        with(|it| {
+            let fields = json!({ "f:spec": { "f:replicas": {} } });
+            let entry =
+                json!({ "manager": manager, "operation": "Update", "subresource": subresource, "fieldsV1": fields });
+            it["metadata"]["managedFields"].as_array_mut().unwrap().push(entry);
+        })
+    };
+    let left = but_for_scalers(&sent, &scaled("kube-controller-manager", "scale"));
+    assert_eq!(left, json!({ "metadata": { "name": "web" }, "spec": { "paused": false } }));
+    for (manager, subresource) in
+        [("kubectl", "scale"), ("kube-controller-manager", ""), ("kube-controller-manager", "status")]
+    {
+        assert_eq!(but_for_scalers(&sent, &scaled(manager, subresource)), sent, "{manager} {subresource}");
+    }
 }
 
 #[test]

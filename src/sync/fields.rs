@@ -51,6 +51,11 @@ pub fn applied_by_us(live: &Value) -> bool {
     own_entry(live).is_some()
 }
 
+/// The fields that are ours, as the server lists them.
+pub fn own_fields(live: &Value) -> Option<&Value> {
+    own_entry(live)?.get("fieldsV1")
+}
+
 pub(super) fn project(live: &Value, fields: &Fields, sent: Option<&Value>) -> Value {
     if fields.keys().all(|name| name == ".") {
         return match sent {

@@ -26,7 +26,7 @@ use crate::manifest::{RenderedSet, apply_order};
 use crate::policy::rules::OnDrift;
 use crate::queue::{self, NewJob};
 use crate::sync::Recorded;
-use crate::sync::drift::{Drift, Glance, What, applies, glance, hands, in_the_way, pause};
+use crate::sync::drift::{Drift, Glance, What, applies, but_for_scalers, glance, hands, in_the_way, pause};
 
 /// Between the end of a write's own limit and the end of the lease: for scheduling on a loaded machine.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -214,6 +214,9 @@ impl Scene<'_> {
                 "it is not in the last deployment as it was sent: a sync has to bring it".to_owned(),
             ));
         };
+        if let Some(why) = self.outside.get(key) {
+            return Ok(Healed::Not(why.clone()));
+        }
         let what = match self.look_at(key, contents).await {
             Looked::Settled(_) => return Ok(Healed::AsItWas),
             Looked::Drifted(drift, _) if !drift.what.can_be_healed() => {
@@ -245,7 +248,9 @@ impl Scene<'_> {
             }
             _ => return Ok(Healed::AsItWas),
         };
-        let write = Write { resource: &resource, key, object: &content.json, owner: &self.owner, onto: &onto };
+        let sent = live.as_ref().map(|found| but_for_scalers(&content.json, &found.live));
+        let object = sent.as_ref().unwrap_or(&content.json);
+        let write = Write { resource: &resource, key, object, owner: &self.owner, onto: &onto };
         let key_of = &self.context.hash_key;
         self.permit()?;
         let fields = match self.cluster.apply(write, key_of).await {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, NAMED, Scene, WIDTH};
 use crate::audit;
-use crate::cluster::{ClusterError, Fate, Inspected, Onto, Write};
+use crate::cluster::{ClusterError, Differs, Fate, Inspected, Onto, Ours, Write};
 use crate::db::drift::{self, Settled};
 use crate::db::watches;
 use crate::ids::ObjectKey;
@@ -16,7 +16,7 @@ use crate::jobs::gather::there::{Look, find};
 use crate::manifest::RenderedSet;
 use crate::queue;
 use crate::sync::Live;
-use crate::sync::drift::{Drift, Glance, Mark, What, glance};
+use crate::sync::drift::{Drift, Glance, Mark, What, but_for_scalers, glance};
 
 /// How often an object is read again that changes while it is looked at.
 const LOOKS: u32 = 3;
@@ -77,9 +77,24 @@ impl Scene<'_> {
         loop {
             match self.try_looking(key, contents).await {
                 Ok(looked) => return looked,
+                Err(ClusterError::NotServed(what)) if contents.objects.contains_key(key) => {
+                    return self.without_its_kind(key, what).await;
+                }
                 Err(error) if error.fate() == Fate::Look && looks < LOOKS => looks += 1,
                 Err(error) => return Looked::Unsure(error),
             }
+        }
+    }
+
+    /// With a definition go all objects of its kind. But a server behind the cluster's that is silent takes nothing away.
+    async fn without_its_kind(&self, key: &ObjectKey, what: String) -> Looked {
+        match self.cluster.has_no(&key.group, &key.kind).await {
+            Ok(true) => {
+                let detail = Some("the cluster does not have its kind any more".to_owned());
+                Looked::Drifted(Drift { what: What::Gone, fields: Vec::new(), by: Vec::new(), detail }, None)
+            }
+            Ok(false) => Looked::Unsure(ClusterError::NotServed(what)),
+            Err(error) => Looked::Unsure(error),
         }
     }
 
@@ -104,14 +119,17 @@ impl Scene<'_> {
             });
         };
         let onto = Onto::This { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() };
-        let write = Write { resource: &resource, key, object: content, owner: &self.owner, onto: &onto };
+        let content = but_for_scalers(content, &live);
+        let write = Write { resource: &resource, key, object: &content, owner: &self.owner, onto: &onto };
         let changed = |fields, by, detail| Drift { what: What::Changed, fields, by, detail };
         Ok(match self.cluster.differs(write, &live, &self.context.hash_key).await {
-            // The server rewrites it so by itself, or another one has the field with our value: to apply again would do nothing.
-            Ok(differs) if differs.fields.is_empty() => {
+            // The server rewrites it so by itself: that is how it is from now on.
+            Ok(Differs { fields, ours: Ours::All, .. }) if fields.is_empty() => {
                 let resource_version = Some(seen.resource_version);
                 Looked::Settled(Settled { mark: Some(mark), resource_version, live: seen.live })
             }
+            // Another one has the field with our value: no drift, and the server is asked again when they write something else.
+            Ok(Differs { fields, ours: Ours::Less, .. }) if fields.is_empty() => rest(Some(mark)),
             Ok(differs) => {
                 let by = differs.hands.into_iter().map(|hand| hand.name).collect();
                 Looked::Drifted(changed(differs.fields, by, None), Some(mark))

@@ -18,24 +18,26 @@ use crate::fake::forge::Right;
 use crate::support::front::Front;
 
 /// A deployment whose number of replicas is nobody's business here; nothing makes it well.
-const REPLICAS: &str = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"tier": "web"}}, "spec": {
+pub(super) const REPLICAS: &str = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"tier": "web"}}, "spec": {
  "selector": {"matchLabels": {"app": "web"}}, "template": {"metadata": {"labels": {"app": "web"}},
  "spec": {"containers": [{"name": "web", "image": "nginx:1", "resources": {"requests": {"cpu": "1000m"}}}]}}}}
 "#;
 
+pub(super) const BY_HAND: &str = r#"ConfigMap shop/web changed [".data.value"] by ["kubectl-edit"]"#;
+
 /// As `RULES`, through a front.
-fn rules(more: &str) -> String {
+pub(super) fn rules(more: &str) -> String {
     format!("{}    sync: {{ timeout: 1s }}\n{more}", RULES.replace("cluster: test", "cluster: other"))
 }
 
 /// A server that watches.
-struct Watching {
+pub(super) struct Watching {
     stop: CancellationToken,
     task: JoinSet<()>,
 }
 
 impl Watching {
-    fn begins(t: &Town, holder: &str) -> Self {
+    pub(super) fn begins(t: &Town, holder: &str) -> Self {
         let (stop, context, holder) = (CancellationToken::new(), t.context.clone(), holder.to_owned());
         let until = stop.clone();
         let mut task = JoinSet::new();
@@ -43,14 +45,14 @@ impl Watching {
         Self { stop, task }
     }
 
-    async fn ends(mut self) {
+    pub(super) async fn ends(mut self) {
         self.stop.cancel();
         self.task.join_next().await.unwrap().unwrap();
     }
 }
 
 impl Town {
-    async fn runs_behind_a_front(&mut self, more: &str, files: &[(&str, &str)]) -> Front {
+    pub(super) async fn runs_behind_a_front(&mut self, more: &str, files: &[(&str, &str)]) -> Front {
         let front = Front::of(self.plane).await;
         self.reaches_other_by(&front.kubeconfig());
         self.runs(&rules(more), files).await;
@@ -59,7 +61,7 @@ impl Town {
     }
 
     /// Somebody begins to watch so many kinds; what was asked for that.
-    async fn watches(&self, front: &Front, holder: &str, kinds: usize) -> (Watching, Vec<String>) {
+    pub(super) async fn watches(&self, front: &Front, holder: &str, kinds: usize) -> (Watching, Vec<String>) {
         let (watching, mut asked) = (Watching::begins(self, holder), Vec::new());
         while asked.iter().filter(|one: &&String| one.contains("watch=true")).count() < kinds {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -68,19 +70,19 @@ impl Town {
         (watching, asked)
     }
 
-    async fn kubectl(&self, arguments: &[&str]) {
+    pub(super) async fn kubectl(&self, arguments: &[&str]) {
         self.plane.kubectl(&[&["-n", &self.namespace], arguments].concat()).await.unwrap();
     }
 
     /// Somebody's hand is on the value of `web`.
-    async fn somebody_writes(&self, value: &str) {
+    pub(super) async fn somebody_writes(&self, value: &str) {
         let patch = format!(r#"{{"data":{{"value":"{value}"}}}}"#);
         self.kubectl(&["--field-manager=kubectl-edit", "patch", "configmap", "web", "--type=merge", "-p", &patch])
             .await;
     }
 
     /// Asks the database until this is so: what a watch tells comes by itself.
-    async fn until(&self, condition: &str) {
+    pub(super) async fn until(&self, condition: &str) {
         for _ in 0..1500 {
             let query = format!("SELECT EXISTS ({condition})");
             if sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.database.owner).await.unwrap() {
@@ -91,15 +93,33 @@ impl Town {
         panic!("it does not come to: {condition}");
     }
 
-    /// A watch found something about this object, and it was looked at.
-    async fn is_looked_at(&mut self, kind: &str) {
-        self.until(&format!("SELECT FROM inventory WHERE suspect AND kind = '{kind}'")).await;
-        self.run_jobs().await;
-        self.until(&format!("SELECT FROM inventory WHERE NOT suspect AND kind = '{kind}'")).await;
+    /// What a watch tells is looked at, until exactly this has drifted.
+    pub(super) async fn comes_to(&mut self, drifted: &[&str]) {
+        self.comes_to_be(drifted, None).await;
+    }
+
+    /// What a watch tells is looked at and put right, until nothing has drifted and the objects are these.
+    pub(super) async fn is_right_again(&mut self, objects: &[&str]) {
+        self.comes_to_be(&[], Some(objects)).await;
+    }
+
+    async fn comes_to_be(&mut self, drifted: &[&str], objects: Option<&[&str]>) {
+        for _ in 0..1500 {
+            self.run_jobs().await;
+            if self.drifted().await == drifted && (objects.is_none() || Some(self.objects().await) == owned(objects)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!(
+            "it does not come to {drifted:#?} {objects:?}, but is {:#?} {:?}",
+            self.drifted().await,
+            self.objects().await
+        );
     }
 
     /// What drifted, a line each.
-    async fn drifted(&self) -> Vec<String> {
+    pub(super) async fn drifted(&self) -> Vec<String> {
         let mut conn = self.database.pool.acquire().await.unwrap();
         let all = drift::list(&mut conn, &drift::Which::default(), 100).await.unwrap();
         let mut lines: Vec<String> = all
@@ -132,14 +152,18 @@ impl Town {
     }
 
     /// What the log says of it, and how often.
-    async fn said_of_drift(&self) -> Vec<String> {
+    pub(super) async fn said_of_drift(&self) -> Vec<String> {
         let query = "SELECT action FROM audit_entry WHERE action LIKE 'drift.%' OR action LIKE '%heal%' ORDER BY seq";
         sqlx::query_scalar(query).fetch_all(&self.database.owner).await.unwrap()
     }
 }
 
+fn owned(lines: Option<&[&str]>) -> Option<Vec<String>> {
+    lines.map(|lines| lines.iter().map(|line| (*line).to_owned()).collect())
+}
+
 /// Of what was asked, the writes that were meant of objects.
-fn writes(asked: &[String]) -> Vec<&String> {
+pub(super) fn writes(asked: &[String]) -> Vec<&String> {
     asked.iter().filter(|one| !one.starts_with("GET ") && !one.contains("dryRun") && !is_of_fence(one)).collect()
 }
 
@@ -157,8 +181,7 @@ fn a_hand_on_our_field_is_drift_and_what_others_write_is_none() {
         let front = t.runs_behind_a_front("", &[(WEB, &settings("web", "1")), ("deploy/set.yaml", REPLICAS)]).await;
         let (watching, mut asked) = t.watches(&front, "one", 2).await;
         t.somebody_writes("theirs").await;
-        t.is_looked_at("ConfigMap").await;
-        assert_eq!(t.drifted().await, [r#"ConfigMap shop/web changed [".data.value"] by ["kubectl-edit"]"#]);
+        t.comes_to(&[BY_HAND]).await;
         assert_eq!(t.objects().await, ["web=theirs"], "shown, and nothing more");
         asked.extend(front.asked());
         assert_eq!(asked.iter().filter(|one| one.contains("watch=true")).count(), 2, "one for each kind: {asked:#?}");
@@ -174,27 +197,23 @@ fn a_hand_on_our_field_is_drift_and_what_others_write_is_none() {
         live["status"] = serde_json::json!({ "observedGeneration": 1, "replicas": 1 });
         t.plane.request(reqwest::Method::PUT, &format!("{path}/status"), Some(&live)).await.unwrap();
         t.kubectl(&["scale", "deployment", "web", "--replicas=3"]).await;
-        t.is_looked_at("Deployment").await;
-        assert_eq!(t.drifted().await.len(), 1, "the one of before: {:#?}", t.drifted().await);
-
-        // A label of ours on it is, by the metadata alone.
+        // A label of ours on it is, by the metadata alone: and nothing of what was before.
+        let labelled = r#"Deployment shop/web changed [".metadata.labels.tier"] by ["kubectl-label"]"#;
         t.kubectl(&["label", "--overwrite", "deployment", "web", "tier=other"]).await;
-        t.is_looked_at("Deployment").await;
-        assert_eq!(
-            t.drifted().await,
-            [
-                r#"ConfigMap shop/web changed [".data.value"] by ["kubectl-edit"]"#,
-                r#"Deployment shop/web changed [".metadata.labels.tier"] by ["kubectl-label"]"#
-            ]
-        );
-        // Whoever puts it back ends it, and what is gone is gone.
+        t.comes_to(&[BY_HAND, labelled]).await;
+        // Whoever puts it back ends it, though it is not ours any more; and it is seen when they take it once more.
         t.kubectl(&["label", "--overwrite", "deployment", "web", "tier=web"]).await;
-        t.is_looked_at("Deployment").await;
+        t.comes_to(&[BY_HAND]).await;
+        t.kubectl(&["label", "--overwrite", "deployment", "web", "tier=another"]).await;
+        t.comes_to(&[BY_HAND, labelled]).await;
+        t.kubectl(&["label", "--overwrite", "deployment", "web", "tier=web"]).await;
+        t.comes_to(&[BY_HAND]).await;
+        // What is gone is gone.
         t.kubectl(&["delete", "configmap", "web"]).await;
-        t.is_looked_at("ConfigMap").await;
-        assert_eq!(t.drifted().await, ["ConfigMap shop/web gone [] by []"]);
+        t.comes_to(&["ConfigMap shop/web gone [] by []"]).await;
         assert_eq!(writes(&front.asked()), [""; 0]);
-        assert_eq!(t.said_of_drift().await, ["drift.began", "drift.began", "drift.ended"]);
+        let said = ["drift.began", "drift.began", "drift.ended", "drift.began", "drift.ended"];
+        assert_eq!(t.said_of_drift().await, said);
         watching.ends().await;
         t.until("SELECT WHERE NOT EXISTS (SELECT FROM cluster_watch)").await;
     });
@@ -203,13 +222,17 @@ fn a_hand_on_our_field_is_drift_and_what_others_write_is_none() {
 #[test]
 fn a_restart_writes_nothing_and_only_one_server_watches() {
     check(async |t| {
-        let front = t.runs_behind_a_front("    drift: heal\n", &[(WEB, &settings("web", "1"))]).await;
-        let (watching, mut asked) = t.watches(&front, "one", 1).await;
+        let files = [(WEB, settings("web", "1")), ("deploy/set.yaml", REPLICAS.to_owned())];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let front = t.runs_behind_a_front("    drift: heal\n", &files).await;
+        let (watching, mut asked) = t.watches(&front, "one", 2).await;
         // Something that is known to have been told before the other begins.
         t.kubectl(&["label", "configmap", "web", "theirs=x"]).await;
-        t.is_looked_at("ConfigMap").await;
+        t.until("SELECT FROM inventory WHERE suspect").await;
+        t.run_jobs().await;
+        t.until("SELECT WHERE NOT EXISTS (SELECT FROM inventory WHERE suspect)").await;
         asked.extend(front.asked());
-        assert_eq!(asked.len(), 2, "a watch, and a look: {asked:#?}");
+        assert_eq!(asked.len(), 3, "two watches, and a look: {asked:#?}");
         // At rest, another server changes nothing, and does not watch.
         let other = Watching::begins(t, "two");
         t.run_jobs().await;
@@ -218,21 +241,23 @@ fn a_restart_writes_nothing_and_only_one_server_watches() {
         watching.ends().await;
         // While nobody watches, somebody deletes what is ours; the next server finds it, and nothing else.
         t.kubectl(&["delete", "configmap", "web"]).await;
-        let (next, _) = t.watches(&front, "three", 1).await;
-        t.is_looked_at("ConfigMap").await;
-        assert_eq!(t.objects().await, ["web=1"], "it is back");
+        let (next, _) = t.watches(&front, "three", 2).await;
+        t.until("SELECT FROM inventory WHERE suspect").await;
+        t.is_right_again(&["web=1"]).await;
         assert_eq!(writes(&front.asked()).len(), 1, "one request for what changed");
         next.ends().await;
         // One more: everything is as it was left, and is not even read.
         t.context.clock.advance(SignedDuration::from_hours(3));
         t.forge.waits(SignedDuration::from_hours(3));
         front.asked();
-        let (last, mut asked) = t.watches(&front, "four", 1).await;
+        let (last, mut asked) = t.watches(&front, "four", 2).await;
         t.somebody_writes("theirs").await;
         t.until("SELECT FROM inventory WHERE suspect").await;
         asked.extend(front.asked());
-        assert!(are_watches(&asked) && asked.len() == 1, "{asked:#?}");
-        t.run_jobs().await;
+        assert!(are_watches(&asked) && asked.len() == 2, "{asked:#?}");
+        t.is_right_again(&["web=1"]).await;
+        let read: Vec<String> = front.asked().into_iter().filter(|one| one.contains("/deployments")).collect();
+        assert_eq!(read, [""; 0], "what did not move is not even read");
         last.ends().await;
     });
 }
@@ -240,13 +265,12 @@ fn a_restart_writes_nothing_and_only_one_server_watches() {
 #[test]
 fn what_drifted_is_put_right_unless_it_is_frozen_and_who_fights_back_is_named() {
     check(async |t| {
-        t.runs_behind_a_front("    drift: heal\n", &[(WEB, &settings("web", "1"))]).await;
+        let front = t.runs_behind_a_front("    drift: heal\n", &[(WEB, &settings("web", "1"))]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "9"))]).await;
         t.run_jobs().await;
-        let watching = Watching::begins(t, "one");
+        let (watching, _) = t.watches(&front, "one", 1).await;
         t.somebody_writes("theirs").await;
-        t.is_looked_at("ConfigMap").await;
-        assert_eq!((t.objects().await, t.drifted().await), (vec!["web=1".to_owned()], Vec::new()));
+        t.is_right_again(&["web=1"]).await;
         // Again at once: it is left alone for a minute.
         t.somebody_writes("mine").await;
         t.until("SELECT FROM inventory WHERE suspect").await;
@@ -264,7 +288,7 @@ fn what_drifted_is_put_right_unless_it_is_frozen_and_who_fights_back_is_named() 
         t.forge.comments("dev", &pr, "/bascule freeze production --reason by hand").await;
         t.run_jobs().await;
         t.somebody_writes("mended").await;
-        t.is_looked_at("ConfigMap").await;
+        t.comes_to(&[BY_HAND]).await;
         t.forge.comments("dev", &pr, "/bascule heal production").await;
         t.run_jobs().await;
         assert_eq!((t.objects().await, t.drifted().await.len()), (vec!["web=mended".to_owned()], 1));
@@ -348,11 +372,14 @@ fn what_is_put_right_is_what_was_gone_back_to_and_not_what_is_newest() {
         assert_eq!((t.objects().await, t.drifted().await), (vec!["web=1".to_owned()], Vec::new()));
         assert_eq!(t.deployments().await, deployments, "and nothing is deployed anew");
 
-        // While somebody's word to go back is not acted on yet, what it takes away is not put right first.
-        t.forge.comments("dev", &pr, "/bascule resume production").await;
-        t.run_jobs().await;
-        assert_eq!(t.objects().await, ["web=2"]);
+        // Somebody resumes and asks for that at the same time: what is pinned is put right first, and then it goes forward.
         t.somebody_writes("theirs").await;
+        t.forge.comments("dev", &pr, "/bascule resume production").await;
+        t.forge.comments("dev", &pr, "/bascule heal production").await;
+        t.run_jobs().await;
+        assert_eq!((t.objects().await, t.drifted().await), (vec!["web=2".to_owned()], Vec::new()));
+        // While somebody's word to go back is not acted on yet, what it takes away is not put right first.
+        t.kubectl(&["delete", "configmap", "web"]).await;
         t.is_asked_back(None).await;
         t.forge.comments("dev", &pr, "/bascule heal production").await;
         let before = t.said_of_drift().await;
@@ -383,6 +410,7 @@ fn nothing_is_put_right_in_what_nobody_follows_or_by_a_database_that_went_back()
         // The cluster was written by a number this database has yet to count to: it says so, and nothing is written.
         let ahead = t.fence_moves_ahead().await;
         t.forge.comments("dev", &pr, "/bascule heal production").await;
+        t.hears().await;
         t.tries(1).await;
         assert_eq!(t.objects().await, ["web=theirs"]);
         assert_eq!(restored::open(&mut conn).await.unwrap().unwrap().fence, Some(ahead));

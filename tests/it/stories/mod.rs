@@ -26,6 +26,7 @@ mod deployments;
 mod door;
 mod doubts;
 mod drift;
+mod drift_attacked;
 mod emergencies;
 mod failures;
 mod files;

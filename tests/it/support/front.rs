@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
@@ -39,6 +40,8 @@ struct Inside {
     refuses: Mutex<Option<StatusCode>>,
     /// Every request that came, as its method and path.
     asked: Mutex<Vec<String>>,
+    /// What is on its way ends when this is cancelled.
+    cut: Mutex<CancellationToken>,
     /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
     refuses_writes: Mutex<VecDeque<u16>>,
     /// What ends so is answered with this text: there is no kubelet to ask for a log.
@@ -61,6 +64,7 @@ impl Front {
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
             asked: Mutex::default(),
+            cut: Mutex::default(),
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
             loses: Mutex::default(),
@@ -99,6 +103,11 @@ impl Front {
     /// and 1 one that is handed on.
     pub(crate) fn refuses_the_next_writes(&self, statuses: &[u16]) {
         *self.inside.refuses_writes.lock().unwrap() = statuses.iter().copied().collect();
+    }
+
+    /// Answers that are still on their way, as those of watches, break off.
+    pub(crate) fn breaks_off(&self) {
+        std::mem::take(&mut *self.inside.cut.lock().unwrap()).cancel();
     }
 
     /// Requests are handed on again.
@@ -194,7 +203,8 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(kind) = kind {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
-    *response.body_mut() = Body::from_stream(answer.bytes_stream());
+    let cut = inside.cut.lock().unwrap().clone().cancelled_owned();
+    *response.body_mut() = Body::from_stream(answer.bytes_stream().take_until(cut));
     response
 }
 
