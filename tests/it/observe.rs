@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bascule::cluster::{Cluster, Identity, Kubeconfig, Resource, Scope, Sighted};
 use bascule::manifest::HashKey;
+use bascule::sync::fold::{Due, Fold};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -53,12 +54,10 @@ async fn answer(State(asked): State<Arc<Asked>>, request: Request) -> Response {
     axum::body::Body::from_stream(rest).into_response()
 }
 
-#[tokio::test]
-async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_asked_for_one_list() {
-    let asked = Arc::new(Asked::default());
+/// A cluster of this server, and its config maps.
+async fn serves(routes: Router) -> (Cluster, Resource, JoinSet<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let routes = Router::new().fallback(answer).with_state(asked.clone());
     let mut serving = JoinSet::new();
     serving.spawn(async move { axum::serve(listener, routes).await.unwrap() });
     let text = format!(
@@ -74,6 +73,13 @@ async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_as
         plural: "configmaps".to_owned(),
         namespaced: true,
     };
+    (cluster, resource, serving)
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_asked_for_one_list() {
+    let asked = Arc::new(Asked::default());
+    let (cluster, resource, _serving) = serves(Router::new().fallback(answer).with_state(asked.clone())).await;
     let told = cluster.observe(&resource, &Scope::Namespace("shop".to_owned()), &HashKey::new([1; 32]));
     let told: Vec<String> = told
         .take(10)
@@ -101,4 +107,54 @@ async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_as
     ");
     let counts = [&asked.streams, &asked.lists].map(|count| count.load(Ordering::SeqCst));
     assert_eq!(counts, [1, 2], "a list each time, and no stream is tried again");
+}
+
+/// Changes that a watch tells at once, of one object of ours and of strangers.
+const BURST: usize = 10_000;
+
+async fn burst(request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let ours = |version: usize| {
+        let mut web = metadata("web", &version.to_string());
+        web["metadata"]["annotations"] = json!({ "bascule.dev/environment": "work/1/production" });
+        web
+    };
+    if query.contains("sendInitialEvents") {
+        let done = json!({ "k8s.io/initial-events-end": "true" });
+        let mark = json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": { "resourceVersion": "1", "annotations": done } });
+        let begin = [json!({ "type": "ADDED", "object": ours(1) }), json!({ "type": "BOOKMARK", "object": mark })];
+        let changes = (2..BURST + 2).map(|version| match version % 2 {
+            0 => json!({ "type": "MODIFIED", "object": ours(version) }),
+            _ => json!({ "type": "ADDED", "object": metadata(&format!("stranger-{version}"), &version.to_string()) }),
+        });
+        let text: Vec<_> =
+            begin.into_iter().chain(changes).map(|event| Ok::<_, std::io::Error>(format!("{event}\n"))).collect();
+        return axum::body::Body::from_stream(futures::stream::iter(text).chain(futures::stream::pending()))
+            .into_response();
+    }
+    axum::http::StatusCode::BAD_REQUEST.into_response()
+}
+
+#[tokio::test]
+async fn ten_thousand_changes_are_one_object_to_look_at_and_strangers_take_no_room() {
+    let (cluster, resource, _serving) = serves(Router::new().fallback(burst)).await;
+    let mut told = cluster.observe(&resource, &Scope::Namespace("shop".to_owned()), &HashKey::new([1; 32]));
+    let (mut fold, mut changes) = (Fold::default(), 0);
+    while changes < BURST {
+        match told.next().await.unwrap() {
+            Sighted::Began => fold.begins(),
+            Sighted::Seen(key, sighting) => {
+                changes += usize::from(sighting.resource_version != "1");
+                fold.sees(key, sighting);
+            }
+            Sighted::Whole => {
+                fold.is_told();
+                assert_eq!(fold.compare(&[]), []);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(fold.len(), 1);
+    let Due::These(due) = fold.due() else { panic!("{:?}", fold.due()) };
+    assert_eq!(due.iter().map(ToString::to_string).collect::<Vec<_>>(), ["ConfigMap shop/web"]);
 }

@@ -211,6 +211,11 @@ fn a_hand_on_our_field_is_drift_and_what_others_write_is_none() {
         // What is gone is gone.
         t.kubectl(&["delete", "configmap", "web"]).await;
         t.comes_to(&["ConfigMap shop/web gone [] by []"]).await;
+        // Another one of its name is not ours, also with our value in it; and it may be somebody else's.
+        t.kubectl(&["create", "configmap", "web", "--from-literal=value=1"]).await;
+        t.comes_to(&["ConfigMap shop/web replaced [] by []"]).await;
+        t.kubectl(&["annotate", "configmap", "web", "bascule.dev/environment=another"]).await;
+        t.comes_to(&["ConfigMap shop/web owned [] by []: it belongs to `another`"]).await;
         assert_eq!(writes(&front.asked()), [""; 0]);
         let said = ["drift.began", "drift.began", "drift.ended", "drift.began", "drift.ended"];
         assert_eq!(t.said_of_drift().await, said);
