@@ -27,6 +27,7 @@ pub mod deployed;
 pub mod deployments;
 pub mod deploys;
 pub mod destructions;
+pub mod drift;
 pub mod emergencies;
 pub mod environments;
 pub mod freezes;
@@ -48,6 +49,7 @@ pub mod rollbacks;
 pub mod sessions;
 pub mod tokens;
 pub mod told_deployments;
+pub mod watches;
 
 pub use error::{DbError, Fate, is_away, retrying};
 pub use migrate::{Schema, SchemaError};

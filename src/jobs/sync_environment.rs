@@ -14,7 +14,7 @@
 
 mod destroy;
 mod explain;
-mod fence;
+pub(super) mod fence;
 mod gather;
 mod hooks;
 mod prune;
@@ -56,8 +56,10 @@ pub struct World<'a> {
     pub hash_key: &'a HashKey,
     /// The server's own id (`installation.id`).
     pub installation: Uuid,
-    /// Time, and ids that no other run has.
+    /// Time.
     pub clock: &'a Clock,
+    /// What no other run of a job has: what this one is called in the cluster.
+    pub run: Uuid,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
     /// Forges with a page of deployments of their own.

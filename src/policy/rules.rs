@@ -13,6 +13,7 @@ use super::chart::Chart;
 use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
+pub use super::on_drift::OnDrift;
 pub use super::platform::{Floor, Grant, Group, Platform};
 use super::windows::Window;
 use crate::ids::{EnvironmentName, Target};
@@ -305,6 +306,9 @@ pub struct Environment {
     /// Whether the API server has to have answered before the merge.
     #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
+    /// What is done when the cluster is not as it was left.
+    #[serde(default, skip_serializing_if = "OnDrift::is_default")]
+    pub drift: OnDrift,
     /// What follows a sync that failed.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,

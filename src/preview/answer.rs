@@ -95,6 +95,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("sync ENV", "start a sync of what is covered (write access, or whom `may` names)"),
     ("freeze ENV --reason … [--until 2h]", "sync nothing new for a while (write access, or whom `may` names)"),
     ("unfreeze ENV", "end that"),
+    ("heal ENV", "apply again what drifted from the last deployment"),
     ("emergency ENV --reason …", "let what waits there pass, as one of two (whom `may.emergency` names)"),
     (
         "rollback ENV [--to N|COMMIT] [--reason …]",

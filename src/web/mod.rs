@@ -18,6 +18,7 @@ mod audit;
 mod deliveries;
 mod deployments;
 mod documents;
+mod drift;
 mod emergencies;
 mod ends;
 mod environments;
@@ -66,8 +67,8 @@ use who::{Allowed, Any};
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Of the contract, and not built yet.
-const LATER: [&str; 8] =
-    ["/", "/environments", "/pulls", "/audit", "/api/v1/pulls", "/api/v1/approvals", "/api/v1/drift", "/api/v1/events"];
+const LATER: [&str; 7] =
+    ["/", "/environments", "/pulls", "/audit", "/api/v1/pulls", "/api/v1/approvals", "/api/v1/events"];
 
 /// What the windows look into.
 #[derive(Debug, Clone)]
@@ -101,6 +102,8 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::export))
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
+        .routes(routes!(drift::list))
+        .routes(routes!(drift::heal))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
         .routes(routes!(ends::objects))

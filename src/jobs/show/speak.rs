@@ -13,8 +13,10 @@ mod emergencies;
 mod explains;
 mod failed;
 mod freezes;
+mod heals;
 mod may;
 mod rollbacks;
+mod syncs;
 mod updating;
 
 use super::progress;

@@ -115,6 +115,7 @@ fn what_became_of_it_is_in_the_same_comment() {
     > - `/bascule sync ENV`: start a sync of what is covered (write access, or whom `may` names)
     > - `/bascule freeze ENV --reason … [--until 2h]`: sync nothing new for a while (write access, or whom `may` names)
     > - `/bascule unfreeze ENV`: end that
+    > - `/bascule heal ENV`: apply again what drifted from the last deployment
     > - `/bascule emergency ENV --reason …`: let what waits there pass, as one of two (whom `may.emergency` names)
     > - `/bascule rollback ENV [--to N|COMMIT] [--reason …]`: go back to what was healthy before, and stay there (write access, or whom `may` names)
     > - `/bascule resume ENV`: end that, or try again after a failure

@@ -25,6 +25,8 @@ mod deleted;
 mod deployments;
 mod door;
 mod doubts;
+mod drift;
+mod drift_attacked;
 mod emergencies;
 mod failures;
 mod files;

@@ -111,8 +111,12 @@ const KEEPS_BOTH: &str =
 const APART: &str = "issues of two projects have the same numbers there, and only one project is counted here";
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
-const OF_NO_FORGE: [(&str, &str); 2] =
-    [("own_words", "counts Gitea's calls"), ("restarts", "of the server, not of the forge")];
+const OF_NO_FORGE: [(&str, &str); 4] = [
+    ("drift", "of the cluster, not of the forge"),
+    ("drift_attacked", "of the cluster, not of the forge"),
+    ("own_words", "counts Gitea's calls"),
+    ("restarts", "of the server, not of the forge"),
+];
 /// The same of single stories.
 const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];

@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
@@ -37,6 +38,10 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
+    /// Every request that came, as its method and path.
+    asked: Mutex<Vec<String>>,
+    /// What is on its way ends when this is cancelled.
+    cut: Mutex<CancellationToken>,
     /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
     refuses_writes: Mutex<VecDeque<u16>>,
     /// What ends so is answered with this text: there is no kubelet to ask for a log.
@@ -58,6 +63,8 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
+            asked: Mutex::default(),
+            cut: Mutex::default(),
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
             loses: Mutex::default(),
@@ -98,6 +105,11 @@ impl Front {
         *self.inside.refuses_writes.lock().unwrap() = statuses.iter().copied().collect();
     }
 
+    /// Answers that are still on their way, as those of watches, break off.
+    pub(crate) fn breaks_off(&self) {
+        std::mem::take(&mut *self.inside.cut.lock().unwrap()).cancel();
+    }
+
     /// Requests are handed on again.
     pub(crate) fn recovers(&self) {
         *self.inside.refuses.lock().unwrap() = None;
@@ -111,6 +123,11 @@ impl Front {
     /// The next write is carried out, then this happens, and the answer is that the time is up.
     pub(crate) fn loses_the_next_answer(&self, then: BoxFuture<'static, ()>) {
         *self.inside.loses.lock().unwrap() = Some(then);
+    }
+
+    /// What was asked since the last time.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.inside.asked.lock().unwrap())
     }
 
     /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
@@ -145,6 +162,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(status) = *inside.refuses.lock().unwrap() {
         return refusal(status);
     }
+    inside.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
     let (parts, body) = request.into_parts();
     if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
         // Its other end is in `inside`, which we have.
@@ -185,7 +203,8 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(kind) = kind {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
-    *response.body_mut() = Body::from_stream(answer.bytes_stream());
+    let cut = inside.cut.lock().unwrap().clone().cancelled_owned();
+    *response.body_mut() = Body::from_stream(answer.bytes_stream().take_until(cut));
     response
 }
 

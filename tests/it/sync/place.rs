@@ -64,6 +64,7 @@ impl Server {
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
             clock: &self.clock,
+            run: self.clock.new_id(),
             platform: &self.platform,
             shown_on: Default::default(),
         }
@@ -275,6 +276,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         admission: bascule::policy::rules::Admission::default(),
+        drift: Default::default(),
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
