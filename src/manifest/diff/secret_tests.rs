@@ -77,7 +77,7 @@ proptest::proptest! {
         let line = |(indent, parts): &(usize, Vec<usize>)| {
             let text: String = parts.iter().map(part).collect();
             // Some open what is hidden below them.
-            let opens = if text.len() % 3 == 0 { ": |" } else { "" };
+            let opens = if text.len().is_multiple_of(3) { ": |" } else { "" };
             format!("{:indent$}{text}{opens}", "", indent = indent * 2)
         };
         let text: Vec<String> = lines.iter().map(line).collect();

@@ -31,7 +31,7 @@ impl Scene<'_> {
             return;
         }
         let (platform, name) = (&self.repository.platform, self.repository.granted_name());
-        let asks = touched.iter().filter_map(|(_, one)| {
+        let asks = touched.values().filter_map(|one| {
             let (block, _) = one.new.as_ref().filter(|(block, _)| block.sync.mode != SyncMode::None)?;
             let (old, new) = (one.old_content()?, one.new_content()?);
             if old.digest == new.digest {
