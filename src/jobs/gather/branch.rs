@@ -8,7 +8,7 @@ mod trains;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{Contents, FileAt};
-use super::court::{befores, court};
+use super::court::{befores, court, neighbours};
 use super::place::Attended;
 use super::policies;
 use super::repository::Repository;
@@ -99,7 +99,9 @@ pub(in crate::jobs) async fn walked(
     };
     let (entries, places) = looker.found();
     let heard = places.values().map(|place| &place.people);
-    let mut court = court(repository, &environment, entries, &files(&steps, hold.as_ref()), heard).await?;
+    let neighbours = neighbours(&mut *context.pool.acquire().await?, &environment).await?;
+    let judges = (entries, neighbours);
+    let mut court = court(repository, &environment, judges, &files(&steps, hold.as_ref()), heard).await?;
     let walk = loop {
         let mut walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
         if walk.unasked.is_empty() {

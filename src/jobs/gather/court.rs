@@ -14,19 +14,17 @@ use crate::ids::{CommitId, EnvironmentName, ObjectHash};
 use crate::jobs::error::JobError;
 use crate::policy::rules::{Environment, Voters};
 
-/// Everything that judges changes of these files in an environment. `heard` are the people of every place that has a say.
+/// Everything that judges changes of these files in an environment: what entries say, and the neighbours of a first set, among
+/// it. `heard` are the people of every place that has a say.
 pub(in crate::jobs) async fn court<'p>(
     repository: &Repository<'_>,
     environment: &environments::Environment,
-    entries: BTreeMap<ObjectHash, Environment>,
+    (entries, neighbours): (BTreeMap<ObjectHash, Environment>, Vec<Environment>),
     files: &BTreeSet<String>,
     heard: impl IntoIterator<Item = &'p People>,
 ) -> Result<Court, JobError> {
     let platform = &repository.platform;
     let target = &environment.target;
-    let mut conn = repository.context.pool.acquire().await?;
-    let neighbours = neighbours(&mut conn, environment).await?;
-    drop(conn);
     let floors = platform.floors_under(&target.cluster);
     let grants = platform.grants_reaching(&repository.granted_name(), target);
     let mut people = People::new(repository.row.key.forge.clone(), platform.groups.clone(), Vec::new());
@@ -61,13 +59,10 @@ pub(in crate::jobs) async fn neighbours(
     conn: &mut PgConnection,
     environment: &environments::Environment,
 ) -> Result<Vec<Environment>, JobError> {
-    let mut neighbours = Vec::new();
-    for digest in environments::neighbours(conn, environment).await? {
-        let set = sets::load_hashed(conn, &digest).await?;
-        let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
-        neighbours.extend(sets::entries(conn, &entry).await?.into_values());
-    }
-    Ok(neighbours)
+    let digests = environments::neighbours(conn, environment).await?;
+    let (of_sets, rules) = sets::rules_of(conn, &digests).await?;
+    let entries = digests.iter().filter_map(|digest| of_sets.get(digest));
+    Ok(entries.filter_map(|entry| rules.get(entry)).cloned().collect())
 }
 
 /// Everybody whom some rule may ask for consent to a change of these files in an environment.

@@ -31,13 +31,16 @@ pub(in crate::jobs) async fn contributors_of_pull(
     let base = left_base_at(repository, pull, merged_as).await?;
     let not: Vec<CommitId> = base.iter().cloned().collect();
     let commits = repository.mirror.commits(&pull.head, &not).await?;
-    let written = written(repository, &commits).await?;
+    // Two questions to the forge that wait for nothing of each other.
+    let (written, listed) = tokio::try_join!(work::boxed(written(repository, &commits)), async {
+        Ok(repository.forge().pull_pushes(&repository.at, pull).await?)
+    })?;
     let own: Vec<Own> = commits
         .iter()
         .zip(&written)
         .map(|(commit, written)| Own { id: commit.id.clone(), parents: commit.parents.clone(), brings: written.brings })
         .collect();
-    let pushes = pushes_to_pull(repository, pull, &own, base.as_ref()).await?;
+    let pushes = pushes_to_pull(repository, pull, &own, listed, base.as_ref()).await?;
     let name = repository.forge().place(pull.number);
     Ok(match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
@@ -146,9 +149,10 @@ async fn pushes_to_pull(
     repository: &Repository<'_>,
     pull: &forge::Pull,
     own: &[Own],
+    listed: Vec<forge::PullPush>,
     base: Option<&CommitId>,
 ) -> Result<Vec<Push>, JobError> {
-    let mut told = pushes::of_pull(repository, pull, own).await?;
+    let mut told = pushes::of_pull(repository, pull, own, listed).await?;
     let mut bases = bases(&repository.mirror, &pull.head, own, &told, base).await?;
     if !pull.from_fork && !gaps(&pull.head, own, &told, &bases).is_empty() {
         told.extend(pushes::asked(repository, &pull.head_branch, pull.updated_at - LOOKED_BACK).await?);

@@ -62,6 +62,7 @@ mod rollbacks;
 mod rollbacks_alone;
 mod rules;
 mod several;
+mod shared;
 mod shuffled;
 mod table;
 mod thinned;

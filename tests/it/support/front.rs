@@ -50,6 +50,8 @@ struct Inside {
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Dry runs are answered once this is false again.
     thinks: watch::Sender<bool>,
+    /// Method and path of every request.
+    asked: watch::Sender<Vec<String>>,
 }
 
 impl Front {
@@ -69,6 +71,7 @@ impl Front {
             says: Mutex::default(),
             loses: Mutex::default(),
             thinks: watch::Sender::new(false),
+            asked: watch::Sender::default(),
         };
         let mut front = Self {
             inside: Arc::new(inside),
@@ -139,6 +142,17 @@ impl Front {
         self.inside.thinks.send_replace(false);
     }
 
+    /// What it was asked since this was asked last: method and path of each request.
+    pub(crate) fn take_asked(&self) -> Vec<String> {
+        self.inside.asked.send_replace(Vec::new())
+    }
+
+    /// Waits until so many requests have come that hold this.
+    pub(crate) async fn was_asked(&self, what: &str, times: usize) {
+        let is_it = |asked: &Vec<String>| asked.iter().filter(|one| one.contains(what)).count() >= times;
+        self.inside.asked.subscribe().wait_for(is_it).await.unwrap();
+    }
+
     /// Nobody listens any more, until [`Self::returns`].
     pub(crate) async fn goes_away(&mut self) {
         self.stop.cancel();
@@ -159,6 +173,7 @@ impl Front {
 }
 
 async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Response {
+    inside.asked.send_modify(|asked| asked.push(format!("{} {}", request.method(), request.uri())));
     if let Some(status) = *inside.refuses.lock().unwrap() {
         return refusal(status);
     }

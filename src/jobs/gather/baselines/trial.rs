@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 
-use super::{Compared, Stop};
+use super::Stop;
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
 use crate::ids::ObjectKey;
 use crate::jobs::work;
@@ -32,19 +32,22 @@ pub(super) struct Trier<'a> {
 
 impl Trier<'_> {
     /// About all that is added and changed.
-    pub(super) async fn all(&self, objects: &[&Object], compared: &mut Compared) -> Result<(), Stop> {
+    pub(super) async fn all(
+        &self,
+        objects: &[&Object],
+        admission: &mut BTreeMap<ObjectKey, Admission>,
+        already: &mut BTreeMap<ObjectKey, Effect>,
+    ) -> Result<(), Stop> {
         for object in objects.iter().skip(MOST) {
             let why = format!("it is asked about {MOST} objects of an environment");
-            compared.admission.insert(object.key.clone(), Admission::Unasked { why });
+            admission.insert(object.key.clone(), Admission::Unasked { why });
         }
         let asks: Vec<_> = objects.iter().take(MOST).map(|object| work::boxed(self.one(object))).collect();
         let mut answers = stream::iter(asks).buffer_unordered(WIDTH);
         while let Some((key, answer)) = answers.next().await {
-            let (admission, effect) = answer?;
-            compared.admission.insert(key.clone(), admission);
-            if let Some(effect) = effect {
-                compared.effect.entry(key).or_insert(effect);
-            }
+            let (answer, effect) = answer?;
+            admission.insert(key.clone(), answer);
+            already.extend(effect.map(|effect| (key, effect)));
         }
         Ok(())
     }
