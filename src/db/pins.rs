@@ -1,11 +1,14 @@
 //! Pins: while one stands, nothing is synced forward. Each is kept for ever, with the rollback that left it and who ended it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as Stored, ToSqlx as _};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::deployments;
 use super::holds::{self, Hold};
 use super::rollbacks::{self, Rollback};
 use crate::consent::Taken;
@@ -122,4 +125,35 @@ pub async fn standing(conn: &mut PgConnection, environment: i64) -> Result<Optio
     let Some(row) = row else { return Ok(None) };
     let rollback = rollbacks::get(conn, row.rollback_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Some(Pin { id: row.id, rollback, taken: row.taken.0 }))
+}
+
+/// Deployments that are looked at for the pull requests whose changes a way back took away.
+const TAKEN_AWAY: i64 = 20;
+
+/// Where a pin is told of: where its way back was asked for, and the pull requests whose changes were taken away. What these
+/// say is put right when it ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn told_in(conn: &mut PgConnection, pin: &Pin) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let Rollback { new, back_to, .. } = &pin.rollback;
+    let newest = deployments::list(conn, new.environment, None, TAKEN_AWAY).await?;
+    let taken = newest.into_iter().filter(|one| one.new.number > *back_to).flat_map(|one| one.new.pulls);
+    Ok(taken.chain(new.asked_in.map(|(place, _)| place)).collect())
+}
+
+/// Of these ways back, those whose pin stands.
+///
+/// # Errors
+/// The database's own.
+pub async fn standing_of<'r>(
+    conn: &mut PgConnection,
+    ways: impl Iterator<Item = &'r Rollback>,
+) -> Result<BTreeSet<Uuid>, sqlx::Error> {
+    let environments: BTreeSet<i64> = ways.map(|way| way.new.environment).collect();
+    let mut all = BTreeSet::new();
+    for environment in environments {
+        all.extend(standing(&mut *conn, environment).await?.map(|pin| pin.rollback.new.id));
+    }
+    Ok(all)
 }

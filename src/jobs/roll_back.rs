@@ -34,8 +34,6 @@ use crate::sync::{Outcome, Owner, State};
 const WIDTH: usize = 16;
 /// Objects named in one refusal; the others are counted.
 const NAMED: usize = 5;
-/// Deployments that may have been taken away, and whose pull requests are told.
-const TOLD: i64 = 20;
 
 /// Nothing is put back to an environment that its repository does not name.
 const NOT_NAMED: &str = "it is not in the default branch's file any more";
@@ -270,14 +268,20 @@ async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, J
         // Another one was asked for meanwhile.
         return Ok(false);
     }
-    let earlier = pins::standing(&mut tx, environment.id).await?.map(|pin| pin.taken).unwrap_or_default();
-    let taken = earlier.and(&way.running, &way.put_back);
+    let earlier = pins::standing(&mut tx, environment.id).await?;
+    let told_of_it = match &earlier {
+        Some(earlier) => pins::told_in(&mut tx, earlier).await?,
+        None => BTreeSet::new(),
+    };
+    let taken = earlier.map(|pin| pin.taken).unwrap_or_default().and(&way.running, &way.put_back);
     let ids = (context.clock.new_id(), environment.id);
     pins::begin(&mut tx, ids, asked.new.id, &taken, (asked.new.by.as_str(), now)).await?;
     let pin = pins::standing(&mut tx, environment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let before = holds::get(&mut tx, environment.id).await?;
     holds::put(&mut tx, &pin.hold(environment.id, &environment.name, before)).await?;
-    let mut jobs = told(&mut tx, &asked, &environment, &repository, &way, job).await?;
+    let places = pins::told_in(&mut tx, &pin).await?.into_iter().chain(told_of_it).collect::<BTreeSet<_>>();
+    let mut jobs: Vec<NewJob> =
+        places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect();
     if context.forges.get(&repository.key.forge).is_some_and(|one| one.forge.has_deployments()) {
         jobs.push(tell_deployments(&repository.key, job.trace));
     }
@@ -325,22 +329,6 @@ async fn refuse(
     context.bell.ring(Lane::Default);
     metrics::counter!("bascule_rollbacks_total", "result" => "refused").increment(1);
     Ok(())
-}
-
-/// Where it was asked for, and the pull requests whose changes are taken away.
-async fn told(
-    conn: &mut PgConnection,
-    asked: &Rollback,
-    environment: &Environment,
-    repository: &Repository,
-    way: &Way,
-    job: &Claimed,
-) -> Result<Vec<NewJob>, JobError> {
-    let newest = deployments::list(conn, environment.id, None, TOLD).await?;
-    let after = newest.iter().filter(|one| one.new.number > way.back.number);
-    let mut places: BTreeSet<i64> = after.flat_map(|one| one.new.pulls.iter().copied()).collect();
-    places.extend(asked.new.asked_in.map(|(place, _)| place));
-    Ok(places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect())
 }
 
 fn subject(repository: &Repository, environment: &Environment) -> String {

@@ -198,6 +198,17 @@ pub(super) fn removed(row: &EnvironmentRow) -> impl Iterator<Item = &ObjectChang
     row.objects().iter().filter(|object| object.diff.verb == Verb::Removed)
 }
 
+/// What goes with an object that is deleted, where that is more than itself.
+pub(super) fn takes_along(key: &ObjectKey) -> Option<&'static str> {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("", "Namespace") => Some(", with everything in it"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Some(", with every object of its kind"),
+        ("", "PersistentVolumeClaim") => Some(", and what it holds, unless its volume is retained"),
+        ("apps", "StatefulSet") => Some(", with its pods; the claims of its volumes stay"),
+        _ => None,
+    }
+}
+
 /// Whether the change alters the environment's own rules.
 pub(super) fn changes_rules(row: &EnvironmentRow) -> bool {
     matches!(&row.change, RowChange::Change { rules, .. } if !rules.is_empty())

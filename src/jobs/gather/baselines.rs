@@ -184,9 +184,7 @@ async fn ask(
     let changes_now = |object: &&Object| between.is_touched(object) && object.defines().is_some();
     let redefined: BTreeSet<_> = merged.objects.values().filter(changes_now).filter_map(Object::defines).collect();
     let order = apply_order(merged.objects.keys()).into_iter().filter_map(|key| merged.objects.get(key));
-    // A hook is made anew when it runs: what is there of it is no state to send onto.
-    let asked = |object: &&Object| between.is_touched(object) && hook(&object.json).is_none();
-    let touched: Vec<&Object> = order.filter(asked).collect();
+    let touched: Vec<&Object> = order.filter(|object| between.is_touched(object)).collect();
     let served = super::live::served(&cluster, &touched, &defined).await?;
     let (cluster, served, hash_key) = (&cluster, &served, &context.hash_key);
     let trier = &Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key };

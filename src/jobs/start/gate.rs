@@ -82,7 +82,12 @@ pub(super) async fn begin(
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
     // Where nothing comes of it below, nor does this: the transaction is not committed.
-    if pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await? {
+    if let Some(pin) = pins::standing(&mut tx, environment.id).await? {
+        pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await?;
+        // What they say of it is not so any more.
+        for place in pins::told_in(&mut tx, &pin).await? {
+            queue::enqueue(&mut tx, &attend_pull(&repository.row.key, place, job.trace)).await?;
+        }
         let why = "a covered commit has, for no object, what was taken away";
         let detail = json!({ "commit": covered.commit, "set": digest, "why": why });
         audit::append(&mut tx, &entry(repository, environment, "pin.ended", detail, job)).await?;

@@ -126,6 +126,11 @@ fn what_was_healthy_is_put_back_and_nothing_goes_forward_until_somebody_resumes(
         assert_eq!(t.is_held_for().await, "");
         assert_eq!(t.actions("rollback.%").await, ["rollback.asked", "rollback.started"]);
         assert_eq!(t.actions("environment.resumed").await.len(), 1, "who did, and nobody who only tried");
+        // Where it was asked for, nobody has to type anything to read how it is now.
+        let said = t.answers(&pr);
+        assert!(said.contains("is said by those whom its `may` names"), "what is said of it before stays: {said}");
+        assert!(said.contains("where it is pinned no more") && !said.contains("is pinned until"), "{said}");
+        assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
 
@@ -155,6 +160,9 @@ fn a_pin_is_over_when_a_covered_commit_has_nothing_of_what_was_taken_away() {
         assert_eq!(t.objects().await, ["more=2", "web=1"], "{}", t.rows().await);
         assert_eq!(t.is_held_for().await, "");
         assert_eq!(t.actions("pin.ended").await.len(), 1);
+        let said = t.answers(&pr);
+        assert!(said.contains("where it is pinned no more") && !said.contains("is pinned until"), "{said}");
+        assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
 
@@ -183,8 +191,7 @@ fn a_revert_that_waits_for_its_checks_brings_nothing_of_what_was_taken_away() {
         assert_eq!(t.deployments().await, [&until_then[..], &["#4 healthy"]].concat());
         assert_eq!((t.objects().await, t.is_held_for().await), (vec!["web=1".to_owned()], String::new()));
         assert_eq!(t.actions("pin.ended").await.len(), 1);
-        // Whoever asks where it was gone back from hears how it is now.
-        t.hears_of("dev", &pr, "/bascule explain production").await;
+        // Where it was gone back from, it is told how it is now.
         assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
