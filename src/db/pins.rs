@@ -26,7 +26,8 @@ pub struct Pin {
 impl Pin {
     /// What it is, in a sentence's end: `pinned: back at #39 …`. Plain text, of which a reason is a person's.
     pub fn sentence(&self) -> String {
-        format!("pinned: {}", self.rollback.sentence())
+        let revert = self.rollback.revert.as_ref().map(|revert| format!("; {}", revert.sentence()));
+        format!("pinned: {}{}", self.rollback.sentence(), revert.unwrap_or_default())
     }
 }
 

@@ -11,20 +11,20 @@ use sqlx::PgConnection;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::there::identity;
-use super::route::{attend_pull, sync_environment, tell_deployments};
+use super::route::{attend_pull, open_revert, sync_environment, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::audit::{self, NewEntry};
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
-use crate::consent::NoWayBack;
+use crate::consent::{Change, NoWayBack};
 use crate::db::deployments::{self, NewDeployment};
 use crate::db::environments::{self, At, Environment, EnvironmentState};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::{self, Repository};
 use crate::db::rollbacks::{self, NewRollback, Rollback, Way};
-use crate::db::{pins, sets};
+use crate::db::{pins, reverts, sets};
 use crate::event::back_to::BackTo;
-use crate::ids::RepositoryKey;
+use crate::ids::{ChangeDigest, RepositoryKey};
 use crate::manifest::{HashKey, Object, RenderedSet, hook};
 use crate::policy::rules;
 use crate::queue::{self, Claimed, Lane, Lease, NewJob};
@@ -48,6 +48,8 @@ struct Scene {
     way: Way,
     set: RenderedSet,
     entry: rules::Environment,
+    /// The change that its revert pull request makes, if it makes no other: from the position's set to what is put back.
+    consents: ChangeDigest,
 }
 
 /// Why it is not gone back.
@@ -115,7 +117,10 @@ async fn gather(
     let set = sets::load_objects(&mut conn, way.put_back.clone(), &context.seal).await.map_err(unreadable)?;
     let entry = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
     let entry = entry.ok_or_else(|| Stop::Refused("the rules in force are not stored".to_owned()))?;
-    Ok(Scene { asked, environment, repository, way, set, entry })
+    let position = environment.position.as_ref().ok_or_else(|| Stop::Refused(NoWayBack::NeverSynced.to_string()))?;
+    let stands = sets::load_hashed(&mut conn, &position.set).await.map_err(unreadable)?;
+    let consents = Change::between(Some(&stands), &way.put_back).digest(&repository.key, &environment.name);
+    Ok(Scene { asked, environment, repository, way, set, entry, consents })
 }
 
 /// What is stored cannot be read back: that does not pass.
@@ -218,7 +223,7 @@ impl Trier<'_> {
 
 /// One transaction: the deployment, the pin, what the environment is held for, and who did it.
 async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, JobError> {
-    let Scene { asked, environment, repository, way, set, entry } = scene;
+    let Scene { asked, environment, repository, way, set, entry, consents } = scene;
     let now = context.clock.now();
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
@@ -270,14 +275,20 @@ async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, J
         // Another one was asked for meanwhile.
         return Ok(false);
     }
-    let earlier = pins::standing(&mut tx, environment.id).await?.map(|pin| pin.taken).unwrap_or_default();
+    let earlier = pins::standing(&mut tx, environment.id).await?;
+    let earlier_revert = earlier.as_ref().and_then(|pin| pin.rollback.reverted_in());
+    let earlier = earlier.map(|pin| pin.taken).unwrap_or_default();
     let taken = earlier.and(&way.running, &way.put_back);
     let ids = (context.clock.new_id(), environment.id);
     pins::begin(&mut tx, ids, asked.new.id, &taken, (asked.new.by.as_str(), now)).await?;
+    reverts::ask(&mut tx, asked.new.id, &consents).await?;
     let pin = pins::standing(&mut tx, environment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let before = holds::get(&mut tx, environment.id).await?;
     holds::put(&mut tx, &pin.hold(environment.id, &environment.name, before)).await?;
-    let mut jobs = told(&mut tx, &asked, &environment, &repository, &way, job).await?;
+    let mut jobs = told(&mut tx, (&asked, way.back.number), environment.id, &repository.key, job).await?;
+    jobs.push(open_revert(&repository.key, asked.new.id, job.trace));
+    // What was to revert an earlier one has its consent no more.
+    jobs.extend(earlier_revert.map(|number| attend_pull(&repository.key, number, job.trace)));
     if context.forges.get(&repository.key.forge).is_some_and(|one| one.forge.has_deployments()) {
         jobs.push(tell_deployments(&repository.key, job.trace));
     }
@@ -328,19 +339,27 @@ async fn refuse(
 }
 
 /// Where it was asked for, and the pull requests whose changes are taken away.
-async fn told(
+pub(super) async fn told(
     conn: &mut PgConnection,
-    asked: &Rollback,
-    environment: &Environment,
-    repository: &Repository,
-    way: &Way,
+    (asked, back_to): (&Rollback, i64),
+    environment: i64,
+    repository: &RepositoryKey,
     job: &Claimed,
 ) -> Result<Vec<NewJob>, JobError> {
-    let newest = deployments::list(conn, environment.id, None, TOLD).await?;
-    let after = newest.iter().filter(|one| one.new.number > way.back.number);
-    let mut places: BTreeSet<i64> = after.flat_map(|one| one.new.pulls.iter().copied()).collect();
+    let mut places = taken_away(conn, environment, back_to).await?;
     places.extend(asked.new.asked_in.map(|(place, _)| place));
-    Ok(places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect())
+    Ok(places.into_iter().map(|place| attend_pull(repository, place, job.trace)).collect())
+}
+
+/// The pull requests that deployments since that one brought.
+pub(super) async fn taken_away(
+    conn: &mut PgConnection,
+    environment: i64,
+    back_to: i64,
+) -> Result<BTreeSet<i64>, JobError> {
+    let newest = deployments::list(conn, environment, None, TOLD).await?;
+    let after = newest.iter().filter(|one| one.new.number > back_to);
+    Ok(after.flat_map(|one| one.new.pulls.iter().copied()).collect())
 }
 
 fn subject(repository: &Repository, environment: &Environment) -> String {

@@ -177,11 +177,14 @@ pub(super) async fn resume(
     let hold = holds::get(&mut tx, id).await?;
     let failed = hold.filter(holds::Hold::is_of_a_failure);
     let open = rollbacks::open(&mut tx, id).await?;
+    let reverted_in = pin.as_ref().and_then(|pin| pin.rollback.reverted_in());
     let from = pin.map(|pin| pin.sentence());
     let from = from.or(open.as_ref().map(Rollback::sentence)).or(failed.map(|hold| hold.detail));
     if from.is_some() {
         // Where it was asked for, it is told that it is not tried any more.
-        if let Some((place, _)) = open.and_then(|open| open.new.asked_in) {
+        // And what was to revert it has its consent no more.
+        let asked_in = open.and_then(|open| open.new.asked_in).map(|(place, _)| place);
+        for place in asked_in.into_iter().chain(reverted_in) {
             queue::enqueue(&mut tx, &attend_pull(&repository.key, place, who.trace)).await?;
         }
         pins::resume(&mut tx, id, &who.actor(), state.clock.now()).await?;

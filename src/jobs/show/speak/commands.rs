@@ -133,6 +133,7 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
                     Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
                     Consent::Asked { .. } => format!("{} has its consent", row.name),
                     Consent::NotNeeded => format!("{} needs no approval", row.name),
+                    Consent::ByRollback => format!("{} passes: the rollback has consented to it", row.name),
                     Consent::Closed { why } => format!("{} is closed: {why}", row.name),
                 };
                 // Who waived what, and what somebody still may.

@@ -28,13 +28,13 @@ pub(super) struct WaysBack(Vec<Act>);
 #[derive(Debug)]
 enum Act {
     Back(Box<NewRollback>, NewEntry),
-    /// With what tells where a way back was asked for that is taken back.
+    /// With what tells where a way back was asked for that is taken back, and where it was to be reverted.
     Resume {
         environment: i64,
         by: String,
         now: Timestamp,
         entry: NewEntry,
-        tells: Option<Box<NewJob>>,
+        tells: Vec<NewJob>,
     },
 }
 
@@ -52,9 +52,7 @@ impl WaysBack {
                 }
                 Act::Resume { environment, by, now, entry, tells } => {
                     pins::resume(&mut *conn, *environment, by, *now).await?;
-                    if let Some(job) = tells {
-                        queue::enqueue(&mut *conn, job).await?;
-                    }
+                    queue::enqueue_all(&mut *conn, tells).await?;
                     audit::append(&mut *conn, entry).await?;
                 }
             }
@@ -119,9 +117,12 @@ pub(super) async fn ways_back(
                 }
                 let entry = entry(name, "environment.resumed", json!({ "comment": asked.id }));
                 let open = rollbacks::open(&mut conn, environment.id).await?;
-                let tells = open
-                    .and_then(|open| open.new.asked_in)
-                    .map(|(place, _)| Box::new(attend_pull(&repository.row.key, place, trace)));
+                // What was to revert it has its consent no more.
+                let pin = pins::standing(&mut conn, environment.id).await?;
+                let reverted_in = pin.and_then(|pin| pin.rollback.reverted_in());
+                let places =
+                    open.and_then(|open| open.new.asked_in).map(|(place, _)| place).into_iter().chain(reverted_in);
+                let tells = places.map(|place| attend_pull(&repository.row.key, place, trace)).collect();
                 let (environment, by, now) = (environment.id, by.clone(), clock.now());
                 acts.push(Act::Resume { environment, by, now, entry, tells });
             }
@@ -224,8 +225,9 @@ fn sentence(name: &EnvironmentName, way: &Rollback) -> String {
     match &way.became {
         None => format!("{name}: on its way back to {to}"),
         Some(Became::Deployment { number, taken_away, .. }) => {
+            let revert = way.revert.as_ref().map(|revert| format!("; {}", revert.sentence())).unwrap_or_default();
             format!(
-                "{name}: #{number} takes #{taken_away} back to {to}, where it is pinned until `/bascule resume {name}`"
+                "{name}: #{number} takes #{taken_away} back to {to}, where it is pinned until `/bascule resume {name}`{revert}"
             )
         }
         Some(Became::Refused(why)) => format!("{name}: nothing was rolled back: {why}"),
