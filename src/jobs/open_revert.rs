@@ -252,7 +252,13 @@ impl Scene<'_> {
         let Self { repository, environment, pin, .. } = self;
         let mirror = &repository.mirror;
         let mut conn = repository.context.pool.acquire().await?;
-        let numbers = roll_back::taken_away(&mut conn, environment.id, pin.rollback.back_to).await?;
+        let mut numbers = Vec::new();
+        for number in roll_back::taken_away(&mut conn, environment.id, pin.rollback.back_to).await? {
+            // What was held is carried by the place in which it was approved, which may be an issue.
+            if pulls::get(&mut conn, repository.row.id, number).await?.is_some() {
+                numbers.push(number);
+            }
+        }
         let line = mirror.first_parent(Some(&pin.rollback.commit), tip).await?;
         let merged = pulls::merged_as(&mut conn, repository.row.id, &environment.branch, &line).await?;
         drop(conn);

@@ -94,8 +94,27 @@ mod tests {
             by: Some("work/kim"),
             reason: Some("the *tills* [hang](https://example.org) @everybody"),
         };
-        insta::assert_snapshot!(format!("{}\n\n{}", revert.title(), revert.body()), @"");
-        let alone = Revert { by: None, reason: Some("ConfigMap shop/web is not well"), pulls: &pulls[..1], ..revert };
-        insta::assert_snapshot!(format!("{}\n{}", alone.message(), alone.body().lines().nth(2).unwrap()), @"");
+        insta::assert_snapshot!(format!("{}\n\n{}", revert.title(), revert.body()), @"
+        Revert #12 and #14: production was rolled back
+
+        `production` was rolled back: deployment `#4` took `#3` away and put back what `#1` (`aaaaaaa`) had.
+
+        - why: `work/kim` asked for it: the `*tills* [hang](https://example.org`) `@everybody`
+        - taken away, and reverted here: #12, #14
+
+        `production` is pinned there. The pin ends when `main` has nothing of what was taken away any more, as after this is merged, or when somebody types `/bascule resume production`. The rollback has consented to what this changes in `production`, while the pin stands; floors, and the rules of other environments, are asked as ever.
+
+        To go forward again instead, close this and type `/bascule resume production`.
+        ");
+        let alone = Revert { by: None, reason: Some("it is not well"), pulls: &pulls[..1], ..revert };
+        let message = format!(
+            "Revert #12: production was rolled back\n\nDeployment 4 of production took 3 away and put back what 1 had ({commit})."
+        );
+        assert_eq!(alone.message(), message);
+        assert!(
+            alone.body().contains("- why: `on_failure: rollback` did it by itself: it is not well\n"),
+            "{}",
+            alone.body()
+        );
     }
 }

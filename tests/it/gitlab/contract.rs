@@ -135,6 +135,7 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     POST projects/{}/issues
     POST projects/{}/issues/{}/notes
     POST projects/{}/issues/{}/notes/{}/award_emoji
+    POST projects/{}/merge_requests
     POST projects/{}/merge_requests/{}/notes
     POST projects/{}/merge_requests/{}/notes/{}/award_emoji
     POST projects/{}/statuses/{}

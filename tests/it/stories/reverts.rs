@@ -24,9 +24,18 @@ fn a_rollback_opens_its_revert_and_whoever_merges_that_ends_the_pin() {
         let (revert, title, body) = t.revert();
         let (_, place) = t.forge.known_as(&pr);
         assert_eq!(title, format!("Revert {place}: production was rolled back"));
-        insta::assert_snapshot!(body.replace(&place, "#N"), @"");
+        insta::assert_snapshot!(body.replace(&format!("here: {place}"), "here: THAT"), @"
+        `production` was rolled back: deployment `#3` took `#2` away and put back what `#1` (`…`) had.
+
+        - why: `work/kim` asked for it: the `*tills* [hang](https://example.org`)
+        - taken away, and reverted here: THAT
+
+        `production` is pinned there. The pin ends when `main` has nothing of what was taken away any more, as after this is merged, or when somebody types `/bascule resume production`. The rollback has consented to what this changes in `production`, while the pin stands; floors, and the rules of other environments, are asked as ever.
+
+        To go forward again instead, close this and type `/bascule resume production`.
+        ");
         let (_, place) = t.forge.known_as(&revert);
-        assert!(t.answers(&pr).contains(&format!("; {place} reverts what was taken away")), "{}", t.answers(&pr));
+        assert!(t.answers(&pr).contains(&format!("; `{place}` reverts what was taken away")), "{}", t.answers(&pr));
         assert!(
             t.is_held_for().await.contains(&format!("; {place} reverts what was taken away")),
             "{}",
@@ -66,7 +75,7 @@ fn who_asked_for_the_rollback_consents_to_nothing_else_in_its_revert() {
         t.forge.merges("dev", &revert, Merge::Squash).await;
         t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
-        assert!(t.is_held_for().await.starts_with("pinned"), "{}", t.is_held_for().await);
+        assert!(t.is_held_for().await.contains("production is pinned"), "{}", t.is_held_for().await);
     });
 }
 
@@ -139,11 +148,11 @@ fn what_cannot_be_reverted_is_said_and_the_rollback_stands() {
         assert_eq!(t.forge.our_pulls(&t.shop), []);
         let (_, place) = t.forge.known_as(&pr);
         let said = t.answers(&pr);
-        let why = format!(
-            "no pull request reverts what was taken away: reverting {place} conflicts with what came later, in "
-        );
-        assert!(said.contains(&why) && said.contains(WEB), "{said}");
-        assert!(t.is_held_for().await.contains(&why), "{}", t.is_held_for().await);
+        let conflicts = "conflicts with what came later, in `deploy/web.yaml`";
+        let begins = "no pull request reverts what was taken away: reverting";
+        assert!(said.contains(begins) && said.contains(conflicts), "{said}");
+        let held = t.is_held_for().await;
+        assert!(held.contains(&format!("{begins} {place} {conflicts}")), "{held}");
         assert_eq!(t.actions("revert.%").await, ["revert.not_opened"]);
     });
 }
@@ -176,7 +185,7 @@ fn a_right_that_is_missing_is_said_once_and_used_when_it_is_given() {
         t.works().await;
         assert_eq!(t.objects().await, ["web=1"], "it waits for none of it");
         let refused = t.refused().await.join("\n");
-        insta::assert_snapshot!(refused, @"");
+        insta::assert_snapshot!(refused, @"open_revert: our account has to be able to push branches (`bascule connect` says which right is missing)");
         assert!(t.answers(&pr).contains("`bascule connect` says which right is missing"), "{}", t.answers(&pr));
         t.time_passes().await;
         t.works().await;
