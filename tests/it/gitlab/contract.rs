@@ -35,13 +35,12 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
     forge.comments_changed_since(at, "2026-01-05T09:00:00Z".parse().unwrap()).await?;
     let new = NewPull {
         base_branch: "main".to_owned(),
-        head_branch: pull.head_branch.clone(),
+        head_branch: "bascule/revert-production-3".to_owned(),
         title: "Revert !1: production was rolled back".to_owned(),
         body: "why".to_owned(),
     };
-    lab.fake.closes("kim", pr).await;
+    lab.fake.pushes_to("kim", &lab.shop, &new.head_branch, &[("README.md", "# as it was\n")]).await;
     forge.create_pull(at, &new).await?;
-    lab.fake.reopens("kim", pr).await;
     let mut issue = forge.create_issue(at, "held", "a change").await?;
     forge.open_issues_of(at, "bascule").await?;
     for is_open in [false, true] {
