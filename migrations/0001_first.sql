@@ -553,6 +553,23 @@ CREATE TABLE pin (
 );
 CREATE UNIQUE INDEX pin_stands ON pin (environment_id) WHERE ended_at IS NULL;
 
+-- The pull request that takes out of the branch what a rollback took away: written ahead with the rollback, and opened by a job of its own,
+-- for which nothing waits. Stays.
+CREATE TABLE revert (
+    rollback_id     uuid PRIMARY KEY REFERENCES rollback,
+    change          bytea NOT NULL,              -- what the rollback consented to: from the position's set to what was put back
+    branch          text,                        -- of ours, and the commit that is its tip: known before it is pushed
+    commit_sha      text,
+    number          bigint,                      -- the pull request, once it is open, and as people write it
+    shown_as        text,
+    why_not         text,                        -- why there is none; while it is not ended, it is tried again
+    ended_at        timestamptz,
+    CONSTRAINT revert_planned CHECK ((branch IS NULL) = (commit_sha IS NULL)),
+    CONSTRAINT revert_ended CHECK ((number IS NULL) = (shown_as IS NULL) AND (number IS NULL OR (ended_at IS NOT NULL AND why_not IS NULL))
+        AND (ended_at IS NULL OR number IS NOT NULL OR why_not IS NOT NULL))
+);
+CREATE INDEX revert_as ON revert (number) WHERE number IS NOT NULL;
+
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,
     api_group       text NOT NULL,

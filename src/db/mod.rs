@@ -45,6 +45,7 @@ pub mod redeliveries;
 pub mod renders;
 pub mod reports;
 pub mod repositories;
+pub mod reverts;
 pub mod rollbacks;
 pub mod sessions;
 pub mod tokens;

@@ -29,7 +29,8 @@ pub struct Pin {
 impl Pin {
     /// What it is, in a sentence's end: `pinned: back at #39 …`. Plain text, of which a reason is a person's.
     pub fn sentence(&self) -> String {
-        format!("pinned: {}", self.rollback.sentence())
+        let revert = self.rollback.revert.as_ref().map(|revert| format!("; {}", revert.sentence()));
+        format!("pinned: {}{}", self.rollback.sentence(), revert.unwrap_or_default())
     }
 }
 
@@ -130,16 +131,30 @@ pub async fn standing(conn: &mut PgConnection, environment: i64) -> Result<Optio
 /// Deployments that are looked at for the pull requests whose changes a way back took away.
 const TAKEN_AWAY: i64 = 20;
 
-/// Where a pin is told of: where its way back was asked for, and the pull requests whose changes were taken away. What these
-/// say is put right when it ends.
+/// Where a pin is told of: where its way back was asked for, the pull requests whose changes were taken away, and the one that
+/// reverts them. What these say is put right when it ends.
 ///
 /// # Errors
 /// The database's own.
 pub async fn told_in(conn: &mut PgConnection, pin: &Pin) -> Result<BTreeSet<i64>, sqlx::Error> {
     let Rollback { new, back_to, .. } = &pin.rollback;
-    let newest = deployments::list(conn, new.environment, None, TAKEN_AWAY).await?;
-    let taken = newest.into_iter().filter(|one| one.new.number > *back_to).flat_map(|one| one.new.pulls);
-    Ok(taken.chain(new.asked_in.map(|(place, _)| place)).collect())
+    let mut places = taken_away(conn, new.environment, *back_to).await?;
+    places.extend(new.asked_in.map(|(place, _)| place));
+    places.extend(pin.rollback.reverted_in());
+    Ok(places)
+}
+
+/// The pull requests that deployments since this one brought.
+///
+/// # Errors
+/// The database's own.
+pub async fn taken_away(
+    conn: &mut PgConnection,
+    environment: i64,
+    back_to: i64,
+) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let newest = deployments::list(conn, environment, None, TAKEN_AWAY).await?;
+    Ok(newest.into_iter().filter(|one| one.new.number > back_to).flat_map(|one| one.new.pulls).collect())
 }
 
 /// Of these ways back, those whose pin stands.

@@ -11,20 +11,20 @@ use sqlx::PgConnection;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::there::identity;
-use super::route::{attend_pull, sync_environment, tell_deployments};
+use super::route::{attend_pull, open_revert, sync_environment, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::audit::{self, NewEntry};
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
-use crate::consent::NoWayBack;
+use crate::consent::{Change, NoWayBack};
 use crate::db::deployments::{self, NewDeployment};
 use crate::db::environments::{self, At, Environment, EnvironmentState};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::{self, Repository};
 use crate::db::rollbacks::{self, NewRollback, Rollback, Way};
-use crate::db::{pins, sets};
+use crate::db::{pins, reverts, sets};
 use crate::event::back_to::BackTo;
-use crate::ids::RepositoryKey;
+use crate::ids::{ChangeDigest, RepositoryKey};
 use crate::manifest::{HashKey, Object, RenderedSet, hook};
 use crate::policy::rules;
 use crate::queue::{self, Claimed, Lane, Lease, NewJob};
@@ -46,6 +46,8 @@ struct Scene {
     way: Way,
     set: RenderedSet,
     entry: rules::Environment,
+    /// The change that its revert pull request makes, if it makes no other: from the position's set to what is put back.
+    consents: ChangeDigest,
 }
 
 /// Why it is not gone back.
@@ -113,7 +115,10 @@ async fn gather(
     let set = sets::load_objects(&mut conn, way.put_back.clone(), &context.seal).await.map_err(unreadable)?;
     let entry = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
     let entry = entry.ok_or_else(|| Stop::Refused("the rules in force are not stored".to_owned()))?;
-    Ok(Scene { asked, environment, repository, way, set, entry })
+    let position = environment.position.as_ref().ok_or_else(|| Stop::Refused(NoWayBack::NeverSynced.to_string()))?;
+    let stands = sets::load_hashed(&mut conn, &position.set).await.map_err(unreadable)?;
+    let consents = Change::between(Some(&stands), &way.put_back).digest(&repository.key, &environment.name);
+    Ok(Scene { asked, environment, repository, way, set, entry, consents })
 }
 
 /// What is stored cannot be read back: that does not pass.
@@ -216,7 +221,7 @@ impl Trier<'_> {
 
 /// One transaction: the deployment, the pin, what the environment is held for, and who did it.
 async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, JobError> {
-    let Scene { asked, environment, repository, way, set, entry } = scene;
+    let Scene { asked, environment, repository, way, set, entry, consents } = scene;
     let now = context.clock.now();
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
@@ -276,12 +281,14 @@ async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, J
     let taken = earlier.map(|pin| pin.taken).unwrap_or_default().and(&way.running, &way.put_back);
     let ids = (context.clock.new_id(), environment.id);
     pins::begin(&mut tx, ids, asked.new.id, &taken, (asked.new.by.as_str(), now)).await?;
+    reverts::ask(&mut tx, asked.new.id, &consents).await?;
     let pin = pins::standing(&mut tx, environment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let before = holds::get(&mut tx, environment.id).await?;
     holds::put(&mut tx, &pin.hold(environment.id, &environment.name, before)).await?;
     let places = pins::told_in(&mut tx, &pin).await?.into_iter().chain(told_of_it).collect::<BTreeSet<_>>();
     let mut jobs: Vec<NewJob> =
         places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect();
+    jobs.push(open_revert(&repository.key, asked.new.id, job.trace));
     if context.forges.get(&repository.key.forge).is_some_and(|one| one.forge.has_deployments()) {
         jobs.push(tell_deployments(&repository.key, job.trace));
     }

@@ -121,6 +121,12 @@ pub fn tell_emergencies(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     job("tell_emergencies", share(repository), Lane::Sync, repository, payload, trace)
 }
 
+/// Opens the pull request that reverts what a rollback took away.
+pub fn open_revert(repository: &RepositoryKey, rollback: Uuid, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "rollback": rollback });
+    job("open_revert", rollback.to_string(), Lane::Default, repository, payload, trace)
+}
+
 /// Compares our memory of a repository with the forge.
 pub fn sweep_repository(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::after::after;
-use super::approvals::{RULE_KEYS, approval_rules, whom};
+use super::approvals::{RULE_KEYS, approval_rules, reverts, whom};
 use super::block::{Block, Keys, one_of};
 use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
@@ -46,7 +46,8 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
     later: &["health", "secrets", "verify", "notify", "engine", "promote", "include", "extends", "policies"],
 };
 /// The keys of `consent`.
-pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_push", "binds"], later: &["reverts"] };
+pub const CONSENT_KEYS: Keys =
+    Keys { known: &["approvals", "by", "checks", "on_push", "binds", "reverts"], later: &[] };
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
@@ -262,6 +263,13 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         consent.by = by;
     }
     consent.checks = checks(&block, complaints);
+    if let Some(node) = block.get("reverts") {
+        if consent.is_none() {
+            complaints.add(&node.at, "`reverts` asks for less than nothing", "remove it: nobody is asked here");
+            return None;
+        }
+        consent.reverts = Some(reverts(node, "of `consent`", complaints)?);
+    }
     if let Some(written) = block.text("on_push", complaints) {
         consent.on_push = one_of(written, "on_push", &[("keep", OnPush::Keep), ("void", OnPush::Void)], complaints)?;
     }

@@ -133,6 +133,9 @@ pub struct Consent {
     /// sync to what was consented to, and consent to nothing.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub checks: BTreeSet<String>,
+    /// What is enough, in place of `approvals`, where the new set was deployed here before and was healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<ApprovalRule>,
 }
 
 impl Consent {
@@ -150,6 +153,7 @@ impl Consent {
             on_push: OnPush::Keep,
             binds: Binds::Change,
             checks: BTreeSet::new(),
+            reverts: None,
         }
     }
 

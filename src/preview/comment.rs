@@ -258,7 +258,7 @@ fn to_type(row: &EnvironmentRow) -> Option<String> {
 fn saying(consent: &Consent) -> String {
     match consent {
         Consent::Asked { deletions: Some(number), .. } => format!(" --deletions {number}"),
-        Consent::NotNeeded | Consent::Asked { .. } | Consent::Closed { .. } => String::new(),
+        Consent::NotNeeded | Consent::ByRollback | Consent::Asked { .. } | Consent::Closed { .. } => String::new(),
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn subject(subject: &Subject) -> String {
 pub(super) fn consent_cell(consent: &Consent) -> String {
     match consent {
         Consent::NotNeeded => "none needed".to_owned(),
+        Consent::ByRollback => "given by the rollback".to_owned(),
         Consent::Closed { .. } => "closed, see below".to_owned(),
         Consent::Asked { wanted, given, counted, not_counted, .. } => {
             let mut text = if given >= wanted { "given".to_owned() } else { format!("{given} of {wanted}") };
@@ -110,7 +111,7 @@ fn within(windows: &[String]) -> String {
 pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
     let mut said = Vec::new();
     match &row.consent {
-        Consent::NotNeeded => {}
+        Consent::NotNeeded | Consent::ByRollback => {}
         Consent::Closed { why } => said.push(format!("{}: consent cannot be judged: {}", name(row), prose(why))),
         Consent::Asked { not_counted, missing, .. } => {
             if !missing.is_empty() {

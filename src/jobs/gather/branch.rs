@@ -20,6 +20,7 @@ use crate::jobs::error::JobError;
 use crate::policy::rules::Environment;
 
 use steps::Looker;
+pub(in crate::jobs) use steps::merged_pull;
 
 /// Commits looked at before a first sync. Each costs a few calls to the forge, and the facts of one judgement may be
 /// 30 s old; environments are rarely left without a first sync for longer. What came before them was brought by nobody

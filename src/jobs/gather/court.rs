@@ -9,7 +9,7 @@ use super::contents::Contents;
 use super::people;
 use super::repository::Repository;
 use crate::consent::{self, Before, Court, People, Walk};
-use crate::db::{environments, sets, soaks};
+use crate::db::{deployments, environments, sets, soaks};
 use crate::ids::{CommitId, EnvironmentName, ObjectHash};
 use crate::jobs::error::JobError;
 use crate::policy::rules::{Environment, Voters};
@@ -41,6 +41,10 @@ pub(in crate::jobs) async fn court<'p>(
     let voters: Vec<Voters> =
         entries.values().flat_map(|own| self::voters(repository, own, &neighbours, files)).collect();
     people::complete(repository, &mut people, &voters).await;
+    let was_here = match entries.values().any(|own| own.consent.reverts.is_some()) {
+        true => deployments::were_healthy(&mut *repository.context.pool.acquire().await?, environment.id).await?,
+        false => BTreeSet::new(),
+    };
     Ok(Court {
         repository: repository.row.key.clone(),
         environment: environment.name.clone(),
@@ -51,6 +55,7 @@ pub(in crate::jobs) async fn court<'p>(
         grant_owners: grants.into_iter().find_map(|granted| granted.grant.owners.clone()),
         people,
         said: BTreeMap::new(),
+        was_here,
     })
 }
 

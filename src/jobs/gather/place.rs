@@ -19,8 +19,8 @@ use crate::consent::{
 use crate::db::approvals::{self, Stored};
 use crate::db::previews::{self, Preview, ShownChange};
 use crate::db::pulls::{self, PullState};
-use crate::db::{environments, sets};
-use crate::ids::{Account, CommitId, EnvironmentName, ObjectHash, SetDigest, TraceId};
+use crate::db::{environments, reverts, sets};
+use crate::ids::{Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, SetDigest, TraceId};
 use crate::jobs::error::JobError;
 use crate::jobs::route;
 use crate::jobs::step::Step;
@@ -338,4 +338,22 @@ async fn rules_shown(
 /// A person, as the log names them.
 pub(in crate::jobs) fn actor(account: &Account) -> String {
     format!("{}/{} ({})", account.forge, account.login, account.id)
+}
+
+/// The change of an environment to which a rollback has consented that pins it, and whose revert a pull request is (rule 15).
+pub(in crate::jobs) async fn given_back(
+    repository: &Repository<'_>,
+    pull: i64,
+    environment: &EnvironmentName,
+) -> Result<Option<ChangeDigest>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let revert = reverts::of_pull(&mut conn, repository.row.id, pull).await?;
+    Ok(revert.filter(|one| one.is_pinned && one.environment == *environment).map(|one| one.change))
+}
+
+/// The account that [`actor`] made this of; `None`: it is no account's, but a token's, or ours.
+pub(in crate::jobs) fn whom(actor: &str) -> Option<Account> {
+    let (account, id) = actor.strip_suffix(')')?.rsplit_once(" (")?;
+    let (forge, login) = account.split_once('/')?;
+    Some(Account { forge: forge.parse().ok()?, id: id.parse().ok()?, login: login.to_owned() })
 }

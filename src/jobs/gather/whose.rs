@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use jiff::SignedDuration;
 
+use super::place::whom;
 use super::pushes;
 use super::repository::Repository;
 use crate::consent::{Brings, Contributed, Contributors, FoundAt, Own, Push, Told, Written, every_push, gaps};
+use crate::db::reverts;
 use crate::forge;
 use crate::git::{CommitFacts, Mirror, Want};
 use crate::ids::{Account, CommitId};
@@ -42,10 +44,28 @@ pub(in crate::jobs) async fn contributors_of_pull(
         .collect();
     let pushes = pushes_to_pull(repository, pull, &own, listed, base.as_ref()).await?;
     let name = repository.forge().place(pull.number);
-    Ok(match &pull.author {
+    let mut conn = repository.context.pool.acquire().await?;
+    let ours = reverts::of_pull(&mut conn, repository.row.id, pull.number).await?;
+    drop(conn);
+    let mut all = match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
         None => Contributors::of_pushes(&name, &pushes, &written),
-    })
+    };
+    // Whoever asked for what we opened is its author, whatever else they did.
+    if let Some(asker) = ours.and_then(|ours| whom(&ours.by)) {
+        all.accounts.insert(asker, Contributed::Asked);
+    }
+    Ok(all)
+}
+
+/// Where the head of a merged pull request left its base; its commits are here then.
+pub(in crate::jobs) async fn merged_from(
+    repository: &Repository<'_>,
+    pull: &forge::Pull,
+    merged_as: &CommitId,
+) -> Result<Option<CommitId>, JobError> {
+    bring_head(repository, pull).await?;
+    left_base_at(repository, pull, merged_as).await
 }
 
 /// Where the head left its base: what came after is the pull request's own.

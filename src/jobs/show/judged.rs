@@ -256,15 +256,17 @@ impl Scene<'_> {
         let standing = policies_in_force(law);
         let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
+        let given_back = place::given_back(self.repository, self.place.number, name).await?;
+        let becomes = court.becomes(&content.hashed);
         let stands = old.map_or(0, |old| old.hashed.objects());
-        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said) };
+        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said), becomes };
         let case = Case {
             subject,
             digest,
             from_set: old.map(|old| old.digest),
             place: Some(self.place),
             head: Some(head),
-            passage: Passage::Rules,
+            passage: Passage::of_pull(&digest, given_back.as_ref()),
             contributors: self.contributors,
             approvals: &recorded,
         };

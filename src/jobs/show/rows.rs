@@ -106,6 +106,9 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
     if verdict.rules.is_empty() {
         return Consent::NotNeeded;
     }
+    if verdict.by_rollback {
+        return Consent::ByRollback;
+    }
     let wanted: u32 = verdict.rules.iter().map(|rule| rule.needed).sum();
     let missing: u32 = verdict.rules.iter().map(crate::consent::RuleVerdict::missing).sum();
     let met = verdict.met();
@@ -125,7 +128,11 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
         given: if met { wanted } else { wanted.saturating_sub(missing.max(1)) },
         counted,
         not_counted,
-        missing: if met { String::new() } else { explain(name, verdict, people, None) },
+        missing: match (met, verdict.by_reverts()) {
+            (false, _) => explain(name, verdict, people, None),
+            (true, true) => format!("{name} becomes what was deployed here before: by `reverts` that is enough"),
+            (true, false) => String::new(),
+        },
         deletions: verdict.deletions,
     }
 }
@@ -248,6 +255,7 @@ mod tests {
             contributors: Contributors::default(),
             closed: None,
             exception: None,
+            by_rollback: false,
         };
         let people = People::new("work".parse().unwrap(), BTreeMap::new(), Vec::new());
         let Consent::Asked { counted, .. } = consent(&"production".parse().unwrap(), &verdict, &people) else {

@@ -30,6 +30,7 @@ pub(super) fn sentences(answered: &Answered) -> Vec<String> {
 pub(super) fn consent(consent: &Consent) -> String {
     match consent {
         Consent::NotNeeded => "nobody is asked".to_owned(),
+        Consent::ByRollback => "the rollback has consented to it".to_owned(),
         Consent::Closed { why } => format!("cannot be judged: {why}"),
         Consent::Asked { wanted, given, counted, not_counted, missing, deletions: _ } => {
             let mut text = format!("{given} of {wanted}");

@@ -105,6 +105,7 @@ impl Cast {
             grant_owners: Some(rule(1, "owners", None)),
             people: self.people(sam),
             said: BTreeMap::new(),
+            was_here: BTreeSet::new(),
         }
     }
 

@@ -57,6 +57,7 @@ mod replay;
 mod repositories;
 mod restarts;
 mod results;
+mod reverts;
 mod rewritten;
 mod rollbacks;
 mod rollbacks_alone;

@@ -26,7 +26,7 @@ impl Town {
     }
 
     /// Somebody types this.
-    async fn hears_of(&mut self, login: &str, pr: &Pr, typed: &str) {
+    pub(super) async fn hears_of(&mut self, login: &str, pr: &Pr, typed: &str) {
         self.forge.comments(login, pr, typed).await;
         self.run_jobs().await;
     }

@@ -21,6 +21,7 @@ pub(super) fn answer(page: &Page, environments: Option<&Selector>, public_url: &
             Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
             Consent::Asked { .. } => format!("{} has its consent", row.name),
             Consent::NotNeeded => format!("{} needs no approval", row.name),
+            Consent::ByRollback => format!("{} passes: the rollback has consented to it", row.name),
             Consent::Closed { why } => format!("{} is closed: {why}", row.name),
         };
         // Who waived what, and what somebody still may.

@@ -30,7 +30,7 @@ pub(super) struct WaysBack(Vec<Act>);
 #[derive(Debug)]
 enum Act {
     Back(Box<NewRollback>, NewEntry),
-    /// With what has it told where a way back was asked for that is taken back, or where a pin is told of.
+    /// With what has it told where a way back was asked for that is taken back, where a pin is told of, and where it was to be reverted.
     Resume {
         environment: i64,
         by: String,
@@ -208,7 +208,7 @@ pub(super) async fn told(repository: &Repository<'_>, place: i64, answers: &mut 
         let told = ways.iter().filter(|(_, way)| way.became.is_some());
         let is_over = |way: &Rollback| !standing.contains(&way.new.id);
         let mut sentences: Vec<String> =
-            told.map(|(name, way)| beginning(name, way) + &of_its_pin(name, way, is_over(way))).collect();
+            told.map(|(name, way)| beginning(name, way) + &of_its_pin(name, way, is_over(way)) + &revert(way)).collect();
         if sentences.len() < ways.len() {
             continue;
         }
@@ -235,6 +235,11 @@ fn beginning(name: &EnvironmentName, way: &Rollback) -> String {
         }
         Some(Became::Refused(why)) => format!("{name}: nothing was rolled back: {why}"),
     }
+}
+
+/// What is said of the pull request that reverts it.
+fn revert(way: &Rollback) -> String {
+    way.revert.as_ref().map(|revert| format!("; {}", revert.sentence())).unwrap_or_default()
 }
 
 /// What is said of its pin, where it left one.
