@@ -100,9 +100,10 @@ async fn a_hook_is_shown_as_one_wherever_a_preview_is_shown() {
     let id = store_preview(&api, json).await;
     let here = api.token("here", &[Scope::Read]).await;
     let page = api.get(&format!("/previews/{id}"), &here).await.text;
+    // What each place writes names in.
+    let around = regex::Regex::new("<[^>]*>|[`*]").unwrap();
     for (place, shown) in [("terminal", terminal), ("comment", comment), ("page", page)] {
-        // Without what each place writes names in.
-        let words = regex::Regex::new("<[^>]*>|[`*]").unwrap().replace_all(&shown, "").into_owned();
+        let words = around.replace_all(&shown, "").into_owned();
         for said in [
             "pre-install, pre-upgrade hook: runs once for this set, and is awaited",
             "post-sync hook: runs once for this set, and is awaited",
