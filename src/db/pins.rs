@@ -148,11 +148,7 @@ pub async fn told_in(conn: &mut PgConnection, pin: &Pin) -> Result<BTreeSet<i64>
 ///
 /// # Errors
 /// The database's own.
-pub async fn taken_away(
-    conn: &mut PgConnection,
-    environment: i64,
-    back_to: i64,
-) -> Result<BTreeSet<i64>, sqlx::Error> {
+pub async fn taken_away(conn: &mut PgConnection, environment: i64, back_to: i64) -> Result<BTreeSet<i64>, sqlx::Error> {
     let newest = deployments::list(conn, environment, None, TAKEN_AWAY).await?;
     Ok(newest.into_iter().filter(|one| one.new.number > back_to).flat_map(|one| one.new.pulls).collect())
 }

@@ -207,8 +207,9 @@ pub(super) async fn told(repository: &Repository<'_>, place: i64, answers: &mut 
         let Some(ways) = all.get(&answer.asked) else { continue };
         let told = ways.iter().filter(|(_, way)| way.became.is_some());
         let is_over = |way: &Rollback| !standing.contains(&way.new.id);
-        let mut sentences: Vec<String> =
-            told.map(|(name, way)| beginning(name, way) + &of_its_pin(name, way, is_over(way)) + &revert(way)).collect();
+        let mut sentences: Vec<String> = told
+            .map(|(name, way)| beginning(name, way) + &of_its_pin(name, way, is_over(way)) + &revert(way))
+            .collect();
         if sentences.len() < ways.len() {
             continue;
         }
