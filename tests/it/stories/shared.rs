@@ -71,7 +71,7 @@ fn environments_that_share_a_namespace_look_at_it_together() {
             let pr = t.changes_the_base("2").await;
             t.run_jobs().await;
             assert!(t.troubles.is_empty(), "{:#?}", t.troubles);
-            let asked = front.take_asked();
+            let asked = front.asked();
             let one =
                 |kind: &str, app: &str| format!("GET /api/v1/namespaces/together-{environments}-staging/{kind}/{app}");
             let (own, account) = (one("configmaps", "a01-own"), one("serviceaccounts", "a01-runner"));
@@ -84,7 +84,7 @@ fn environments_that_share_a_namespace_look_at_it_together() {
             let (path, text) = base("2");
             t.forge.force_pushes("dev", &pr, &[(&path, &text)]).await;
             t.run_jobs().await;
-            assert_eq!(counted(&front.take_asked(), kinds), [lists, 0, alone, 1, environments]);
+            assert_eq!(counted(&front.asked(), kinds), [lists, 0, alone, 1, environments]);
         }
     });
 }
@@ -110,10 +110,10 @@ fn a_newer_push_ends_what_clusters_are_asked() {
         let verdict = running.join_next().await.unwrap().unwrap();
         assert_eq!(verdict, Verdict::Done);
         t.settles(&job, &verdict).await;
-        let [tried] = counted(&front.take_asked(), ["dryRun=All"]);
+        let [tried] = counted(&front.asked(), ["dryRun=All"]);
         assert!(tried <= 8, "nobody is asked any more but by those that were begun: {tried}");
         t.run_jobs().await;
-        let [tried] = counted(&front.take_asked(), ["dryRun=All"]);
+        let [tried] = counted(&front.asked(), ["dryRun=All"]);
         assert_eq!(tried, 20);
         let comment = t.forge.comment(&pr);
         assert!(comment.contains(&newest[..7]) && comment.contains("20 environments"), "{comment}");

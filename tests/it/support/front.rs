@@ -38,8 +38,6 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
-    /// Every request that came, as its method and path.
-    asked: Mutex<Vec<String>>,
     /// What is on its way ends when this is cancelled.
     cut: Mutex<CancellationToken>,
     /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
@@ -65,7 +63,6 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
-            asked: Mutex::default(),
             cut: Mutex::default(),
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
@@ -128,9 +125,9 @@ impl Front {
         *self.inside.loses.lock().unwrap() = Some(then);
     }
 
-    /// What was asked since the last time.
+    /// What it was asked since the last time: method and path of each request.
     pub(crate) fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.inside.asked.lock().unwrap())
+        self.inside.asked.send_replace(Vec::new())
     }
 
     /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
@@ -140,11 +137,6 @@ impl Front {
 
     pub(crate) fn answers_dry_runs(&self) {
         self.inside.thinks.send_replace(false);
-    }
-
-    /// What it was asked since this was asked last: method and path of each request.
-    pub(crate) fn take_asked(&self) -> Vec<String> {
-        self.inside.asked.send_replace(Vec::new())
     }
 
     /// Waits until so many requests have come that hold this.
@@ -173,11 +165,10 @@ impl Front {
 }
 
 async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Response {
-    inside.asked.send_modify(|asked| asked.push(format!("{} {}", request.method(), request.uri())));
     if let Some(status) = *inside.refuses.lock().unwrap() {
         return refusal(status);
     }
-    inside.asked.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+    inside.asked.send_modify(|asked| asked.push(format!("{} {}", request.method(), request.uri())));
     let (parts, body) = request.into_parts();
     if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
         // Its other end is in `inside`, which we have.
