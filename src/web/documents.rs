@@ -50,7 +50,7 @@ pub(super) async fn page(_: Reader, Named(name): Named<String>) -> Result<Respon
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html.end()).into_response())
 }
 
-/// Its HTML. What it says of files beside it, which are not served, stays without a link.
+/// Its HTML. What it says of files beside it, in other folders, which are not served, stays without a link.
 fn written(text: &str) -> String {
     let mut options = Options::default();
     options.extension.table = true;
@@ -60,7 +60,8 @@ fn written(text: &str) -> String {
     for node in root.descendants() {
         let value = &mut node.data.borrow_mut().value;
         if let NodeValue::Link(link) = value
-            && link.url.starts_with("../")
+            && link.url.contains('/')
+            && !link.url.starts_with("https://")
         {
             *value = NodeValue::Emph;
         }
