@@ -1,9 +1,9 @@
 //! A cluster that does not answer is left alone for a while, so that those who wait for it do not take the time of those who
 //! want another.
 //!
-//! Five requests in a row without any answer open it; then one is let through every so often, and the first answer, whatever it
-//! says, closes it. A write that takes too long counts for nothing: it may hang at somebody's webhook, which is one kind's
-//! trouble and not the cluster's.
+//! Five requests in a row that waited for nothing open it; then one is let through every so often, and the first answer, whatever
+//! it says, closes it. To be refused at once takes nobody's time, and counts as an answer. A write that takes too long counts for
+//! nothing: it may hang at somebody's webhook, which is one kind's trouble and not the cluster's.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,8 @@ const PATIENCE: u32 = 5;
 const FIRST: Duration = Duration::from_secs(2);
 /// … up to this: a job that found it away comes again after 30 s, and then has somebody asked.
 const LONGEST: Duration = Duration::from_secs(20);
+/// What waited less took nobody's time.
+const COSTLY: Duration = Duration::from_secs(1);
 /// How long the one that is let through may take before another is.
 const TRIAL: Duration = Duration::from_secs(30);
 
@@ -42,23 +44,23 @@ struct Open {
 pub(super) struct Leave {
     /// Its end decides whether others may follow.
     is_trial: bool,
+    since: Instant,
 }
 
 impl Breaker {
     /// Before a request.
     ///
     /// # Errors
-    /// [`ClusterError::Unreachable`], with what the last one that was sent met and when the next one will be.
+    /// [`ClusterError::Unreachable`], with what the last one that was sent met, word for word: people are told it, and are not to be
+    /// told something new each time.
     pub(super) fn ask(&self, now: Instant) -> Result<Leave, ClusterError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = &mut state.open else { return Ok(Leave { is_trial: false }) };
-        let left = open.until.saturating_duration_since(now);
-        if !left.is_zero() {
-            let seconds = left.as_secs() + 1;
-            return Err(ClusterError::Unreachable(format!("{}; it is asked again within {seconds} s", open.why)));
+        let Some(open) = &mut state.open else { return Ok(Leave { is_trial: false, since: now }) };
+        if now < open.until {
+            return Err(ClusterError::Unreachable(open.why.clone()));
         }
         open.until = now + TRIAL;
-        Ok(Leave { is_trial: true })
+        Ok(Leave { is_trial: true, since: now })
     }
 
     /// Somebody answered.
@@ -72,6 +74,9 @@ impl Breaker {
 
     /// Nobody answered.
     pub(super) fn unanswered(&self, leave: &Leave, why: &str, now: Instant) {
+        if now.saturating_duration_since(leave.since) < COSTLY {
+            return self.answered();
+        }
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.unanswered = state.unanswered.saturating_add(1);
         let pause = match &state.open {
@@ -91,7 +96,7 @@ mod tests {
     use super::*;
 
     fn silent(breaker: &Breaker, now: Instant) -> bool {
-        breaker.ask(now).map(|leave| breaker.unanswered(&leave, "connection refused", now)).is_ok()
+        breaker.ask(now).map(|leave| breaker.unanswered(&leave, "no answer within 30 s", now + COSTLY)).is_ok()
     }
 
     #[tokio::test]
@@ -100,16 +105,13 @@ mod tests {
         let after = |seconds| start + Duration::from_secs(seconds);
         let sent = (0..20).filter(|_| silent(&breaker, start)).count();
         assert_eq!(sent, 5);
-        let error = breaker.ask(after(1)).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the cluster cannot be reached: connection refused; it is asked again within 2 s"
-        );
+        let error = breaker.ask(after(2)).unwrap_err();
+        assert_eq!(error.to_string(), "the cluster cannot be reached: no answer within 30 s");
         // One is let through, whatever the number of those who ask.
-        let sent = (0..20).filter(|_| silent(&breaker, after(2))).count();
+        let sent = (0..20).filter(|_| silent(&breaker, after(3))).count();
         assert_eq!(sent, 1);
-        assert!(!silent(&breaker, after(5)), "4 s this time");
-        assert!(silent(&breaker, after(6)));
+        assert!(!silent(&breaker, after(7)), "4 s this time, since it ended");
+        assert!(silent(&breaker, after(8)));
         let leave = breaker.ask(after(100)).unwrap();
         assert!(leave.is_trial);
         assert!(breaker.ask(after(101)).is_err(), "while it is on its way");
@@ -122,9 +124,9 @@ mod tests {
         let (breaker, now) = (Breaker::default(), Instant::now());
         let flying: Vec<_> = (0..16).map(|_| breaker.ask(now).unwrap()).collect();
         for leave in &flying {
-            breaker.unanswered(leave, "reset", now);
+            breaker.unanswered(leave, "reset", now + COSTLY);
         }
-        assert!(breaker.ask(now + FIRST).is_ok());
+        assert!(breaker.ask(now + COSTLY + FIRST).is_ok());
         let breaker = Breaker::default();
         for _ in 0..4 {
             assert!(silent(&breaker, now));
@@ -137,8 +139,21 @@ mod tests {
     async fn one_that_was_let_through_and_never_came_back_keeps_nobody_out_for_good() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         while silent(&breaker, now) {}
-        drop(breaker.ask(now + FIRST).unwrap());
-        assert!(breaker.ask(now + FIRST + Duration::from_secs(1)).is_err());
-        assert!(breaker.ask(now + FIRST + TRIAL).is_ok());
+        let then = now + COSTLY + FIRST;
+        assert!(breaker.ask(then).is_ok());
+        assert!(breaker.ask(then + Duration::from_secs(1)).is_err());
+        assert!(breaker.ask(then + TRIAL).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_that_refuses_at_once_is_asked_as_often_as_anybody_likes() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        let refused = |_: &u32| breaker.ask(now).map(|leave| breaker.unanswered(&leave, "refused", now)).is_ok();
+        assert_eq!((0..20).filter(refused).count(), 20);
+        while silent(&breaker, now) {}
+        let then = now + COSTLY + FIRST;
+        let trial = breaker.ask(then).unwrap();
+        breaker.unanswered(&trial, "refused", then);
+        assert!(breaker.ask(then).is_ok_and(|leave| !leave.is_trial));
     }
 }

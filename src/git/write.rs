@@ -150,7 +150,7 @@ mod tests {
         let branch: BranchName = "bascule/revert-production-3".parse().unwrap();
         mirror.push_new(&branch, &commit).await.unwrap();
         let there = repo.store().await;
-        assert_eq!(there.parents(&commit).await.unwrap(), [second.clone()]);
+        assert_eq!(there.parents(&commit).await.unwrap(), std::slice::from_ref(&second));
         assert_eq!(there.tree_of(&commit).await.unwrap(), tree);
         assert!(mirror.push_new(&branch, &second).await.is_err(), "it is another's by now");
         let facts = there.commits(&commit, &[second]).await.unwrap();

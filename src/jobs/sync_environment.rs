@@ -158,7 +158,7 @@ pub async fn run_deployment(
     let run = Run { world, job, lease, observe, pace: Pace::new(gather::WIDTH) };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
 
-    let mut scene = match run.gather(deployment).await {
+    let mut scene = match Box::pin(run.gather(deployment)).await {
         Ok(scene) => scene,
         Err(gather::Unready::Interrupted(interrupted)) => return Err(interrupted),
         Err(gather::Unready::Away { subject, why }) => return Err(run.away(&subject, why).await),
@@ -176,7 +176,7 @@ pub async fn run_deployment(
     let intent = run.intend(&scene).await?;
     run.observe(Step::IntentWritten);
     let mut outcome = Outcome::default();
-    match run.act(&mut scene, &mut outcome).await {
+    match Box::pin(run.act(&mut scene, &mut outcome)).await {
         Ok(()) => run.record(&scene, intent, outcome).await,
         Err(Interrupted::Older { ours, theirs }) => {
             let why = Interrupted::Older { ours, theirs };

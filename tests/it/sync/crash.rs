@@ -369,7 +369,7 @@ async fn sync(server: &Server, job: &Claimed, lease: &Lease, order: &Order) -> V
     }
     let environment = job.payload["environment"].as_i64().unwrap();
     let observe = |met: Step| order.met(met);
-    match run_deployment(&server.world(), job, lease, environment, &observe).await {
+    match Box::pin(run_deployment(&server.world(), job, lease, environment, &observe)).await {
         // The job's row is gone with the record.
         Ok(Ran::Recorded(_) | Ran::Nothing) => Verdict::Done,
         Err(interrupted) => interrupted.verdict(),

@@ -88,7 +88,7 @@ impl Server {
     pub(crate) async fn run(&self, job: &Claimed, lease: &Lease) -> Result<Ran, Interrupted> {
         let environment = job.payload["environment"].as_i64().unwrap();
         let observe = |step| self.steps.lock().unwrap().push(step);
-        run_deployment(&self.world(), job, lease, environment, &observe).await
+        Box::pin(run_deployment(&self.world(), job, lease, environment, &observe)).await
     }
 
     pub(crate) async fn cluster(&self) -> Cluster {

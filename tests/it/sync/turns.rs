@@ -55,7 +55,7 @@ fn a_rollout_that_hangs_holds_up_nobody_else() {
                         waits.send(()).unwrap();
                     }
                 };
-                match run_deployment(&server.world(), &job, &lease, environment, &observe).await {
+                match Box::pin(run_deployment(&server.world(), &job, &lease, environment, &observe)).await {
                     Ok(Ran::Recorded(_) | Ran::Nothing) => Verdict::Done,
                     Err(interrupted) => interrupted.verdict(),
                 }
