@@ -324,7 +324,7 @@ fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
         took += rendering.milliseconds.unwrap_or(0);
     }
     if !renderers.is_empty() {
-        let seconds = if took > 0 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
+        let seconds = if took >= 100 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
         parts.push(format!("rendered by {}{seconds}", renderers.join(", ")));
     }
     parts.extend(page.hidden_by_rule(|rule| code(&clip(rule, NAME))));
