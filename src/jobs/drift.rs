@@ -90,8 +90,13 @@ pub(super) async fn attend(
     }
     drop(conn);
     let Some(scene) = Scene::open(context, world, (job, lease, observe), environment).await? else { return Ok(()) };
-    scene.look(asked).await?;
-    scene.heal(asked).await
+    let looked = scene.look(asked).await;
+    if matches!(looked, Err(JobError::Lost(_) | JobError::NotNow { .. })) {
+        return looked;
+    }
+    // One that cannot be looked at, as behind a webhook that fails, keeps no other from being put right.
+    let healed = scene.heal(asked).await;
+    looked.and(healed)
 }
 
 /// What moved during a sync, or drifted before and was not deployed anew, is looked at after it.
@@ -138,7 +143,16 @@ impl<'a> Scene<'a> {
         let own = context.clusters.get(&set.target.cluster, &Identity::Own).await?;
         let cluster_uid = own.uid().await?.to_owned();
         let cluster = context.clusters.get(&set.target.cluster, &identity).await?;
-        let recorded = inventory::of(&mut *context.pool.acquire().await?, environment.id, &cluster_uid).await?;
+        let mut conn = context.pool.acquire().await?;
+        if inventory::elsewhere(&mut conn, environment.id, &cluster_uid).await? > 0 {
+            tracing::debug!(
+                environment = environment.id,
+                "its cluster is another one now, so nothing is looked at or written"
+            );
+            return Ok(None);
+        }
+        let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
+        drop(conn);
         let owner = Owner::of(context.installation, &repository.key, &environment.name).to_string();
         let on_drift = rules.map(|rules| rules.drift).unwrap_or_default();
         Ok(Some(Self {

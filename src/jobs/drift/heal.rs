@@ -223,15 +223,15 @@ impl Scene<'_> {
                 return Ok(Healed::Not(drift.detail.unwrap_or_else(|| drift.what.as_str().to_owned())));
             }
             Looked::Drifted(drift, _) => drift.what,
-            Looked::Unsure(error) => return unclear(error),
+            Looked::Unsure(error) => return unclear(key, error),
         };
         let resource = match find(&self.cluster, &recorded.api_version, &key.kind, Some(key)).await {
             Ok(resource) => resource,
-            Err(error) => return unclear(error),
+            Err(error) => return unclear(key, error),
         };
         let live = match self.cluster.inspect(&resource, key, &content.json, &self.context.hash_key).await {
             Ok(live) => live,
-            Err(error) => return unclear(error),
+            Err(error) => return unclear(key, error),
         };
         let onto = match (&what, &live) {
             (What::Gone, None) => Onto::Nothing,
@@ -256,7 +256,7 @@ impl Scene<'_> {
         let fields = match self.cluster.apply(write, key_of).await {
             Ok(applied) => return Ok(Healed::Applied(Box::new(applied))),
             Err(ClusterError::Conflict(fields)) => fields,
-            Err(error) => return unclear(error),
+            Err(error) => return unclear(key, error),
         };
         let named = fields.iter().map(|field| field.manager.clone()).collect::<Vec<_>>();
         let held = ClusterError::Conflict(fields).to_string();
@@ -267,7 +267,7 @@ impl Scene<'_> {
         self.permit()?;
         let would = match self.cluster.try_taking(write, key_of).await {
             Ok((would, _)) => would,
-            Err(error) => return unclear(error),
+            Err(error) => return unclear(key, error),
         };
         // The server names whom it would be taken from; a field may also change without a conflict.
         let hands = hands(&found.live, &would.object);
@@ -279,7 +279,7 @@ impl Scene<'_> {
         self.permit()?;
         match self.cluster.take_back(write, key_of).await {
             Ok(applied) => Ok(Healed::Applied(Box::new(applied))),
-            Err(error) => unclear(error),
+            Err(error) => unclear(key, error),
         }
     }
 
@@ -294,7 +294,11 @@ impl Scene<'_> {
 }
 
 /// What passes is tried again by the job, and what the server says no to is said.
-fn unclear(error: ClusterError) -> Result<Healed, JobError> {
+fn unclear(key: &ObjectKey, error: ClusterError) -> Result<Healed, JobError> {
+    if super::look::is_secret(key) && matches!(error, ClusterError::Refused { .. }) {
+        let why = "the server would not take it, and its words are not shown, since they may tell what is in there";
+        return Ok(Healed::Not(why.to_owned()));
+    }
     match error.fate() {
         Fate::Away | Fate::Retry { .. } => Err(error.into()),
         // It changed under our hands: a watch tells of it.

@@ -111,6 +111,10 @@ impl Scene<'_> {
         if sent.is_none() {
             return Ok(rest(mark));
         }
+        // It ended, and went as it was asked to: to make it again would be to run it again.
+        if found.is_none() && goes_by_itself(key, content) {
+            return Ok(rest(None));
+        }
         let said = glance(&self.owner, recorded, found.as_ref().map(|found| &found.seen));
         let (Some(Inspected { seen, mark, live }), Glance::Ask) = (found, &said) else {
             return Ok(match said {
@@ -192,6 +196,11 @@ fn told(key: &ObjectKey, drift: &Drift) -> Value {
     json!({ "object": key.to_string(), "what": drift.what, "fields": drift.fields, "by": drift.by, "detail": drift.detail })
 }
 
-fn is_secret(key: &ObjectKey) -> bool {
+/// A Job that is deleted some time after its end.
+fn goes_by_itself(key: &ObjectKey, content: &Value) -> bool {
+    key.group == "batch" && key.kind == "Job" && content.pointer("/spec/ttlSecondsAfterFinished").is_some()
+}
+
+pub(super) fn is_secret(key: &ObjectKey) -> bool {
     key.group.is_empty() && key.kind == "Secret"
 }
