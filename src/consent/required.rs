@@ -222,8 +222,9 @@ pub fn by_rules(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     let files = Files { changed: subject.files, alters_entry: everything };
     let own_rules = applying(&own.consent.approvals, everything, subject);
     let mut all: Vec<_> = own_rules.map(|rule| (own, rule, Origin::Environment)).collect();
-    if let (Becomes::WasHere, InForce::OfSet(_), Some(rule), false) =
-        (subject.becomes, law.rules, &own.consent.reverts, all.is_empty())
+    // Never for the rules themselves: a set holds those of its time, and to bring back weaker ones is no way back.
+    if let (Becomes::WasHere, InForce::OfSet(_), Some(rule), false, false) =
+        (subject.becomes, law.rules, &own.consent.reverts, all.is_empty(), everything)
     {
         all = vec![(own, rule, Origin::Reverts)];
     }

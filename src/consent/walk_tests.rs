@@ -322,6 +322,10 @@ fn what_was_deployed_here_before_asks_for_what_reverts_say_and_floors_ask_all_th
     assert_eq!(walked(&court, &other, &["ada"]), "covered , held 0..1", "it was never there");
     let more = set(5, &[("a", 1), ("b", 1)]);
     assert_eq!(walked(&court, &more, &["ada"]), "covered , held 0..1", "nor was this, beside it");
+    // Rules of another time are not brought back so, though they were here with these objects.
+    let weaker = set(1, &[("a", 1)]);
+    court.was_here.insert(weaker.digest());
+    assert_eq!(walked(&court, &weaker, &["ada"]), "covered , held 0..1");
     // A direct push of it, held and approved.
     let held = hold(Some('0'), Some(&now), '1', &before, &["ada"]);
     let pushed = [pushed('1', Some("ann"), Some(before.clone()))];

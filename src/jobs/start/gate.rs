@@ -91,8 +91,13 @@ pub(super) async fn begin(
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
     // Where nothing comes of it below, nor does this: the transaction is not committed.
-    if let Some(pin) = pins::standing(&mut tx, environment.id).await? {
-        pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await?;
+    let pin = pins::standing(&mut tx, environment.id).await?;
+    let has_ended = pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await?;
+    if !has_ended && (pin.is_some() || !by_rollback.is_empty()) {
+        // Somebody resumed since this was judged: what the rollback consented to, it consents to no more.
+        return Ok(Started::Overtaken.into());
+    }
+    if let Some(pin) = pin {
         // What they say of it is not so any more.
         for place in pins::told_in(&mut tx, &pin).await? {
             queue::enqueue(&mut tx, &attend_pull(&repository.row.key, place, job.trace)).await?;
@@ -100,9 +105,6 @@ pub(super) async fn begin(
         let why = "a covered commit has, for no object, what was taken away";
         let detail = json!({ "commit": covered.commit, "set": digest, "why": why });
         audit::append(&mut tx, &entry(repository, environment, "pin.ended", detail, job)).await?;
-    } else if !by_rollback.is_empty() {
-        // Somebody resumed since this was judged: what the rollback consented to, it consents to no more.
-        return Ok(Started::Overtaken.into());
     }
     // After a rollback something else runs than what the environment stands at.
     if stands && last.as_ref().is_some_and(|last| last.is_healthy() && last.new.to.set == digest) {
