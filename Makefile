@@ -11,13 +11,14 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test test-all bench-preview bench-sync bench-signature check format lint dependencies sql-check documents scripts containers pages sql
+.PHONY: help tools demo test test-all test-crash bench-preview bench-sync bench-signature check format lint dependencies sql-check documents scripts containers pages sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
 	@echo 'make demo    run the whole story on them; ARGS="--help" shows its flags'
 	@echo 'make test    every test, on the same programs'
 	@echo 'make test-all  the same, and every story on every forge'
+	@echo 'make test-crash  two workers, 500 deaths: ROUNDS and SEED change that'
 	@echo 'make bench-preview  what a preview costs beside kubectl, kustomize, helm and git; ARGS="--help" shows its flags'
 	@echo 'make bench-sync     what a sync costs beside kubectl and what Flux and Argo CD ask; ARGS="--help" shows its flags'
 	@echo 'make bench-signature  whether the time of a signature check tells anything (Welch)'
@@ -44,6 +45,13 @@ test: tools
 
 test-all: export BASCULE_EVERY_STORY = 1
 test-all: test
+
+ROUNDS ?= 500
+test-crash: export BASCULE_CRASH_ROUNDS = $(ROUNDS)
+test-crash: export BASCULE_CRASH_SEED = $(SEED)
+test-crash: tools
+	$(call say,$(ROUNDS) deployments$(comma) each with a worker that dies or stands still)
+	@cargo test --test it -- --nocapture sync::crash sync::kills
 
 bench-preview: tools
 	$(call say,what a preview costs$(comma) beside others)

@@ -553,6 +553,23 @@ CREATE TABLE pin (
 );
 CREATE UNIQUE INDEX pin_stands ON pin (environment_id) WHERE ended_at IS NULL;
 
+-- The pull request that takes out of the branch what a rollback took away: written ahead with the rollback, and opened by a job of its own,
+-- for which nothing waits. Stays.
+CREATE TABLE revert (
+    rollback_id     uuid PRIMARY KEY REFERENCES rollback,
+    change          bytea NOT NULL,              -- what the rollback consented to: from the position's set to what was put back
+    branch          text,                        -- of ours, and the commit that is its tip: known before it is pushed
+    commit_sha      text,
+    number          bigint,                      -- the pull request, once it is open, and as people write it
+    shown_as        text,
+    why_not         text,                        -- why there is none; while it is not ended, it is tried again
+    ended_at        timestamptz,
+    CONSTRAINT revert_planned CHECK ((branch IS NULL) = (commit_sha IS NULL)),
+    CONSTRAINT revert_ended CHECK ((number IS NULL) = (shown_as IS NULL) AND (number IS NULL OR (ended_at IS NOT NULL AND why_not IS NULL))
+        AND (ended_at IS NULL OR number IS NOT NULL OR why_not IS NOT NULL))
+);
+CREATE INDEX revert_as ON revert (number) WHERE number IS NOT NULL;
+
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,
     api_group       text NOT NULL,
@@ -565,9 +582,44 @@ CREATE TABLE inventory (
     hash            bytea NOT NULL,             -- of the canonical JSON last sent
     resource_version text,
     live_hash       bytea,                      -- of our fields in the answer to that send
+    mark            bytea,                      -- sync::drift::Mark of it when it was last found to be as we left it
+    suspect         boolean NOT NULL DEFAULT false, -- a watch saw that it moved; sync_environment looks, and takes it back
     CONSTRAINT inventory_one_owner PRIMARY KEY (cluster_uid, api_group, kind, namespace, name)
 );
 CREATE INDEX inventory_of ON inventory (environment_id);
+CREATE INDEX inventory_suspects ON inventory (environment_id) WHERE suspect;
+
+-- An object of ours that is not in the cluster as we left it: paths and names, no value. Written by `sync_environment` when it has
+-- looked. One that ended is kept for two hours, since whoever changes it again and again is known by it; all go with the object.
+CREATE TABLE drift (
+    id              bigint GENERATED ALWAYS AS IDENTITY,
+    cluster_uid     text NOT NULL,
+    api_group       text NOT NULL,
+    kind            text NOT NULL,
+    namespace       text NOT NULL,
+    name            text NOT NULL,
+    what            text NOT NULL CONSTRAINT drift_what CHECK (what IN ('changed', 'gone', 'replaced', 'owned', 'leaving')),
+    fields          jsonb NOT NULL,              -- paths that an apply would change
+    by_whom         jsonb NOT NULL,              -- field managers that hold them
+    detail          text,
+    mark            bytea,                       -- of what was seen; null: nothing was
+    since           timestamptz NOT NULL,        -- by the server's clock, as the other times here
+    heals           integer NOT NULL DEFAULT 0,  -- times that it was put right lately, or that this was tried
+    healed_at       timestamptz,                 -- when that was last
+    trouble         text,                        -- why it could not be put right then
+    ended_at        timestamptz,
+    CONSTRAINT drift_once PRIMARY KEY (cluster_uid, api_group, kind, namespace, name),
+    CONSTRAINT drift_of_ours FOREIGN KEY (cluster_uid, api_group, kind, namespace, name) REFERENCES inventory ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX drift_in_turn ON drift (id) WHERE ended_at IS NULL;
+
+-- Which server watches a cluster. It does no harm when two do, since what a watch finds is a job, which one worker runs: this is so
+-- that the cluster is asked once. Taken over when the holder stopped renewing it; gone when the holder stops.
+CREATE TABLE cluster_watch (
+    cluster      text PRIMARY KEY,               -- [cluster.NAME]
+    holder       text NOT NULL,
+    lease_until  timestamptz NOT NULL
+);
 
 -- Hooks that were run, once for each rendered set: written before the object is made, so that whoever takes over a sync
 -- finds it again and makes no second one. Never removed.

@@ -10,16 +10,13 @@ use bascule::cli::diff::{Colour, Output};
 use bascule::cli::table::Said;
 use bascule::cli::{self, Arguments, Command, pager, print};
 use bascule::config::{self, Environ};
-use bascule::local;
 use bascule::local::diff::{Ask, Diffed};
 use bascule::local::report::{Report, Verdict};
 use bascule::manifest::Fingerprints;
-use bascule::policy;
-use bascule::policy::Located;
+use bascule::policy::{self, Located};
 use bascule::preview::{self, Look};
 use bascule::render::{Limits, Programs, Renderer};
-use bascule::telemetry;
-use bascule::{app, audit};
+use bascule::{app, audit, local, telemetry};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -40,6 +37,8 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Logout(logout) => logged_out(&logout),
         Command::Status(status) if status.watch => ask(async |client| status.watch(client).await),
         Command::Status(status) => ask(async |client| status.ask(client).await),
+        Command::Drift(drift) => ask(async |client| drift.ask(client).await),
+        Command::Heal(heal) => ask(async |client| heal.ask(client).await),
         Command::Sync(sync) => ask(async |client| sync.ask(client).await),
         Command::Freeze(freeze) if freeze.of.everything => {
             with_config(freeze.of.config.clone().as_deref(), |loaded, _| app::host::freeze(loaded.server, freeze))

@@ -12,11 +12,12 @@ use super::restored;
 use crate::audit::signing::{Looked, Signing};
 use crate::clock::Clock;
 use crate::db::repositories::RepositoryState;
-use crate::db::{check_runs, deployed, redeliveries, repositories, sets, told_deployments};
+use crate::db::{check_runs, deployed, drift, redeliveries, repositories, sets, told_deployments};
 use crate::forge::{DeliveryLogs, Fate};
 use crate::ids::TraceId;
 use crate::jobs::{self, Context};
 use crate::queue::{self, Lane};
+use crate::sync::drift::CALM;
 use crate::web::once;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -155,6 +156,7 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
             ("check runs", check_runs::tidy(&pool, before).await),
             ("answers to acts", once::tidy(&pool, clock.now()).await),
             ("deployments that a forge was told of", told_deployments::tidy(&pool, before).await),
+            ("drift that is over", over(&pool, clock.now()).await),
         ] {
             match gone {
                 Ok(0) => {}
@@ -171,6 +173,12 @@ pub(super) async fn tidying(pool: PgPool, clock: Clock, stop: CancellationToken)
             () = tokio::time::sleep(DAY) => {}
         }
     }
+}
+
+/// Forgets drift that is over and by which nobody is known any more.
+async fn over(pool: &PgPool, now: jiff::Timestamp) -> Result<u64, sqlx::Error> {
+    let calm = jiff::SignedDuration::try_from(CALM).unwrap_or_default();
+    drift::tidy(&mut *pool.acquire().await?, now - calm).await
 }
 
 /// Signs the head of the log every minute or thousand entries, and once more at the end.

@@ -19,6 +19,7 @@ mod people;
 mod reload;
 
 mod restored;
+mod watches;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use budget::SharedBudget;
 pub use clockwork::{checkpoints, judge_all, sweep_all};
 pub use frozen::thaw;
 pub use people::People;
+pub use watches::watch_clusters;
 
 /// How often the queue's depth is looked up for the metrics: as often as they are usually collected.
 const MEASURE_EVERY: Duration = Duration::from_secs(15);
@@ -171,6 +173,7 @@ async fn run(
     }
     tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), Patience::default(), stop.clone()));
     if server.http.role != ServerRole::Web {
+        let watcher = holder.clone();
         let source = Arc::new(PgSource::new(beside, holder));
         let working = follows.clone();
         let handler = Arc::new(move |job: crate::queue::Claimed, lease: crate::queue::Lease| {
@@ -180,6 +183,7 @@ async fn run(
         tasks.spawn(queue::measure(pool.clone(), MEASURE_EVERY, stop.clone()));
         tasks.spawn(worker::run(source, handler, bell.clone(), Settings::default(), stop.clone()));
         tasks.spawn(clockwork::judgements(follows.clone(), stop.clone()));
+        tasks.spawn(watches::watches(follows.clone(), watcher, stop.clone()));
         tasks.spawn(clockwork::sweeps(follows, stop.clone()));
         tasks.spawn(frozen::thaws(pool.clone(), clock.clone(), bell.clone(), stop.clone()));
         tasks.spawn(clockwork::tidying(pool.clone(), clock.clone(), stop.clone()));

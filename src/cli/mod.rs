@@ -15,6 +15,7 @@ pub mod connect;
 pub mod deliveries;
 mod deployments;
 pub mod diff;
+pub mod drift;
 pub mod emergency;
 pub mod environments;
 pub mod freeze;
@@ -71,6 +72,10 @@ pub enum Command {
     Status(status::Status),
     /// Wait until an environment is healthy at a commit, for CI: 0 healthy, 1 failed, 2 could not, 3 too long, 4 held.
     Wait(wait::Wait),
+    /// What is not in the clusters as it was left.
+    Drift(drift::Drift),
+    /// Apply again what drifted.
+    Heal(drift::Heal),
     /// Ask for a sync.
     Sync(sync::Sync),
     /// Sync nothing new for a while.
@@ -111,7 +116,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] = &["agent", "drift", "heal", "adopt", "approve", "clusters", "jobs show"];
+const LATER: &[&str] = &["agent", "adopt", "approve", "clusters", "jobs show"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///

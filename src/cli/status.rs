@@ -80,6 +80,7 @@ impl Status {
             Output::Table => {
                 // Sentences do not fit into columns: why something is held is said below.
                 let holds: String = items.iter().filter_map(held).chain(items.iter().filter_map(judged)).collect();
+                let holds: String = holds + &items.iter().filter_map(drifted).collect::<String>();
                 let items_frozen: String = items.iter().filter_map(frozen).collect();
                 let rows: Vec<Value> = items.into_iter().map(now).collect();
                 let mut said = table::show(self.output, NOW, &rows);
@@ -129,6 +130,15 @@ fn judged(environment: &Value) -> Option<String> {
         text += &format!("  and {} more\n", says.len() - FINDINGS);
     }
     Some(text)
+}
+
+/// That objects are not as they were left.
+fn drifted(environment: &Value) -> Option<String> {
+    let drift = environment.get("drift").filter(|drift| drift.is_object())?;
+    let since = drift["since"].as_str().and_then(table::to_the_second).unwrap_or_default();
+    let (name, objects) = (table::plain(&full_name(environment)), drift["objects"].as_i64().unwrap_or_default());
+    let objects = if objects == 1 { "1 object is".to_owned() } else { format!("{objects} objects are") };
+    Some(format!("{name} has drifted: {objects} not as it was left, since {since}\n  shown by bascule drift {name}\n"))
 }
 
 /// A freeze for which nothing waits yet: one for which something does is told with what is held.
@@ -245,6 +255,11 @@ impl History {
             }
         })
     }
+}
+
+/// That there is an environment of that name.
+pub(super) fn known(found: Vec<Value>, asked: &str) -> Result<(), ClientError> {
+    if found.is_empty() { Err(absent(asked)) } else { Ok(()) }
 }
 
 /// Of the environments that were found by what was asked for, the one that was meant.

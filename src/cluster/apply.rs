@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ids::ObjectKey;
 use crate::manifest::{HashKey, canonical_json};
+use crate::sync::drift::Mark;
 use crate::sync::fields::LiveHash;
 use crate::sync::{FIELD_MANAGER, OWNER_ANNOTATION};
 
@@ -55,6 +56,8 @@ pub struct Applied {
     pub resource_version: String,
     /// Of our fields in the answer: what a later look is compared with.
     pub live: LiveHash,
+    /// Of its metadata: what a watch is compared with.
+    pub mark: Mark,
     /// The object as it is now.
     pub object: Value,
 }
@@ -107,7 +110,7 @@ impl Cluster {
         Ok((read(answer.body, write.object, hash_key), answer.warnings))
     }
 
-    async fn patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
+    pub(super) async fn patch(&self, write: Write<'_>, options: &str) -> Result<Told, ClusterError> {
         let path = write.resource.object(write.key);
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&{options}");
         let body = canonical_json(&with_marks(write));
@@ -136,8 +139,9 @@ fn with_marks(write: Write<'_>) -> Value {
     object
 }
 
-fn read(object: Value, sent: &Value, hash_key: &HashKey) -> Applied {
+pub(super) fn read(object: Value, sent: &Value, hash_key: &HashKey) -> Applied {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let live = LiveHash::of(hash_key, &object, sent);
-    Applied { uid: text("/metadata/uid"), resource_version: text("/metadata/resourceVersion"), live, object }
+    let mark = Mark::of(hash_key, &object);
+    Applied { uid: text("/metadata/uid"), resource_version: text("/metadata/resourceVersion"), live, mark, object }
 }

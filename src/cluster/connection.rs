@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
 
+use super::breaker::Breaker;
 use super::error::ClusterError;
 use super::{Cluster, Counts, Inner, TRIALS, WIDTH};
 
@@ -68,6 +69,16 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Configuration`], naming the cluster and the file.
     pub async fn connect(name: ClusterName, from: &Kubeconfig, identity: &Identity) -> Result<Self, ClusterError> {
+        Self::connect_behind(Arc::default(), name, from, identity).await
+    }
+
+    /// The same, to a cluster that others ask, too.
+    pub(super) async fn connect_behind(
+        breaker: Arc<Breaker>,
+        name: ClusterName,
+        from: &Kubeconfig,
+        identity: &Identity,
+    ) -> Result<Self, ClusterError> {
         let bad = |error: &dyn std::fmt::Display| {
             ClusterError::Configuration(format!("the kubeconfig of cluster `{name}` cannot be used: {error}"))
         };
@@ -100,6 +111,7 @@ impl Cluster {
             served: RwLock::new(None),
             uid: OnceCell::new(),
             counts: Counts::default(),
+            breaker,
         })))
     }
 }

@@ -147,4 +147,16 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Whether the cluster says that there is no such kind at any version, and everybody who could have it has answered.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn has_no(&self, group: &str, kind: &str) -> Result<bool, ClusterError> {
+        let served = self.served_now().await?;
+        let is_of_it = |version: &&String| version.rsplit_once('/').map_or("", |(group, _)| group) == group;
+        Ok(served.preferred(group, kind).is_none() && !served.silent.iter().any(|silent| is_of_it(&silent)))
+    }
+}
+
 const ACCEPT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

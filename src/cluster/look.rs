@@ -26,6 +26,19 @@ impl Cluster {
         resource: &Resource,
         namespace: Option<&str>,
     ) -> Result<BTreeMap<ObjectKey, Seen>, ClusterError> {
+        self.list_of(resource, namespace, |_| true).await
+    }
+
+    /// The same of those that are wanted: the others are read, and not kept.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn list_of(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        is_wanted: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<BTreeMap<ObjectKey, Seen>, ClusterError> {
         let mut found = BTreeMap::new();
         let path = resource.collection(namespace);
         let mut next: Option<String> = None;
@@ -38,7 +51,9 @@ impl Cluster {
             // An empty list is written as none.
             for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
                 let (key, seen) = read(resource, item)?;
-                found.insert(key, seen);
+                if is_wanted(&key) {
+                    found.insert(key, seen);
+                }
             }
             match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
                 Some(token) => next = Some(token.to_owned()),

@@ -4,12 +4,13 @@
 //!   kubeconfig ─> connection ─> wire (one request, bounded, its answer as value or error by fate)
 //!                                 │
 //!                  discovery ─────┼── look (metadata, one object) ── apply (server-side, by uid and version)
-//!                                 │        └── foresee (the answer to an apply, without it)
+//!                                 │        ├── foresee (the answer to an apply, without it)
+//!                                 ├── observe (metadata of a kind, from now on) ── drift (what an apply would change, and back)
 //!                                 └── delete (by uid) ── watch (health until well or time is up)
 //! ```
 //!
 //! Every write is a server-side apply by one field manager, never forced, with strict validation. (A dry run may be
-//! forced, so that its answer does not tell what others hold.) A write to an object
+//! forced, so that its answer does not tell what others hold. And `drift` takes back what was ours, where the rules say so.) A write to an object
 //! that is there carries its uid and resourceVersion, and one to an object that is not carries a version that no
 //! object can have, so that a stale writer is refused by the server and not by our care alone.
 //!
@@ -18,15 +19,18 @@
 
 mod access;
 mod apply;
+mod breaker;
 mod connection;
 mod delete;
 mod discovery;
+mod drift;
 mod error;
 mod evidence;
 mod fence;
 mod foresee;
 mod look;
 mod named;
+mod observe;
 mod openapi;
 mod watch;
 mod wire;
@@ -35,10 +39,12 @@ pub use apply::{Applied, Onto, Write};
 pub use connection::{Identity, Kubeconfig};
 pub use delete::Deleted;
 pub use discovery::{Resource, Served};
+pub use drift::{Differs, Inspected, Ours};
 pub use error::{ClusterError, Fate};
 pub use fence::Hold;
 pub use foresee::{Found, Trial};
 pub use named::Clusters;
+pub use observe::{Scope, Sighted};
 pub use watch::{Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;
 
@@ -48,6 +54,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::ids::ClusterName;
+
+use breaker::Breaker;
 
 /// Requests in flight to one cluster: its rate is flat from 16 on, and only latency grows.
 const WIDTH: usize = 16;
@@ -66,6 +74,8 @@ struct Inner {
     served: RwLock<Option<Arc<Served>>>,
     uid: OnceCell<String>,
     counts: Counts,
+    /// One for all who reach this cluster, as whomever.
+    breaker: Arc<Breaker>,
 }
 
 /// Requests sent since the connection was made: what tests and metrics count.
@@ -85,6 +95,11 @@ impl Cluster {
     /// The name it has in the server's file.
     pub fn name(&self) -> &ClusterName {
         &self.0.name
+    }
+
+    /// Whether it is the same connection: the kubeconfig is the one it was.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// How many requests wrote, or tried to.

@@ -1,13 +1,15 @@
 //! The clusters of the server's file, connected when they are first used and again when a kubeconfig changes.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::ids::ClusterName;
 
 use super::Cluster;
+use super::breaker::Breaker;
 use super::connection::{Identity, Kubeconfig};
 use super::error::ClusterError;
 
@@ -19,12 +21,17 @@ type Stamp = Option<(SystemTime, u64)>;
 pub struct Clusters {
     configured: BTreeMap<ClusterName, Kubeconfig>,
     open: Mutex<BTreeMap<(ClusterName, Identity), (Stamp, Cluster)>>,
+    breakers: std::sync::Mutex<BTreeMap<ClusterName, (Stamp, Arc<Breaker>)>>,
+    turns: std::sync::Mutex<BTreeMap<ClusterName, Arc<Semaphore>>>,
 }
+
+/// Syncs at work in one cluster at once: half of a server's slots, so that a slow cluster leaves others theirs.
+const SYNCS: usize = 8;
 
 impl Clusters {
     /// Remembers where they are; nothing is read yet.
     pub fn new(configured: BTreeMap<ClusterName, Kubeconfig>) -> Self {
-        Self { configured, open: Mutex::default() }
+        Self { configured, ..Self::default() }
     }
 
     /// The names, sorted.
@@ -47,9 +54,26 @@ impl Clusters {
         {
             return Ok(cluster.clone());
         }
-        let cluster = Cluster::connect(name.clone(), kubeconfig, identity).await?;
+        let breaker = self.breaker(name, stamp);
+        let cluster = Cluster::connect_behind(breaker, name.clone(), kubeconfig, identity).await?;
         open.insert((name.clone(), identity.clone()), (stamp, cluster.clone()));
         Ok(cluster)
+    }
+
+    /// What syncs of this cluster take before they work, and give back while they wait.
+    pub fn turns(&self, name: &ClusterName) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(name.clone()).or_insert_with(|| Arc::new(Semaphore::new(SYNCS))).clone()
+    }
+
+    /// Whoever asks as another user finds out the same, until somebody changes the file.
+    fn breaker(&self, name: &ClusterName, stamp: Stamp) -> Arc<Breaker> {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, breaker) = breakers.entry(name.clone()).or_default();
+        if *of != stamp {
+            (*of, *breaker) = (stamp, Arc::default());
+        }
+        breaker.clone()
     }
 }
 

@@ -94,17 +94,31 @@ impl Inner {
         about: Option<&Value>,
     ) -> Result<(header::HeaderMap, Bytes), ClusterError> {
         let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
+        let is_read = request.method() == Method::GET;
+        let mut leave = None;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
         let exchange = async {
             let slot = self.slots.acquire().await;
             let _slot = slot.map_err(|_| ClusterError::Unreachable("it is shut".to_owned()))?;
+            leave = Some(self.breaker.ask(Instant::now())?);
             let answer = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            self.breaker.answered();
+            leave = None;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             let body = body.map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {error}")))?;
             Ok((head, body.to_bytes()))
         };
-        let (head, body) = within(limit, exchange).await.ok_or(ClusterError::Timeout(limit))??;
+        let answer = within(limit, exchange).await.unwrap_or(Err(ClusterError::Timeout(limit)));
+        match (&answer, &leave) {
+            (Err(ClusterError::Unreachable(why)), Some(leave)) => self.breaker.unanswered(leave, why, Instant::now()),
+            // A write may hang at a webhook of somebody, and the cluster is well.
+            (Err(error @ ClusterError::Timeout(_)), Some(leave)) if is_read => {
+                self.breaker.unanswered(leave, &error.to_string(), Instant::now());
+            }
+            _ => {}
+        }
+        let (head, body) = answer?;
         if head.status.is_success() {
             return Ok((head.headers, body));
         }

@@ -7,8 +7,8 @@ use super::change::{Change, HashedSet};
 use super::contributors::Contributors;
 use super::people::People;
 use super::policies::Said;
-use super::required::Size;
-use crate::ids::{CommitId, EnvironmentName, ObjectHash, RepositoryKey, SetDigest, Target};
+use super::required::{Becomes, Size};
+use crate::ids::{ChangeDigest, CommitId, EnvironmentName, ObjectHash, RepositoryKey, SetDigest, Target};
 use crate::policy::rules::{ApprovalRule, Environment, Floor};
 
 /// An environment, and everything that judges it.
@@ -34,6 +34,17 @@ pub struct Court {
     /// What policies say of steps from one set (`None` is the empty one) to another. What is not here and is asked for comes
     /// back as [`super::Walk::unasked`].
     pub said: BTreeMap<(Option<SetDigest>, SetDigest), Said>,
+    /// The sets that were deployed here and were healthy, where rules ask less for those (`consent.reverts`).
+    pub was_here: BTreeSet<SetDigest>,
+}
+
+impl Court {
+    /// What a change that ends in this set becomes.
+    pub fn becomes(&self, set: &HashedSet) -> Becomes {
+        // A digest costs something, and most rules ask for none.
+        let was_here = !self.was_here.is_empty() && self.was_here.contains(&set.digest());
+        if was_here { Becomes::WasHere } else { Becomes::New }
+    }
 }
 
 /// Where an environment stands (rule 8).
@@ -89,6 +100,8 @@ pub struct Merged {
     pub offers: Vec<Offer>,
     /// Every approval of this environment given in it.
     pub approvals: Vec<Recorded>,
+    /// The change of this environment to which the rollback has consented that it is the revert of, while that pins (rule 15).
+    pub given_back: Option<ChangeDigest>,
 }
 
 /// A change that a pull request has shown.

@@ -70,6 +70,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },
         admission: Admission::default(),
+        drift: Default::default(),
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
         may: May::default(),

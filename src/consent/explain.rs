@@ -45,6 +45,9 @@ fn needs(verdict: &Verdict, people: &People) -> String {
         let reasons: Vec<&str> = reasons.iter().map(String::as_str).collect();
         return format!("passes by its grant's owners, an exception to be reviewed: {}", reasons.join(", "));
     }
+    if verdict.by_rollback {
+        return "passes: the rollback has consented to it".to_owned();
+    }
     let open: Vec<String> =
         verdict.rules.iter().filter(|rule| rule.missing() > 0).map(|rule| open(rule, verdict, people)).collect();
     if open.is_empty() {
@@ -62,6 +65,7 @@ fn given(verdict: &Verdict) -> String {
 fn open(rule: &RuleVerdict, verdict: &Verdict, people: &People) -> String {
     let why = match &rule.required.origin {
         Origin::Environment => String::new(),
+        Origin::Reverts => " (enough for what was deployed here before)".to_owned(),
         Origin::Neighbour(name) => format!(" (by the rules of {name})"),
         Origin::Floor(name) => format!(" (by floor {name})"),
         Origin::Owners => " (its own rules change)".to_owned(),
@@ -167,7 +171,14 @@ mod tests {
         let approvals = given(&change);
         let files = BTreeSet::new();
         let case = Case {
-            subject: Subject { change: &change, files: &files, size: Size::default(), stands: 2, said: None },
+            subject: Subject {
+                change: &change,
+                files: &files,
+                size: Size::default(),
+                stands: 2,
+                said: None,
+                becomes: Becomes::New,
+            },
             digest: change.digest(&super::super::cast::repository(), &production()),
             from_set: None,
             place: Some(&place()),
@@ -274,6 +285,7 @@ mod tests {
                 size: Size { lines, ..Size::default() },
                 stands: 2,
                 said: None,
+                becomes: Becomes::New,
             };
             let asked = required(subject, Law { rules: InForce::OfSet(rules), floors: &[], grant_owners: None });
             let who = |voters: &Voters| match voters.groups.first() {

@@ -6,8 +6,9 @@ use std::fmt;
 use super::approval::{Approval, ApprovalKey, Place, Recorded, State};
 use super::contributors::{Contributed, Contributors};
 use super::origin::Origin;
+use super::passage::Passage;
 use super::people::{Answer, Kind, People, Person, Right, Standing};
-use super::required::{InForce, Law, Required, Requirements, Subject, by_rules, required};
+use super::required::{Becomes, InForce, Law, Required, Requirements, Subject, by_rules, required};
 use super::void::VoidReason;
 use super::waiver::{Denial, Waiver};
 use crate::ids::{Account, ChangeDigest, CommitId, SetDigest};
@@ -32,15 +33,6 @@ pub struct Case<'a> {
     pub contributors: &'a Contributors,
     /// Everything given in that place for that environment.
     pub approvals: &'a [Recorded],
-}
-
-/// The ways a change can pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Passage {
-    /// A pull request's change: by its rules.
-    Rules,
-    /// A held change: by its rules, or by the grant's owners with a reason. Floors are asked either way.
-    RulesOrOwners,
 }
 
 /// Why an approval does not count; `Display` completes "…'s does not count: …".
@@ -150,12 +142,20 @@ pub struct Verdict {
     pub closed: Option<String>,
     /// A held change that the grant's owners let pass, with these reasons: an exception to be reviewed later.
     pub exception: Option<BTreeSet<String>>,
+    /// Whether it passes because a rollback has consented to it.
+    pub by_rollback: bool,
 }
 
 impl Verdict {
     /// Whether the change may pass.
     pub fn met(&self) -> bool {
-        self.closed.is_none() && (self.exception.is_some() || self.rules.iter().all(|rule| rule.missing() == 0))
+        let by_rules = || self.rules.iter().all(|rule| rule.missing() == 0);
+        self.closed.is_none() && (self.exception.is_some() || self.by_rollback || by_rules())
+    }
+
+    /// Whether what `reverts` ask was asked, since what comes of it was deployed here before.
+    pub fn by_reverts(&self) -> bool {
+        self.rules.iter().any(|rule| rule.required.origin == Origin::Reverts)
     }
 
     /// What policies deny and somebody may waive, waived or not.
@@ -182,15 +182,25 @@ impl Verdict {
     }
 }
 
-/// Judges a change.
+/// Judges a change. Where less is enough because of what was deployed before, what is enough otherwise is, too.
 pub fn judge(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
-    judge_by(required(case.subject, law), case, law, people)
+    either(required, case, law, people)
+}
+
+fn either(asks: fn(Subject<'_>, Law<'_>) -> Requirements, case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
+    let verdict = judge_by(asks(case.subject, law), case, law, people);
+    if verdict.met() || case.subject.becomes == Becomes::New {
+        return verdict;
+    }
+    let case = Case { subject: Subject { becomes: Becomes::New, ..case.subject }, ..case };
+    let otherwise = judge_by(asks(case.subject, law), case, law, people);
+    if otherwise.met() { otherwise } else { verdict }
 }
 
 /// The same, as if there were no policies. They only ever ask for more: what may not pass here passes nowhere, and no
 /// policy has to be asked about it.
 pub(super) fn judge_without_policies(case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
-    judge_by(by_rules(case.subject, law), case, law, people)
+    either(by_rules, case, law, people)
 }
 
 fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) -> Verdict {
@@ -205,6 +215,7 @@ fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) 
         contributors: case.contributors.clone(),
         closed,
         exception: None,
+        by_rollback: false,
     };
     let mut eligible: Vec<(&Approval, &Standing)> = Vec::new();
     for recorded in case.approvals {
@@ -238,6 +249,10 @@ fn judge_by(asked: Requirements, case: Case<'_>, law: Law<'_>, people: &People) 
     }
     if case.passage == Passage::RulesOrOwners {
         verdict.exception = exception(&mut verdict, &eligible, law, more, people);
+    }
+    if case.passage == Passage::GivenBack && !case.subject.change.alters_entry() {
+        let mut missing = verdict.rules.iter().filter(|rule| rule.missing() > 0).peekable();
+        verdict.by_rollback = missing.peek().is_some() && missing.all(|rule| !rule.required.origin.binds());
     }
     for (approval, _) in &eligible {
         if !verdict.counted.contains(&approval.key) && !verdict.rules.is_empty() {

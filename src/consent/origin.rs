@@ -7,6 +7,8 @@ use super::waiver::Denial;
 pub enum Origin {
     /// `consent` of the environment.
     Environment,
+    /// `consent.reverts` of the environment: what comes of it was deployed here before.
+    Reverts,
     /// `consent` of another environment of the same name or namespace.
     Neighbour(String),
     /// `[floor.NAME]` of the server.
@@ -39,6 +41,7 @@ impl Origin {
         match self {
             Self::Waiver(denial) => Some(denial),
             Self::Environment
+            | Self::Reverts
             | Self::Neighbour(_)
             | Self::Floor(_)
             | Self::Owners
@@ -58,6 +61,7 @@ impl Origin {
         match self {
             Self::Floor(_) | Self::FloorPolicy(_) | Self::Waiver(_) => true,
             Self::Environment
+            | Self::Reverts
             | Self::Neighbour(_)
             | Self::Owners
             | Self::Limits

@@ -28,6 +28,7 @@ fn court(effect: Effect) -> Court {
         grant_owners: None,
         people: people(),
         said: BTreeMap::new(),
+        was_here: BTreeSet::new(),
     }
 }
 
@@ -44,7 +45,7 @@ fn merged(old: &HashedSet, new: &HashedSet, by: &[&str]) -> Step {
     let mut approvals: Vec<Recorded> = by.iter().map(|who| approval(who, &change)).collect();
     approvals.iter_mut().for_each(|one| one.approval.old_set = Some(old.digest()));
     let offer = Offer { change, old_set: Some(old.digest()), made: made.clone() };
-    let merged = Merged { place: place(), head: commit('a'), offers: vec![offer], approvals };
+    let merged = Merged { place: place(), head: commit('a'), offers: vec![offer], approvals, given_back: None };
     Step { commit: commit('1'), set: Some(new.clone()), made, merged: Some(merged) }
 }
 
@@ -220,7 +221,14 @@ fn whom_the_platforms_policy_asks_no_owner_passes_over() {
         let opinions = BTreeMap::from([(name.to_owned(), finds(&[Effect::Review]))]);
         let said = Said { opinions, mended: BTreeSet::new() };
         let case = Case {
-            subject: Subject { change: &change, files: &files, size: Size::default(), stands: 0, said: Some(&said) },
+            subject: Subject {
+                change: &change,
+                files: &files,
+                size: Size::default(),
+                stands: 0,
+                said: Some(&said),
+                becomes: Becomes::New,
+            },
             digest: change.digest(&repository(), &production()),
             from_set: None,
             place: Some(&here),

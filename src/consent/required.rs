@@ -50,6 +50,17 @@ pub struct Subject<'a> {
     pub stands: usize,
     /// What the policies in force say of it, where they were asked.
     pub said: Option<&'a Said>,
+    /// What comes of it.
+    pub becomes: Becomes,
+}
+
+/// What comes of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Becomes {
+    /// Something else than what was deployed here before, as far as anybody needs to know.
+    New,
+    /// A set that was deployed here before, and was healthy: `consent.reverts` may be enough.
+    WasHere,
 }
 
 /// The rules a change is judged by.
@@ -211,6 +222,12 @@ pub fn by_rules(subject: Subject<'_>, law: Law<'_>) -> Requirements {
     let files = Files { changed: subject.files, alters_entry: everything };
     let own_rules = applying(&own.consent.approvals, everything, subject);
     let mut all: Vec<_> = own_rules.map(|rule| (own, rule, Origin::Environment)).collect();
+    // Never for the rules themselves: a set holds those of its time, and to bring back weaker ones is no way back.
+    if let (Becomes::WasHere, InForce::OfSet(_), Some(rule), false, false) =
+        (subject.becomes, law.rules, &own.consent.reverts, all.is_empty(), everything)
+    {
+        all = vec![(own, rule, Origin::Reverts)];
+    }
     for neighbour in neighbours {
         let rules = neighbour.consent.approvals.iter().chain(&neighbour.owners);
         all.extend(rules.map(|rule| (neighbour, rule, Origin::Neighbour(neighbour.name.to_string()))));
@@ -317,7 +334,7 @@ pub fn voters(
     let mut all: Vec<Voters> = floors().chain(grant_owners.iter().copied()).map(|rule| rule.voters.clone()).collect();
     all.extend(of_policies);
     for whose in neighbours.iter().chain([own]) {
-        let rules = whose.consent.approvals.iter().chain(&whose.owners);
+        let rules = whose.consent.approvals.iter().chain(&whose.owners).chain(&whose.consent.reverts);
         let asked = rules.filter_map(|rule| asks(rule, whose, files, Origin::Environment)).flatten();
         all.extend(asked.map(|(rule, _)| rule.voters));
         all.extend(whose.policies.values().flat_map(|policy| &policy.approvals).map(|rule| rule.voters.clone()));

@@ -9,8 +9,14 @@ fn number(own: &Environment, stands: usize, removed: usize) -> (Option<u64>, usi
     let (before, after): (HashedSet, HashedSet) = (set(1, &all), set(1, &all[removed..]));
     let change = Change::between(Some(&before), &after);
     let files = BTreeSet::new();
-    let subject =
-        Subject { change: &change, files: &files, size: Size::default(), stands: before.objects(), said: None };
+    let subject = Subject {
+        change: &change,
+        files: &files,
+        size: Size::default(),
+        stands: before.objects(),
+        said: None,
+        becomes: Becomes::New,
+    };
     let asked = required(subject, Law { rules: InForce::OfSet(own), floors: &[], grant_owners: None });
     (asked.deletions, asked.rules.len())
 }

@@ -47,7 +47,14 @@ fn judged(rules: &Environment, opinion: &Opinion, passage: Passage, given: &[Rec
     let contributors = Contributors::of_pull((account("ann"), Contributed::Opened), "#17", &[], &[]);
     let (owners, here) = (rule(1, "leads"), place());
     let case = Case {
-        subject: Subject { change: &change, files: &files, size: Size::default(), stands: 0, said: Some(&said) },
+        subject: Subject {
+            change: &change,
+            files: &files,
+            size: Size::default(),
+            stands: 0,
+            said: Some(&said),
+            becomes: Becomes::New,
+        },
         digest: change.digest(&repository(), &production()),
         from_set: None,
         place: Some(&here),

@@ -17,9 +17,10 @@ use super::approval::{ApprovalKey, Place, Recorded, State};
 use super::branch::{Court, Hold, Made, Merged, Position, Step};
 use super::change::{Change, HashedSet};
 use super::ground::{Ground, Why};
-use super::judge::{Case, Passage, Verdict, judge, judge_without_policies};
+use super::judge::{Case, Verdict, judge, judge_without_policies};
+use super::passage::Passage;
 use super::policies::{Said, policies_in_force};
-use super::required::{InForce, Law, Subject, by_rules, required};
+use super::required::{Becomes, InForce, Law, Subject, by_rules, required};
 use crate::ids::{ChangeDigest, CommitId, ObjectHash, SetDigest, SetKey};
 use crate::policy::rules::Binds;
 
@@ -238,6 +239,7 @@ impl Walker<'_> {
             size: self.since.size,
             stands: from.objects(),
             said: None,
+            becomes: Becomes::New,
         };
         from.target == to.target
             && by_rules(subject, law).is_nothing()
@@ -276,12 +278,13 @@ impl Walker<'_> {
                     size: offer.made.size,
                     stands: self.running.objects(),
                     said: None,
+                    becomes: self.court.becomes(&sum),
                 },
                 digest,
                 from_set: running,
                 place: Some(&merged.place),
                 head: Some(&merged.head),
-                passage: Passage::Rules,
+                passage: Passage::of_pull(&digest, merged.given_back.as_ref()),
                 contributors: &offer.made.contributors,
                 approvals: &merged.approvals,
             };
@@ -328,7 +331,7 @@ impl Walker<'_> {
     /// A held change as it is judged; `made` is what the commits between brought.
     fn case<'c>(
         &self,
-        change: &'c Change,
+        (change, to): (&'c Change, &HashedSet),
         made: &'c Made,
         old_set: Option<SetDigest>,
         given: Option<(&'c Place, &'c [Recorded])>,
@@ -340,6 +343,7 @@ impl Walker<'_> {
                 size: made.size,
                 stands: self.newest.set.objects(),
                 said: None,
+                becomes: self.court.becomes(to),
             },
             digest: change.digest(&self.court.repository, &self.court.environment),
             from_set: old_set,
@@ -359,9 +363,10 @@ impl Walker<'_> {
     }
 
     fn approved_hold(&self, hold: &Hold, made: &Made, set: Option<&HashedSet>) -> Option<(HashedSet, Why)> {
-        let case = self.case(&hold.change, made, hold.old_set, hold.given());
+        let set = set?;
+        let case = self.case((&hold.change, set), made, hold.old_set, hold.given());
         let law = self.law(&self.newest.set, &hold.change);
-        let set = set.filter(|_| judge_without_policies(case, law, &self.court.people).met())?;
+        let set = Some(set).filter(|_| judge_without_policies(case, law, &self.court.people).met())?;
         let verdict = self.judge_hold(case, set);
         verdict.met().then(|| (set.clone(), Why::Held(case.digest, verdict)))
     }
@@ -382,7 +387,7 @@ impl Walker<'_> {
         let set = to.set.as_ref()?;
         let change = change.unwrap_or_else(|| Change::between(Some(&self.newest.set), set));
         let given = kept.and_then(|(hold, _)| hold.given());
-        let case = self.case(&change, &made, old_set, given);
+        let case = self.case((&change, set), &made, old_set, given);
         let (digest, verdict) = (case.digest, self.judge_hold(case, set));
         let pull = to.merged.as_ref().map(|merged| merged.place.number);
         Some(Held { from, old_set, to: to.commit.clone(), new_set: set.digest(), change, digest, pull, verdict })

@@ -1,6 +1,6 @@
 //! Stories of a branch: what is covered, and what an environment is held for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cast::{account, approval, commit, people, place, production, repository, rule, rules, set, target};
 use super::*;
@@ -26,6 +26,7 @@ fn court() -> Court {
         grant_owners: Some(rule(1, "leads")),
         people: people(),
         said: BTreeMap::new(),
+        was_here: BTreeSet::new(),
     }
 }
 
@@ -47,7 +48,7 @@ fn merged(name: char, old: Option<&HashedSet>, new: &HashedSet, by: &[&str], set
     let mut approvals: Vec<Recorded> = by.iter().map(|who| approval(who, &change)).collect();
     approvals.iter_mut().for_each(|one| one.approval.old_set = old.map(HashedSet::digest));
     let offer = Offer { change, old_set: old.map(HashedSet::digest), made: made.clone() };
-    let merged = Merged { place: place(), head: commit('a'), offers: vec![offer], approvals };
+    let merged = Merged { place: place(), head: commit('a'), offers: vec![offer], approvals, given_back: None };
     Step { commit: commit(name), set, made, merged: Some(merged) }
 }
 
@@ -300,4 +301,59 @@ fn the_order_in_which_approvals_are_stored_does_not_matter() {
         verdict.rules.iter().map(|rule| (format!("{:?}", rule.required.origin), rule.counted.len())).collect()
     };
     assert_eq!(counted(walked(&["lee", "ada", "sam"])), counted(walked(&["sam", "lee", "ada"])));
+}
+
+/// One of sre is enough for what was there before, where two are asked otherwise.
+#[test]
+fn what_was_deployed_here_before_asks_for_what_reverts_say_and_floors_ask_all_the_same() {
+    let (now, before, other) = (set(5, &[("a", 2)]), set(5, &[("a", 1)]), set(5, &[("a", 3)]));
+    let mut rules = rules(vec![rule(2, "sre")]);
+    rules.consent.reverts = Some(rule(1, "leads"));
+    let mut court = court();
+    court.entries.insert(ObjectHash([5; 32]), rules);
+    court.was_here.insert(before.digest());
+    let from = position(now.clone());
+    let walked = |court: &Court, to: &HashedSet, by: &[&str]| {
+        told(&walk(court, from.as_ref(), &[merged('1', Some(&now), to, by, Some(to.clone()))], None))
+    };
+    assert_eq!(walked(&court, &before, &["ada"]), "covered 1");
+    assert_eq!(walked(&court, &before, &["lee", "kim"]), "covered 1", "and so is what is enough otherwise");
+    assert_eq!(walked(&court, &before, &["lee"]), "covered , held 0..1");
+    assert_eq!(walked(&court, &other, &["ada"]), "covered , held 0..1", "it was never there");
+    let more = set(5, &[("a", 1), ("b", 1)]);
+    assert_eq!(walked(&court, &more, &["ada"]), "covered , held 0..1", "nor was this, beside it");
+    // Rules of another time are not brought back so, though they were here with these objects.
+    let weaker = set(1, &[("a", 1)]);
+    court.was_here.insert(weaker.digest());
+    assert_eq!(walked(&court, &weaker, &["ada"]), "covered , held 0..1");
+    // A direct push of it, held and approved.
+    let held = hold(Some('0'), Some(&now), '1', &before, &["ada"]);
+    let pushed = [pushed('1', Some("ann"), Some(before.clone()))];
+    assert_eq!(told(&walk(&court, from.as_ref(), &pushed, Some(&held))), "covered 1");
+    let floor = Floor { approvals: vec![rule(1, "sre")], ..Floor::default() };
+    court.floors = vec![("prod".to_owned(), floor)];
+    assert_eq!(walked(&court, &before, &["ada"]), "covered , held 0..1", "a floor asks for one of sre");
+    assert_eq!(walked(&court, &before, &["ada", "lee"]), "covered 1");
+}
+
+#[test]
+fn the_revert_of_a_rollback_passes_for_the_change_it_consented_to_and_for_no_other() {
+    let (now, before, other) = (set(1, &[("a", 2)]), set(1, &[("a", 1)]), set(1, &[("a", 3)]));
+    let digest = |to: &HashedSet| Change::between(Some(&now), to).digest(&repository(), &production());
+    let walked = |court: &Court, to: &HashedSet, given_back| {
+        let mut step = merged('1', Some(&now), to, &[], Some(to.clone()));
+        step.merged.as_mut().unwrap().given_back = given_back;
+        walk(court, position(now.clone()).as_ref(), &[step], None)
+    };
+    let passes = walked(&court(), &before, Some(digest(&before)));
+    assert_eq!(told(&passes), "covered 1");
+    assert!(matches!(&passes.grounds[0].why, super::ground::Why::Pull(_, verdict) if verdict.by_rollback));
+    assert_eq!(told(&walked(&court(), &before, None)), "covered , held 0..1");
+    assert_eq!(told(&walked(&court(), &other, Some(digest(&before)))), "covered , held 0..1", "more was pushed to it");
+    // The rules are never given back, and floors ask all the same.
+    let rules = set(2, &[("a", 1)]);
+    assert_eq!(told(&walked(&court(), &rules, Some(digest(&rules)))), "covered , held 0..1");
+    let floor = Floor { approvals: vec![rule(1, "leads")], ..Floor::default() };
+    let floors = Court { floors: vec![("prod".to_owned(), floor)], ..court() };
+    assert_eq!(told(&walked(&floors, &before, Some(digest(&before)))), "covered , held 0..1");
 }

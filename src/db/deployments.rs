@@ -1,5 +1,7 @@
 //! Deployments: one sync to a covered commit each, numbered per environment.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -310,4 +312,26 @@ pub async fn of_pull(conn: &mut PgConnection, repository: i64, number: i64) -> R
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(|row| deployment!(row)).collect()
+}
+
+/// Sets that are looked for among those that were healthy: the newest of them.
+const CONTENTS: i64 = 1_000;
+
+/// The sets that were deployed to an environment since it was last forgotten, and were healthy.
+///
+/// # Errors
+/// The database's own.
+pub async fn were_healthy(conn: &mut PgConnection, environment: i64) -> Result<BTreeSet<SetDigest>, sqlx::Error> {
+    let rows = sqlx::query_scalar!(
+        "SELECT set_digest FROM deployment
+         WHERE environment_id = $1 AND state = 'healthy'
+           AND number >= (SELECT first_number FROM environment WHERE id = $1)
+         GROUP BY set_digest ORDER BY max(number) DESC LIMIT $2",
+        environment,
+        CONTENTS
+    )
+    .fetch_all(conn)
+    .await?;
+    let bad = || sqlx::Error::Decode("a stored digest is none".into());
+    rows.iter().map(|digest| SetDigest::from_bytes(digest).ok_or_else(bad)).collect()
 }

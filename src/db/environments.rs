@@ -102,6 +102,11 @@ macro_rules! environment {
     }};
 }
 
+// Below the macro, which it uses too.
+mod named;
+
+pub use named::{all_known, upsert_all};
+
 /// Stores an environment that its repository's file names, active again if it was orphaned.
 ///
 /// # Errors
@@ -112,27 +117,10 @@ pub async fn upsert(
     block: &rules::Environment,
     branch: &str,
 ) -> Result<Environment, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"INSERT INTO environment (repository_id, name, cluster, namespace, stage, branch, block) VALUES ($1, $2, $3, $4, $5, $6, $7)
-           ON CONFLICT (repository_id, name, cluster, namespace) DO UPDATE SET stage = excluded.stage, branch = excluded.branch,
-               block = excluded.block, state = 'active'
-           RETURNING id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
-               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>""#,
-        repository,
-        block.name.as_str(),
-        block.target.cluster.as_str(),
-        block.target.namespace,
-        block.stage,
-        branch,
-        Json(block) as _,
-    )
-    .fetch_one(conn)
-    .await?;
-    environment!(row)
+    upsert_all(conn, repository, &[(block, branch)]).await?.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
-/// An environment as a pull request names it: found, or added as one that is not active yet. Its block is not stored:
-/// that is the default branch's.
+/// An environment as a pull request names it: see [`all_known`].
 ///
 /// # Errors
 /// The database's own.
@@ -142,22 +130,7 @@ pub async fn known(
     block: &rules::Environment,
     branch: &str,
 ) -> Result<Environment, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"INSERT INTO environment (repository_id, name, cluster, namespace, stage, branch, state)
-           VALUES ($1, $2, $3, $4, $5, $6, 'proposed')
-           ON CONFLICT (repository_id, name, cluster, namespace) DO UPDATE SET name = excluded.name
-           RETURNING id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
-               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>""#,
-        repository,
-        block.name.as_str(),
-        block.target.cluster.as_str(),
-        block.target.namespace,
-        block.stage,
-        branch,
-    )
-    .fetch_one(conn)
-    .await?;
-    environment!(row)
+    all_known(conn, repository, &[(block, branch)]).await?.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// One environment.
@@ -174,6 +147,22 @@ pub async fn get(conn: &mut PgConnection, id: i64) -> Result<Option<Environment>
     .fetch_optional(conn)
     .await?;
     row.map(|row| environment!(row)).transpose()
+}
+
+/// These environments, by our numbers.
+///
+/// # Errors
+/// The database's own.
+pub async fn all(conn: &mut PgConnection, ids: &[i64]) -> Result<BTreeMap<i64, Environment>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, repository_id, name, cluster, namespace, state, branch, position_commit, position_set,
+               healthy_commit, healthy_set, block AS "block: Json<rules::Environment>"
+           FROM environment WHERE id = ANY($1)"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| environment!(row).map(|one| (one.id, one))).collect()
 }
 
 /// Who may give a command, as rules say.

@@ -264,11 +264,11 @@ pub async fn forget(
     Ok(())
 }
 
-fn key(group: String, kind: String, namespace: String, name: String) -> ObjectKey {
+pub(super) fn key(group: String, kind: String, namespace: String, name: String) -> ObjectKey {
     ObjectKey { group, kind, namespace: (!namespace.is_empty()).then_some(namespace), name }
 }
 
-fn bad(what: &'static str) -> sqlx::Error {
+pub(super) fn bad(what: &'static str) -> sqlx::Error {
     sqlx::Error::Decode(format!("{what} in the inventory is not one").into())
 }
 
@@ -295,15 +295,15 @@ impl TakenRow {
 
 /// Keys by columns, as statements take them.
 #[derive(Default)]
-struct List {
-    groups: Vec<String>,
-    kinds: Vec<String>,
-    namespaces: Vec<String>,
-    names: Vec<String>,
+pub(super) struct List {
+    pub(super) groups: Vec<String>,
+    pub(super) kinds: Vec<String>,
+    pub(super) namespaces: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 
 impl List {
-    fn of<'a>(keys: impl IntoIterator<Item = &'a ObjectKey>) -> Self {
+    pub(super) fn of<'a>(keys: impl IntoIterator<Item = &'a ObjectKey>) -> Self {
         let mut list = Self::default();
         for key in keys {
             list.groups.push(key.group.clone());

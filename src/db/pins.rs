@@ -1,11 +1,14 @@
 //! Pins: while one stands, nothing is synced forward. Each is kept for ever, with the rollback that left it and who ended it.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as Stored, ToSqlx as _};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::deployments;
 use super::holds::{self, Hold};
 use super::rollbacks::{self, Rollback};
 use crate::consent::Taken;
@@ -26,7 +29,8 @@ pub struct Pin {
 impl Pin {
     /// What it is, in a sentence's end: `pinned: back at #39 …`. Plain text, of which a reason is a person's.
     pub fn sentence(&self) -> String {
-        format!("pinned: {}", self.rollback.sentence())
+        let revert = self.rollback.revert.as_ref().map(|revert| format!("; {}", revert.sentence()));
+        format!("pinned: {}{}", self.rollback.sentence(), revert.unwrap_or_default())
     }
 }
 
@@ -122,4 +126,45 @@ pub async fn standing(conn: &mut PgConnection, environment: i64) -> Result<Optio
     let Some(row) = row else { return Ok(None) };
     let rollback = rollbacks::get(conn, row.rollback_id).await?.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Some(Pin { id: row.id, rollback, taken: row.taken.0 }))
+}
+
+/// Deployments that are looked at for the pull requests whose changes a way back took away.
+const TAKEN_AWAY: i64 = 20;
+
+/// Where a pin is told of: where its way back was asked for, the pull requests whose changes were taken away, and the one that
+/// reverts them. What these say is put right when it ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn told_in(conn: &mut PgConnection, pin: &Pin) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let Rollback { new, back_to, .. } = &pin.rollback;
+    let mut places = taken_away(conn, new.environment, *back_to).await?;
+    places.extend(new.asked_in.map(|(place, _)| place));
+    places.extend(pin.rollback.reverted_in());
+    Ok(places)
+}
+
+/// The pull requests that deployments since this one brought.
+///
+/// # Errors
+/// The database's own.
+pub async fn taken_away(conn: &mut PgConnection, environment: i64, back_to: i64) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let newest = deployments::list(conn, environment, None, TAKEN_AWAY).await?;
+    Ok(newest.into_iter().filter(|one| one.new.number > back_to).flat_map(|one| one.new.pulls).collect())
+}
+
+/// Of these ways back, those whose pin stands.
+///
+/// # Errors
+/// The database's own.
+pub async fn standing_of<'r>(
+    conn: &mut PgConnection,
+    ways: impl Iterator<Item = &'r Rollback>,
+) -> Result<BTreeSet<Uuid>, sqlx::Error> {
+    let environments: BTreeSet<i64> = ways.map(|way| way.new.environment).collect();
+    let mut all = BTreeSet::new();
+    for environment in environments {
+        all.extend(standing(&mut *conn, environment).await?.map(|pin| pin.rollback.new.id));
+    }
+    Ok(all)
 }

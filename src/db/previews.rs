@@ -72,7 +72,7 @@ pub struct Preview {
     pub id: i64,
     /// What was previewed.
     pub head: CommitId,
-    /// The page as last stored.
+    /// The page as last stored, of the newest; of the others nothing: after a hundred pushes they would be a hundred pages.
     pub page: Value,
     /// What was looked at.
     pub looks: Looks,
@@ -86,8 +86,9 @@ pub struct Preview {
 /// The database's own.
 pub async fn of(conn: &mut PgConnection, repository: i64, number: i64) -> Result<Vec<Preview>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT id, head_sha, page, looks AS "looks: Json<Looks>", shown_at FROM preview
-           WHERE repository_id = $1 AND pull_number = $2 ORDER BY id"#,
+        r#"SELECT id, head_sha, looks AS "looks: Json<Looks>", shown_at,
+               CASE WHEN row_number() OVER (ORDER BY id DESC) = 1 THEN page ELSE 'null' END AS "page!"
+           FROM preview WHERE repository_id = $1 AND pull_number = $2 ORDER BY id"#,
         repository,
         number
     )

@@ -48,6 +48,27 @@ pub struct Rollback {
     pub commit: CommitId,
     /// What came of it; `None`: it was not tried yet.
     pub became: Option<Became>,
+    /// What came of the pull request that reverts what it took away; `None`: nothing yet.
+    pub revert: Option<Reverting>,
+}
+
+/// What came of a revert pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reverting {
+    /// It is open, or was: its number, and as people write it.
+    By(i64, String),
+    /// There is none, and why.
+    Not(String),
+}
+
+impl Reverting {
+    /// In a sentence's end.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::By(_, pull) => format!("{pull} reverts what was taken away"),
+            Self::Not(why) => format!("no pull request reverts what was taken away: {why}"),
+        }
+    }
 }
 
 /// What became of a way back.
@@ -67,6 +88,14 @@ pub enum Became {
 }
 
 impl Rollback {
+    /// The number of its revert pull request, if there is one.
+    pub fn reverted_in(&self) -> Option<i64> {
+        match self.revert {
+            Some(Reverting::By(number, _)) => Some(number),
+            Some(Reverting::Not(_)) | None => None,
+        }
+    }
+
     /// Who, without the account's number, which is for the log.
     pub fn by(&self) -> &str {
         person(&self.new.by)
@@ -112,6 +141,11 @@ macro_rules! rollback {
             back_to: row.back_to_number,
             commit,
             became,
+            revert: row
+                .revert
+                .zip(row.reverted_by)
+                .map(|(number, pull)| Reverting::By(number, pull))
+                .or(row.not_reverted.map(Reverting::Not)),
         })
     }};
 }
@@ -156,9 +190,11 @@ pub async fn open(conn: &mut PgConnection, environment: i64) -> Result<Option<Ro
     let row = sqlx::query!(
         r#"SELECT b.id, b.environment_id, b.back_to, t.number AS back_to_number, t.commit_sha, b.by_whom, b.reason,
                   b.is_by_itself, b.place, b.comment_id, b.trace, b.asked_at AS "asked_at: Stored", b.refused,
-                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?"
+                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?",
+                  r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
+           LEFT JOIN revert r ON r.rollback_id = b.id
            WHERE b.environment_id = $1 AND b.ended_at IS NULL"#,
         environment
     )
@@ -188,9 +224,11 @@ pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<Rollback>, 
     let row = sqlx::query!(
         r#"SELECT b.id, b.environment_id, b.back_to, t.number AS back_to_number, t.commit_sha, b.by_whom, b.reason,
                   b.is_by_itself, b.place, b.comment_id, b.trace, b.asked_at AS "asked_at: Stored", b.refused,
-                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?"
+                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?",
+                  r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
+           LEFT JOIN revert r ON r.rollback_id = b.id
            WHERE b.id = $1"#,
         id
     )
@@ -211,9 +249,11 @@ pub async fn asked_in(
     let rows = sqlx::query!(
         r#"SELECT e.name, b.id, b.environment_id, b.back_to, t.number AS back_to_number, t.commit_sha, b.by_whom, b.reason,
                   b.is_by_itself, b.place, b.comment_id, b.trace, b.asked_at AS "asked_at: Stored", b.refused,
-                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?"
+                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?",
+                  r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN environment e ON e.id = b.environment_id JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
+           LEFT JOIN revert r ON r.rollback_id = b.id
            WHERE e.repository_id = $1 AND b.place = $2 ORDER BY e.name, b.asked_at"#,
         repository,
         place
@@ -237,10 +277,12 @@ pub async fn of(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<BTreeMa
     let rows = sqlx::query!(
         r#"SELECT asked.id AS asked, b.id, b.environment_id, b.back_to, t.number AS back_to_number, t.commit_sha, b.by_whom,
                   b.reason, b.is_by_itself, b.place, b.comment_id, b.trace, b.asked_at AS "asked_at: Stored", b.refused,
-                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?"
+                  b.deployment_id, d.number AS "number?", a.number AS "taken_away?",
+                  r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM deployment asked JOIN rollback b ON b.deployment_id = coalesce(asked.again_of, asked.id)
            JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
+           LEFT JOIN revert r ON r.rollback_id = b.id
            WHERE asked.id = ANY($1)"#,
         deployments
     )

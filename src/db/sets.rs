@@ -1,8 +1,9 @@
 //! Rendered sets by digest, and the objects in them by hash, sealed. What was previewed and consented to is what is
 //! applied: a sync reads it from here and renders nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures::TryStreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx as _;
 use sqlx::types::Json;
@@ -81,6 +82,44 @@ pub async fn store(
     Ok(digest)
 }
 
+/// What the entries of stored sets are, and what they say: two questions, of however many sets. One without an entry is left out.
+///
+/// # Errors
+/// [`SetError::Broken`] when one is not there or not what its digest says.
+pub async fn rules_of(
+    conn: &mut PgConnection,
+    digests: &[SetDigest],
+) -> Result<(BTreeMap<SetDigest, ObjectHash>, BTreeMap<ObjectHash, Environment>), SetError> {
+    if digests.is_empty() {
+        return Ok(Default::default());
+    }
+    let wanted: Vec<Vec<u8>> = digests.iter().map(|digest| digest.as_bytes().to_vec()).collect();
+    let (mut met, mut entries) = (BTreeSet::new(), BTreeMap::new());
+    let mut rows = sqlx::query!(
+        r#"SELECT digest, target AS "target: Json<Target>", hashes AS "hashes: Json<Vec<(SetKey, ObjectHash)>>"
+           FROM rendered_set WHERE digest = ANY($1)"#,
+        &wanted
+    )
+    .fetch(&mut *conn);
+    // One after the other: a thousand sets are not in memory together.
+    while let Some(row) = rows.try_next().await? {
+        let set = HashedSet { target: row.target.0, hashes: row.hashes.0.into_iter().collect() };
+        let digest = set.digest();
+        if row.digest != digest.as_bytes() {
+            let stored = SetDigest::from_bytes(&row.digest).unwrap_or(digest);
+            return Err(SetError::Broken(stored, "its hashes are not those of its digest"));
+        }
+        met.insert(digest);
+        entries.extend(set.entry().map(|entry| (digest, *entry)));
+    }
+    drop(rows);
+    if let Some(missing) = digests.iter().find(|digest| !met.contains(*digest)) {
+        return Err(SetError::Broken(*missing, "it is not in the database"));
+    }
+    let hashes: Vec<ObjectHash> = entries.values().copied().collect();
+    Ok((entries, self::entries(conn, &hashes).await?))
+}
+
 /// The hashes of a stored set.
 ///
 /// # Errors
@@ -111,17 +150,45 @@ pub async fn load(conn: &mut PgConnection, digest: &SetDigest, seal: &Seal) -> R
     load_objects(conn, hashed, seal).await
 }
 
+/// The two sets of a change with their objects, asked for together.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_both(
+    conn: &mut PgConnection,
+    old: Option<&HashedSet>,
+    new: &HashedSet,
+    seal: &Seal,
+) -> Result<(Option<RenderedSet>, RenderedSet), SetError> {
+    let hashes = old.into_iter().chain([new]).flat_map(|set| set.hashes.values());
+    let sealed = sealed(conn, &hashes.copied().collect()).await?;
+    let old = old.map(|old| opened(old.clone(), &sealed, seal)).transpose()?;
+    Ok((old, opened(new.clone(), &sealed, seal)?))
+}
+
 /// A set that may be stored nowhere, of objects that are: what one is with the change of another added to it.
 ///
 /// # Errors
 /// As [`load`].
 pub async fn load_objects(conn: &mut PgConnection, hashed: HashedSet, seal: &Seal) -> Result<RenderedSet, SetError> {
-    let digest = hashed.digest();
-    let broken = |why| SetError::Broken(digest, why);
-    let wanted: Vec<Vec<u8>> = hashed.hashes.values().map(|hash| hash.as_bytes().to_vec()).collect();
+    let sealed = sealed(conn, &hashed.hashes.values().copied().collect()).await?;
+    opened(hashed, &sealed, seal)
+}
+
+/// The sealed content of objects, by their hashes. Entries have none.
+async fn sealed(
+    conn: &mut PgConnection,
+    hashes: &BTreeSet<ObjectHash>,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, sqlx::Error> {
+    let wanted: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
     let rows =
         sqlx::query!("SELECT hash, sealed FROM object_content WHERE hash = ANY($1)", &wanted).fetch_all(conn).await?;
-    let sealed: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().map(|row| (row.hash, row.sealed)).collect();
+    Ok(rows.into_iter().map(|row| (row.hash, row.sealed)).collect())
+}
+
+fn opened(hashed: HashedSet, sealed: &BTreeMap<Vec<u8>, Vec<u8>>, seal: &Seal) -> Result<RenderedSet, SetError> {
+    let digest = hashed.digest();
+    let broken = |why| SetError::Broken(digest, why);
     let entry = *hashed.entry().ok_or_else(|| broken("it has no entry"))?;
     let mut objects = BTreeMap::new();
     for (key, hash) in hashed.hashes {

@@ -65,6 +65,11 @@ pub enum Command {
         /// Which.
         environments: Selector,
     },
+    /// Apply again what drifted.
+    Heal {
+        /// Of which.
+        environments: Selector,
+    },
     /// Sync nothing new for a while.
     Freeze {
         /// Which.
@@ -188,7 +193,7 @@ const WORDS: [&str; 15] = [
     "adopt",
 ];
 /// How many of [`WORDS`] this version does.
-const DONE: usize = 13;
+const DONE: usize = 14;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -219,6 +224,7 @@ fn read(rest: &str) -> Result<Command, String> {
         "explain" => Ok(Command::Explain { environments: at_most_one("explain", &rest)? }),
         "revoke" => Ok(Command::Revoke { environments: at_most_one("revoke", &rest)? }),
         "sync" => Ok(Command::Sync { environments: the_one("sync", &rest)? }),
+        "heal" => Ok(Command::Heal { environments: the_one("heal", &rest)? }),
         "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
         "freeze" => read_freeze(&rest, reason),
         "rollback" => back_to::read(&rest, reason),

@@ -378,3 +378,16 @@ pub struct Issue {
     /// How many comments it has.
     pub comments: u64,
 }
+
+/// A pull request of ours to open, from a branch of the repository itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPull {
+    /// The branch it is for.
+    pub base_branch: String,
+    /// The branch that has what it brings.
+    pub head_branch: String,
+    /// One line.
+    pub title: String,
+    /// What it says.
+    pub body: String,
+}

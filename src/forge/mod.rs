@@ -26,7 +26,7 @@ use secrecy::SecretString;
 
 pub use self::error::{Fate, ForgeError, Result};
 pub use self::facts::{
-    AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewStatus,
+    AccountKind, Branch, Closed, Comment, CommitCheck, CommitPeople, CommitStatus, Holding, Issue, NewPull, NewStatus,
     NewWebhook, Pull, PullPush, PullState, Push, Reaction, Repository, RepositoryAt, Review, Right, Standing,
     StatusState, User, Verdict, Webhook,
 };
@@ -221,6 +221,12 @@ impl Forge {
     /// One pull request.
     pub async fn pull(&self, at: &RepositoryAt, number: i64) -> Result<Pull> {
         asked!(self, forge => forge.pull(at, number).await)
+    }
+
+    /// Opens a pull request of ours; its number. An error may mean that it was opened all the same: look before opening
+    /// another.
+    pub async fn create_pull(&self, at: &RepositoryAt, new: &NewPull) -> Result<i64> {
+        asked!(self, forge => forge.create_pull(at, new).await)
     }
 
     /// All open pull requests: one call for each fifty.

@@ -12,7 +12,7 @@
 //! attributes or symlinks in.
 //!
 //! Deliberately absent: submodules and LFS (a pointer is a file like any other), shallow fetches (a fetch into a shallow
-//! repository can cost minutes), and writing to a remote.
+//! repository can cost minutes), and writing to a remote, but for a new branch of ours (`write.rs`).
 
 mod clone;
 mod error;
@@ -28,6 +28,7 @@ mod remote;
 pub(crate) mod scratch;
 mod store;
 mod walk;
+mod write;
 
 pub use clone::WorkingClone;
 pub use error::{Fate, GitError};
@@ -39,3 +40,4 @@ pub use program::{Bounds, Program};
 pub use remote::{Remote, Want};
 pub use store::Store;
 pub use walk::Reach;
+pub use write::{NewCommit, Taken};

@@ -183,6 +183,20 @@ impl Process {
     }
 }
 
+/// The entry of this name. Git keeps a folder sorted, folders as if their names ended with a slash; a name that is not UTF-8
+/// is not where we would look for it, so that only a look at all entries tells that there is none.
+fn named<'f>(folder: &'f [Entry], name: &str) -> Option<&'f Entry> {
+    fn sorted(name: &str, is_folder: bool) -> impl Iterator<Item = u8> {
+        name.bytes().chain(is_folder.then_some(b'/'))
+    }
+    let sought = |is_folder: bool| {
+        let is_folder_there = |one: &Entry| one.kind == EntryKind::Folder;
+        let at = folder.binary_search_by(|one| sorted(&one.name, is_folder_there(one)).cmp(sorted(name, is_folder)));
+        at.ok().and_then(|at| folder.get(at)).filter(|entry| entry.name == name)
+    };
+    sought(true).or_else(|| sought(false)).or_else(|| folder.iter().find(|entry| entry.name == name))
+}
+
 fn not_a(what: &'static str, id: &CommitId, kind: &str) -> GitError {
     GitError::Broken { doing: DOING, detail: format!("{} is a {kind}, not a {what}", id.short()) }
 }
@@ -238,7 +252,7 @@ impl Tree {
                 return Ok(None);
             }
             let folder = self.objects.folder(&at.id).await?;
-            match folder.iter().find(|entry| entry.name == name) {
+            match named(&folder, name) {
                 Some(entry) => at = entry.clone(),
                 None => return Ok(None),
             }
@@ -329,6 +343,30 @@ mod tests {
         assert_eq!(names, ["b", "d", "link"]);
         assert!(tree.folder("").await.unwrap().is_some());
         assert!(tree.folder("nowhere").await.unwrap().is_none());
+    }
+
+    #[test]
+    fn an_entry_is_found_wherever_git_sorts_it() {
+        let entry = |name: &str, kind| Entry { name: name.to_owned(), kind, id: "1".repeat(40).parse().unwrap() };
+        let (file, folder) = (EntryKind::File, EntryKind::Folder);
+        // As Git has them: `a.b` before the folder `a`, and what is not UTF-8 where its bytes are.
+        let all = [
+            ("a-b", file),
+            ("a.b", file),
+            ("a", folder),
+            ("a0", file),
+            ("b", file),
+            ("b.c", folder),
+            ("\u{fffd}x", file),
+            ("z", file),
+        ];
+        let entries: Vec<Entry> = all.iter().map(|(name, kind)| entry(name, *kind)).collect();
+        for (name, kind) in all {
+            assert_eq!(named(&entries, name).map(|found| found.kind), Some(kind), "{name}");
+        }
+        let odd = [entry("\u{fffd}", file), entry("a", file), entry("b", folder), entry("\u{fffd}", file)];
+        assert!(["a", "b"].iter().all(|name| named(&odd, name).is_some()));
+        assert!(["", "c", "a/", "aa"].iter().all(|name| named(&entries, name).is_none()));
     }
 
     #[tokio::test]

@@ -33,6 +33,8 @@ impl Bounds {
     pub const ASK: Self = Self { time: Duration::from_secs(60), output: 64 << 20, file: 128 << 20 };
     /// For a fetch. 1 GiB of commits and trees is a repository of several million of them; files come one by one.
     pub const FETCH: Self = Self { time: Duration::from_secs(600), output: 1 << 20, file: 1 << 30 };
+    /// For a push of a commit or two: within what a job's lease has left when it begins.
+    pub const PUSH: Self = Self { time: Duration::from_secs(10), output: 1 << 20, file: 128 << 20 };
 }
 
 /// The least version: `merge-tree --write-tree` came with 2.38.

@@ -175,8 +175,7 @@ async fn branch_is_followed(
     }
     for environment in of_branch {
         let stands = environment.position.as_ref().map(|at| Some(&at.commit) == row.facts.merge_commit.as_ref());
-        let held = crate::db::holds::get(conn, environment.id).await?.is_some();
-        if stands != Some(true) && !held {
+        if stands != Some(true) && crate::db::holds::get(conn, environment.id).await?.is_none() {
             return Ok(false);
         }
     }

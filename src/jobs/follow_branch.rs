@@ -1,5 +1,7 @@
 //! A branch moved: which environments follow it, and which open pull requests are for it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,7 +17,7 @@ use crate::audit::{self, NewEntry};
 use crate::db::destructions;
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::pulls::{self, PullState};
-use crate::ids::{ForgeName, RepositoryKey};
+use crate::ids::{EnvironmentName, ForgeName, RepositoryKey, Target};
 use crate::queue::{self, Claimed, Lane};
 
 /// The payload.
@@ -40,14 +42,28 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     let named = if is_default { Some(names(&repository).await?) } else { None };
 
     let mut tx = context.pool.begin().await?;
-    let mut entries = Vec::new();
+    let (mut entries, mut here) = (Vec::new(), BTreeSet::new());
     if let Some(named) = named.flatten() {
         let before = environments::of_repository(&mut tx, repository.row.id).await?;
-        let mut ids = Vec::with_capacity(named.len());
+        let before: BTreeMap<(&EnvironmentName, &Target), &Environment> =
+            before.iter().map(|one| ((&one.name, &one.target), one)).collect();
+        let default = &repository.row.default_branch;
+        let mut news = Vec::new();
         for block in &named {
-            let branch = block.branch.as_deref().unwrap_or(&repository.row.default_branch);
-            let now = environments::upsert(&mut tx, repository.row.id, block, branch).await?;
-            match before.iter().find(|one| one.id == now.id).map(|one| one.state) {
+            let branch = block.branch.as_deref().unwrap_or(default);
+            let known = before.get(&(&block.name, &block.target)).copied();
+            let is_as_it_was = |known: &&Environment| {
+                known.state == EnvironmentState::Active && known.branch == branch && known.block.as_ref() == Some(block)
+            };
+            match known.filter(is_as_it_was) {
+                Some(known) => {
+                    here.insert(known.id);
+                }
+                None => news.push((block, branch)),
+            }
+        }
+        for now in environments::upsert_all(&mut tx, repository.row.id, &news).await? {
+            match before.get(&(&now.name, &now.target)).map(|one| one.state) {
                 Some(EnvironmentState::Active) => {}
                 Some(EnvironmentState::Orphaned) => {
                     // Whoever agreed on its end meant one that nobody follows.
@@ -58,10 +74,11 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
                     entries.push(entry(&repository, &now, "environment.created", job));
                 }
             }
-            ids.push(now.id);
+            here.insert(now.id);
         }
-        environments::orphan_others(&mut tx, repository.row.id, &ids).await?;
-        let gone = before.iter().filter(|one| one.state == EnvironmentState::Active && !ids.contains(&one.id));
+        let all: Vec<i64> = here.iter().copied().collect();
+        environments::orphan_others(&mut tx, repository.row.id, &all).await?;
+        let gone = before.values().filter(|one| one.state == EnvironmentState::Active && !here.contains(&one.id));
         entries.extend(gone.map(|one| entry(&repository, one, "environment.orphaned", job)));
     }
     let mut jobs = Vec::new();

@@ -14,7 +14,7 @@ use super::work;
 use crate::audit::{self, NewEntry};
 use crate::db::deployed::{self, Verdict};
 use crate::db::environments::{self, Environment, EnvironmentState};
-use crate::db::{repositories, sets};
+use crate::db::{deployments, repositories, sets};
 use crate::ids::SetDigest;
 use crate::policy::code::Question;
 use crate::preview::{PolicyRemark, Ruling};
@@ -95,6 +95,8 @@ type Said = (SetDigest, Vec<u8>, Vec<PolicyRemark>);
 
 /// What they say of what was deployed last, as something that stays as it is; what they said before, of the same content by
 /// the same policies. `None`: there is nobody to ask, or nothing to ask about.
+///
+/// What was deployed last is the newest deployment's content: a rollback leaves the position where it is.
 async fn said(
     context: &Context,
     environment: &Environment,
@@ -105,20 +107,24 @@ async fn said(
     let Some(position) = environment.position.as_ref().filter(|_| is_there && !questions.is_empty()) else {
         return Ok(None);
     };
+    let mut conn = context.pool.acquire().await?;
+    let newest = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
+    drop(conn);
+    let deployed = newest.map_or(position.set, |newest| newest.new.to.set);
     let asked = serde_json::to_vec(&questions).map_err(|error| JobError::Final(error.to_string()))?;
     let policies = Sha256::digest(asked).to_vec();
-    if let Some(known) = known.filter(|known| still_says(known, position.set, &policies)) {
+    if let Some(known) = known.filter(|known| still_says(known, deployed, &policies)) {
         return Ok(Some((known.set, policies, known.remarks.clone())));
     }
     let mut conn = context.pool.acquire().await?;
     let Some(rules) = environments::in_force(&mut conn, environment).await? else { return Ok(None) };
-    let set = sets::load(&mut conn, &position.set, &context.seal).await?;
+    let set = sets::load(&mut conn, &deployed, &context.seal).await?;
     drop(conn);
     let matter = render::matter(&rules, Some(&set), &set);
     let opinions = context.renderer.opinions(questions, matter).await?;
     let mut remarks = render::remarks(&opinions, &BTreeSet::new());
     remarks.sort();
-    Ok(Some((position.set, policies, remarks)))
+    Ok(Some((deployed, policies, remarks)))
 }
 
 /// Whether a verdict is still what they would say. What could not be asked may be by now: it may have failed by the machine,

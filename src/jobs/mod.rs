@@ -5,7 +5,8 @@
 //! | `attend_pull` | repository, number | previews a pull request (or shows a held change in an issue of ours), hears who consents, says so |
 //! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
-//! | `sync_environment` | environment | goes back where somebody asked for that ([`roll_back`]), else judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `sync_environment` | environment | looks at what [`drift`]ed; then goes back where somebody asked for that ([`roll_back`]), else judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `open_revert` | rollback | opens the pull request that reverts what a rollback took away |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
@@ -24,12 +25,14 @@ mod abandoned;
 mod attend;
 mod attend_group;
 mod context;
+mod drift;
 mod error;
 #[path = "follow_branch.rs"]
 mod follow;
 mod gather;
 mod judge_deployed;
 mod look_at_checks;
+mod open_revert;
 mod roll_back;
 mod room;
 pub mod route;
@@ -51,9 +54,9 @@ pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
 pub use gather::memory::Memory;
 pub use route::{
-    asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, route, sweep_app_deliveries,
-    sweep_deliveries, sweep_installations, sweep_repository, sync_environment, tell_applications, tell_deployments,
-    tell_emergencies,
+    asked_heal, asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, look_at_drift, open_revert,
+    route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository, sync_environment,
+    tell_applications, tell_deployments, tell_emergencies,
 };
 pub use step::{Observer, Step, Write};
 
@@ -83,6 +86,7 @@ async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Te
         "attend_group" => work::boxed(attend_group::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
+        "open_revert" => work::boxed(open_revert::run(context, job, lease)),
         "judge_deployed" => work::boxed(judge_deployed::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
         "tell_emergencies" => work::boxed(tell_emergencies::run(context, job, lease)),
@@ -119,7 +123,8 @@ fn verdict(job: &Claimed, done: Result<(), JobError>) -> Verdict {
     }
 }
 
-/// The sync of an environment: a deployment that runs already is brought to its end first; else the gate is judged.
+/// The sync of an environment: a deployment that runs already is brought to its end first; else what drifted is looked at, and
+/// the gate is judged, if it is about that. What two people agreed to delete is not looked at.
 async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
     let environment: SyncIds = match work::ids(job) {
         Ok(ids) => ids,
@@ -132,6 +137,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         hash_key: &context.hash_key,
         installation: context.installation,
         clock: &context.clock,
+        run: context.clock.new_id(),
         platform: &context.platform,
         shown_on: context
             .forges
@@ -141,17 +147,35 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
             .collect(),
     };
     let observe = |step| context.observer.met(job, Step::Sync(step));
-    match work::boxed(sync_environment::destroy(&world, job, lease, environment.environment, &observe)).await {
-        Ok(false) => {}
-        Ok(true) => return Verdict::Done,
-        Err(interrupted) => {
-            tracing::warn!(job = job.id, key = job.key, trace = %job.trace, %interrupted, "destroy interrupted");
-            return interrupted.verdict();
+    let is_of_the_gate = environment.is_of_the_gate();
+    if is_of_the_gate {
+        match work::boxed(sync_environment::destroy(&world, job, lease, environment.environment, &observe)).await {
+            Ok(false) => {}
+            Ok(true) => return Verdict::Done,
+            Err(interrupted) => {
+                tracing::warn!(job = job.id, key = job.key, trace = %job.trace, %interrupted, "destroy interrupted");
+                return interrupted.verdict();
+            }
         }
+    }
+    let asked = if environment.heal { drift::Asked::ByAPerson } else { drift::Asked::ByAWatch };
+    let kept =
+        work::boxed(drift::attend(context, &world, (job, lease, &observe), environment.environment, asked)).await;
+    if !is_of_the_gate || lease.is_stopping() {
+        return match kept {
+            Ok(()) => verdict(job, work::finish(context, job).await),
+            Err(error) => verdict(job, Err(error)),
+        };
     }
     let begun = work::boxed(start::start(context, job, lease, environment.environment)).await;
     match begun {
-        Ok(false) => return verdict(job, work::finish(context, job).await),
+        Ok(false) => {
+            return match kept {
+                Ok(()) => verdict(job, work::finish(context, job).await),
+                // The gate did not wait for it; it is looked again.
+                Err(error) => verdict(job, Err(error)),
+            };
+        }
         Ok(true) => {}
         Err(error) => return verdict(job, Err(error)),
     }
@@ -159,6 +183,10 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Ok(ran) => {
             if let sync_environment::Ran::Recorded(outcome) = &ran {
                 tracing::info!(environment = job.key, trace = %job.trace, outcome = outcome.sentence(), "synced");
+            }
+            if let Err(error) = drift::look_later(context, job, environment.environment).await {
+                // A watch asks again when it lists everything.
+                tracing::warn!(environment = job.key, %error, "what moved during a sync is not looked at yet");
             }
             context.bell.ring(Lane::Default);
             context.bell.ring(Lane::Sync);
@@ -175,4 +203,20 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
 #[derive(Debug, serde::Deserialize)]
 struct SyncIds {
     environment: i64,
+    /// Somebody asks for the gate: a commit, an approval, a person.
+    #[serde(default)]
+    gate: bool,
+    /// A watch found something.
+    #[serde(default)]
+    look: bool,
+    /// A person asks to have drift put right.
+    #[serde(default)]
+    heal: bool,
+}
+
+impl SyncIds {
+    /// Each who asks says what for, and what two asked is joined: only who asked for nothing but a look needs no forge.
+    fn is_of_the_gate(&self) -> bool {
+        self.gate || !(self.look || self.heal)
+    }
 }

@@ -11,20 +11,20 @@ use sqlx::PgConnection;
 use super::context::Context;
 use super::error::JobError;
 use super::gather::there::identity;
-use super::route::{attend_pull, sync_environment, tell_deployments};
+use super::route::{attend_pull, open_revert, sync_environment, tell_deployments};
 use super::step::Step;
 use super::work;
 use crate::audit::{self, NewEntry};
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
-use crate::consent::NoWayBack;
+use crate::consent::{Change, NoWayBack};
 use crate::db::deployments::{self, NewDeployment};
 use crate::db::environments::{self, At, Environment, EnvironmentState};
 use crate::db::holds::{self, Hold};
 use crate::db::repositories::{self, Repository};
 use crate::db::rollbacks::{self, NewRollback, Rollback, Way};
-use crate::db::{pins, sets};
+use crate::db::{pins, reverts, sets};
 use crate::event::back_to::BackTo;
-use crate::ids::RepositoryKey;
+use crate::ids::{ChangeDigest, RepositoryKey};
 use crate::manifest::{HashKey, Object, RenderedSet, hook};
 use crate::policy::rules;
 use crate::queue::{self, Claimed, Lane, Lease, NewJob};
@@ -34,8 +34,6 @@ use crate::sync::{Outcome, Owner, State};
 const WIDTH: usize = 16;
 /// Objects named in one refusal; the others are counted.
 const NAMED: usize = 5;
-/// Deployments that may have been taken away, and whose pull requests are told.
-const TOLD: i64 = 20;
 
 /// Nothing is put back to an environment that its repository does not name.
 const NOT_NAMED: &str = "it is not in the default branch's file any more";
@@ -48,6 +46,8 @@ struct Scene {
     way: Way,
     set: RenderedSet,
     entry: rules::Environment,
+    /// The change that its revert pull request makes, if it makes no other: from the position's set to what is put back.
+    consents: ChangeDigest,
 }
 
 /// Why it is not gone back.
@@ -115,7 +115,10 @@ async fn gather(
     let set = sets::load_objects(&mut conn, way.put_back.clone(), &context.seal).await.map_err(unreadable)?;
     let entry = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
     let entry = entry.ok_or_else(|| Stop::Refused("the rules in force are not stored".to_owned()))?;
-    Ok(Scene { asked, environment, repository, way, set, entry })
+    let position = environment.position.as_ref().ok_or_else(|| Stop::Refused(NoWayBack::NeverSynced.to_string()))?;
+    let stands = sets::load_hashed(&mut conn, &position.set).await.map_err(unreadable)?;
+    let consents = Change::between(Some(&stands), &way.put_back).digest(&repository.key, &environment.name);
+    Ok(Scene { asked, environment, repository, way, set, entry, consents })
 }
 
 /// What is stored cannot be read back: that does not pass.
@@ -218,7 +221,7 @@ impl Trier<'_> {
 
 /// One transaction: the deployment, the pin, what the environment is held for, and who did it.
 async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, JobError> {
-    let Scene { asked, environment, repository, way, set, entry } = scene;
+    let Scene { asked, environment, repository, way, set, entry, consents } = scene;
     let now = context.clock.now();
     let mut tx = context.pool.begin().await?;
     queue::confirm(&mut tx, job).await?;
@@ -270,14 +273,22 @@ async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, J
         // Another one was asked for meanwhile.
         return Ok(false);
     }
-    let earlier = pins::standing(&mut tx, environment.id).await?.map(|pin| pin.taken).unwrap_or_default();
-    let taken = earlier.and(&way.running, &way.put_back);
+    let earlier = pins::standing(&mut tx, environment.id).await?;
+    let told_of_it = match &earlier {
+        Some(earlier) => pins::told_in(&mut tx, earlier).await?,
+        None => BTreeSet::new(),
+    };
+    let taken = earlier.map(|pin| pin.taken).unwrap_or_default().and(&way.running, &way.put_back);
     let ids = (context.clock.new_id(), environment.id);
     pins::begin(&mut tx, ids, asked.new.id, &taken, (asked.new.by.as_str(), now)).await?;
+    reverts::ask(&mut tx, asked.new.id, &consents).await?;
     let pin = pins::standing(&mut tx, environment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let before = holds::get(&mut tx, environment.id).await?;
     holds::put(&mut tx, &pin.hold(environment.id, &environment.name, before)).await?;
-    let mut jobs = told(&mut tx, &asked, &environment, &repository, &way, job).await?;
+    let places = pins::told_in(&mut tx, &pin).await?.into_iter().chain(told_of_it).collect::<BTreeSet<_>>();
+    let mut jobs: Vec<NewJob> =
+        places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect();
+    jobs.push(open_revert(&repository.key, asked.new.id, job.trace));
     if context.forges.get(&repository.key.forge).is_some_and(|one| one.forge.has_deployments()) {
         jobs.push(tell_deployments(&repository.key, job.trace));
     }
@@ -325,22 +336,6 @@ async fn refuse(
     context.bell.ring(Lane::Default);
     metrics::counter!("bascule_rollbacks_total", "result" => "refused").increment(1);
     Ok(())
-}
-
-/// Where it was asked for, and the pull requests whose changes are taken away.
-async fn told(
-    conn: &mut PgConnection,
-    asked: &Rollback,
-    environment: &Environment,
-    repository: &Repository,
-    way: &Way,
-    job: &Claimed,
-) -> Result<Vec<NewJob>, JobError> {
-    let newest = deployments::list(conn, environment.id, None, TOLD).await?;
-    let after = newest.iter().filter(|one| one.new.number > way.back.number);
-    let mut places: BTreeSet<i64> = after.flat_map(|one| one.new.pulls.iter().copied()).collect();
-    places.extend(asked.new.asked_in.map(|(place, _)| place));
-    Ok(places.into_iter().map(|place| attend_pull(&repository.key, place, job.trace)).collect())
 }
 
 fn subject(repository: &Repository, environment: &Environment) -> String {

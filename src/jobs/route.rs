@@ -66,14 +66,28 @@ pub fn follow_branch(repository: &RepositoryKey, branch: &str, trace: TraceId) -
 
 /// Brings an environment (our number) to its newest covered content.
 pub fn sync_environment(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
-    let payload = json!({ "environment": environment });
+    let payload = json!({ "environment": environment, "gate": true });
     job("sync_environment", environment.to_string(), Lane::Sync, repository, payload, trace)
 }
 
 /// The same, because somebody with write access asked for it: an environment of mode `manual` goes on.
 pub fn asked_sync(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
     let mut job = sync_environment(repository, environment, trace);
-    job.payload = json!({ "environment": environment, "asked": true });
+    job.payload = json!({ "environment": environment, "gate": true, "asked": true });
+    job
+}
+
+/// Looks at what a watch found in an environment (our number), and no further: whoever runs it is the only one who touches it.
+pub fn look_at_drift(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
+    let mut job = sync_environment(repository, environment, trace);
+    job.payload = json!({ "environment": environment, "look": true });
+    job
+}
+
+/// The same, because somebody asked to have put right whatever is found.
+pub fn asked_heal(repository: &RepositoryKey, environment: i64, trace: TraceId) -> NewJob {
+    let mut job = sync_environment(repository, environment, trace);
+    job.payload = json!({ "environment": environment, "heal": true });
     job
 }
 
@@ -105,6 +119,12 @@ pub fn tell_applications(repository: &RepositoryKey, deployment: Uuid, trace: Tr
 pub fn tell_emergencies(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id });
     job("tell_emergencies", share(repository), Lane::Sync, repository, payload, trace)
+}
+
+/// Opens the pull request that reverts what a rollback took away.
+pub fn open_revert(repository: &RepositoryKey, rollback: Uuid, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "rollback": rollback });
+    job("open_revert", rollback.to_string(), Lane::Default, repository, payload, trace)
 }
 
 /// Compares our memory of a repository with the forge.

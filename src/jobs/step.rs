@@ -66,6 +66,10 @@ pub enum Write {
     DeploymentWord,
     /// That a delivery which failed is made again.
     Redelivery,
+    /// A branch of ours.
+    Branch,
+    /// A pull request of ours.
+    Pull,
 }
 
 impl Write {
@@ -80,20 +84,23 @@ impl Write {
             Self::Deployment => ["deployment.show", "deployment.shown", "deployment.not_shown"],
             Self::DeploymentWord => ["deployment.tell", "deployment.told", "deployment.not_told"],
             Self::Redelivery => ["delivery.ask", "delivery.asked", "delivery.not_asked"],
+            Self::Branch => ["branch.push", "branch.pushed", "branch.not_pushed"],
+            Self::Pull => ["pull.open", "pull.opened", "pull.not_opened"],
         }
     }
 
     /// What it costs on a forge that counts.
     pub(super) fn cost(self) -> Cost {
         let creations = match self {
-            Self::Comment | Self::Issue => 1,
+            Self::Comment | Self::Issue | Self::Pull => 1,
             Self::Edit
             | Self::Status
             | Self::Reaction
             | Self::IssueEnd
             | Self::Deployment
             | Self::DeploymentWord
-            | Self::Redelivery => 0,
+            | Self::Redelivery
+            | Self::Branch => 0,
         };
         Cost { points: 5, creations }
     }
@@ -109,6 +116,8 @@ impl Write {
             Self::Deployment => "deployment",
             Self::DeploymentWord => "deployment-word",
             Self::Redelivery => "redelivery",
+            Self::Branch => "branch",
+            Self::Pull => "pull",
         }
     }
 }
@@ -126,7 +135,7 @@ macro_rules! steps {
 
 impl Step {
     /// The jobs, and the steps each meets, one time or another.
-    pub const OF: [(&'static str, &'static [Self]); 11] = [
+    pub const OF: [(&'static str, &'static [Self]); 12] = [
         (
             "attend_pull",
             steps!(
@@ -145,6 +154,7 @@ impl Step {
                 [HoldStored, HoldLifted, PositionAdvanced, WayBackDecided, SyncStarted, Recorded]
             ),
         ),
+        ("open_revert", steps!([LeftOpenClosed, RepositoryKnown, Fetched], [Branch, Pull], [Recorded])),
         ("look_at_checks", steps!([LeftOpenClosed, RepositoryKnown], [], [Recorded])),
         ("tell_applications", steps!([LeftOpenClosed, RepositoryKnown], [Status], [Recorded])),
         ("tell_deployments", steps!([LeftOpenClosed, RepositoryKnown], [Deployment, DeploymentWord], [Recorded])),

@@ -14,12 +14,13 @@
 
 mod destroy;
 mod explain;
-mod fence;
+pub(super) mod fence;
 mod gather;
 mod hooks;
 mod prune;
 mod record;
 mod send;
+mod turn;
 mod waves;
 
 use std::collections::BTreeSet;
@@ -55,8 +56,10 @@ pub struct World<'a> {
     pub hash_key: &'a HashKey,
     /// The server's own id (`installation.id`).
     pub installation: Uuid,
-    /// Time, and ids that no other run has.
+    /// Time.
     pub clock: &'a Clock,
+    /// What no other run of a job has: what this one is called in the cluster.
+    pub run: Uuid,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
     /// Forges with a page of deployments of their own.
@@ -155,7 +158,7 @@ pub async fn run_deployment(
     let run = Run { world, job, lease, observe, pace: Pace::new(gather::WIDTH) };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
 
-    let mut scene = match run.gather(deployment).await {
+    let mut scene = match Box::pin(run.gather(deployment)).await {
         Ok(scene) => scene,
         Err(gather::Unready::Interrupted(interrupted)) => return Err(interrupted),
         Err(gather::Unready::Away { subject, why }) => return Err(run.away(&subject, why).await),
@@ -173,7 +176,7 @@ pub async fn run_deployment(
     let intent = run.intend(&scene).await?;
     run.observe(Step::IntentWritten);
     let mut outcome = Outcome::default();
-    match run.act(&mut scene, &mut outcome).await {
+    match Box::pin(run.act(&mut scene, &mut outcome)).await {
         Ok(()) => run.record(&scene, intent, outcome).await,
         Err(Interrupted::Older { ours, theirs }) => {
             let why = Interrupted::Older { ours, theirs };

@@ -203,6 +203,7 @@ fn understood(environment: &Environment) -> String {
         parts.push("no consent asked".to_owned());
     } else {
         parts.push(environment.consent.approvals.iter().map(rule).collect::<Vec<_>>().join(" and "));
+        parts.extend(environment.consent.reverts.iter().map(|one| format!("{} for what was there before", rule(one))));
     }
     if !environment.after.is_empty() {
         let names: Vec<&str> = environment.after.iter().map(|after| after.environment.as_str()).collect();

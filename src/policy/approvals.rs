@@ -31,6 +31,9 @@ const NO_FLOOR: &str = "a floor names people of the platform's: a repository's o
 const NO_OWNERS: &str = "`owners` consent to changes of who is asked, those of the owner file among them: name people. Where an \
     environment's approvals say `codeowners: true`, the owners of .bascule.yaml are asked beside them";
 
+/// Why `reverts` are named: it is a matter of what was deployed, and not of whose files are altered.
+const NO_REVERTS: &str = "`reverts` are enough for a whole content that was deployed here before: name people";
+
 /// The most people a rule can ask for: more is a mistyped number.
 const MOST_PEOPLE: u32 = 100;
 
@@ -69,6 +72,16 @@ pub fn owners(node: &Node, what: &str, complaints: &mut Complaints) -> Option<Ap
     let before = complaints.len();
     let what = format!("in `owners` {what}");
     refuse_codeowners(node, &what, NO_OWNERS, complaints)?;
+    let block = Block::open(node, &what, OWNERS_KEYS, complaints)?;
+    let (count, voters) = people(&block, complaints)?;
+    (complaints.len() == before).then_some(ApprovalRule { count, voters, when: None })
+}
+
+/// Reads `reverts`: an approval rule that is enough for content that was deployed before.
+pub fn reverts(node: &Node, what: &str, complaints: &mut Complaints) -> Option<ApprovalRule> {
+    let before = complaints.len();
+    let what = format!("in `reverts` {what}");
+    refuse_codeowners(node, &what, NO_REVERTS, complaints)?;
     let block = Block::open(node, &what, OWNERS_KEYS, complaints)?;
     let (count, voters) = people(&block, complaints)?;
     (complaints.len() == before).then_some(ApprovalRule { count, voters, when: None })

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::after::after;
-use super::approvals::{RULE_KEYS, approval_rules, whom};
+use super::approvals::{RULE_KEYS, approval_rules, reverts, whom};
 use super::block::{Block, Keys, one_of};
 use super::chart::{self, Chart, Versions};
 use super::document::{Key, Node, Value};
 use super::failure;
 use super::ignore::ignore;
 use super::located::{Complaints, Place};
+use super::on_drift::on_drift;
 use super::paths::{branch_fault, from_folder, repository_folder};
 use super::rules::{
-    Admission, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnPush, SyncMode,
+    Admission, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnDrift, OnPush, SyncMode,
     SyncRules,
 };
 use super::windows::windows;
@@ -34,6 +35,7 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "deletions",
         "sync",
         "admission",
+        "drift",
         "on_failure",
         "runbook",
         "may",
@@ -41,10 +43,11 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "ignore",
         "for",
     ],
-    later: &["drift", "health", "secrets", "verify", "notify", "engine", "promote", "include", "extends", "policies"],
+    later: &["health", "secrets", "verify", "notify", "engine", "promote", "include", "extends", "policies"],
 };
 /// The keys of `consent`.
-pub const CONSENT_KEYS: Keys = Keys { known: &["approvals", "by", "checks", "on_push", "binds"], later: &["reverts"] };
+pub const CONSENT_KEYS: Keys =
+    Keys { known: &["approvals", "by", "checks", "on_push", "binds", "reverts"], later: &[] };
 /// The keys of `sync`.
 pub const SYNC_KEYS: Keys = Keys { known: &["mode", "prune", "timeout"], later: &[] };
 /// The keys of `may`: commands, of which those that are not in this version are refused by name.
@@ -112,6 +115,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let words = [("best_effort", Admission::BestEffort), ("required", Admission::Required)];
     let admission = block.text("admission", complaints);
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
+    let drift = on_drift(&block, complaints);
     let on_failure = failure::on_failure(&block, complaints);
     let runbook = failure::runbook(&block, complaints);
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
@@ -121,6 +125,10 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     if let (Some(at), Admission::Required, SyncMode::None) = (block.place_of("admission"), admission, sync.mode) {
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `admission: required`", key.name);
         complaints.add(at, problem, "remove `admission`: the cluster of what is never synced is not asked");
+    }
+    if let (Some(at), OnDrift::Heal, SyncMode::None) = (block.place_of("drift"), drift, sync.mode) {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `drift: heal`", key.name);
+        complaints.add(at, problem, "remove `drift`: what is never synced is never healed");
     }
     if let Some(at) = block.place_of("after")
         && sync.mode == SyncMode::None
@@ -156,6 +164,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         deletions_confirm_above,
         sync,
         admission,
+        drift,
         on_failure,
         runbook,
         owners: owners.cloned(),
@@ -254,6 +263,13 @@ fn consent(node: &Node, complaints: &mut Complaints) -> Option<Consent> {
         consent.by = by;
     }
     consent.checks = checks(&block, complaints);
+    if let Some(node) = block.get("reverts") {
+        if consent.is_none() {
+            complaints.add(&node.at, "`reverts` asks for less than nothing", "remove it: nobody is asked here");
+            return None;
+        }
+        consent.reverts = Some(reverts(node, "of `consent`", complaints)?);
+    }
     if let Some(written) = block.text("on_push", complaints) {
         consent.on_push = one_of(written, "on_push", &[("keep", OnPush::Keep), ("void", OnPush::Void)], complaints)?;
     }

@@ -24,6 +24,7 @@ mod failure;
 pub mod globs;
 pub mod ignore;
 pub mod located;
+mod on_drift;
 pub mod paths;
 pub mod pattern;
 pub mod platform;

@@ -13,6 +13,7 @@ use super::chart::Chart;
 use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
+pub use super::on_drift::OnDrift;
 pub use super::platform::{Floor, Grant, Group, Platform};
 use super::windows::Window;
 use crate::ids::{EnvironmentName, Target};
@@ -132,6 +133,9 @@ pub struct Consent {
     /// sync to what was consented to, and consent to nothing.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub checks: BTreeSet<String>,
+    /// What is enough, in place of `approvals`, where the new set was deployed here before and was healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<ApprovalRule>,
 }
 
 impl Consent {
@@ -149,6 +153,7 @@ impl Consent {
             on_push: OnPush::Keep,
             binds: Binds::Change,
             checks: BTreeSet::new(),
+            reverts: None,
         }
     }
 
@@ -305,6 +310,9 @@ pub struct Environment {
     /// Whether the API server has to have answered before the merge.
     #[serde(default, skip_serializing_if = "Admission::is_default")]
     pub admission: Admission,
+    /// What is done when the cluster is not as it was left.
+    #[serde(default, skip_serializing_if = "OnDrift::is_default")]
+    pub drift: OnDrift,
     /// What follows a sync that failed.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,

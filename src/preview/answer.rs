@@ -20,6 +20,15 @@ pub struct Answer {
     pub answered: Answered,
 }
 
+/// A word of a hold, and the page of ours that says what it means and what to type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meaning {
+    /// The word.
+    pub word: String,
+    /// The page's address.
+    pub address: String,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answered", rename_all = "snake_case")]
@@ -30,6 +39,9 @@ pub enum Answered {
     Explain {
         /// What is missing and who can give it.
         sentences: Vec<String>,
+        /// The words of holds in them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        meanings: Vec<Meaning>,
     },
     /// `approve`: what was consented to, and what not and why.
     Approved {
@@ -83,6 +95,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("sync ENV", "start a sync of what is covered (write access, or whom `may` names)"),
     ("freeze ENV --reason … [--until 2h]", "sync nothing new for a while (write access, or whom `may` names)"),
     ("unfreeze ENV", "end that"),
+    ("heal ENV", "apply again what drifted from the last deployment"),
     ("emergency ENV --reason …", "let what waits there pass, as one of two (whom `may.emergency` names)"),
     (
         "rollback ENV [--to N|COMMIT] [--reason …]",
@@ -118,11 +131,17 @@ fn whole(answer: &Answer) -> String {
             let head = format!("{to}: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)");
             list(head, lines.collect())
         }
-        Answered::Explain { sentences } if sentences.is_empty() => {
+        Answered::Explain { sentences, .. } if sentences.is_empty() => {
             format!("{to}: nothing of this waits for anybody.\n")
         }
-        Answered::Explain { sentences } => {
-            list(format!("{to}, as of now:"), sentences.iter().map(|one| said(one)).collect())
+        Answered::Explain { sentences, meanings } => {
+            let sentences = list(format!("{to}, as of now:"), sentences.iter().map(|one| said(one)).collect());
+            let meanings: Vec<_> =
+                meanings.iter().map(|one| format!("[{}](<{}>)", code(&one.word), one.address)).collect();
+            if meanings.is_empty() {
+                return sentences;
+            }
+            format!("{sentences}\nWhat it means, and what to look at: {}\n", meanings.join(", "))
         }
         Answered::Approved { environments, refused } => {
             let mut text = match environments.as_slice() {

@@ -118,9 +118,9 @@ impl EnvironmentRow {
         let mut counts = [0; 4];
         for object in self.objects().iter().filter(|object| object.diff.verb != Verb::Removed) {
             let place = match (&object.admission, &object.live) {
-                (Some(Admission::Taken { .. }), _)
+                (Some(Admission::Taken { .. } | Admission::TakenAs { .. }), _)
                 | (None, Some(Live::Absent { unchecked: None } | Live::Same | Live::Differs)) => 0,
-                (Some(Admission::Refused { .. }), _) | (None, Some(Live::Refused { .. })) => 1,
+                (Some(Admission::Refused { .. }), _) | (None, Some(Live::Refused { .. } | Live::Foreign)) => 1,
                 (Some(Admission::Conflict { .. }), _) | (None, Some(Live::Conflict { .. })) => 2,
                 (Some(Admission::Unasked { .. }), _) | (None, Some(_) | None) => 3,
             };

@@ -5,7 +5,7 @@
 //! a table holds, each keeps one line; beyond that they are counted, and what is not in the text was not shown to
 //! anybody, which [`Comment::shows`] says.
 
-use crate::ids::{CommitId, EnvironmentName, ObjectKey};
+use crate::ids::{CommitId, EnvironmentName};
 use crate::manifest::visible;
 
 use super::answer::written;
@@ -16,7 +16,9 @@ use super::markdown::{NAME, clip, code, fence, prose};
 use super::merge_rule::merge_rules;
 use super::page::{Consent, Deployment, EnvironmentRow, ObjectChange, Outcome, Page, RowChange, Subject};
 use super::policies::remarks;
-use super::words::{changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject};
+use super::words::{
+    changes_rules, consent_cell, count, deployment_cell, name, object, removed, sentences, subject, takes_along,
+};
 
 /// Begins every comment of ours. It tells ours among ours: who wrote it is told by author and stored id.
 pub const MARKER: &str = "<!-- bascule:preview -->";
@@ -224,17 +226,6 @@ fn removals(row: &EnvironmentRow, most: usize) -> String {
     text
 }
 
-/// What goes with an object that is deleted, where that is more than itself.
-fn takes_along(key: &ObjectKey) -> Option<&'static str> {
-    match (key.group.as_str(), key.kind.as_str()) {
-        ("", "Namespace") => Some(", with everything in it"),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => Some(", with every object of its kind"),
-        ("", "PersistentVolumeClaim") => Some(", and what it holds, unless its volume is retained"),
-        ("apps", "StatefulSet") => Some(", with its pods; the claims of its volumes stay"),
-        _ => None,
-    }
-}
-
 /// Whether its digest is printed: no sync has begun with it.
 fn prints(row: &EnvironmentRow) -> bool {
     let begun =
@@ -267,7 +258,7 @@ fn to_type(row: &EnvironmentRow) -> Option<String> {
 fn saying(consent: &Consent) -> String {
     match consent {
         Consent::Asked { deletions: Some(number), .. } => format!(" --deletions {number}"),
-        Consent::NotNeeded | Consent::Asked { .. } | Consent::Closed { .. } => String::new(),
+        Consent::NotNeeded | Consent::ByRollback | Consent::Asked { .. } | Consent::Closed { .. } => String::new(),
     }
 }
 
@@ -333,7 +324,7 @@ fn foot(page: &Page, link: Option<&str>, cut: bool) -> String {
         took += rendering.milliseconds.unwrap_or(0);
     }
     if !renderers.is_empty() {
-        let seconds = if took > 0 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
+        let seconds = if took >= 100 { format!(" in {}.{} s", took / 1000, took % 1000 / 100) } else { String::new() };
         parts.push(format!("rendered by {}{seconds}", renderers.join(", ")));
     }
     parts.extend(page.hidden_by_rule(|rule| code(&clip(rule, NAME))));

@@ -33,6 +33,8 @@ pub enum Live {
         /// Which.
         by: String,
     },
+    /// Somebody else's object has its name, and it is a hook: that is made and deleted, and never taken over.
+    Foreign,
     /// The cluster would not take it.
     Refused {
         /// Its words.
@@ -49,7 +51,7 @@ pub enum Live {
 const FIELDS: usize = 4;
 
 /// What a sync would do, in the order and the words in which objects are counted.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "create",
     "adopt unchanged",
     "adopt and change",
@@ -58,6 +60,7 @@ const KINDS: [&str; 8] = [
     "of another environment",
     "refused by the cluster",
     "not known",
+    "in the place of a hook",
 ];
 
 impl Live {
@@ -80,6 +83,7 @@ impl Live {
             }
             Self::NotGranted { why } => format!("not granted: {}", said(why)),
             Self::Owned { by } => format!("belongs to {}", name(by)),
+            Self::Foreign => "cannot be run: somebody else's object has the name of this hook".to_owned(),
             Self::Refused { why } => format!("refused by the cluster: {}", said(why)),
             Self::Unknown { why } => format!("not known: {}", said(why)),
         }
@@ -88,7 +92,11 @@ impl Live {
     /// Whether somebody has to do something before it could be synced.
     pub(super) fn is_in_the_way(&self) -> bool {
         match self {
-            Self::Conflict { .. } | Self::NotGranted { .. } | Self::Owned { .. } | Self::Refused { .. } => true,
+            Self::Conflict { .. }
+            | Self::NotGranted { .. }
+            | Self::Owned { .. }
+            | Self::Foreign
+            | Self::Refused { .. } => true,
             Self::Absent { .. } | Self::Same | Self::Differs | Self::Unknown { .. } => false,
         }
     }
@@ -103,6 +111,7 @@ impl Live {
             Self::Owned { .. } => 5,
             Self::Refused { .. } => 6,
             Self::Unknown { .. } => 7,
+            Self::Foreign => 8,
         }
     }
 

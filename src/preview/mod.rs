@@ -26,6 +26,7 @@ mod merge_rule;
 mod page;
 mod policies;
 mod progress;
+mod revert;
 mod standing;
 mod status;
 mod terminal;
@@ -33,7 +34,7 @@ mod terminal;
 mod tests;
 mod words;
 
-pub use answer::{Answer, Answered};
+pub use answer::{Answer, Answered, Meaning};
 pub use baselines::{HEADS, Weight};
 pub use check::{Check, check};
 pub use comment::{Comment, MARKER, comment, is_marked, updating};
@@ -46,6 +47,7 @@ pub use page::{
 };
 pub use policies::{PolicyRemark, PolicyWaiver, Ruling, WaivedBy};
 pub use progress::{progress, without_progress};
+pub use revert::Revert;
 pub use standing::{Admission, Drift, Drifted, Effect, Standing};
 pub use status::{CONSENT_CONTEXT, PREVIEW_CONTEXT, StatusLine, StatusState, consent_status, one_line, preview_status};
 pub use terminal::{Look, terminal};

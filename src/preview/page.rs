@@ -215,6 +215,8 @@ pub enum Consent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deletions: Option<u64>,
     },
+    /// A rollback has consented to it, of which this is the revert.
+    ByRollback,
     /// It cannot be judged, so nothing passes.
     Closed {
         /// Why.
@@ -226,7 +228,7 @@ impl Consent {
     /// Whether nothing more is asked.
     pub fn is_met(&self) -> bool {
         match self {
-            Self::NotNeeded => true,
+            Self::NotNeeded | Self::ByRollback => true,
             Self::Asked { wanted, given, .. } => given >= wanted,
             Self::Closed { .. } => false,
         }
@@ -300,6 +302,9 @@ pub enum Deployment {
         object: Option<ObjectKey>,
         /// Why.
         why: String,
+        /// Where its people wrote down what to do: a file of the repository, or an address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runbook: Option<String>,
     },
     /// Not synced further.
     Held {

@@ -24,6 +24,14 @@ pub enum Admission {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<String>,
     },
+    /// It takes it under another name: what a hook's last run made has its own until it is run again.
+    TakenAs {
+        /// The name it was tried under.
+        name: String,
+        /// What it warns of.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
     /// It does not, and why.
     Refused {
         /// Its words, without values.
@@ -145,6 +153,12 @@ fn some(fields: &[String], name: &impl Fn(&str) -> String) -> String {
     if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
 }
 
+/// `, and warns: a; b`; nothing where it does not.
+fn warned(warnings: &[String], said: impl Fn(&str) -> String) -> String {
+    let warnings: Vec<String> = warnings.iter().map(|warning| said(warning)).collect();
+    if warnings.is_empty() { String::new() } else { format!(", and warns: {}", warnings.join("; ")) }
+}
+
 /// `.data.a held by x; .data.b held by y`
 fn holders(held: &BTreeMap<String, Vec<String>>, name: &impl Fn(&str) -> String) -> String {
     let one = |(manager, fields): (&String, &Vec<String>)| format!("{} held by {}", some(fields, name), name(manager));
@@ -155,10 +169,10 @@ impl Admission {
     /// The answer in words. `name` writes names from outside as the place wants them, `said` sentences of others.
     pub fn words(&self, name: impl Fn(&str) -> String, said: impl Fn(&str) -> String) -> String {
         match self {
-            Self::Taken { warnings } if warnings.is_empty() => "✓ the API server takes it".to_owned(),
-            Self::Taken { warnings } => {
-                let warnings: Vec<String> = warnings.iter().map(|warning| said(warning)).collect();
-                format!("✓ the API server takes it, and warns: {}", warnings.join("; "))
+            Self::Taken { warnings } => format!("✓ the API server takes it{}", warned(warnings, said)),
+            Self::TakenAs { name: other, warnings } => {
+                let why = "what its last run made still has its own";
+                format!("✓ the API server takes it, tried as {}: {why}{}", name(other), warned(warnings, said))
             }
             Self::Refused { why } => format!("✗ the API server refuses it: {}", said(why)),
             Self::Conflict { held } => format!("✗ a sync would stop at a conflict: {}", holders(held, &name)),
@@ -170,6 +184,7 @@ impl Admission {
     pub fn mark(&self) -> &'static str {
         match self {
             Self::Taken { .. } => "✓ API server",
+            Self::TakenAs { .. } => "✓ API server, under another name",
             Self::Refused { .. } => "✗ refused by the API server",
             Self::Conflict { .. } => "✗ in conflict with others",
             Self::Unasked { .. } => "API server not asked",
@@ -181,7 +196,7 @@ impl Admission {
         match self {
             Self::Taken { warnings } => (!warnings.is_empty()).then_some(Weight::Noted),
             Self::Refused { .. } | Self::Conflict { .. } => Some(Weight::Refused),
-            Self::Unasked { .. } => Some(Weight::Noted),
+            Self::TakenAs { .. } | Self::Unasked { .. } => Some(Weight::Noted),
         }
     }
 }

@@ -157,7 +157,7 @@ pub fn consent_status(page: &Page) -> StatusLine {
 
 fn open(consent: &Consent) -> Option<String> {
     match consent {
-        Consent::NotNeeded => None,
+        Consent::NotNeeded | Consent::ByRollback => None,
         Consent::Asked { wanted, given, .. } => (given < wanted).then(|| format!("{given} of {wanted}")),
         Consent::Closed { .. } => Some("cannot be judged".to_owned()),
     }

@@ -8,7 +8,10 @@ use crate::manifest::{Body, Verb, visible};
 use super::baselines::{HEADS, Weight};
 use super::fit::flat;
 use super::page::{EnvironmentRow, ObjectChange, Outcome, Page, RowChange, Subject};
-use super::words::count;
+use super::words::{count, removed, takes_along};
+
+/// Deletions named before the objects, where they are all to be found; the others are counted.
+const REMOVED: usize = 10;
 
 /// Whether the terminal shows colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +98,8 @@ fn errors(out: &mut String, errors: &[String], look: Look) {
 
 fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
     let [added, changed, removed] = row.counts();
-    let stage = row.stage.as_ref().map(|stage| format!(" ({})", visible(stage))).unwrap_or_default();
+    let stage = row.stage.as_ref().filter(|stage| stage.as_str() != row.name.as_str());
+    let stage = stage.map(|stage| format!(" ({})", visible(stage))).unwrap_or_default();
     let target = format!("{}/{}", row.target.cluster, visible(&row.target.namespace));
     let name = look.paint(Tone::Bold, row.name.as_str());
     out.push('\n');
@@ -111,6 +115,7 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
         RowChange::Change { rules, objects, .. } => {
             let by = row.rendering.as_ref().map(|by| format!(" · {}", visible(&by.renderer))).unwrap_or_default();
             line(out, &format!("{name}{stage} {target}: +{added} ~{changed} −{removed}{by}"));
+            removals(out, row, look);
             beside(out, row, look);
             for remark in &row.policies {
                 let tone = if remark.ruling.closes() { Tone::Red } else { Tone::Yellow };
@@ -137,6 +142,21 @@ fn environment(out: &mut String, row: &EnvironmentRow, look: Look) {
                 &format!("  left out: {} (hook: {})", visible(&left.key.to_string()), visible(&left.acts)),
             ),
         );
+    }
+}
+
+/// What is deleted is read first, and what takes more along has a line of its own.
+fn removals(out: &mut String, row: &EnvironmentRow, look: Look) {
+    let named = |one: &ObjectChange| visible(&one.diff.key.to_string());
+    let (grave, others): (Vec<_>, Vec<_>) = removed(row).partition(|one| takes_along(&one.diff.key).is_some());
+    let mut lines: Vec<String> =
+        grave.iter().map(|one| named(one) + takes_along(&one.diff.key).unwrap_or_default()).collect();
+    let more = others.len().saturating_sub(REMOVED);
+    let mut names: Vec<String> = others.into_iter().take(REMOVED).map(named).collect();
+    names.extend((more > 0).then(|| format!("{more} more")));
+    lines.extend((!names.is_empty()).then(|| names.join(", ")));
+    for removed in lines {
+        line(out, &format!("  {}", look.paint(Tone::Red, &format!("⚠ removes {removed}"))));
     }
 }
 

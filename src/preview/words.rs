@@ -41,6 +41,7 @@ pub(super) fn subject(subject: &Subject) -> String {
 pub(super) fn consent_cell(consent: &Consent) -> String {
     match consent {
         Consent::NotNeeded => "none needed".to_owned(),
+        Consent::ByRollback => "given by the rollback".to_owned(),
         Consent::Closed { .. } => "closed, see below".to_owned(),
         Consent::Asked { wanted, given, counted, not_counted, .. } => {
             let mut text = if given >= wanted { "given".to_owned() } else { format!("{given} of {wanted}") };
@@ -110,7 +111,7 @@ fn within(windows: &[String]) -> String {
 pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
     let mut said = Vec::new();
     match &row.consent {
-        Consent::NotNeeded => {}
+        Consent::NotNeeded | Consent::ByRollback => {}
         Consent::Closed { why } => said.push(format!("{}: consent cannot be judged: {}", name(row), prose(why))),
         Consent::Asked { not_counted, missing, .. } => {
             if !missing.is_empty() {
@@ -124,9 +125,16 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         }
     }
     match &row.deployment {
-        Deployment::Failed { number, object: at, why } => {
+        Deployment::Failed { number, object: at, why, runbook } => {
             let at = at.as_ref().map(|key| format!(" at {}", object(key))).unwrap_or_default();
-            said.push(format!("{}: deployment `#{number}` failed{at}: {}", name(row), prose(&clip(why, 2_000))));
+            let runbook = match runbook {
+                // Its rules let no character into it that could end a link.
+                Some(address) if address.starts_with("https://") => format!("; [runbook](<{address}>)"),
+                Some(file) => format!("; runbook: {}", code(file)),
+                None => String::new(),
+            };
+            let why = prose(&clip(why, 2_000));
+            said.push(format!("{}: deployment `#{number}` failed{at}: {why}{runbook}", name(row)));
         }
         Deployment::Healthy { kept, .. } => {
             said.extend((!kept.is_empty()).then(|| format!("{}: {}", name(row), prose(&clip(kept, 2_000)))));
@@ -189,6 +197,17 @@ pub(super) fn found(row: &EnvironmentRow) -> impl Iterator<Item = (&ObjectChange
 /// Names of what is removed.
 pub(super) fn removed(row: &EnvironmentRow) -> impl Iterator<Item = &ObjectChange> {
     row.objects().iter().filter(|object| object.diff.verb == Verb::Removed)
+}
+
+/// What goes with an object that is deleted, where that is more than itself.
+pub(super) fn takes_along(key: &ObjectKey) -> Option<&'static str> {
+    match (key.group.as_str(), key.kind.as_str()) {
+        ("", "Namespace") => Some(", with everything in it"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => Some(", with every object of its kind"),
+        ("", "PersistentVolumeClaim") => Some(", and what it holds, unless its volume is retained"),
+        ("apps", "StatefulSet") => Some(", with its pods; the claims of its volumes stay"),
+        _ => None,
+    }
 }
 
 /// Whether the change alters the environment's own rules.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Verdict;
+use super::room::{Rest, Room};
 
 /// The job belongs, or may by now belong, to somebody else: write nothing, record nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,7 @@ pub struct Lease {
     until: Arc<Mutex<Instant>>,
     lost: CancellationToken,
     stopping: CancellationToken,
+    room: Arc<Room>,
 }
 
 /// Shown to whoever writes outside: made by [`Lease::check`], spent by the write it was made for.
@@ -55,7 +57,19 @@ impl Lease {
     /// A lease of `term` that was asked for at `asked` (before the request was sent), of a worker that is told to stop
     /// by `stopping`.
     pub fn new(fence: i64, asked: Instant, term: Duration, stopping: CancellationToken) -> Self {
-        Self { fence, until: Arc::new(Mutex::new(asked + term)), lost: CancellationToken::new(), stopping }
+        let until = Arc::new(Mutex::new(asked + term));
+        Self { fence, until, lost: CancellationToken::new(), stopping, room: Arc::default() }
+    }
+
+    /// The same, of a job in this lane.
+    pub(super) fn within(self, room: Arc<Room>) -> Self {
+        Self { room, ..self }
+    }
+
+    /// For waiting that may be long and is no work: while the value lives, another job may have the slot. The lease is renewed
+    /// as ever.
+    pub fn rests(&self) -> Rest {
+        self.room.rest()
     }
 
     /// The number by which a later holder is told from an earlier one.

@@ -16,7 +16,8 @@
 //!   higher *fence* than the one before; a job ends only under its own.
 //! - [`Source`] is what a worker needs of a queue: the database here ([`PgSource`]), and a server over HTTPS for a
 //!   worker that has no database.
-//! - [`worker::run`] gives each [`Lane`] slots of its own, so that no number of previews delays a sync.
+//! - [`worker::run`] gives each [`Lane`] slots of its own, so that no number of previews delays a sync. A job that only waits
+//!   says so ([`Lease::rests`]), and leaves its slot to another.
 //!
 //! Deliberately absent: a history of finished jobs (the audit log is the record, metrics are the count), priorities
 //! within a lane, and periodic jobs (a sweep enqueues itself).
@@ -27,6 +28,7 @@ mod enqueue;
 mod lease;
 mod measure;
 mod operate;
+mod room;
 mod settle;
 mod walk;
 pub mod worker;
@@ -43,6 +45,7 @@ pub use enqueue::{enqueue, enqueue_all};
 pub use lease::{Lease, LeaseLost, Permit};
 pub use measure::{Depth, Waiting, age, depths, measure, waiting};
 pub use operate::{Job, State, hurry_refused, is_to_run, is_waiting, list, list_of, retry, show};
+pub use room::Rest;
 pub use settle::{Unsettled, confirm, finish};
 
 /// Which workers a job waits for. Lanes never wait for each other.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bell::Bell;
 use super::lease::Lease;
+use super::room::Room;
 use super::{Claimed, Lane, Source, Verdict};
 
 /// How a worker works. The defaults are a server's; a test shortens the lease instead of waiting for it.
@@ -80,6 +81,7 @@ pub async fn run<S: Source, H: Handler>(
             handler: handler.clone(),
             settings: settings.clone(),
             held: held.clone(),
+            room: Arc::default(),
             stop: stop.clone(),
         };
         worker.run(bell.clone())
@@ -99,6 +101,7 @@ struct Worker<S, H> {
     handler: Arc<H>,
     settings: Settings,
     held: Held,
+    room: Arc<Room>,
     stop: CancellationToken,
 }
 
@@ -111,16 +114,18 @@ impl<S: Source, H: Handler> Worker<S, H> {
         let mut looks: u64 = 0;
         while !self.stop.is_cancelled() {
             looks += 1;
-            let free = self.slots - running.len();
+            let free = self.free(&running);
             let took = if free > 0 { self.claim(free, &mut running).await } else { 0 };
             // A full hand may mean that there is more.
-            if took > 0 && took == free && running.len() < self.slots {
+            if took > 0 && took == free && self.free(&running) > 0 {
                 continue;
             }
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 Some(_) = running.join_next() => while running.try_join_next().is_some() {},
-                () = bell.rung(self.lane), if running.len() < self.slots => {}
+                () = bell.rung(self.lane), if self.free(&running) > 0 => {}
+                // It left its slot to whoever is next.
+                () = self.room.changed() => {}
                 () = tokio::time::sleep(self.pause(looks)) => {}
             }
         }
@@ -133,6 +138,11 @@ impl<S: Source, H: Handler> Worker<S, H> {
             );
         }
         running.shutdown().await;
+    }
+
+    /// Slots that nobody works in. One that waited and goes on has one again at once, so that there may be too few.
+    fn free(&self, running: &JoinSet<()>) -> usize {
+        self.slots.saturating_sub(running.len().saturating_sub(self.room.resting()))
     }
 
     /// The poll's length, spread over a quarter either way.
@@ -155,7 +165,7 @@ impl<S: Source, H: Handler> Worker<S, H> {
         };
         let took = jobs.len();
         for job in jobs {
-            let lease = Lease::new(job.fence, asked, self.settings.term, self.stop.clone());
+            let lease = Lease::new(job.fence, asked, self.settings.term, self.stop.clone()).within(self.room.clone());
             self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(job.id, lease.clone());
             let (source, handler, held) = (self.source.clone(), self.handler.clone(), self.held.clone());
             running.spawn(async move {

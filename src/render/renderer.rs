@@ -12,7 +12,7 @@ use super::closure::{Closure, InputHash, read_one, too_many_bytes};
 use super::judge::Judge;
 use super::sandbox::{Ran, Sandbox};
 use super::tools::{HELM, KUSTOMIZE, Tool, find};
-use super::words::at_another_time;
+use super::words::as_it_was;
 use super::{Capabilities, Files, Limits, Programs, RenderError, chart, closure, overlay, remote, steady};
 use crate::manifest::Dialect;
 use crate::policy::code::order::{Answer, Order};
@@ -200,7 +200,7 @@ impl Renderer {
             }
             Dialect::Helm => {
                 let tool = self.tool(&self.helm)?;
-                let text = self.templated(tool, &contents, input).await?;
+                let text = self.templated(tool, self.fill(&contents)?, input).await?;
                 if closure.is_unsteady
                     && let Some(what) = self.wavers(tool, contents, input, &text).await?
                 {
@@ -298,36 +298,25 @@ impl Renderer {
         Ok(sandbox)
     }
 
-    async fn templated(
-        &self,
-        tool: &Tool,
-        contents: &[(String, Vec<u8>)],
-        input: &RenderInput,
-    ) -> Result<Vec<u8>, RenderError> {
-        let sandbox = self.fill(contents)?;
+    async fn templated(&self, tool: &Tool, sandbox: Sandbox, input: &RenderInput) -> Result<Vec<u8>, RenderError> {
         let args = self.helm_args(tool, &sandbox, input)?;
         self.run(tool, &sandbox, &args).await
     }
 
-    /// What is something else in another box, at another time. Where the other time is not understood, it is the time that
-    /// went by.
+    /// What is something else in another box, at another time, on a machine of another name. Where the other time is not
+    /// understood, it is the time that went by.
     async fn wavers(
         &self,
         tool: &Tool,
-        mut contents: Vec<(String, Vec<u8>)>,
+        contents: Vec<(String, Vec<u8>)>,
         input: &RenderInput,
         first: &[u8],
     ) -> Result<Option<String>, RenderError> {
         let before = contents.clone();
-        let is_template = |path: &str| path.split('/').any(|name| name == "templates");
-        for (_, content) in contents.iter_mut().filter(|(path, _)| is_template(path)) {
-            if let Ok(text) = std::str::from_utf8(content) {
-                *content = at_another_time(text).into_bytes();
-            }
-        }
-        let second = match self.templated(tool, &contents, input).await {
-            Err(RenderError::Failed { .. }) => self.templated(tool, &before, input).await?,
-            second => second?,
+        let later = self.fill(&steady::later(contents, &self.limits))?.elsewhere();
+        let second = match self.templated(tool, later, input).await {
+            Err(RenderError::Failed { .. }) => self.templated(tool, self.fill(&before)?.elsewhere(), input).await?,
+            second => as_it_was(second?),
         };
         Ok(steady::difference(first, &second))
     }

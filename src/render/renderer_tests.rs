@@ -295,3 +295,62 @@ async fn a_sealed_box_holds_the_closure_and_nothing_else() {
     assert!(!ran.ok && !ran.err.contains("root:"), "{}", ran.err);
     assert!(ran.err.contains("no such file"), "{}", ran.err);
 }
+
+/// What a program finds in its environment, and what its machine is called: the same on every server, and something else in
+/// the second box.
+#[tokio::test]
+async fn a_box_says_nothing_of_the_machine_it_is_on() {
+    let t = renderer().await;
+    // `env` and `hostname` need more than a box holds, so this one is left open; all else is as for a renderer.
+    let level = match t.renderer.helm().unwrap().level {
+        Level::SealedNobody | Level::Sealed => Level::Apart,
+        Level::SealedByRoot => Level::ApartByRoot,
+        other => other,
+    };
+    let said = async |sandbox: Sandbox, program: &str| {
+        let path = Path::new("/usr/bin").join(program);
+        let ran = sandbox.run(level, (program, &path), &[], &t.renderer.limits).await.unwrap();
+        assert!(ran.ok, "{program}: {}", ran.err);
+        String::from_utf8(ran.out).unwrap()
+    };
+    let sandbox = || Sandbox::new(&t.renderer.scratch).unwrap();
+    let environment = said(sandbox(), "env").await;
+    // A shell may count itself.
+    let of_a_shell = ["_", "PWD", "SHLVL"];
+    let mut names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    names.retain(|name| !of_a_shell.contains(name));
+    names.sort_unstable();
+    assert_eq!(names, ["GOMAXPROCS", "GOMEMLIMIT", "HOME", "HOSTNAME", "TMPDIR", "TZ"]);
+    assert!(environment.contains("HOSTNAME=bascule\n"), "{environment}");
+    assert!(said(sandbox().elsewhere(), "env").await.contains("HOSTNAME=elsewhere\n"));
+    if level.is_renamed() {
+        assert_eq!(said(sandbox(), "hostname").await, "bascule\n");
+        assert_eq!(said(sandbox().elsewhere(), "hostname").await, "elsewhere\n");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_leads_back_to_itself_ends() {
+    let t = renderer().await;
+    let mut said = String::new();
+    for schema in [
+        r##"{"$ref":"#"}"##,
+        r##"{"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}}}"##,
+        r##"{"properties":{"a":{"$ref":"#/$defs/a"}},"$defs":{"a":{"properties":{"a":{"$ref":"#/$defs/a"}}}}}"##,
+    ] {
+        let files = chart("a: {{ .Values.a | toJson }}").with("c/values.schema.json", schema);
+        let files = files.with("c/values.yaml", "a: { a: { a: {} } }");
+        said += &(t.said(&files, &input("c")).await + "\n");
+    }
+    insta::assert_snapshot!(said, @r#"
+        Author: helm failed: Error: values don't meet the specifications of the schema(s) in the following chart(s):
+        shop:
+        - at '': both /$ref and  resolve to "file:///values.schema.json#" causing reference cycle
+        Author: helm failed: Error: values don't meet the specifications of the schema(s) in the following chart(s):
+        shop:
+        - at '/a': both /properties/a/$ref/$ref/$ref and /properties/a/$ref resolve to "file:///values.schema.json#/$defs/a" causing reference cycle
+        ---
+        # Source: shop/templates/a.yaml
+        a: {"a":{"a":{}}}
+    "#);
+}

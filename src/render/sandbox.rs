@@ -21,7 +21,13 @@ use super::{Limits, RenderError};
 #[derive(Debug)]
 pub(super) struct Sandbox {
     folder: tempfile::TempDir,
+    host: &'static str,
 }
+
+/// What a machine is called in a box, so that nothing that comes out says which machine it was; and in the second one, in
+/// which whatever depends on that becomes something else.
+const HOST: &str = "bascule";
+const OTHER_HOST: &str = "elsewhere";
 
 /// What a run in the box gave.
 #[derive(Debug)]
@@ -44,7 +50,12 @@ impl Sandbox {
             |path: PathBuf, mode| std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode));
         mode(folder.path().to_owned(), 0o755).map_err(machine)?;
         mode(folder.path().join("tmp"), 0o777).map_err(machine)?;
-        Ok(Self { folder })
+        Ok(Self { folder, host: HOST })
+    }
+
+    /// The same on another machine.
+    pub(super) fn elsewhere(self) -> Self {
+        Self { host: OTHER_HOST, ..self }
     }
 
     /// Writes a file of the closure.
@@ -86,7 +97,7 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Ran, RenderError> {
         let (name, path) = program;
-        let words = level.command(self.folder.path(), path, limits);
+        let words = level.command((self.folder.path(), self.host), path, limits);
         let (first, rest) = words.split_first().ok_or_else(|| RenderError::Machine("nothing to run".to_owned()))?;
         let tmp =
             if level.is_sealed() { "/tmp".to_owned() } else { self.folder.path().join("tmp").display().to_string() };
@@ -96,6 +107,8 @@ impl Sandbox {
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", &tmp).env("TMPDIR", &tmp);
         // A template that reads a time as that of its place reads the same on every machine.
         command.env("TZ", "UTC");
+        // Where a namespace of its own cannot give the machine another name, this is all there is of one.
+        command.env("HOSTNAME", self.host);
         // A Go program collects garbage before it hits the wall, and starts few threads.
         command.env("GOMEMLIMIT", (limits.memory / 4 * 3).to_string()).env("GOMAXPROCS", "2");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

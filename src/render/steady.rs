@@ -1,8 +1,11 @@
-//! Whether two renders of the same content gave the same.
+//! Whether two renders of the same content gave the same, the second on another machine at another time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use super::words::{Words, at_another_time};
+use super::{Limits as RenderLimits, archive};
 
 use crate::manifest::{Dialect, Limits, parse};
 
@@ -10,6 +13,50 @@ use crate::manifest::{Dialect, Limits, parse};
 const NAMED: usize = 5;
 /// Fields of one object that are named.
 const FIELDS: usize = 3;
+
+/// A chart's files at another time: in its templates, in those of the charts packed into it, which are unpacked for that, and
+/// wherever else there may be one, when it makes templates of texts.
+pub(super) fn later(contents: Vec<(String, Vec<u8>)>, limits: &RenderLimits) -> Vec<(String, Vec<u8>)> {
+    let mut contents = unpacked(contents, limits);
+    let is_template = |path: &str| path.split('/').any(|name| name == "templates");
+    let mut words = Words::default();
+    contents.iter().filter(|(path, _)| is_template(path)).for_each(|(_, content)| words.read(content));
+    let everywhere = words.makes_templates();
+    for (_, content) in contents.iter_mut().filter(|(path, _)| everywhere || is_template(path)) {
+        if let Ok(text) = std::str::from_utf8(content) {
+            *content = at_another_time(text).into_bytes();
+        }
+    }
+    contents
+}
+
+/// The same with the files of packed charts in folders, as helm reads them just as well. One that would come to lie where
+/// something is stays packed.
+fn unpacked(contents: Vec<(String, Vec<u8>)>, limits: &RenderLimits) -> Vec<(String, Vec<u8>)> {
+    let taken: BTreeSet<String> = contents.iter().map(|(path, _)| path.clone()).collect();
+    let is_taken = |path: &str| taken.contains(path) || taken.iter().any(|one| one.starts_with(&format!("{path}/")));
+    let mut all = Vec::with_capacity(contents.len());
+    for (path, content) in contents {
+        let folder = path
+            .rsplit_once('/')
+            .map(|(folder, _)| folder)
+            .filter(|folder| *folder == "charts" || folder.ends_with("/charts"));
+        let (true, Some(folder)) = (path.ends_with(".tgz"), folder) else {
+            all.push((path, content));
+            continue;
+        };
+        let files = archive::files(&path, &content, limits).unwrap_or_default();
+        let tops: BTreeSet<&str> = files.keys().filter_map(|file| file.split('/').next()).collect();
+        if files.is_empty() || tops.iter().any(|top| is_taken(&format!("{folder}/{top}"))) {
+            all.push((path, content));
+            continue;
+        }
+        // What is packed into it is unpacked in turn; nobody packs deeper than is looked through.
+        let files = files.into_iter().map(|(file, content)| (format!("{folder}/{file}"), content)).collect();
+        all.extend(unpacked(files, limits));
+    }
+    all
+}
 
 /// What differs, in words without a value; `None` when nothing does. Values may be secret, and are not there the next time.
 pub(super) fn difference(one: &[u8], other: &[u8]) -> Option<String> {

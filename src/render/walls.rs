@@ -77,9 +77,10 @@ pub(super) const LEVELS: [Level; 7] = [
 ];
 
 /// Runs in the new mount namespace: binds the box read-only with the program in it, and enters it.
-/// Arguments: the box, the program, options for `chroot`, then the program's own.
+/// Arguments: what the machine is called in there, the box, the program, options for `chroot`, then the program's own.
 const ENTER: &str = r#"set -e
-root=$1 program=$2 as=$3; shift 3
+hostname "$1" 2>/dev/null || :
+root=$2 program=$3 as=$4; shift 4
 mount --bind "$root" "$root"
 mount --bind "$program" "$root/bin/renderer"
 mount -t tmpfs -o size=64m,mode=1777 none "$root/tmp"
@@ -89,6 +90,10 @@ cd "$root"
 enter=$(command -v chroot)
 unset PATH PWD OLDPWD
 exec "$enter" $as "$root" /bin/renderer "$@""#;
+
+/// The same without a box.
+const RENAME: &str = r#"hostname "$1" 2>/dev/null || :
+program=$2; shift 2; unset PATH PWD OLDPWD; exec "$program" "$@""#;
 
 /// Forgets the path that found us and becomes the program.
 const BECOME: &str = r#"program=$1; shift; unset PATH PWD OLDPWD; exec "$program" "$@""#;
@@ -111,13 +116,18 @@ impl Level {
         self.walls().files == Wall::Up
     }
 
-    /// The words before the program's own arguments. `root` is the box.
-    pub(super) fn command(self, root: &Path, program: &Path, limits: &Limits) -> Vec<OsString> {
+    /// Whether the machine has a name of its own in there.
+    pub(super) fn is_renamed(self) -> bool {
+        self.walls().processes == Wall::Up
+    }
+
+    /// The words before the program's own arguments. `root` is the box, `host` what the machine is called in there.
+    pub(super) fn command(self, (root, host): (&Path, &str), program: &Path, limits: &Limits) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         let mut add = |more: &[&str]| words.extend(more.iter().map(OsString::from));
-        let own =
-            ["unshare", "--user", "--map-root-user", "--net", "--ipc", "--pid", "--mount", "--fork", "--kill-child"];
-        let by_root = ["unshare", "--net", "--ipc", "--pid", "--mount", "--fork", "--kill-child"];
+        let apart = ["--net", "--ipc", "--uts", "--pid", "--mount", "--fork", "--kill-child"];
+        let own = [&["unshare", "--user", "--map-root-user"][..], &apart].concat();
+        let by_root = [&["unshare"][..], &apart].concat();
         match self {
             Self::SealedNobody => {
                 add(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
@@ -141,10 +151,14 @@ impl Level {
         }
         let become_nobody = if self == Self::SealedByRoot { "--userspec=65534:65534" } else { "" };
         if self.is_sealed() {
-            add(&["sh", "-c", ENTER, "box"]);
+            add(&["sh", "-c", ENTER, "box", host]);
             words.extend([root.as_os_str().to_owned(), program.as_os_str().to_owned(), become_nobody.into()]);
         } else {
-            add(&["sh", "-c", BECOME, "box"]);
+            if self.is_renamed() {
+                add(&["sh", "-c", RENAME, "box", host]);
+            } else {
+                add(&["sh", "-c", BECOME, "box"]);
+            }
             words.push(program.as_os_str().to_owned());
         }
         words

@@ -78,6 +78,11 @@ impl Words {
         self.makes_templates |= other.makes_templates;
     }
 
+    /// Whether texts are made templates, which may be any that it reads.
+    pub(super) fn makes_templates(self) -> bool {
+        self.makes_templates
+    }
+
     /// What is said once it is known what is read: files that nobody looked into may be made templates.
     pub(super) fn settled(self) -> Self {
         Self { is_unsteady: self.is_unsteady || (self.reaches && self.makes_templates), ..self }
@@ -148,10 +153,21 @@ fn quoted(text: &str, quote: char) -> usize {
     text.len()
 }
 
+/// What stands for `now` at another time. It has no quote that YAML or JSON would write otherwise, so that it is known again
+/// where it was no code, and was only passed on: see [`as_it_was`].
+const THEN: &str = "(toDate `2006-01-02` `2001-09-09`)";
+
+/// What came out of a template at another time, with what was only passed on as it was.
+pub(super) fn as_it_was(text: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(text) {
+        Ok(text) => text.replace(THEN, "now").into_bytes(),
+        Err(other) => other.into_bytes(),
+    }
+}
+
 /// What a template says with another clock: wherever it calls `now`, in what is code there. A wall clock of its own cannot
 /// be given to a process without privileges.
 pub(super) fn at_another_time(template: &str) -> String {
-    const THEN: &str = "(toDate \"2006-01-02\" \"2001-09-09\")";
     let mut text = String::with_capacity(template.len());
     for (piece, part) in pieces(template) {
         let mut rest = part;
@@ -209,7 +225,7 @@ mod tests {
 
     #[test]
     fn another_time_is_told_where_the_clock_is_asked_and_nowhere_else() {
-        let then = "(toDate \"2006-01-02\" \"2001-09-09\")";
+        let then = THEN;
         for (text, expected) in [
             ("now {{ now }} now", format!("now {{{{ {then} }}}} now")),
             ("{{now.Unix}}", format!("{{{{{then}.Unix}}}}")),

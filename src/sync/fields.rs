@@ -38,7 +38,7 @@ impl LiveHash {
 
 /// Our entry of `metadata.managedFields`: applied by us, not to a subresource. An `Update` under our name is another
 /// owner.
-fn own_entry(live: &Value) -> Option<&Value> {
+pub(super) fn own_entry(live: &Value) -> Option<&Value> {
     live.pointer("/metadata/managedFields")?.as_array()?.iter().find(|entry| {
         entry.get("manager").and_then(Value::as_str) == Some(FIELD_MANAGER)
             && entry.get("operation").and_then(Value::as_str) == Some("Apply")
@@ -51,7 +51,12 @@ pub fn applied_by_us(live: &Value) -> bool {
     own_entry(live).is_some()
 }
 
-fn project(live: &Value, fields: &Fields, sent: Option<&Value>) -> Value {
+/// The fields that are ours, as the server lists them.
+pub fn own_fields(live: &Value) -> Option<&Value> {
+    own_entry(live)?.get("fieldsV1")
+}
+
+pub(super) fn project(live: &Value, fields: &Fields, sent: Option<&Value>) -> Value {
     if fields.keys().all(|name| name == ".") {
         return match sent {
             Some(Value::Object(map)) if map.is_empty() => Value::Object(Map::new()),

@@ -12,9 +12,11 @@
 //! Nothing here knows HTTP or SQL: `cluster` brings the live facts, `db` the inventory, and the job
 //! `sync_environment` walks through the [`Step`]s.
 
+pub mod drift;
 pub mod explain;
 pub mod fence;
 pub mod fields;
+pub mod fold;
 pub mod health;
 mod hold;
 mod line;

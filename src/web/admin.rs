@@ -1,5 +1,7 @@
 //! `/metrics`, `/healthz`, `/readyz`: for the machines that watch, on a listener of their own.
 
+use std::collections::BTreeSet;
+
 use axum::Router;
 use axum::extract::State as Of;
 use axum::http::{StatusCode, header};
@@ -8,7 +10,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 
-use crate::db::{Schema, budgets, deployed, holds, restored};
+use crate::db::{Schema, budgets, deployed, drift, holds, restored, watches};
 use crate::queue;
 
 /// Every reason of `hold_reason`: one that no environment has any more is shown as 0.
@@ -27,6 +29,9 @@ const REASONS: [&str; 10] = [
 
 /// What the floors' policies can make of what is deployed, as stored.
 const RULINGS: [&str; 4] = ["broken", "denies", "reviews", "warns"];
+
+/// Every word of `drift_what`: a cluster in which nothing drifted so is shown with 0.
+const DRIFTS: [&str; 5] = ["changed", "gone", "leaving", "owned", "replaced"];
 
 #[derive(Clone)]
 struct Admin {
@@ -71,6 +76,15 @@ async fn look(pool: &PgPool) -> Result<(), sqlx::Error> {
     for reason in REASONS {
         let count = held.iter().find(|(held, _)| held == reason).map_or(0, |(_, count)| *count);
         metrics::gauge!("bascule_environments_held", "reason" => reason).set(count as f64);
+    }
+    let drifted = drift::counted(&mut connection).await?;
+    let clusters: BTreeSet<String> = watches::clusters(&mut connection).await?.into_iter().collect();
+    for cluster in clusters {
+        for what in DRIFTS {
+            let here = drifted.iter().find(|(at, how, _)| *at == cluster && how == what);
+            let count = here.map_or(0, |(_, _, count)| *count);
+            metrics::gauge!("bascule_drifted_objects", "cluster" => cluster.clone(), "what" => what).set(count as f64);
+        }
     }
     let said = deployed::counted(&mut connection).await?;
     for ruling in RULINGS {

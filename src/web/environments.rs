@@ -10,6 +10,7 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
 use super::{Of, State};
 use crate::db::deployed::{self, Verdict};
+use crate::db::drift;
 use crate::db::environments;
 use crate::db::freezes::{self, Freeze};
 use crate::db::holds::Ends;
@@ -53,6 +54,9 @@ pub(super) struct Environment {
     /// What the platform's policies say of what is deployed; absent where none is asked. Nothing is done about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     policies: Option<Policies>,
+    /// What is not in the cluster as it was left; absent: nothing that is known of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Drift>,
     /// The freeze that stands: nothing new is synced.
     frozen: Option<Frozen>,
     /// Where it is written what to do when it fails: a file of the repository, or an address.
@@ -91,6 +95,15 @@ impl From<&Verdict> for Policies {
         let says = verdict.remarks.iter().map(PolicyRemark::line).collect();
         Self { says, judged_at: verdict.judged_at.to_string() }
     }
+}
+
+/// What is not in the cluster as it was left; `/api/v1/drift` has the objects.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Drift {
+    /// How many objects.
+    objects: i64,
+    /// Since when the first of them.
+    since: String,
 }
 
 /// A freeze that stands.
@@ -137,6 +150,7 @@ impl From<EnvironmentNow> for Environment {
             objects: now.objects,
             hold,
             policies: None,
+            drift: None,
             frozen: None,
             runbook: None,
             passed: None,
@@ -189,14 +203,16 @@ pub(super) async fn list(
     let items = reports::environments(&mut connection, &asked, limit).await?;
     let ids: Vec<i64> = items.iter().map(|now| now.id).collect();
     let verdicts = deployed::of(&mut connection, &ids).await?;
+    let drifts = drift::counts(&mut connection, &ids).await?;
     let freezes = freezes::all(&mut connection, state.clock.now()).await?;
     let runbooks = environments::runbooks(&mut connection, &ids).await?;
     let shown = |now: EnvironmentNow| {
         let passed = commit.as_ref().map(|_| now.passed);
         let policies = verdicts.get(&now.id).map(Policies::from);
         let frozen = freezes::longest(&freezes, Some(now.id)).cloned().map(Frozen::from);
+        let drift = drifts.get(&now.id).map(|(objects, since)| Drift { objects: *objects, since: since.to_string() });
         let runbook = runbooks.get(&now.id).cloned();
-        Environment { passed, policies, frozen, runbook, ..Environment::from(now) }
+        Environment { passed, policies, drift, frozen, runbook, ..Environment::from(now) }
     };
     let items: Vec<Environment> = items.into_iter().map(shown).collect();
     Ok(Json(Page::of(items, limit, |one: &Environment| one.id.to_string())))

@@ -71,3 +71,78 @@ impl Html {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The colours of each scheme, by the names the rules use: the first is light, the second dark.
+    fn schemes() -> [Vec<(&'static str, [f64; 3])>; 2] {
+        let block = |from: &str| {
+            let (_, rest) = STYLE.split_once(from).unwrap();
+            let (inside, _) = rest.split_once('}').unwrap();
+            let named = inside.split(';').filter_map(|one| one.trim().strip_prefix("--")?.split_once(':'));
+            named.map(|(name, value)| (name, colour(value))).collect::<Vec<_>>()
+        };
+        [block(":root{"), block("(prefers-color-scheme:dark){:root{")]
+    }
+
+    fn colour(text: &str) -> [f64; 3] {
+        let digits =
+            text.strip_prefix('#').unwrap_or_else(|| panic!("{text}: a colour of a scheme is written #rrggbb"));
+        let each = if digits.len() == 3 { 1 } else { 2 };
+        [0, 1, 2].map(|at| {
+            let digits = &digits[at * each..][..each];
+            f64::from(u8::from_str_radix(&digits.repeat(2 / each), 16).unwrap()) / 255.0
+        })
+    }
+
+    /// How much two colours differ in brightness, as WCAG 2.2 has it: from 1 to 21.
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let bright = |colour: [f64; 3]| {
+            let [red, green, blue] =
+                colour.map(|part| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) });
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (bright(one), bright(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    /// The names that are used for a property.
+    fn used(property: &str) -> Vec<&'static str> {
+        let mut names: Vec<_> = STYLE
+            .match_indices(property)
+            .filter(|(at, _)| STYLE[..*at].ends_with(['{', ';']))
+            .map(|(at, _)| {
+                let value = &STYLE[at + property.len()..];
+                let value = &value[..value.find([';', '}']).unwrap()];
+                if value == "inherit" {
+                    return "ink";
+                }
+                let name = value.strip_prefix("var(--").and_then(|rest| rest.strip_suffix(')'));
+                name.unwrap_or_else(|| panic!("{property}{value}: no colour of a scheme"))
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn text_of_every_colour_can_be_read_on_every_ground_light_and_dark() {
+        assert_eq!(contrast(colour("#000"), colour("#ffffff")).round() as u8, 21);
+        let (texts, grounds) = (used("color:"), used("background:"));
+        assert!(texts.len() >= 4 && grounds.len() >= 4, "{texts:?} {grounds:?}");
+        for scheme in schemes() {
+            let of = |name: &str| scheme.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name}")).1;
+            for text in &texts {
+                for ground in &grounds {
+                    let found = contrast(of(text), of(ground));
+                    assert!(found >= 4.5, "{text} on {ground}: {found:.2}");
+                }
+            }
+            // What is to be seen without being read: the edge of what can be typed into.
+            assert!(contrast(of("quiet"), of("paper")) >= 3.0);
+        }
+    }
+}

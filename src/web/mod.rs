@@ -5,6 +5,7 @@
 //!   /login          a person lets a command line act as them ─▶ session
 //!   /api/v1/…       person, or machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
 //!   /previews/{id}  person, or token ─▶ HTML that runs nothing
+//!   /docs/{page}    the same ─▶ what is written about this version
 //!   /metrics /healthz /readyz   on `admin_listen`
 //! ```
 //!
@@ -16,6 +17,8 @@ mod asked;
 mod audit;
 mod deliveries;
 mod deployments;
+mod documents;
+mod drift;
 mod emergencies;
 mod ends;
 mod environments;
@@ -64,8 +67,8 @@ use who::{Allowed, Any};
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Of the contract, and not built yet.
-const LATER: [&str; 8] =
-    ["/", "/environments", "/pulls", "/audit", "/api/v1/pulls", "/api/v1/approvals", "/api/v1/drift", "/api/v1/events"];
+const LATER: [&str; 7] =
+    ["/", "/environments", "/pulls", "/audit", "/api/v1/pulls", "/api/v1/approvals", "/api/v1/events"];
 
 /// What the windows look into.
 #[derive(Debug, Clone)]
@@ -99,6 +102,8 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::export))
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
+        .routes(routes!(drift::list))
+        .routes(routes!(drift::heal))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
         .routes(routes!(ends::objects))
@@ -135,6 +140,7 @@ pub fn router(state: State) -> Router {
     let acts = Arc::new(once::Acts::of(&document));
     let describe = move |_: Allowed<Any>| async move { Json(document) };
     api.route("/api/v1/openapi.json", get(describe))
+        .route("/docs/{page}", get(documents::page))
         .route("/previews/{id}", get(preview_page::page))
         .route("/sign-in", get(sign_in::show))
         .route("/sign-in/{forge}", get(sign_in::begin))

@@ -177,12 +177,17 @@ pub(super) async fn resume(
     let hold = holds::get(&mut tx, id).await?;
     let failed = hold.filter(holds::Hold::is_of_a_failure);
     let open = rollbacks::open(&mut tx, id).await?;
-    let from = pin.map(|pin| pin.sentence());
+    let from = pin.as_ref().map(pins::Pin::sentence);
     let from = from.or(open.as_ref().map(Rollback::sentence)).or(failed.map(|hold| hold.detail));
     if from.is_some() {
         // Where it was asked for, it is told that it is not tried any more.
         if let Some((place, _)) = open.and_then(|open| open.new.asked_in) {
             queue::enqueue(&mut tx, &attend_pull(&repository.key, place, who.trace)).await?;
+        }
+        if let Some(pin) = &pin {
+            for place in pins::told_in(&mut tx, pin).await? {
+                queue::enqueue(&mut tx, &attend_pull(&repository.key, place, who.trace)).await?;
+            }
         }
         pins::resume(&mut tx, id, &who.actor(), state.clock.now()).await?;
         queue::enqueue(&mut tx, &asked_sync(&repository.key, id, who.trace)).await?;

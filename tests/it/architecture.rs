@@ -98,6 +98,7 @@ fn what_writes_on_a_forge_is_called_in_one_place() {
         "create_comment",
         "create_deployment",
         "create_issue",
+        "create_pull",
         "edit_check",
         "edit_comment",
         "edit_issue",

@@ -12,13 +12,13 @@ use bascule::render::{Limits, Programs, Renderer};
 use crate::cases::{self, Case};
 
 /// A clone with one commit on `main`.
-struct Clone {
+pub(crate) struct Clone {
     folder: PathBuf,
     _outer: tempfile::TempDir,
 }
 
 impl Clone {
-    fn of(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join("shop");
         std::fs::create_dir(&folder).unwrap();
@@ -29,7 +29,7 @@ impl Clone {
         clone
     }
 
-    fn write(&self, path: &str, text: &[u8]) {
+    pub(crate) fn write(&self, path: &str, text: &[u8]) {
         let path = self.folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         // A line `→ target` makes a link of it.
@@ -110,7 +110,7 @@ fn laid_out(case: &Case) -> Clone {
 }
 
 /// Runs `bascule diff` on a terminal of its own, or into a pipe; what is shown there.
-fn looked_at(clone: &Clone, on_terminal: bool, args: &str, environment: &[(&str, &str)]) -> String {
+pub(crate) fn looked_at(clone: &Clone, on_terminal: bool, args: &str, environment: &[(&str, &str)]) -> String {
     let line = format!("{} diff {args}", env!("CARGO_BIN_EXE_bascule"));
     let mut command = quiet(Command::new(if on_terminal { "script" } else { "sh" }));
     command.arg(if on_terminal { "-qec" } else { "-c" }).arg(line);

@@ -1,10 +1,13 @@
 //! What only a real API server can show: who may write over what, and what it answers when not.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bascule::cluster::{
-    Applied, Cluster, ClusterError, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched, Write,
+    Applied, Cluster, ClusterError, Clusters, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched,
+    Write,
 };
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
@@ -49,6 +52,43 @@ fn a_pod_reaches_its_own_cluster_as_its_account() {
         let error = connect().await.unwrap_err().to_string();
         assert!(error.contains("cluster `test`") && error.contains("ca.crt"), "{error}");
     });
+}
+
+/// Whoever waits for one that is away takes the time of those who want another.
+#[tokio::test]
+async fn a_cluster_that_keeps_five_requests_waiting_for_nothing_is_left_alone() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let came = Arc::new(AtomicUsize::new(0));
+    let counted = came.clone();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        let mut slow = tokio::task::JoinSet::new();
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            slow.spawn(async move {
+                // What this cluster is like: longer than what counts as waiting, and then no answer.
+                tokio::time::sleep(Duration::from_millis(1_100)).await;
+                drop(connection);
+            });
+        }
+    });
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{ name: c, cluster: {{ server: 'http://127.0.0.1:{port}' }} }}]\n\
+         contexts: [{{ name: c, context: {{ cluster: c, user: u }} }}]\nusers: [{{ name: u, user: {{}} }}]\n"
+    );
+    let name: bascule::ids::ClusterName = "away".parse().unwrap();
+    let clusters = Clusters::new([(name.clone(), Kubeconfig::Text(text.into()))].into());
+    let own = clusters.get(&name, &Identity::Own).await.unwrap();
+    let told = futures::future::join_all((0..5).map(|_| own.version())).await;
+    // As whomever it is asked: it is the same cluster.
+    let other = clusters.get(&name, &Identity::Impersonated("deployer".to_owned())).await.unwrap();
+    for cluster in [&own, &other, &own, &other] {
+        let error = cluster.version().await.unwrap_err();
+        assert_eq!((error.fate(), Err(error)), (Fate::Away, told[4].clone()), "in the same words");
+    }
+    assert_eq!(came.load(Ordering::SeqCst), 5);
 }
 
 /// A connection, and a namespace of this test's own.

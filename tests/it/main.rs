@@ -32,6 +32,7 @@ mod limits;
 mod local;
 mod manifest;
 mod not_yet;
+mod observe;
 mod pages;
 #[path = "../parts/mod.rs"]
 mod parts;

@@ -6,8 +6,6 @@ use std::process::Command;
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
 agent
-drift production
-heal production
 adopt production
 approve production b1:01234567
 clusters move prod
@@ -24,6 +22,8 @@ const BUILT: (&str, &str) = (
     "
 status
 wait
+drift
+heal
 sync
 freeze
 unfreeze

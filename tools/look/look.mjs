@@ -19,7 +19,7 @@ const faults = [];
 let looks = 0;
 for (const name of pages) {
   for (const colorScheme of ['light', 'dark']) {
-    for (const width of [1280, 390]) {
+    for (const width of [1200, 400]) {
       const said = (what) => faults.push(`${name}, ${colorScheme}, ${width} wide: ${what}`);
       const context = await opened.newContext({ colorScheme, viewport: { width, height: 900 }, bypassCSP: true });
       const page = await context.newPage();

@@ -3,7 +3,7 @@
 /// By the call's name, as in the metrics.
 pub(super) fn needed(call: &str) -> &'static str {
     match call {
-        "set_status" => "write access to the repository, and a token with the scope `write:repository`",
+        "set_status" | "create_pull" => "write access to the repository, and a token with the scope `write:repository`",
         "create_comment" | "edit_comment" | "react" | "create_issue" | "edit_issue" => {
             "write access to the repository, and a token with the scope `write:issue`"
         }

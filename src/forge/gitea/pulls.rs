@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::{Gitea, wire};
 use crate::forge::CLOSED_PAGES;
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Closed, Pull, PullPush, RepositoryAt, Review};
+use crate::forge::facts::{Closed, NewPull, Pull, PullPush, RepositoryAt, Review};
 use crate::forge::http::Call;
 use crate::ids::CommitId;
 
@@ -23,6 +24,15 @@ impl Gitea {
         let path: Vec<&str> = path.into_iter().chain([number.as_str()]).collect();
         let json: wire::PullJson = self.http.get(Call { name: "pull", path: &path, query: &[] }).await?;
         self.of_this_repository(at, json)
+    }
+
+    /// A title that begins as a draft's does would make it one; ours does not.
+    pub(crate) async fn create_pull(&self, at: &RepositoryAt, new: &NewPull) -> Result<i64> {
+        let path = self.path(at, &["pulls"]);
+        let body = json!({ "title": new.title, "body": new.body, "head": new.head_branch, "base": new.base_branch });
+        let json: wire::NumberJson =
+            self.http.post(Call { name: "create_pull", path: &path, query: &[] }, &body).await?;
+        Ok(json.number)
     }
 
     /// All open ones, oldest first, so that one that is opened meanwhile moves none to another page.

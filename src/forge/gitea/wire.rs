@@ -119,6 +119,12 @@ struct HeadRepository {
     owner: Option<User>,
 }
 
+/// What is read of a pull request that was just opened.
+#[derive(Deserialize)]
+pub(super) struct NumberJson {
+    pub(super) number: i64,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct PullJson {
     number: i64,

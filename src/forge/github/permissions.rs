@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// installation was not given is left out, and the calls that need it say so.
 pub(super) const REPOSITORY: &[(&str, &str)] = &[
     ("checks", "write"),
-    ("contents", "read"),
+    ("contents", "write"),
     ("deployments", "write"),
     ("issues", "write"),
     ("merge_queues", "read"),
@@ -66,6 +66,7 @@ pub(super) fn needed(call: &str) -> &'static str {
         "create_deployment" | "set_deployment" => "the repository permission “Deployments: Read and write”",
         "deployments" | "deployment_words" => "the repository permission “Deployments: Read-only”",
         "check_runs" => "the repository permission “Checks: Read-only”",
+        "create_pull" => "the repository permissions “Pull requests: Read and write” and “Contents: Read and write”",
         "create_comment" | "edit_comment" | "react" => {
             "the repository permissions “Pull requests: Read and write” and “Issues: Read and write”"
         }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::{GitHub, Whom, wire};
 use crate::forge::CLOSED_PAGES;
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Closed, Pull, PullPush, Push, RepositoryAt, Review, Verdict};
+use crate::forge::facts::{Closed, NewPull, Pull, PullPush, Push, RepositoryAt, Review, Verdict};
 use crate::forge::http::Call;
 use crate::forge::name::RepositoryName;
 use crate::ids::CommitId;
@@ -29,6 +30,14 @@ impl GitHub {
         let number = number.to_string();
         let path = self.path(at, &["pulls", &number]);
         self.get(Whom::Repository(at), Call { name: "pull", path: &path, query: &[] }).await
+    }
+
+    pub(crate) async fn create_pull(&self, at: &RepositoryAt, new: &NewPull) -> Result<i64> {
+        let path = self.path(at, &["pulls"]);
+        let body = json!({ "title": new.title, "body": new.body, "head": new.head_branch, "base": new.base_branch });
+        let json: wire::NumberJson =
+            self.post(at, Call { name: "create_pull", path: &path, query: &[] }, &body).await?;
+        Ok(json.number)
     }
 
     /// All open ones, oldest first, so that one that is opened meanwhile moves none to another page.

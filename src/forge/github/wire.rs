@@ -207,6 +207,12 @@ impl CommentJson {
     }
 }
 
+/// What is read of a pull request that was just opened.
+#[derive(Deserialize)]
+pub(super) struct NumberJson {
+    pub(super) number: i64,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct IssueJson {
     pub(super) number: i64,

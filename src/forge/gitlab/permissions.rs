@@ -4,7 +4,7 @@
 /// By the call's name, as in the metrics.
 pub(super) fn needed(call: &str) -> &'static str {
     match call {
-        "set_status" | "create_deployment" | "set_deployment" => {
+        "set_status" | "create_pull" | "create_deployment" | "set_deployment" => {
             "the role Developer or higher in the project, and a token with the scope `api`"
         }
         "create_comment" | "edit_comment" | "react" | "create_issue" | "edit_issue" => {

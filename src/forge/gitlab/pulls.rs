@@ -12,7 +12,7 @@ use super::lists::List;
 use super::{GitLab, parts, place, project, wire};
 use crate::forge::CLOSED_PAGES;
 use crate::forge::error::{Fate, Result};
-use crate::forge::facts::{Closed, Pull, PullPush, Push, RepositoryAt};
+use crate::forge::facts::{Closed, NewPull, Pull, PullPush, Push, RepositoryAt};
 use crate::forge::http::Call;
 use crate::ids::{CommitId, Iid};
 
@@ -42,6 +42,18 @@ impl GitLab {
         };
         let path = place(at, number, &[]);
         self.http.get(Call { name: "pull", path: &parts(&path), query: &[] }).await
+    }
+
+    /// It is made in the background: for a while it has no commits.
+    pub(crate) async fn create_pull(&self, at: &RepositoryAt, new: &NewPull) -> Result<i64> {
+        let path = project(at, &["merge_requests"]);
+        let body = json!({
+            "title": new.title, "description": new.body, "source_branch": new.head_branch,
+            "target_branch": new.base_branch, "remove_source_branch": true,
+        });
+        let call = Call { name: "create_pull", path: &parts(&path), query: &[] };
+        let json: wire::IidJson = self.http.post(call, &body).await?;
+        Ok(json.iid)
     }
 
     /// All open ones, oldest first, so that one that is opened meanwhile moves none to another page.

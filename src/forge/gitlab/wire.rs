@@ -214,6 +214,12 @@ impl NoteJson {
     }
 }
 
+/// What is read of a merge request that was just opened.
+#[derive(Deserialize)]
+pub(super) struct IidJson {
+    pub(super) iid: i64,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct IssueJson {
     pub(super) iid: i64,

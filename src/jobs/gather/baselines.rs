@@ -2,20 +2,18 @@
 //! as the base has it, and whether the API server takes what is added and changed. By what a sync itself decides with, and
 //! by dry runs: nothing is written.
 
+mod patience;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::lists::Lists;
 use super::live::{Origin, Whose};
 use super::repository::Repository;
 use super::there::{Look, wanted};
 use crate::cluster::{ClusterError, Fate, Identity};
 use crate::db::{inventory, restored};
-use crate::ids::{ClusterName, ObjectKey};
+use crate::ids::ObjectKey;
 use crate::jobs::error::JobError;
 use crate::jobs::work;
 use crate::manifest::{Object, RenderedSet, apply_order, hook};
@@ -23,64 +21,10 @@ use crate::preview::{Admission, Drift, Drifted, Effect, Standing};
 use crate::sync::{self, Action, Blocked, Desired, Owner, Plan, Prune, Pruning, Recorded, Why, plan, suspects};
 use trial::Trier;
 
+pub(in crate::jobs) use patience::{Impatient, Patience};
+
 /// Drifted objects that are kept by name; the others are counted.
 const NAMED: usize = 200;
-/// How long one environment waits for its cluster: a request is given five seconds, and a list of many objects more.
-const OF_ONE: Duration = Duration::from_secs(20);
-/// How long a whole preview waits for clusters.
-const OF_ALL: Duration = Duration::from_secs(60);
-
-/// How long a preview waits for clusters, and which of them it waits for no more. Only waiting counts.
-#[derive(Debug)]
-pub(in crate::jobs) struct Patience {
-    left: Mutex<Duration>,
-    lost: Mutex<BTreeMap<ClusterName, String>>,
-}
-
-/// A cluster is not asked.
-pub(in crate::jobs) struct Impatient {
-    pub(in crate::jobs) why: String,
-    /// Whether it is worth to ask again: nobody could be reached there.
-    pub(in crate::jobs) is_away: bool,
-}
-
-impl Patience {
-    /// All of it.
-    pub(in crate::jobs) fn begins() -> Self {
-        Self { left: Mutex::new(OF_ALL), lost: Mutex::default() }
-    }
-
-    /// Asks a cluster on behalf of one environment. `None`: it took too long.
-    pub(in crate::jobs) async fn ask<T>(&self, asking: impl Future<Output = T>) -> Option<T> {
-        let (begun, left) = (Instant::now(), *self.left.lock().expect(HELD));
-        let answer = tokio::time::timeout(left.min(OF_ONE), asking).await.ok();
-        let mut left = self.left.lock().expect(HELD);
-        *left = left.saturating_sub(begun.elapsed());
-        answer
-    }
-
-    /// Why this cluster is not asked.
-    pub(in crate::jobs) fn is_over(&self, cluster: &ClusterName) -> Option<Impatient> {
-        if let Some(why) = self.lost.lock().expect(HELD).get(cluster).cloned() {
-            return Some(Impatient { why, is_away: true });
-        }
-        let why = format!("clusters were waited for {} s", OF_ALL.as_secs());
-        self.left.lock().expect(HELD).is_zero().then_some(Impatient { why, is_away: false })
-    }
-
-    /// Nobody can be reached there: it is not waited for again.
-    pub(in crate::jobs) fn lost(&self, cluster: &ClusterName, why: &str) {
-        self.lost.lock().expect(HELD).insert(cluster.clone(), why.to_owned());
-    }
-
-    /// What is said of what it did not answer in time.
-    pub(in crate::jobs) fn too_long() -> String {
-        format!("it did not answer everything within {} s", OF_ONE.as_secs())
-    }
-}
-
-const HELD: &str = "nobody panics while it is held";
-
 /// The two sets of a change.
 #[derive(Clone, Copy)]
 struct Between<'a> {
@@ -101,6 +45,8 @@ pub(in crate::jobs) struct Compared {
     is_compared: bool,
     pub(in crate::jobs) admission: BTreeMap<ObjectKey, Admission>,
     pub(in crate::jobs) effect: BTreeMap<ObjectKey, Effect>,
+    /// What the dry runs tell of the effect, where nothing else does.
+    already: BTreeMap<ObjectKey, Effect>,
     drift: Vec<Drift>,
     more: usize,
     /// Why effect and drift are not known.
@@ -191,7 +137,10 @@ pub(in crate::jobs) async fn compare(
         compared.away = is_away.then_some(why);
         return Ok(compared);
     }
-    let ended = patience.ask(work::boxed(ask(repository, whose, between, &mut compared))).await;
+    let ended = patience.ask(work::boxed(ask(repository, whose, between, patience.lists(), &mut compared))).await;
+    for (key, effect) in std::mem::take(&mut compared.already) {
+        compared.effect.entry(key).or_insert(effect);
+    }
     let (why, is_away) = match ended {
         Some(Ok(())) => return Ok(compared),
         Some(Err(Stop::Job(error))) => return Err(error),
@@ -212,6 +161,7 @@ async fn ask(
     repository: &Repository<'_>,
     whose: &Whose<'_>,
     between: Between<'_>,
+    lists: &Lists,
     compared: &mut Compared,
 ) -> Result<(), Stop> {
     let Between { base, merged } = between;
@@ -221,47 +171,51 @@ async fn ask(
         compared.unknown = Some("no grant of the server reaches it".to_owned());
         return Ok(());
     };
-    // Gather: what we did, and what is there.
+    // Gather: whom to ask.
     let (clusters, at) = (&context.clusters, &merged.target.cluster);
     let uid = clusters.get(at, &Identity::Own).await?.uid().await?.to_owned();
     let identity = Identity::of(granted.grant.acts_as(&merged.target.namespace));
     let cluster = clusters.get(at, &identity).await?;
     cluster.served().await?;
-    compared.is_reached = true;
-    let mut conn = context.pool.acquire().await?;
-    let recorded = inventory::of(&mut conn, whose.environment, &uid).await?;
-    let is_restored = restored::open(&mut conn).await?.is_some();
-    drop(conn);
+    let Compared { is_reached, admission, already, effect, drift, more, unknown, .. } = compared;
+    *is_reached = true;
     let defined: BTreeSet<_> = merged.objects.values().filter_map(Object::defines).collect();
-    let sides = [merged, base].map(wanted);
-    let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
-    look.at_all(&sides.concat(), &recorded).await?;
-    for (side, set) in sides.iter().zip([merged, base]) {
-        let suspects: Vec<Desired> = suspects(side, &recorded, &look.live).into_iter().cloned().collect();
-        look.closer_at(&suspects, set, &context.hash_key).await?;
-    }
     let owner = Owner::of(context.installation, &repository.row.key, whose.name).to_string();
-    let rule = Pruning { is_wanted: whose.sync.is_some_and(|sync| sync.prune), is_restored }.into();
-    // Decide: what a sync to either would do.
-    let [to_merged, to_base] = sides.map(|side| plan(&owner, &side, &recorded, &look.live, rule));
-    compared.effect = effect(&to_merged, between, &recorded, &look.live);
-    compared.drift = drift(to_base, &recorded, between);
-    compared.more = compared.drift.len().saturating_sub(NAMED);
-    compared.drift.truncate(NAMED);
-    compared.unknown = None;
-
-    // Ask: what is added and changed, and what is different in what drifted.
     let changes_now = |object: &&Object| between.is_touched(object) && object.defines().is_some();
     let redefined: BTreeSet<_> = merged.objects.values().filter(changes_now).filter_map(Object::defines).collect();
     let order = apply_order(merged.objects.keys()).into_iter().filter_map(|key| merged.objects.get(key));
-    // A hook is made anew when it runs: what is there of it is no state to send onto.
-    let asked = |object: &&Object| between.is_touched(object) && hook(&object.json).is_none();
-    let touched: Vec<&Object> = order.filter(asked).collect();
+    let touched: Vec<&Object> = order.filter(|object| between.is_touched(object)).collect();
     let served = super::live::served(&cluster, &touched, &defined).await?;
     let (cluster, served, hash_key) = (&cluster, &served, &context.hash_key);
-    let trier = Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key };
-    trier.closer(base, &mut compared.drift).await?;
-    trier.all(&touched, compared).await
+    let trier = &Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key };
+
+    let looking = work::boxed(async {
+        // Gather: what we did, and what is there.
+        let mut conn = context.pool.acquire().await?;
+        let recorded = inventory::of(&mut conn, whose.environment, &uid).await?;
+        let is_restored = restored::open(&mut conn).await?.is_some();
+        drop(conn);
+        let sides = [merged, base].map(wanted);
+        let mut look = Look { cluster, defined: &defined, live: BTreeMap::new() };
+        look.with_others((lists, at, &identity), &sides.concat(), &recorded).await?;
+        for (side, set) in sides.iter().zip([merged, base]) {
+            let suspects: Vec<Desired> = suspects(side, &recorded, &look.live).into_iter().cloned().collect();
+            look.closer_at(&suspects, set, hash_key).await?;
+        }
+        let rule = Pruning { is_wanted: whose.sync.is_some_and(|sync| sync.prune), is_restored }.into();
+        // Decide: what a sync to either would do.
+        let [to_merged, to_base] = sides.map(|side| plan(&owner, &side, &recorded, &look.live, rule));
+        *effect = self::effect(&to_merged, between, &recorded, &look.live);
+        *drift = self::drift(to_base, &recorded, between);
+        *more = drift.len().saturating_sub(NAMED);
+        drift.truncate(NAMED);
+        *unknown = None;
+        // Ask: what is different in what drifted.
+        trier.closer(base, drift).await
+    });
+    // And, since that waits for nothing of the other: what the server says to what is added and changed.
+    let trying = work::boxed(trier.all(&touched, admission, already));
+    tokio::try_join!(looking, trying).map(drop)
 }
 
 /// How applying departs from the change, of the objects that it adds, changes and removes.

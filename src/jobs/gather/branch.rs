@@ -8,7 +8,7 @@ mod trains;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{Contents, FileAt};
-use super::court::{befores, court};
+use super::court::{befores, court, neighbours};
 use super::place::Attended;
 use super::policies;
 use super::repository::Repository;
@@ -20,6 +20,7 @@ use crate::jobs::error::JobError;
 use crate::policy::rules::Environment;
 
 use steps::Looker;
+pub(in crate::jobs) use steps::merged_pull;
 
 /// Commits looked at before a first sync. Each costs a few calls to the forge, and the facts of one judgement may be
 /// 30 s old; environments are rarely left without a first sync for longer. What came before them was brought by nobody
@@ -99,7 +100,9 @@ pub(in crate::jobs) async fn walked(
     };
     let (entries, places) = looker.found();
     let heard = places.values().map(|place| &place.people);
-    let mut court = court(repository, &environment, entries, &files(&steps, hold.as_ref()), heard).await?;
+    let neighbours = neighbours(&mut *context.pool.acquire().await?, &environment).await?;
+    let judges = (entries, neighbours);
+    let mut court = court(repository, &environment, judges, &files(&steps, hold.as_ref()), heard).await?;
     let walk = loop {
         let mut walk = walk(&court, position.as_ref(), &steps, hold.as_ref());
         if walk.unasked.is_empty() {

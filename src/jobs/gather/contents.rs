@@ -22,7 +22,7 @@ use crate::consent::HashedSet;
 use crate::db::renders::{self, CachedRender};
 use crate::db::sets;
 use crate::git::{GitError, Tree};
-use crate::ids::{CommitId, EnvironmentName, SetDigest};
+use crate::ids::{CommitId, EnvironmentName, ObjectKey, SetDigest, SetKey};
 use crate::jobs::error::JobError;
 use crate::manifest::Scope;
 use crate::policy::Located;
@@ -75,6 +75,16 @@ pub(in crate::jobs) struct Content {
     /// Which program, and how long it took now; `None` when it was remembered.
     pub(in crate::jobs) renderer: String,
     pub(in crate::jobs) took: Option<std::time::Duration>,
+}
+
+impl Content {
+    /// Which objects it has.
+    pub(in crate::jobs) fn objects(&self) -> impl Iterator<Item = &ObjectKey> + Clone {
+        self.hashed.hashes.keys().filter_map(|key| match key {
+            SetKey::Object(key) => Some(key),
+            SetKey::Entry => None,
+        })
+    }
 }
 
 impl SetAt {
@@ -230,7 +240,7 @@ impl<'r> Contents<'r> {
             Ok(rendered) => rendered,
             Err(error) if error.blame() == Blame::Author => {
                 let errors = vec![error.to_string()];
-                self.remember(&key, Err(errors.join("\n")), &closure, BTreeMap::new(), "").await?;
+                self.remember(&key, errors.join("\n"), &closure, BTreeMap::new(), "").await?;
                 return Ok(SetAt::Broken { errors, closure: Some(closure) });
             }
             Err(error) => return broken(error, Some(closure)),
@@ -238,28 +248,32 @@ impl<'r> Contents<'r> {
         let set = match rendered.set {
             Ok(set) => set,
             Err(errors) => {
-                self.remember(&key, Err(errors.join("\n")), &closure, rendered.kinds, &rendered.renderer).await?;
+                self.remember(&key, errors.join("\n"), &closure, rendered.kinds, &rendered.renderer).await?;
                 return Ok(SetAt::Broken { errors, closure: Some(closure) });
             }
         };
         let mut tx = context.pool.begin().await?;
         let digest = sets::store(&mut tx, &set, environment, &context.seal).await?;
+        let (reads, renderer) = (closure.reads.clone(), rendered.renderer.clone());
+        let render = CachedRender { result: Ok(digest), reads, kinds: rendered.kinds, renderer };
+        renders::put(&mut tx, &key, &render).await?;
         tx.commit().await?;
-        self.remember(&key, Ok(digest), &closure, rendered.kinds, &rendered.renderer).await?;
         let hashed = sets::hashed(&set);
         Ok(SetAt::Set(Content { digest, hashed, closure, renderer: rendered.renderer, took: Some(rendered.took) }))
     }
 
+    /// Remembers why there is no set.
     async fn remember(
         &self,
         key: &[u8; 32],
-        result: Result<SetDigest, String>,
+        why: String,
         closure: &Closure,
         kinds: BTreeMap<String, Option<Scope>>,
         renderer: &str,
     ) -> Result<(), JobError> {
         let mut conn = self.repository.context.pool.acquire().await?;
-        let render = CachedRender { result, reads: closure.reads.clone(), kinds, renderer: renderer.to_owned() };
+        let render =
+            CachedRender { result: Err(why), reads: closure.reads.clone(), kinds, renderer: renderer.to_owned() };
         Ok(renders::put(&mut conn, key, &render).await?)
     }
 

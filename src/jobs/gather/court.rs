@@ -9,24 +9,22 @@ use super::contents::Contents;
 use super::people;
 use super::repository::Repository;
 use crate::consent::{self, Before, Court, People, Walk};
-use crate::db::{environments, sets, soaks};
+use crate::db::{deployments, environments, sets, soaks};
 use crate::ids::{CommitId, EnvironmentName, ObjectHash};
 use crate::jobs::error::JobError;
 use crate::policy::rules::{Environment, Voters};
 
-/// Everything that judges changes of these files in an environment. `heard` are the people of every place that has a say.
+/// Everything that judges changes of these files in an environment: what entries say, and the neighbours of a first set, among
+/// it. `heard` are the people of every place that has a say.
 pub(in crate::jobs) async fn court<'p>(
     repository: &Repository<'_>,
     environment: &environments::Environment,
-    entries: BTreeMap<ObjectHash, Environment>,
+    (entries, neighbours): (BTreeMap<ObjectHash, Environment>, Vec<Environment>),
     files: &BTreeSet<String>,
     heard: impl IntoIterator<Item = &'p People>,
 ) -> Result<Court, JobError> {
     let platform = &repository.platform;
     let target = &environment.target;
-    let mut conn = repository.context.pool.acquire().await?;
-    let neighbours = neighbours(&mut conn, environment).await?;
-    drop(conn);
     let floors = platform.floors_under(&target.cluster);
     let grants = platform.grants_reaching(&repository.granted_name(), target);
     let mut people = People::new(repository.row.key.forge.clone(), platform.groups.clone(), Vec::new());
@@ -43,6 +41,10 @@ pub(in crate::jobs) async fn court<'p>(
     let voters: Vec<Voters> =
         entries.values().flat_map(|own| self::voters(repository, own, &neighbours, files)).collect();
     people::complete(repository, &mut people, &voters).await;
+    let was_here = match entries.values().any(|own| own.consent.reverts.is_some()) {
+        true => deployments::were_healthy(&mut *repository.context.pool.acquire().await?, environment.id).await?,
+        false => BTreeSet::new(),
+    };
     Ok(Court {
         repository: repository.row.key.clone(),
         environment: environment.name.clone(),
@@ -53,6 +55,7 @@ pub(in crate::jobs) async fn court<'p>(
         grant_owners: grants.into_iter().find_map(|granted| granted.grant.owners.clone()),
         people,
         said: BTreeMap::new(),
+        was_here,
     })
 }
 
@@ -61,13 +64,10 @@ pub(in crate::jobs) async fn neighbours(
     conn: &mut PgConnection,
     environment: &environments::Environment,
 ) -> Result<Vec<Environment>, JobError> {
-    let mut neighbours = Vec::new();
-    for digest in environments::neighbours(conn, environment).await? {
-        let set = sets::load_hashed(conn, &digest).await?;
-        let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
-        neighbours.extend(sets::entries(conn, &entry).await?.into_values());
-    }
-    Ok(neighbours)
+    let digests = environments::neighbours(conn, environment).await?;
+    let (of_sets, rules) = sets::rules_of(conn, &digests).await?;
+    let entries = digests.iter().filter_map(|digest| of_sets.get(digest));
+    Ok(entries.filter_map(|entry| rules.get(entry)).cloned().collect())
 }
 
 /// Everybody whom some rule may ask for consent to a change of these files in an environment.

@@ -12,7 +12,7 @@ use crate::db::inventory;
 use crate::ids::{EnvironmentName, ObjectKey};
 use crate::jobs::error::JobError;
 use crate::jobs::work;
-use crate::manifest::{HashKey, Object, RenderedSet, apply_order};
+use crate::manifest::{HashKey, Object, RenderedSet, apply_order, hook};
 use crate::policy::rules::{SyncMode, SyncRules};
 use crate::preview::Live;
 use crate::sync::Owner;
@@ -194,6 +194,13 @@ impl Asker<'_> {
         // consented to either.
         if is_secret && self.cluster.glance(resource, key).await?.is_some() {
             return Ok(Live::Unknown { why: "it is there, and a Secret is not compared before the merge".to_owned() });
+        }
+        if hook(json).is_some()
+            && let Some(live) = self.cluster.glance(resource, key).await?
+        {
+            let is_ours = live.owner.as_deref() == Some(self.owner);
+            let why = "it is there from an earlier run, and is made anew".to_owned();
+            return Ok(if is_ours { Live::Unknown { why } } else { Live::Foreign });
         }
         let trial = Trial { resource, key, object: json, owner: self.owner };
         let (found, _warnings) = self.cluster.foresee(trial, self.hash_key).await?;

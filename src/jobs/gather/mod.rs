@@ -10,6 +10,7 @@
 //! | `touched`, `claims` | which environments a pull request changes; which of its objects are somebody else's |
 //! | `live` | what a cluster has of a first set |
 //! | `there`, `baselines` | what is in a cluster of a set; what it says beside a change |
+//! | `lists` | what environments of one preview look at together |
 //! | `checks` | what statuses and checks say of a commit |
 //! | `people`, `whose`, `place` | who is who, who made what, who said what |
 //! | `policies` | what the policies in force say of a step from one set to another |
@@ -21,6 +22,7 @@ pub(super) mod checks;
 pub(super) mod claims;
 pub(super) mod contents;
 pub(super) mod court;
+pub(super) mod lists;
 pub(super) mod live;
 pub(in crate::jobs) mod memory;
 pub(super) mod people;

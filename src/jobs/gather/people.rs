@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{FutureExt as _, StreamExt as _, stream};
+
 use super::repository::Repository;
 use crate::consent::{Answer, Kind, People, Right, Standing};
 use crate::forge::{self, AccountKind};
 use crate::ids::Account;
 use crate::policy::rules::Voters;
+
+/// People who are asked about side by side.
+const ASKED_AT_ONCE: usize = 4;
 
 /// Asks the forge about everybody who gave something: what could not be asked is unknown, and does not count.
 pub(in crate::jobs) async fn people<'v>(
@@ -17,11 +22,14 @@ pub(in crate::jobs) async fn people<'v>(
     let (forge, groups) = (&repository.row.key.forge, &repository.platform.groups);
     let teams: BTreeSet<String> =
         voters.into_iter().flat_map(|voters| People::teams_asked(forge, groups, voters)).collect();
-    let mut standings = Vec::new();
+    let asks: Vec<_> = accounts.iter().map(|account| standing(repository, account, &teams).boxed()).collect();
+    let asked: Vec<_> = stream::iter(asks).buffered(ASKED_AT_ONCE).collect().await;
     let mut away = None;
-    for account in accounts {
-        standings.push(standing(repository, account, &teams, &mut away).await);
-    }
+    let standings = asked.into_iter().map(|(standing, unasked)| {
+        away = away.take().or(unasked);
+        standing
+    });
+    let standings = standings.collect::<Vec<_>>();
     People { away, ..People::new(forge.clone(), groups.clone(), standings) }
 }
 
@@ -40,15 +48,20 @@ pub(in crate::jobs) async fn complete(repository: &Repository<'_>, people: &mut 
     }
 }
 
-/// An error that passes by itself goes to `away`.
+/// Who somebody is, with what passes by itself and kept us from knowing.
 async fn standing(
     repository: &Repository<'_>,
     account: &Account,
     teams: &BTreeSet<String>,
-    away: &mut Option<String>,
-) -> Standing {
+) -> (Standing, Option<String>) {
     let forge = repository.forge();
-    let (kind, account, email) = match forge.user(&account.login).await {
+    let mut away = None;
+    let (user, permission, answers) = tokio::join!(
+        forge.user(&account.login),
+        forge.permission(&repository.at, &account.login),
+        members(repository, account, teams),
+    );
+    let (kind, account, email) = match user {
         // Another account has the login now: this one's rights cannot be asked for by name.
         Ok(user) if user.account != *account => (Kind::Unknown, account.clone(), None),
         Ok(user) => {
@@ -62,24 +75,34 @@ async fn standing(
         Err(error) if error.is_gone() => (Kind::Inactive, account.clone(), None),
         Err(error) => {
             tracing::warn!(account = account.login, %error, "cannot ask the forge about a person");
-            note(&error, away);
+            note(&error, &mut away);
             (Kind::Unknown, account.clone(), None)
         }
     };
-    let right = match forge.permission(&repository.at, &account.login).await {
+    let right = match permission {
         Ok(Some(role)) => Right::Has(role),
         Ok(None) => Right::None,
         Err(error) if error.is_gone() => Right::None,
         Err(error) => {
-            note(&error, away);
+            note(&error, &mut away);
             Right::Unknown
         }
     };
-    let mut answers = BTreeMap::new();
+    let (teams, unasked) = answers;
+    (Standing { account, kind, right, teams, email }, away.or(unasked))
+}
+
+/// Of which teams somebody is a member.
+async fn members(
+    repository: &Repository<'_>,
+    account: &Account,
+    teams: &BTreeSet<String>,
+) -> (BTreeMap<String, Answer>, Option<String>) {
+    let (mut answers, mut away) = (BTreeMap::new(), None);
     for team in teams {
-        answers.insert(team.clone(), member(repository, &account, team, away).await);
+        answers.insert(team.clone(), member(repository, account, team, &mut away).await);
     }
-    Standing { account, kind, right, teams: answers, email }
+    (answers, away)
 }
 
 /// `forge/org/team`; a team of another forge is asked of nobody here.

@@ -19,8 +19,8 @@ use crate::consent::{
 use crate::db::approvals::{self, Stored};
 use crate::db::previews::{self, Preview, ShownChange};
 use crate::db::pulls::{self, PullState};
-use crate::db::{environments, sets};
-use crate::ids::{Account, CommitId, EnvironmentName, ObjectHash, SetDigest, TraceId};
+use crate::db::{environments, reverts, sets};
+use crate::ids::{Account, ChangeDigest, CommitId, EnvironmentName, ObjectHash, SetDigest, TraceId};
 use crate::jobs::error::JobError;
 use crate::jobs::route;
 use crate::jobs::step::Step;
@@ -310,34 +310,50 @@ async fn rules_shown(
 ) -> Result<BTreeMap<EnvironmentName, RulesShown>, JobError> {
     let newest: BTreeMap<&EnvironmentName, &ShownChange> =
         remembered.shown.iter().map(|one| (&one.shown.environment, one)).collect();
+    let begins = |one: &ShownChange| one.shown.old_set.unwrap_or(one.shown.new_set);
+    let ids: Vec<i64> = newest.values().map(|one| one.environment).collect();
+    let environments = environments::all(conn, &ids).await?;
+    let position = |one: &ShownChange| environments.get(&one.environment)?.position.as_ref().map(|at| at.set);
+    let sets: BTreeSet<SetDigest> =
+        newest.values().flat_map(|one| [Some(begins(one)), position(one)]).flatten().collect();
+    let (entries, said) = sets::rules_of(conn, &sets.into_iter().collect::<Vec<_>>()).await?;
+    let of_set = |set: &SetDigest| entries.get(set).and_then(|entry| Some((*entry, said.get(entry)?)));
     let mut rules = BTreeMap::new();
     for (name, one) in newest {
-        let set = sets::load_hashed(conn, &one.shown.old_set.unwrap_or(one.shown.new_set)).await?;
-        let Some(entry) = set.entry().copied() else { continue };
-        let Some(own) = sets::entries(conn, &[entry]).await?.remove(&entry) else { continue };
-        let environment = environments::get(conn, one.environment).await?;
-        let neighbours = match (one.shown.old_set, &environment) {
+        let Some((entry, own)) = of_set(&begins(one)) else { continue };
+        let neighbours = match (one.shown.old_set, environments.get(&one.environment)) {
             (None, Some(environment)) => court::neighbours(conn, environment).await?,
             (None, None) | (Some(_), _) => Vec::new(),
         };
-        let on_push = match environment.and_then(|environment| environment.position) {
-            Some(position) => in_force(conn, &position.set).await?,
+        // Where they cannot be read, a push voids.
+        let on_push = match position(one) {
+            Some(set) => of_set(&set).map_or(InForce::Unreadable, |(_, rules)| InForce::OfSet(rules)).on_push(),
             None => own.consent.on_push,
         };
-        rules.insert(name.clone(), RulesShown { entry, own, neighbours, on_push });
+        rules.insert(name.clone(), RulesShown { entry, own: own.clone(), neighbours, on_push });
     }
     Ok(rules)
-}
-
-/// What a push does by the rules of a stored set; where they cannot be read, it voids.
-async fn in_force(conn: &mut PgConnection, set: &SetDigest) -> Result<OnPush, JobError> {
-    let set = sets::load_hashed(conn, set).await?;
-    let entry: Vec<ObjectHash> = set.entry().copied().into_iter().collect();
-    let rules = sets::entries(conn, &entry).await?;
-    Ok(rules.values().next().map_or(InForce::Unreadable, InForce::OfSet).on_push())
 }
 
 /// A person, as the log names them.
 pub(in crate::jobs) fn actor(account: &Account) -> String {
     format!("{}/{} ({})", account.forge, account.login, account.id)
+}
+
+/// The change of an environment to which a rollback has consented that pins it, and whose revert a pull request is (rule 15).
+pub(in crate::jobs) async fn given_back(
+    repository: &Repository<'_>,
+    pull: i64,
+    environment: &EnvironmentName,
+) -> Result<Option<ChangeDigest>, JobError> {
+    let mut conn = repository.context.pool.acquire().await?;
+    let revert = reverts::of_pull(&mut conn, repository.row.id, pull).await?;
+    Ok(revert.filter(|one| one.is_pinned && one.environment == *environment).map(|one| one.change))
+}
+
+/// The account that [`actor`] made this of; `None`: it is no account's, but a token's, or ours.
+pub(in crate::jobs) fn whom(actor: &str) -> Option<Account> {
+    let (account, id) = actor.strip_suffix(')')?.rsplit_once(" (")?;
+    let (forge, login) = account.split_once('/')?;
+    Some(Account { forge: forge.parse().ok()?, id: id.parse().ok()?, login: login.to_owned() })
 }

@@ -38,21 +38,23 @@ pub(in crate::jobs) async fn asked(
     Ok(here.into_iter().map(told).collect())
 }
 
-/// Pushes that led to the head of a pull request: as stored, and as the pull request itself tells them.
+/// Pushes that led to the head of a pull request: as stored, and as the pull request itself tells them (`listed`).
 pub(in crate::jobs) async fn of_pull(
     repository: &Repository<'_>,
     pull: &forge::Pull,
     own: &[Own],
+    listed: Vec<forge::PullPush>,
 ) -> Result<Vec<Told>, JobError> {
     let kept = kept_for(pull.number);
     let mut known = stored_of_pull(repository, pull, own, &kept).await?;
-    let listed = repository.forge().pull_pushes(&repository.at, pull).await?;
     let listed = listed.into_iter().filter_map(|push| told_by_pull(push, own));
     let news: Vec<Told> = listed.filter(|one| !known.contains(one)).collect();
     // A fork may be gone, or hidden, when it is asked next.
     let news_of_fork = if pull.from_fork { &news[..] } else { &[] };
     let rows: Vec<Push> = news_of_fork.iter().map(|one| row(repository, &kept, one)).collect();
-    pushes::record(&mut *repository.context.pool.acquire().await?, &rows).await?;
+    if !rows.is_empty() {
+        pushes::record(&mut *repository.context.pool.acquire().await?, &rows).await?;
+    }
     known.extend(news);
     Ok(known)
 }

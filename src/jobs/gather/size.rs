@@ -14,8 +14,8 @@ pub(in crate::jobs) async fn between(
     old: &CommitId,
     new: &CommitId,
 ) -> Result<(Vec<String>, Size), JobError> {
-    let changed = mirror.changed_paths(old, new).await?;
-    let lines = mirror.changed_lines(old, new).await?;
+    // Two programs that wait for nothing of each other.
+    let (changed, lines) = tokio::try_join!(mirror.changed_paths(old, new), mirror.changed_lines(old, new))?;
     if !lines.values().any(|lines| *lines == Lines::TooLarge) {
         // Counting has read them all, in one conversation where they were not here.
         let files: Vec<CommitId> = changed.iter().flat_map(|one| [&one.old, &one.new]).flatten().cloned().collect();

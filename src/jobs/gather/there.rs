@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 
+use super::lists::{Collection, Lists};
 use crate::cluster::{Cluster, ClusterError, Fate, Identity, Resource};
 use crate::db::repositories::Repository;
-use crate::ids::{ObjectKey, Target};
+use crate::ids::{ClusterName, ObjectKey, Target};
 use crate::manifest::{HashKey, Object, RenderedSet, hook};
 use crate::policy::rules::Platform;
 use crate::sync::{Desired, Live, Recorded, Seen};
@@ -57,19 +59,43 @@ impl Look<'_> {
         desired: &[Desired],
         recorded: &BTreeMap<ObjectKey, Recorded>,
     ) -> Result<(), ClusterError> {
-        let mut groups: BTreeMap<Group, Vec<ObjectKey>> = BTreeMap::new();
-        let wanted = desired.iter().map(|object| (&object.key, &object.api_version));
-        let ours = recorded.values().map(|row| (&row.key, &row.api_version));
-        let mut grouped = BTreeSet::new();
-        for (key, api_version) in wanted.chain(ours) {
-            if grouped.insert(key) {
-                let group = (api_version.clone(), key.kind.clone(), key.namespace.clone());
-                groups.entry(group).or_default().push(key.clone());
-            }
-        }
         let cluster = self.cluster;
-        let lists: Vec<_> = groups.into_iter().map(|(group, keys)| list(cluster, group, keys).boxed()).collect();
-        let lists = stream::iter(lists).buffer_unordered(WIDTH);
+        let groups = grouped(desired, recorded, |key, api_version| {
+            (api_version.to_owned(), key.kind.clone(), key.namespace.clone())
+        });
+        self.take(groups.into_iter().map(|(group, keys)| list(cluster, group, keys).boxed()).collect()).await
+    }
+
+    /// The same, in one look with the other environments of a preview: not what is written by.
+    pub(in crate::jobs) async fn with_others(
+        &mut self,
+        (lists, name, identity): (&Lists, &ClusterName, &Identity),
+        desired: &[Desired],
+        recorded: &BTreeMap<ObjectKey, Recorded>,
+    ) -> Result<(), ClusterError> {
+        let cluster = self.cluster;
+        let mut at: BTreeMap<&ObjectKey, &str> = BTreeMap::new();
+        for (key, api_version) in versions(desired, recorded) {
+            at.entry(key).or_insert(api_version);
+        }
+        let groups = grouped(desired, recorded, |key, _| Collection::of(name, identity, key));
+        let looks = groups.into_iter().map(|(collection, keys)| {
+            let first = keys.first().and_then(|key| Some(((*at.get(key)?).to_owned(), key.kind.clone())));
+            async move {
+                let (api_version, kind) = first.unwrap_or_default();
+                let found = match find(cluster, &api_version, &kind, keys.first()).await {
+                    Ok(resource) => lists.look(cluster, &resource, &collection, &keys).await,
+                    Err(error) => Err(error),
+                };
+                (keys, found)
+            }
+            .boxed()
+        });
+        self.take(looks.collect()).await
+    }
+
+    async fn take(&mut self, looks: Vec<BoxFuture<'_, Looked>>) -> Result<(), ClusterError> {
+        let lists = stream::iter(looks).buffer_unordered(WIDTH);
         let mut lists = std::pin::pin!(lists);
         while let Some((keys, listed)) = lists.next().await {
             match listed {
@@ -126,11 +152,34 @@ impl Look<'_> {
 /// API version, kind, namespace.
 type Group = (String, String, Option<String>);
 
-async fn list(
-    cluster: &Cluster,
-    (api_version, kind, namespace): Group,
-    keys: Vec<ObjectKey>,
-) -> (Vec<ObjectKey>, Result<BTreeMap<ObjectKey, Seen>, ClusterError>) {
+/// The objects that were looked for, and those that are there.
+type Looked = (Vec<ObjectKey>, Result<BTreeMap<ObjectKey, Seen>, ClusterError>);
+
+/// Everything that is looked for, with the version it is sent, or was sent, at.
+fn versions<'o>(
+    desired: &'o [Desired],
+    recorded: &'o BTreeMap<ObjectKey, Recorded>,
+) -> impl Iterator<Item = (&'o ObjectKey, &'o str)> {
+    let wanted = desired.iter().map(|object| (&object.key, object.api_version.as_str()));
+    wanted.chain(recorded.values().map(|row| (&row.key, row.api_version.as_str())))
+}
+
+/// Each once, together with those it is looked for with.
+fn grouped<G: Ord>(
+    desired: &[Desired],
+    recorded: &BTreeMap<ObjectKey, Recorded>,
+    group: impl Fn(&ObjectKey, &str) -> G,
+) -> BTreeMap<G, Vec<ObjectKey>> {
+    let (mut groups, mut met) = (BTreeMap::<G, Vec<ObjectKey>>::new(), BTreeSet::new());
+    for (key, api_version) in versions(desired, recorded) {
+        if met.insert(key) {
+            groups.entry(group(key, api_version)).or_default().push(key.clone());
+        }
+    }
+    groups
+}
+
+async fn list(cluster: &Cluster, (api_version, kind, namespace): Group, keys: Vec<ObjectKey>) -> Looked {
     let listed = match find(cluster, &api_version, &kind, keys.first()).await {
         Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
         Err(error) => Err(error),

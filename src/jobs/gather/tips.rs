@@ -1,6 +1,8 @@
 //! Where branches are now, and what they hold, in the mirror. The forge is asked where they are, and Git only for what
 //! is not here yet: a fetch costs both sides several processes, and most looks at a repository find nothing new in it.
 
+use futures::future::join_all;
+
 use super::repository::Repository;
 use crate::git::{BranchName, GitError, Want};
 use crate::ids::CommitId;
@@ -53,9 +55,10 @@ impl Repository<'_> {
 
     /// Where the forge says the branches are.
     async fn told(&self, own: &str) -> Result<Option<Tips>, JobError> {
+        let asked = self.both(own).into_iter().map(|branch| self.forge().branch(&self.at, branch));
         let mut tips = Vec::with_capacity(2);
-        for branch in self.both(own) {
-            match self.forge().branch(&self.at, branch).await {
+        for found in join_all(asked).await {
+            match found {
                 Ok(found) => tips.push(found.tip),
                 Err(absent) if absent.is_gone() => return Ok(None),
                 Err(error) => return Err(error.into()),

@@ -132,7 +132,13 @@ impl Touched {
         closure.is_some_and(|closure| closure.kind == Dialect::Plain)
     }
 
-    fn new_content(&self) -> Option<&Content> {
+    /// How many objects it has, on both sides together.
+    pub(in crate::jobs) fn objects(&self) -> usize {
+        let contents = self.old_content().into_iter().chain(self.new_content());
+        contents.map(|content| content.hashed.hashes.len()).sum()
+    }
+
+    pub(in crate::jobs) fn new_content(&self) -> Option<&Content> {
         self.new.as_ref()?.1.content()
     }
 

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use jiff::SignedDuration;
 
+use super::place::whom;
 use super::pushes;
 use super::repository::Repository;
 use crate::consent::{Brings, Contributed, Contributors, FoundAt, Own, Push, Told, Written, every_push, gaps};
+use crate::db::reverts;
 use crate::forge;
 use crate::git::{CommitFacts, Mirror, Want};
 use crate::ids::{Account, CommitId};
@@ -31,18 +33,39 @@ pub(in crate::jobs) async fn contributors_of_pull(
     let base = left_base_at(repository, pull, merged_as).await?;
     let not: Vec<CommitId> = base.iter().cloned().collect();
     let commits = repository.mirror.commits(&pull.head, &not).await?;
-    let written = written(repository, &commits).await?;
+    // Two questions to the forge that wait for nothing of each other.
+    let (written, listed) = tokio::try_join!(work::boxed(written(repository, &commits)), async {
+        Ok(repository.forge().pull_pushes(&repository.at, pull).await?)
+    })?;
     let own: Vec<Own> = commits
         .iter()
         .zip(&written)
         .map(|(commit, written)| Own { id: commit.id.clone(), parents: commit.parents.clone(), brings: written.brings })
         .collect();
-    let pushes = pushes_to_pull(repository, pull, &own, base.as_ref()).await?;
+    let pushes = pushes_to_pull(repository, pull, &own, listed, base.as_ref()).await?;
     let name = repository.forge().place(pull.number);
-    Ok(match &pull.author {
+    let mut conn = repository.context.pool.acquire().await?;
+    let ours = reverts::of_pull(&mut conn, repository.row.id, pull.number).await?;
+    drop(conn);
+    let mut all = match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
         None => Contributors::of_pushes(&name, &pushes, &written),
-    })
+    };
+    // Whoever asked for what we opened is its author, whatever else they did.
+    if let Some(asker) = ours.and_then(|ours| whom(&ours.by)) {
+        all.accounts.insert(asker, Contributed::Asked);
+    }
+    Ok(all)
+}
+
+/// Where the head of a merged pull request left its base; its commits are here then.
+pub(in crate::jobs) async fn merged_from(
+    repository: &Repository<'_>,
+    pull: &forge::Pull,
+    merged_as: &CommitId,
+) -> Result<Option<CommitId>, JobError> {
+    bring_head(repository, pull).await?;
+    left_base_at(repository, pull, merged_as).await
 }
 
 /// Where the head left its base: what came after is the pull request's own.
@@ -146,9 +169,10 @@ async fn pushes_to_pull(
     repository: &Repository<'_>,
     pull: &forge::Pull,
     own: &[Own],
+    listed: Vec<forge::PullPush>,
     base: Option<&CommitId>,
 ) -> Result<Vec<Push>, JobError> {
-    let mut told = pushes::of_pull(repository, pull, own).await?;
+    let mut told = pushes::of_pull(repository, pull, own, listed).await?;
     let mut bases = bases(&repository.mirror, &pull.head, own, &told, base).await?;
     if !pull.from_fork && !gaps(&pull.head, own, &told, &bases).is_empty() {
         told.extend(pushes::asked(repository, &pull.head_branch, pull.updated_at - LOOKED_BACK).await?);

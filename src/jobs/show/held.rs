@@ -149,9 +149,15 @@ pub(in crate::jobs) async fn in_merged(
     let remembered = place::remember(&mut conn, repository.row.id, number).await?;
     let all = environments::of_repository(&mut conn, repository.row.id).await?;
     let carried = deployments::of_pull(&mut conn, repository.row.id, number).await?;
+    let newest = remembered.previews.last();
+    let stored = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok()).map(Page::shown_before);
     let mut holds_of: BTreeMap<i64, Hold> = BTreeMap::new();
     let mut pinned_at: BTreeMap<i64, i64> = BTreeMap::new();
-    for environment in &all {
+    // Those that are shown here: of a thousand others nothing is asked.
+    let rows: Vec<_> = stored.iter().flat_map(|page: &Page| &page.environments).collect();
+    let is_shown =
+        |one: &&environments::Environment| rows.iter().any(|row| row.name == one.name && row.target == one.target);
+    for environment in all.iter().filter(is_shown) {
         if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
             pinned_at.insert(environment.id, pin.rollback.back_to);
         }
@@ -160,8 +166,6 @@ pub(in crate::jobs) async fn in_merged(
         }
     }
     drop(conn);
-    let newest = remembered.previews.last();
-    let stored = newest.and_then(|newest| serde_json::from_value(newest.page.clone()).ok()).map(Page::shown_before);
     let mut seen: Vec<Seen> = match newest {
         Some(newest) => newest
             .looks

@@ -1,8 +1,14 @@
 //! What a merge would change of each environment, and who consents to that: of a pull request as it would be merged now, or
 //! as it is merged in a queue.
 
+mod ahead;
+mod failed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::abreast::{ABREAST, Turn, Turns};
 use super::placed::placed;
 use super::progress::Progress;
 use super::rows::{self, Thinned};
@@ -14,12 +20,12 @@ use crate::consent::{
 use crate::db::{environments, previews, sets};
 use crate::forge;
 use crate::git::Tree;
-use crate::ids::{CommitId, EnvironmentName, ObjectHash, ObjectKey, Span};
+use crate::ids::{CommitId, EnvironmentName, ObjectHash, Span};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::baselines::{self, Patience};
 use crate::jobs::gather::claims::{self, Claims};
 use crate::jobs::gather::contents::{Contents, FileAt, SetAt};
-use crate::jobs::gather::court::court;
+use crate::jobs::gather::court::{court, neighbours};
 use crate::jobs::gather::live::{self, Looked, Origin, Whose};
 use crate::jobs::gather::place::{self, Attended};
 use crate::jobs::gather::policies;
@@ -28,7 +34,7 @@ use crate::jobs::gather::size;
 use crate::jobs::gather::touched::{Sides, Touched, touched};
 use crate::jobs::gather::whose::contributors_of_pull;
 use crate::jobs::work;
-use crate::manifest::{RenderedSet, Room};
+use crate::manifest::RenderedSet;
 use crate::policy::rules::{self, Environment, SyncMode};
 use crate::policy::windows::Window;
 use crate::policy::{FILE_NAME, Ignore};
@@ -113,7 +119,6 @@ pub(in crate::jobs) async fn judged(
     let mut page = Page { outcome: Outcome::Compared, ..empty(subject) };
     let mut seen = touched_no_more(&heard, |name| touched.contains_key(name));
     let mut away = None;
-    let mut room = Room::default();
     let scene = Scene {
         repository,
         contents,
@@ -130,18 +135,29 @@ pub(in crate::jobs) async fn judged(
             false => Origin::Pull,
         },
         patience,
+        known: BTreeMap::new(),
     };
-    for (name, touched) in &touched {
-        if let Some(progress) = progress.filter(|_| !page.environments.is_empty()) {
-            progress.is_wanted().await?;
-        }
-        let made = work::boxed(scene.row(name, touched, &pull.head, &mut room)).await?;
+    let scene = &work::boxed(scene.knows(&touched)).await?;
+    scene.expects(&touched);
+    let turns = &Turns::begin();
+    let rows = touched.iter().enumerate().map(|(at, (name, touched))| {
+        work::boxed(async move {
+            let turn = turns.of(at, touched.objects()).await;
+            Ok::<_, JobError>((touched, work::boxed(scene.row(name, touched, &pull.head, turn)).await?))
+        })
+    });
+    let mut rows = stream::iter(rows.collect::<Vec<_>>()).buffered(ABREAST);
+    while let Some((touched, made)) = rows.try_next().await? {
         page.environments.extend(made.row);
         page.marks.extend(touched.marks());
         page.marks.extend(made.marks);
         seen.extend(made.seen);
         away = away.or(made.away);
+        if let Some(progress) = progress.filter(|_| !page.environments.is_empty()) {
+            progress.is_wanted().await?;
+        }
     }
+    drop(rows);
     let (before, after) = (sides.before.environments(), sides.after.environments());
     for name in touched.keys() {
         let default = &repository.row.default_branch;
@@ -176,6 +192,8 @@ struct Scene<'a> {
     contributors: &'a Contributors,
     size: Size,
     paths: &'a [String],
+    /// The environments that render, as they are stored.
+    known: BTreeMap<EnvironmentName, environments::Environment>,
 }
 
 impl Scene<'_> {
@@ -184,7 +202,7 @@ impl Scene<'_> {
         name: &EnvironmentName,
         touched: &Touched,
         head: &CommitId,
-        room: &mut Room,
+        turn: Turn<'_>,
     ) -> Result<Made, JobError> {
         let Some((block, set)) = &touched.new else { return Ok(Made::default()) };
         let errors = match set {
@@ -200,7 +218,10 @@ impl Scene<'_> {
             let errors = self.claimed(block, claims).await?;
             return self.failed(block, errors).await;
         }
-        let environment = self.known(block).await?;
+        let environment = match self.known.get(name) {
+            Some(known) => known.clone(),
+            None => self.known(block).await?,
+        };
         if change.is_empty() {
             return Ok(Made { seen: Some(Seen::unchanged(name.clone())), ..Made::default() });
         }
@@ -213,17 +234,21 @@ impl Scene<'_> {
                 entries.extend(content.hashed.entry().map(|entry| (*entry, block.clone())));
             }
         }
-        let court = court(self.repository, &environment, entries, &files, [&self.heard.people]).await?;
+        let neighbours = match old {
+            Some(_) => Vec::new(),
+            None => neighbours(&mut *self.repository.context.pool.acquire().await?, &environment).await?,
+        };
+        let judges = (entries, neighbours);
+        let court = court(self.repository, &environment, judges, &files, [&self.heard.people]).await?;
         let law = law(&court, old.map(|old| &old.hashed), &content.hashed);
         let mut conn = self.repository.context.pool.acquire().await?;
         let seal = &self.repository.context.seal;
-        let new_set = sets::load(&mut conn, &content.digest, seal).await?;
-        let old_set = match old {
-            Some(old) => Some(sets::load(&mut conn, &old.digest, seal).await?),
-            None => None,
-        };
+        let (old_set, new_set) = sets::load_both(&mut conn, old.map(|old| &old.hashed), &content.hashed, seal).await?;
         // What the file says may be held, and approved by nobody: it hides what the rules in force hide too.
-        let in_force = match environment.position {
+        let in_force = match &environment.position {
+            Some(at) if old.is_some_and(|old| old.digest == at.set) => {
+                Some(touched.old.as_ref().map(|(block, _)| block.clone()))
+            }
             Some(_) => Some(environments::in_force(&mut conn, &environment).await?),
             None => None,
         };
@@ -231,15 +256,17 @@ impl Scene<'_> {
         let standing = policies_in_force(law);
         let said = work::boxed(policies::said(self.repository, &standing, block, old_set.as_ref(), &new_set)).await?;
         let recorded = self.heard.recorded(name);
+        let given_back = place::given_back(self.repository, self.place.number, name).await?;
+        let becomes = court.becomes(&content.hashed);
         let stands = old.map_or(0, |old| old.hashed.objects());
-        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said) };
+        let subject = Subject { change: &change, files: &files, size: self.size, stands, said: Some(&said), becomes };
         let case = Case {
             subject,
             digest,
             from_set: old.map(|old| old.digest),
             place: Some(self.place),
             head: Some(head),
-            passage: Passage::Rules,
+            passage: Passage::of_pull(&digest, given_back.as_ref()),
             contributors: self.contributors,
             approvals: &recorded,
         };
@@ -272,7 +299,9 @@ impl Scene<'_> {
             Environment { ignore, ..before.clone() }
         });
         let thinned = Thinned { fingerprints: &fingerprints, before: agreed.as_ref().or(before) };
-        let objects = rows::objects(sets, &thinned, room);
+        turn.comes().await;
+        let objects = rows::objects(sets, &thinned, &mut turn.room());
+        drop(turn);
         let objects = rows::found(objects, &looked.live);
         let remarks = rows::remarks(Some(&said), &verdict);
         let compared_objects = rows::compared(objects, &compared);
@@ -311,40 +340,6 @@ impl Scene<'_> {
             previews::ShownChange { id: 0, environment: environment.id, shown, change, files, size: self.size };
         let away = looked.away.or(away).or(court.people.away);
         Ok(Made { row: Some(row), seen: Some(Seen::changed(change)), away, marks })
-    }
-
-    /// Second claims, each with the object's file, which a remembered set does not know.
-    async fn claimed(&self, block: &Environment, claims: &[(ObjectKey, String)]) -> Result<Vec<String>, JobError> {
-        let set = self.contents.afresh(block, self.merged).await?.ok();
-        let file = |key: &ObjectKey| set.as_ref().and_then(|set| set.objects.get(key)?.file.as_deref());
-        let told = |(key, why): &(ObjectKey, String)| match file(key) {
-            Some(file) => format!("{file}: {key} {why}"),
-            None => format!("{key} {why}"),
-        };
-        Ok(claims.iter().map(told).collect())
-    }
-
-    /// An environment that has no set. In a proposal, one that renders and is not granted still says what it would own.
-    async fn failed(&self, block: &Environment, mut errors: Vec<String>) -> Result<Made, JobError> {
-        let away = self.contents.away(block).await;
-        if let Some(why) = &away {
-            errors.push(format!("the cluster `{}` did not say what it serves: {why}", block.target.cluster));
-        }
-        let row = rows::failed(block, errors.clone(), Vec::new());
-        let mut made = Made { row: Some(row), away, ..Made::default() };
-        if !self.is_proposal {
-            return Ok(made);
-        }
-        if let SetAt::Set(content) = self.contents.set_beyond_grants(block, self.merged).await? {
-            let mut conn = self.repository.context.pool.acquire().await?;
-            let set = sets::load(&mut conn, &content.digest, &self.repository.context.seal).await?;
-            drop(conn);
-            let looked = self.look(&self.known(block).await?, block, &set).await?;
-            made.away = made.away.or(looked.away);
-            let row = rows::failed(block, errors, rows::named(&set, &looked.live));
-            made.row = Some(EnvironmentRow { unasked: looked.unasked, ..row });
-        }
-        Ok(made)
     }
 
     async fn known(&self, block: &Environment) -> Result<environments::Environment, JobError> {

@@ -106,6 +106,9 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
     if verdict.rules.is_empty() {
         return Consent::NotNeeded;
     }
+    if verdict.by_rollback {
+        return Consent::ByRollback;
+    }
     let wanted: u32 = verdict.rules.iter().map(|rule| rule.needed).sum();
     let missing: u32 = verdict.rules.iter().map(crate::consent::RuleVerdict::missing).sum();
     let met = verdict.met();
@@ -125,7 +128,11 @@ pub(in crate::jobs) fn consent(name: &EnvironmentName, verdict: &Verdict, people
         given: if met { wanted } else { wanted.saturating_sub(missing.max(1)) },
         counted,
         not_counted,
-        missing: if met { String::new() } else { explain(name, verdict, people, None) },
+        missing: match (met, verdict.by_reverts()) {
+            (false, _) => explain(name, verdict, people, None),
+            (true, true) => format!("{name} becomes what was deployed here before: by `reverts` that is enough"),
+            (true, false) => String::new(),
+        },
         deletions: verdict.deletions,
     }
 }
@@ -205,15 +212,15 @@ pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     };
     let lifts = hold.filter(|hold| hold.reason == reason.as_str()).map(|hold| format!("; lifted by {}", hold.lifts));
     let why = ended.outcome.told() + &lifts.unwrap_or_default();
-    Deployment::Failed { number, object: None, why }
+    Deployment::Failed { number, object: None, why, runbook: None }
 }
 
 /// The same with the runbook of its environment, where it failed and there is one.
 pub(super) fn with_runbook(deployment: Deployment, block: Option<&Environment>) -> Deployment {
     let runbook = block.and_then(|block| block.runbook.as_deref());
     match (deployment, runbook) {
-        (Deployment::Failed { number, object, why }, Some(runbook)) => {
-            Deployment::Failed { number, object, why: format!("{why}; runbook: {runbook}") }
+        (Deployment::Failed { number, object, why, .. }, Some(runbook)) => {
+            Deployment::Failed { number, object, why, runbook: Some(runbook.to_owned()) }
         }
         (deployment, _) => deployment,
     }
@@ -248,6 +255,7 @@ mod tests {
             contributors: Contributors::default(),
             closed: None,
             exception: None,
+            by_rollback: false,
         };
         let people = People::new("work".parse().unwrap(), BTreeMap::new(), Vec::new());
         let Consent::Asked { counted, .. } = consent(&"production".parse().unwrap(), &verdict, &people) else {

@@ -10,10 +10,13 @@ use sqlx::PgConnection;
 mod beside;
 mod commands;
 mod emergencies;
+mod explains;
 mod failed;
 mod freezes;
+mod heals;
 mod may;
 mod rollbacks;
+mod syncs;
 mod updating;
 
 use super::progress;

@@ -16,8 +16,10 @@ use crate::db::ourselves;
 use crate::db::previews::{self, Showing};
 use crate::db::redeliveries::{self, Lost};
 use crate::forge::{
-    self, Comment, DeliveryLog, DeploymentWord, Fate, Forge, Issue, NewCheck, NewDeployment, NewStatus, Reaction,
+    self, Comment, DeliveryLog, DeploymentWord, Fate, Forge, Issue, NewCheck, NewDeployment, NewPull, NewStatus,
+    Reaction,
 };
+use crate::git::{BranchName, GitError};
 use crate::ids::CommitId;
 use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
@@ -136,6 +138,31 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// A new branch of ours, at a commit that the mirror has. Whoever calls this has looked whether it is there.
+    pub(in crate::jobs) async fn branch(
+        &self,
+        environment: &str,
+        branch: &BranchName,
+        commit: &CommitId,
+    ) -> Result<Result<(), GitError>, JobError> {
+        let subject = format!("{} {environment}", self.repository.granted_name());
+        let detail = json!({ "branch": branch.as_str(), "commit": commit });
+        let begun = self.begin(Write::Branch, subject, detail).await?;
+        let written = self.repository.mirror.push_new(branch, commit).await;
+        self.end(begun, &written, |()| json!({}), None, None).await?;
+        Ok(written)
+    }
+
+    /// A pull request of ours. Whoever calls this has looked whether there is one; its number.
+    pub(in crate::jobs) async fn pull(&self, environment: &str, new: &NewPull) -> Answer<i64> {
+        let subject = format!("{} {environment}", self.repository.granted_name());
+        let detail = json!({ "branch": new.head_branch, "into": new.base_branch });
+        let begun = self.begin(Write::Pull, subject, detail).await?;
+        let written = self.repository.forge().create_pull(&self.repository.at, new).await;
+        self.end(begun, &written, |number| json!({ "number": number }), None, None).await?;
+        Ok(written)
+    }
+
     /// Closes an issue of ours.
     pub(in crate::jobs) async fn end_issue(&self, issue: &Issue) -> Answer<Issue> {
         let closed = Issue { is_open: false, ..issue.clone() };
@@ -183,10 +210,10 @@ impl<'a> Writer<'a> {
         pen.intend(pen.may(write).await?, write, subject, detail).await
     }
 
-    async fn end<T>(
+    async fn end<T, E: std::fmt::Display>(
         &self,
         begun: Begun,
-        written: &forge::Result<T>,
+        written: &Result<T, E>,
         came: impl FnOnce(&T) -> Value,
         said: Option<&Comment>,
         shown: Option<(&Showing, Timestamp)>,
@@ -264,11 +291,11 @@ impl Pen<'_> {
         self.ours().await
     }
 
-    async fn tell<T>(
+    async fn tell<T, E: std::fmt::Display>(
         &self,
         mut tx: Transaction<'static, Postgres>,
         begun: Begun,
-        written: &forge::Result<T>,
+        written: &Result<T, E>,
         came: impl FnOnce(&T) -> Value,
     ) -> Result<(), JobError> {
         let [_, done, failed] = begun.write.actions();

@@ -11,7 +11,7 @@ use super::holding::{entry, lift_hold, shut_where_it_stands};
 use super::shut::{Asked as Windows, shut};
 use super::{Begun, Started, next};
 use crate::audit;
-use crate::consent::{Change, Covered, Ground, State, Why};
+use crate::consent::{Change, Covered, Ground, State, Verdict, Why};
 use crate::db::emergencies;
 use crate::db::environments::{self, At};
 use crate::db::freezes;
@@ -21,7 +21,7 @@ use crate::db::rollbacks;
 use crate::db::{approvals, deployments, deploys, repositories, sets};
 use crate::event::deploys::{Deploys, of_sync};
 use crate::git::GitError;
-use crate::ids::CommitId;
+use crate::ids::{ChangeDigest, CommitId};
 use crate::jobs::context::Context;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::branch::Walked;
@@ -75,6 +75,15 @@ pub(super) async fn begin(
         })
         .collect();
 
+    let by = |passes: fn(&Verdict) -> bool| -> Vec<ChangeDigest> {
+        let changes = grounds.iter().filter_map(|ground| match &ground.why {
+            Why::Pull(digest, verdict) | Why::Held(digest, verdict) if passes(verdict) => Some(*digest),
+            Why::Held(..) | Why::Pull(..) | Why::NothingAsked | Why::Nothing => None,
+        });
+        changes.collect()
+    };
+    let (by_rollback, by_reverts) = (by(|verdict| verdict.by_rollback), by(Verdict::by_reverts));
+
     let said = deploys_of(repository, environment, &covered.commit).await?;
 
     let Some(mut tx) = gate(context, job, repository, walked).await? else { return Ok(Started::Overtaken.into()) };
@@ -82,7 +91,17 @@ pub(super) async fn begin(
     let last = newest(&mut tx, environment.id).await?;
     let stands = environment.position.as_ref().is_some_and(|at| at.set == digest);
     // Where nothing comes of it below, nor does this: the transaction is not committed.
-    if pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await? {
+    let pin = pins::standing(&mut tx, environment.id).await?;
+    let has_ended = pins::end(&mut tx, environment.id, "bascule", context.clock.now()).await?;
+    if !has_ended && (pin.is_some() || !by_rollback.is_empty()) {
+        // Somebody resumed since this was judged: what the rollback consented to, it consents to no more.
+        return Ok(Started::Overtaken.into());
+    }
+    if let Some(pin) = pin {
+        // What they say of it is not so any more.
+        for place in pins::told_in(&mut tx, &pin).await? {
+            queue::enqueue(&mut tx, &attend_pull(&repository.row.key, place, job.trace)).await?;
+        }
         let why = "a covered commit has, for no object, what was taken away";
         let detail = json!({ "commit": covered.commit, "set": digest, "why": why });
         audit::append(&mut tx, &entry(repository, environment, "pin.ended", detail, job)).await?;
@@ -136,7 +155,7 @@ pub(super) async fn begin(
     deploys::store(&mut tx, new.id, &said).await?;
     lift_hold(&mut tx, job, repository, walked).await?;
     go_on(&mut tx, repository, walked, covered, job).await?;
-    let mut more = json!({ "not_counted": not_counted, "exceptions": exceptions, "memberships": memberships(walked) });
+    let mut more = json!({ "not_counted": not_counted, "exceptions": exceptions, "by_rollback": by_rollback, "by_reverts": by_reverts, "memberships": memberships(walked) });
     if let Some(passing) = passing {
         more["emergency"] = passing.told();
         let requests: Vec<_> = passing.requests.iter().collect();

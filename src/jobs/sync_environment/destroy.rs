@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use super::fence::Fenced;
 use super::gather::Scene;
 use super::record::Subject;
+use super::turn::Turn;
 use super::{Interrupted, Observer, Run, World};
 use crate::audit::{self, NewEntry};
 use crate::cluster::{ClusterError, Identity};
@@ -165,6 +166,10 @@ impl Run<'_> {
         let Some(rules) = rules else { return Ok(Err("its rules are not stored".to_owned())) };
         let away = |error: ClusterError| Interrupted::Away(error.to_string());
         let clusters = self.world.clusters;
+        drop(conn);
+        let turn = Turn::of(clusters.turns(&set.target.cluster));
+        turn.take(self.lease).await?;
+        let mut conn = self.world.pool.acquire().await?;
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
@@ -195,6 +200,7 @@ impl Run<'_> {
             recorded,
             defined,
             plan,
+            turn,
         }))
     }
 

@@ -9,18 +9,22 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::audit;
-use crate::cluster::{ClusterError, Fate, Hold as FenceHold};
+use crate::cluster::{Cluster, ClusterError, Fate, Hold as FenceHold};
+use crate::db::deployments::Deployment;
+use crate::db::environments::Environment;
 use crate::db::holds;
 use crate::db::inventory::Taken;
+use crate::db::repositories::Repository;
 use crate::db::restored;
 use crate::ids::ObjectKey;
 use crate::manifest::Phase;
+use crate::queue::{Claimed, Lease};
 use crate::sync::fence::{self, Taking, taking};
-use crate::sync::{Action, HoldReason, Outcome, Prune, Step};
+use crate::sync::{Action, HoldReason, Outcome, Pace, Prune, Step};
 
 use super::gather::Scene;
 use super::record::Subject;
-use super::{Interrupted, Run, away};
+use super::{Interrupted, Observer, Run, World, away};
 
 /// How often a fence is looked at again because somebody took it under our hands.
 const LOOKS: u32 = 5;
@@ -29,13 +33,41 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What came of taking the fence.
-pub(super) enum Fenced {
+pub(in crate::jobs) enum Fenced {
     /// It is ours, or nothing is to be written.
     Ours,
     /// The environment's namespace is not there.
     NoNamespace,
     /// It cannot be had, and why.
     Never(String),
+}
+
+/// Whose fence it is that something else than a deployment takes.
+pub(in crate::jobs) struct FenceOf<'a> {
+    pub(in crate::jobs) environment: &'a Environment,
+    pub(in crate::jobs) repository: &'a Repository,
+    /// The last one.
+    pub(in crate::jobs) deployment: &'a Deployment,
+    pub(in crate::jobs) cluster: &'a Cluster,
+    pub(in crate::jobs) owner: &'a str,
+}
+
+/// Takes an environment's fence for what drifted. A sync that the same run comes to has it then.
+///
+/// # Errors
+/// [`Interrupted`]: the next run tries again.
+pub(in crate::jobs) async fn take(
+    world: &World<'_>,
+    (job, lease): (&Claimed, &Lease),
+    of: &FenceOf<'_>,
+    observe: Observer<'_>,
+) -> Result<Fenced, Interrupted> {
+    let run = Run { world, job, lease, observe, pace: Pace::new(super::gather::WIDTH) };
+    let taken = run.take_fence_of(of.cluster, &of.environment.target.namespace, of.owner).await;
+    if let Err(Interrupted::Older { ours, theirs }) = taken {
+        run.tell_older(&Subject::of(of.deployment, of.environment, of.repository), (ours, theirs)).await?;
+    }
+    taken
 }
 
 impl Run<'_> {
@@ -82,12 +114,12 @@ impl Run<'_> {
     /// Takes the fence of this owner in this namespace.
     pub(super) async fn take_fence_of(
         &self,
-        cluster: &crate::cluster::Cluster,
+        cluster: &Cluster,
         namespace: &str,
         owner: &str,
     ) -> Result<Fenced, Interrupted> {
         let name = fence::name(owner);
-        let holder = self.world.clock.new_id().to_string();
+        let holder = self.world.run.to_string();
         let hold = FenceHold { namespace, name: &name, owner, number: self.job.fence, holder: &holder };
         let (mut looks, mut tries) = (0, 0);
         loop {
@@ -171,7 +203,7 @@ impl Run<'_> {
 /// What makes the database count on from where the cluster is.
 const LIFTS: &str = "bascule restored confirm --reason …, on the server's host";
 
-fn no_namespace(namespace: &str) -> String {
+pub(in crate::jobs) fn no_namespace(namespace: &str) -> String {
     format!(
         "there is no namespace {namespace}, in which it is written down who deploys to this environment: create it, or have the \
          set make it"

@@ -14,6 +14,7 @@ use crate::policy::rules::SyncRules;
 use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
 
 use super::record::Subject;
+use super::turn::Turn;
 use super::{Interrupted, Run};
 
 /// Requests of one run at once; the cluster's own slots bound those of all runs.
@@ -34,6 +35,8 @@ pub(super) struct Scene {
     /// Kinds the set itself defines: not served yet is not wrong.
     pub(super) defined: BTreeSet<(String, String)>,
     pub(super) plan: Plan,
+    /// Held, but for while it is waited for health.
+    pub(super) turn: Turn,
 }
 
 /// Why there is nothing to act on.
@@ -83,10 +86,15 @@ impl Run<'_> {
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
         let identity = identity(self.world.platform, &repository, &set.target, set.objects.keys()).map_err(broken)?;
         let clusters = self.world.clusters;
+        // Nobody waits for others with a connection in hand.
+        drop(conn);
+        let turn = Turn::of(clusters.turns(&set.target.cluster));
+        turn.take(self.lease).await?;
         // Who may write a namespace's objects need not be allowed to read what tells clusters apart.
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
         let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
+        let mut conn = self.world.pool.acquire().await?;
         let elsewhere = inventory::elsewhere(&mut conn, environment.id, &cluster_uid).await?.unsigned_abs();
         if elsewhere > 0 {
             let orphan = Orphan::Elsewhere { cluster: set.target.cluster.clone(), objects: elsewhere };
@@ -106,6 +114,19 @@ impl Run<'_> {
         let owner = Owner::of(self.world.installation, &repository.key, &environment.name).to_string();
         let prune = Pruning { is_wanted: rules.prune, is_restored };
         let plan = plan(&owner, &desired, &recorded, &look.live, prune.into());
-        Ok(Scene { deployment, environment, subject, rules, cluster, cluster_uid, owner, set, recorded, defined, plan })
+        Ok(Scene {
+            deployment,
+            environment,
+            subject,
+            rules,
+            cluster,
+            cluster_uid,
+            owner,
+            set,
+            recorded,
+            defined,
+            plan,
+            turn,
+        })
     }
 }

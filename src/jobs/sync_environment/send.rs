@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 
 use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Verdict, Watched, Write};
 use crate::db::inventory::{self, Taken};
+use crate::db::watches;
 use crate::ids::ObjectKey;
 use crate::manifest::{Phase, When};
 use crate::sync::health::waits;
@@ -125,11 +126,13 @@ impl Run<'_> {
     ) -> Result<(), Interrupted> {
         let (id, uid) = (scene.environment.id, &scene.cluster_uid);
         let mut moved = Vec::new();
+        let mut marks = Vec::new();
         let mut recorded = 0;
         let mut tx = self.begin().await?;
         for (object, sent) in known {
             match sent {
                 Sent::Applied { action, applied } => {
+                    marks.push((object.key.clone(), applied.mark));
                     let row = Recorded {
                         key: object.key.clone(),
                         api_version: object.api_version.clone(),
@@ -162,6 +165,7 @@ impl Run<'_> {
                 Sent::Unsure(why) => outcome.failed.push(Failure { object: object.key.clone(), why }),
             }
         }
+        watches::marked(&mut tx, uid, &marks).await?;
         if !moved.is_empty() {
             inventory::moved(&mut tx, id, uid, &moved).await?;
         }
@@ -369,11 +373,16 @@ impl Run<'_> {
         if watched.is_empty() {
             return Ok(Verdict::default());
         }
+        // It may be long, and is no work: others have the turn and the slot meanwhile.
+        scene.turn.leave();
+        let rest = self.lease.rests();
         let verdict = tokio::select! {
             verdict = scene.cluster.watch(watched, limit) => verdict,
             () = self.lease.stopping() => return Err(Interrupted::Stopping),
             () = self.asked_back(scene.environment.id) => return Err(Interrupted::Unwanted),
         };
+        drop(rest);
+        scene.turn.take(self.lease).await?;
         Ok(hidden(scene, verdict))
     }
 }

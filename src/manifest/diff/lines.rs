@@ -161,19 +161,23 @@ impl Writer<'_> {
             };
             return self.push(compared, Some(shown), !text.is_empty(), path, within);
         }
-        if !text.contains('\n') || text.chars().any(|c| c != '\n' && c != '\t' && is_invisible(c)) {
+        if !text.contains('\n') || has_invisible(text) {
             let line = |text: &str| format!("{head} {}", written_scalar(text));
             let shown = shorten(text, |text| secret::hide(text, self.mark));
             return self.push(line(text), shown.map(|shown| line(&shown)), false, path, within);
         }
         self.push(format!("{head} {}", block_head(text)), None, false, path, within);
-        let mut below = secret::Below::default();
+        let (mut below, mut suspects) = (secret::Below::default(), secret::Suspects::of(text));
+        let (pad, mut at) = (" ".repeat(indent), 0);
         for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
-            let written = |line: &str| format!("{:indent$}{}", "", line.replace('\t', "    "));
+            let is_suspect = suspects.are_in(at..at + line.len());
+            at += line.len() + 1;
+            let hide = |line: &str| if is_suspect || below.is_open() { below.hide(line, self.mark) } else { None };
+            let written = |line: &str| format!("{pad}{}", line.replace('\t', "    "));
             // Tabs are shown as spaces and compared as they are.
-            let shown = shorten(line, |line| below.hide(line, self.mark)).map(|shown| written(&shown));
+            let shown = shorten(line, hide).map(|shown| written(&shown));
             let shown = shown.or_else(|| line.contains('\t').then(|| written(line)));
-            self.push(format!("{:indent$}{line}", ""), shown, false, path, path);
+            self.push([pad.as_str(), line].concat(), shown, false, path, path);
         }
     }
 
@@ -195,6 +199,10 @@ impl Writer<'_> {
 /// The text with its secrets hidden and, when it is long, its end counted instead of shown; `None` when neither changes
 /// it. Secrets are looked for well past the cut, so that none is only cut in half.
 fn shorten(text: &str, mut hide: impl FnMut(&str) -> Option<String>) -> Option<String> {
+    // Of so few bytes there are no more characters.
+    if text.len() <= LONGEST_LINE {
+        return hide(text);
+    }
     let cut = |text: &str, at: usize| text.char_indices().nth(at).map(|(end, _)| end);
     let Some(end) = cut(text, LONGEST_LINE) else { return hide(text) };
     let more = text.get(end..).unwrap_or_default().chars().count();
@@ -203,6 +211,13 @@ fn shorten(text: &str, mut hide: impl FnMut(&str) -> Option<String>) -> Option<S
     let shown = hidden.as_deref().unwrap_or(start);
     let shown = shown.get(..cut(shown, LONGEST_LINE).unwrap_or(shown.len())).unwrap_or(shown);
     Some(format!("{shown} … ({more} more characters)"))
+}
+
+/// Whether anything in it but tabs and the ends of its lines cannot be seen.
+fn has_invisible(text: &str) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~');
+    // Of most text its bytes tell that.
+    !text.as_bytes().iter().all(is_plain) && text.chars().any(|c| c != '\n' && c != '\t' && is_invisible(c))
 }
 
 pub(super) fn is_secret_flag(text: &str) -> bool {

@@ -3,9 +3,11 @@
 //! Redaction is for display alone and errs on the side of hiding. It is no proof: a password in a field called `note` is
 //! shown, as it is in the pull request itself.
 
+use std::iter::Peekable;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::{Captures, Matches, Regex};
 
 use super::super::fingerprint::Fingerprints;
 
@@ -123,6 +125,12 @@ const REFERS: &[&str] = &["existing"];
 
 /// Whether the value of this name is to be hidden: a key of a ConfigMap, an environment variable, a field, a flag.
 pub(super) fn is_secret_name(name: &str) -> bool {
+    // Most names have nothing of it, which is said at once of all words. What is not ASCII may be a large letter of one.
+    (!name.is_ascii() || NAMED.is_match(name)) && is_secret_by_words(name)
+}
+
+/// The same, its words looked at one by one.
+fn is_secret_by_words(name: &str) -> bool {
     let words = words(name);
     let last_is_about = words.last().is_some_and(|word| ABOUT.contains(&word.as_str()));
     let first_refers = words.first().is_some_and(|word| REFERS.contains(&word.as_str()));
@@ -156,6 +164,8 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// A word that makes a name a secret's, or the end of two that do.
+static NAMED: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i-u:{}|key)", SECRET.join("|"))));
 static USER_OF_URL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?<user>[^\s/@?#]+)@"));
 static ASSIGNED: LazyLock<Regex> =
@@ -225,7 +235,24 @@ fn hide_each(line: &str, mark: Mark<'_>) -> Option<String> {
 /// Whether anything of a text would be hidden.
 pub(super) fn is_redacted(text: &str) -> bool {
     let mut below = Below::default();
-    is_private_key(text) || text.lines().any(|line| below.hide(line, Mark::Bare).is_some())
+    is_private_key(text) || (ANYTHING.is_match(text) && text.lines().any(|line| below.hide(line, Mark::Bare).is_some()))
+}
+
+/// The lines of a text in which there is anything of what is hidden, found in one go: to ask each line by itself takes
+/// longer than to compare them.
+pub(super) struct Suspects<'t>(Peekable<Matches<'static, 't>>);
+
+impl<'t> Suspects<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        Self(ANYTHING.find_iter(text).peekable())
+    }
+
+    /// Whether there is anything in these bytes of the text, which come after those that were asked about before. Nothing
+    /// that is looked for goes from one line to the next.
+    pub(super) fn are_in(&mut self, line: Range<usize>) -> bool {
+        while self.0.next_if(|found| found.start() < line.start).is_some() {}
+        self.0.peek().is_some_and(|found| found.start() < line.end)
+    }
 }
 
 /// A variable or a template's expression instead of a value.
@@ -240,6 +267,11 @@ fn is_reference(value: &str) -> bool {
 pub(super) struct Below(Option<usize>);
 
 impl Below {
+    /// Whether lines are hidden because of what stands above them.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The line with its secrets hidden; `None` when it has none.
     pub(super) fn hide(&mut self, line: &str, mark: Mark<'_>) -> Option<String> {
         let indent = line.len() - line.trim_start().len();

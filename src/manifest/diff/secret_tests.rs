@@ -67,6 +67,49 @@ proptest::proptest! {
     }
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4_000))]
+    #[test]
+    fn a_text_hides_what_each_of_its_lines_hides(
+        lines in proptest::collection::vec((0..3_usize, proptest::collection::vec(0..PARTS.len() + SECRET.len(), 0..4)), 1..12),
+    ) {
+        let part = |at: &usize| PARTS.iter().chain(SECRET).nth(*at).copied().unwrap_or_default();
+        let line = |(indent, parts): &(usize, Vec<usize>)| {
+            let text: String = parts.iter().map(part).collect();
+            // Some open what is hidden below them.
+            let opens = if text.len().is_multiple_of(3) { ": |" } else { "" };
+            format!("{:indent$}{text}{opens}", "", indent = indent * 2)
+        };
+        let text: Vec<String> = lines.iter().map(line).collect();
+        let text = text.join("\n");
+        let (mut each, mut below, mut suspects, mut at) = (Below::default(), Below::default(), Suspects::of(&text), 0);
+        for line in text.split('\n') {
+            let is_suspect = suspects.are_in(at..at + line.len());
+            at += line.len() + 1;
+            let hidden = if is_suspect || below.is_open() { below.hide(line, Mark::Bare) } else { None };
+            proptest::prop_assert_eq!(hidden, each.hide(line, Mark::Bare), "{} of\n{}", line, text);
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4_000))]
+    #[test]
+    fn a_name_is_told_at_once_as_word_by_word(
+        words in proptest::collection::vec((0..ALL, 0..3_usize), 0..4), joints in proptest::collection::vec(0..5_usize, 4),
+    ) {
+        let word = |at: &usize| SECRET.iter().chain(KEY_OF).chain(ABOUT).chain(REFERS).nth(*at).copied().unwrap_or_default();
+        let written = |(at, how): &(usize, usize)| match how {
+            0 => word(at).to_owned(),
+            1 => word(at).to_uppercase(),
+            _ => word(at)[..1].to_uppercase() + &word(at)[1..] + "Key2",
+        };
+        let joint = |at: usize| ["", "-", "_", "7", "\u{212a}ey"][joints[at]];
+        let name: String = words.iter().enumerate().map(|(at, word)| written(word) + joint(at)).collect();
+        proptest::prop_assert_eq!(is_secret_name(&name), is_secret_by_words(&name), "{}", name);
+    }
+}
+
 /// Words that mean something here.
 const ALL: usize = SECRET.len() + KEY_OF.len() + ABOUT.len() + REFERS.len();
 const PARTS: [&str; 24] = [

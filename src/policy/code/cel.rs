@@ -93,7 +93,7 @@ pub(super) fn ask(text: &str, question: &Question, matter: &Matter) -> Opinion {
         match program.execute(&context) {
             Ok(Value::Bool(good)) => Ok(good),
             Ok(other) => Err(format!("it gives {}, and not true or false", other.type_of())),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(advised(error.to_string())),
         }
     };
     if let Over::Change = over {
@@ -140,4 +140,8 @@ fn value_of(json: &Json) -> Value {
             Value::from(entries)
         }
     }
+}
+/// An error of an expression, with what to do about the one that every author meets first: CEL has no optional fields.
+fn advised(error: String) -> String {
+    if error.starts_with("No such key") { error + " (ask first whether it is there: `has(…)`)" } else { error }
 }

@@ -83,7 +83,7 @@ fn an_expression_that_cannot_be_asked_is_broken() {
     assert_snapshot!(cel("true"), @"broken: it asks about neither `object` nor `change`");
     assert_snapshot!(cel("object.kind == change.environment"), @"broken: it asks about `change` and about one `object`: make two policies of it");
     assert_snapshot!(cel("object.kind"), @"broken: at Deployment shop/web: it gives string, and not true or false");
-    assert_snapshot!(cel("object.metadata.labels.app == 'x'"), @"broken: at Deployment shop/web: No such key: labels");
+    assert_snapshot!(cel("object.metadata.labels.app == 'x'"), @"broken: at Deployment shop/web: No such key: labels (ask first whether it is there: `has(…)`)");
     assert_snapshot!(cel("object.kind == nothing"), @"broken: there is no `nothing`");
     assert_snapshot!(cel(&format!("object.kind == {}'a'{}", "(".repeat(5_000), ")".repeat(5_000))), @"broken: its brackets are deeper than is read");
     assert_snapshot!(cel("object.kind == getenv('HOME')"), @"broken: there is no function `getenv`");
@@ -181,7 +181,7 @@ fn tests_of_policies_are_run() {
 fn what_fails_at_one_object_still_denies_another() {
     assert_snapshot!(cel("object.kind == 'Pod' ? false : object.spec.replicas > 0"), @"
     deny Pod shop/debug: `object.kind == 'Pod' ? false : object.spec.replicas > 0` is not true
-    broken: at Secret shop/db: No such key: spec
+    broken: at Secret shop/db: No such key: spec (ask first whether it is there: `has(…)`)
     ");
     assert_snapshot!(rego("package main\n\ndeny contains 7 if input.kind == \"Deployment\"\n\ndeny_pods contains \"no pods\" if input.kind == \"Pod\"\n"), @"
     deny Pod shop/debug: no pods

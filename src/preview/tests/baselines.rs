@@ -145,11 +145,12 @@ fn a_tick_stands_for_an_answer_that_is_of_today() {
 #[test]
 fn the_terminal_has_the_same_three() {
     let text = terminal(&page(vec![everything(".data.x", "said")]), Look::Plain);
-    let lines = text.lines().take_while(|line| !line.starts_with('~') && !line.starts_with("  \u{26a0}"));
+    let lines = text.lines().take_while(|line| !line.starts_with('~') && !line.starts_with("  \u{26a0} reached"));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     Bascule · a1b2c3d into main · 1 environment, 10 objects
 
     production prod/shop: +2 ~6 −2
+      ⚠ removes Deployment shop/h, Deployment shop/i
       change: base → merged       2 added, 6 changed, 2 removed
       effect now: live → merged   the change, but 1 adopted, 1 already so, 1 created again, 1 already gone, 1 stays, 1 stops it; also puts drift right in 3 objects, brings what is not deployed yet in 1 object, removes what is left over: 1 object, stops at drift in 2 objects
       drift already: live → base  2 changed, 2 gone, 1 made anew, 1 not deployed yet, 1 left over, 1 blocked, 1 not known

@@ -70,6 +70,7 @@ fn a_terminal_shows_the_same_and_no_control_sequence_of_anybody_else() {
       +        image: shop/web:1.27
 
     production prod/shop: +0 ~1 −1 · helm 4.3.1
+      ⚠ removes Service shop/legacy
     ~ Deployment shop/web  deploy/web.yaml
       · image shop/web:1.26 → shop/web:1.27 (container web)
       @@ spec.template.spec.containers[web] @@

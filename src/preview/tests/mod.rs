@@ -102,7 +102,7 @@ fn page_of(x: &str, prose: &str) -> Page {
     ];
     let mut ungranted = vec![object(x, Verb::Removed, x, Some(Live::NotGranted { why: prose.to_owned() }))];
     ungranted[0].diff.verb = Verb::Added;
-    let failed = Deployment::Failed { number: 41, object: Some(key(x)), why: prose.to_owned() };
+    let failed = Deployment::Failed { number: 41, object: Some(key(x)), why: prose.to_owned(), runbook: None };
     let held = Deployment::Held { reason: x.to_owned(), detail: prose.to_owned(), lifts: x.to_owned() };
     let mut rows = vec![
         row("staging", change(first), asked(""), failed),
@@ -147,7 +147,11 @@ fn page_of(x: &str, prose: &str) -> Page {
     page.answers = vec![
         Answer { to: x.to_owned(), asked: 0, answered: Answered::Said { sentence: prose.to_owned() } },
         Answer { to: x.to_owned(), asked: 0, answered: Answered::WhichChange { lines: vec![x.to_owned()] } },
-        Answer { to: x.to_owned(), asked: 0, answered: Answered::Explain { sentences: vec![prose.to_owned()] } },
+        Answer {
+            to: x.to_owned(),
+            asked: 0,
+            answered: Answered::Explain { sentences: vec![prose.to_owned()], meanings: Vec::new() },
+        },
     ];
     page
 }

@@ -65,6 +65,7 @@ fn what_became_of_it_is_in_the_same_comment() {
         number: 12,
         object: Some(key("web")),
         why: "2 of 3 pods are not ready: ImagePullBackOff registry.example.com/shop/web:1.27".to_owned(),
+        runbook: Some("https://wiki.example.com/shop?x=1".to_owned()),
     };
     page.environments[1].consent = Consent::Asked {
         wanted: 2,
@@ -101,7 +102,7 @@ fn what_became_of_it_is_in_the_same_comment() {
 
     - image `shop/web:1.26` → `shop/web:1.27`: `staging` Deployment `shop-staging/web`, `production` Deployment `shop/web`
 
-    `production`: deployment `#12` failed at Deployment `shop/web`: 2 of 3 pods are not ready: ImagePullBackOff `registry.example.com/shop/web:1.27`
+    `production`: deployment `#12` failed at Deployment `shop/web`: 2 of 3 pods are not ready: ImagePullBackOff `registry.example.com/shop/web:1.27`; [runbook](<https://wiki.example.com/shop?x=1>)
 
     …
     > `kim`: the first line of a comment may say (ENV is a name, a glob or `stage=NAME`)
@@ -114,6 +115,7 @@ fn what_became_of_it_is_in_the_same_comment() {
     > - `/bascule sync ENV`: start a sync of what is covered (write access, or whom `may` names)
     > - `/bascule freeze ENV --reason … [--until 2h]`: sync nothing new for a while (write access, or whom `may` names)
     > - `/bascule unfreeze ENV`: end that
+    > - `/bascule heal ENV`: apply again what drifted from the last deployment
     > - `/bascule emergency ENV --reason …`: let what waits there pass, as one of two (whom `may.emergency` names)
     > - `/bascule rollback ENV [--to N|COMMIT] [--reason …]`: go back to what was healthy before, and stay there (write access, or whom `may` names)
     > - `/bascule resume ENV`: end that, or try again after a failure

@@ -9,7 +9,7 @@ pub(super) fn sentences(answered: &Answered) -> Vec<String> {
     };
     match answered {
         Answered::Help => vec!["the list of commands".to_owned()],
-        Answered::Explain { sentences } => sentences.clone(),
+        Answered::Explain { sentences, .. } => sentences.clone(),
         Answered::Approved { environments, refused } => {
             let mut all: Vec<String> = named("approved", environments);
             all.extend(refused.iter().cloned());
@@ -30,6 +30,7 @@ pub(super) fn sentences(answered: &Answered) -> Vec<String> {
 pub(super) fn consent(consent: &Consent) -> String {
     match consent {
         Consent::NotNeeded => "nobody is asked".to_owned(),
+        Consent::ByRollback => "the rollback has consented to it".to_owned(),
         Consent::Closed { why } => format!("cannot be judged: {why}"),
         Consent::Asked { wanted, given, counted, not_counted, missing, deletions: _ } => {
             let mut text = format!("{given} of {wanted}");
@@ -65,9 +66,10 @@ pub(super) fn deployment(deployment: &Deployment) -> String {
         Deployment::Running { number } => format!("number {number} runs"),
         Deployment::Healthy { number, kept } if kept.is_empty() => format!("number {number} is healthy"),
         Deployment::Healthy { number, kept } => format!("number {number} is healthy; {kept}"),
-        Deployment::Failed { number, object, why } => {
+        Deployment::Failed { number, object, why, runbook } => {
             let at = object.as_ref().map(|object| format!(" at {object}")).unwrap_or_default();
-            format!("number {number} failed{at}: {why}")
+            let runbook = runbook.as_ref().map(|runbook| format!("; runbook: {runbook}")).unwrap_or_default();
+            format!("number {number} failed{at}: {why}{runbook}")
         }
         Deployment::Held { reason, detail, lifts } => format!("held ({reason}): {detail}; lifted by {lifts}"),
     }

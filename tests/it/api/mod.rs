@@ -3,6 +3,7 @@
 mod acts;
 mod deliveries;
 mod described;
+mod drift;
 mod emergencies;
 mod log;
 mod preview;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use bascule::web::token::Scope;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Api, store_preview};
+use crate::clone::{Clone, looked_at};
 use crate::documents::comments;
 
 #[tokio::test]
@@ -60,5 +61,59 @@ async fn the_pages_of_previews_are_served() {
         }
         let json = api.get(&format!("/api/v1/previews/{id}"), &here).await.json();
         assert_eq!(json["page"], serde_json::to_value(&page).unwrap(), "in JSON it is all of it");
+    }
+}
+
+const HOOKED: &str = "version: 1
+environments:
+  chart: { path: chart, cluster: prod, namespace: shop, consent: none }
+  plain: { path: plain, cluster: prod, namespace: shop, consent: none }
+";
+
+/// A Job with this annotation.
+fn job(name: &str, annotation: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations: {{ {annotation} }}\nspec:\n  template:\n    spec: {{ restartPolicy: Never, containers: [{{ name: run, image: busybox }}] }}\n"
+    )
+}
+
+/// From a chart's annotation and from ours to what people read: in the comment, on the page, in the terminal.
+#[tokio::test]
+async fn a_hook_is_shown_as_one_wherever_a_preview_is_shown() {
+    let clone = Clone::of(&[
+        (".bascule.yaml", HOOKED),
+        ("chart/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 0.1.0\n"),
+        ("chart/templates/migrate.yaml", &job("migrate", "helm.sh/hook: \"pre-install, pre-upgrade\"")),
+        ("plain/seed.yaml", &job("seed", "bascule.dev/hook: post-sync")),
+    ]);
+    clone.write("chart/templates/check.yaml", job("check", "helm.sh/hook: test").as_bytes());
+    for (path, name, annotation) in [
+        ("chart/templates/migrate.yaml", "migrate", "helm.sh/hook: \"pre-install, pre-upgrade\""),
+        ("plain/seed.yaml", "seed", "bascule.dev/hook: post-sync"),
+    ] {
+        clone.write(path, job(name, annotation).replace("busybox", "busybox:2").as_bytes());
+    }
+    let terminal = looked_at(&clone, false, "", &[]);
+    let comment = looked_at(&clone, false, "--output markdown", &[]);
+    let json: Value = serde_json::from_str(&looked_at(&clone, false, "--output json", &[])).unwrap();
+    let api = Api::new().await;
+    let id = store_preview(&api, json).await;
+    let here = api.token("here", &[Scope::Read]).await;
+    let page = api.get(&format!("/previews/{id}"), &here).await.text;
+    // What each place writes names in.
+    let around = regex::Regex::new("<[^>]*>|[`*]").unwrap();
+    for (place, shown) in [("terminal", terminal), ("comment", comment), ("page", page)] {
+        let words = around.replace_all(&shown, "").into_owned();
+        for said in [
+            "pre-install, pre-upgrade hook: runs once for this set, and is awaited",
+            "post-sync hook: runs once for this set, and is awaited",
+            "Job shop/migrate",
+            "Job shop/seed",
+        ] {
+            assert!(words.contains(said), "{place} does not say {said:?}:\n{words}");
+        }
+        // What no sync runs is named, and shown as no change.
+        let left: Vec<&str> = words.lines().filter(|line| line.contains("shop/check")).collect();
+        assert!(left.iter().any(|line| line.contains("hook") && line.contains("test")), "{place}: {left:?}");
     }
 }

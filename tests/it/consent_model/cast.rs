@@ -105,6 +105,7 @@ impl Cast {
             grant_owners: Some(rule(1, "owners", None)),
             people: self.people(sam),
             said: BTreeMap::new(),
+            was_here: BTreeSet::new(),
         }
     }
 
@@ -181,6 +182,7 @@ impl Cast {
             deletions_confirm_above: [8, 11].contains(&rules).then_some(0),
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
             admission: bascule::policy::rules::Admission::default(),
+            drift: Default::default(),
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),

@@ -143,7 +143,7 @@ impl Bascule<'_> {
         if self.is(Mutant::PushedStands) {
             approvals.iter_mut().for_each(|one| one.approval.head = head.clone());
         }
-        Merged { place: place_of(world, place), head, offers, approvals }
+        Merged { place: place_of(world, place), head, offers, approvals, given_back: None }
     }
 
     fn hold(&self, world: &World, environment: u8, row: &HoldRow, position: Option<C>) -> Hold {

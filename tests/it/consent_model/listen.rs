@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bascule::consent::{
-    Approval, ApprovalKey, Court, Denial, InForce, Law, Place, Recorded, Shown, ShownAs, Size, State, Subject,
+    Approval, ApprovalKey, Becomes, Court, Denial, InForce, Law, Place, Recorded, Shown, ShownAs, Size, State, Subject,
     VoidReason, bind, policies_in_force, required, voids,
 };
 use bascule::ids::{Account, EnvironmentName, ObjectHash};
@@ -229,7 +229,14 @@ impl Bascule<'_> {
         }
         let said = said(law, &CAST.hashed(new), self.is(Mutant::FindingsAreAllAlike));
         let (change, files) = (CAST.change(old, new), BTreeSet::new());
-        let subject = Subject { change: &change, files: &files, size: Size::default(), stands: 0, said: Some(&said) };
+        let subject = Subject {
+            change: &change,
+            files: &files,
+            size: Size::default(),
+            stands: 0,
+            said: Some(&said),
+            becomes: Becomes::New,
+        };
         required(subject, law).rules.iter().filter_map(|rule| rule.origin.denial().cloned()).collect()
     }
 

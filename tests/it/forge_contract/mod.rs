@@ -6,10 +6,12 @@ mod recorder;
 mod stage;
 mod transcript;
 
+use std::path::Path;
 use std::time::Duration;
 
-use bascule::forge::{Forge, NewStatus, PullState, Push, Reaction, RepositoryAt, StatusState};
-use bascule::ids::CommitId;
+use bascule::forge::{Forge, NewPull, NewStatus, PullState, Push, Reaction, RepositoryAt, StatusState};
+use bascule::git::{Mirror, NewCommit, Program, Remote, Want};
+use bascule::ids::{CommitId, RepositoryKey};
 
 use self::recorder::Recorder;
 use self::stage::{SHOP, Stage};
@@ -131,6 +133,7 @@ async fn story(stage: &Stage) -> String {
     seen.note("fast-forwarded to the merge of its base", forge.pull(&at, third).await.unwrap());
 
     fork(stage, &forge, &at, &mut seen).await;
+    opens_our_own(stage, &forge, &repository.key, &at, &mut seen).await;
     seen.text
 }
 
@@ -160,6 +163,35 @@ async fn people(forge: &Forge, at: &RepositoryAt, seen: &mut Transcript) {
     seen.note("nobody", forge.user("nobody").await);
     seen.note("by address", forge.account_by_email("alice@example.com").await.unwrap());
     seen.note("by no address", forge.account_by_email("nobody@nowhere.example").await.unwrap());
+}
+
+/// A branch that we push, with a commit of ours, and its pull request.
+async fn opens_our_own(stage: &Stage, forge: &Forge, key: &RepositoryKey, at: &RepositoryAt, seen: &mut Transcript) {
+    let (git, folder) = (Program::find(Path::new("git")).await.unwrap(), tempfile::tempdir().unwrap());
+    let token = forge.git_token(at).await.unwrap();
+    let remote = Remote::of_forge(&forge.clone_url(&at.name), &stage.url(), Some(token)).unwrap();
+    let mirror = Mirror::open(&git, folder.path(), key, &remote).await.unwrap();
+    mirror.fetch(&[Want::Branch("main".parse().unwrap())]).await.unwrap();
+    let tip = forge.branch(at, "main").await.unwrap().tip;
+    let before = mirror.parents(&tip).await.unwrap().remove(0);
+    let tree = mirror.tree_of(&before).await.unwrap();
+    let new = NewCommit { tree: &tree, parent: &tip, message: "Revert it", at: 1_767_600_000 };
+    let commit = mirror.commit(new).await.unwrap();
+    let branch = "bascule/revert-production-3";
+    mirror.push_new(&branch.parse().unwrap(), &commit).await.unwrap();
+    let refused = mirror.push_new(&branch.parse().unwrap(), &tip).await;
+    seen.note("a branch that is there", refused.is_err());
+    seen.note("ours", forge.branch(at, branch).await.unwrap().tip == commit);
+    seen.note("its commit is nobody's", forge.commit_people(at, &commit).await.unwrap());
+    let new = NewPull {
+        base_branch: "main".to_owned(),
+        head_branch: branch.to_owned(),
+        title: "Revert it".to_owned(),
+        body: "why".to_owned(),
+    };
+    let number = forge.create_pull(at, &new).await.unwrap();
+    seen.note("a pull request of ours", forge.pull(at, number).await.unwrap());
+    seen.note("once more", forge.create_pull(at, &new).await.is_err());
 }
 
 /// From a fork: who pushes there is told nowhere but on the pull request.

@@ -60,6 +60,13 @@ impl Stage {
         Self::Real { gitea: Box::new(gitea), people, ours }
     }
 
+    pub(super) fn url(&self) -> String {
+        match self {
+            Self::Fake { forge, .. } => forge.url(),
+            Self::Real { gitea, .. } => gitea.url(),
+        }
+    }
+
     pub(super) fn client(&self) -> Forge {
         match self {
             Self::Fake { forge, .. } => client(forge.url(), TOKEN),

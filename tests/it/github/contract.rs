@@ -3,8 +3,8 @@
 
 use bascule::clock::Clock;
 use bascule::forge::{
-    DeliveryLog, DeliveryLogs, DeploymentState, DeploymentWord, Forge, Mark, NewCheck, NewDeployment, NewStatus,
-    NewWebhook, Pull, Reaction, Result, SignIn, StatusState,
+    DeliveryLog, DeliveryLogs, DeploymentState, DeploymentWord, Forge, Mark, NewCheck, NewDeployment, NewPull,
+    NewStatus, NewWebhook, Pull, Reaction, Result, SignIn, StatusState,
 };
 use insta::assert_snapshot;
 use jiff::Timestamp;
@@ -49,6 +49,13 @@ async fn asks_everything(forge: &Forge) -> Result<()> {
     for reaction in [Reaction::Agreed, Reaction::Seen, Reaction::Confused] {
         forge.react(&at, 1347, 1, reaction).await?;
     }
+    let new = NewPull {
+        base_branch: "main".to_owned(),
+        head_branch: "bascule/revert-production-3".to_owned(),
+        title: "Revert #1347: production was rolled back".to_owned(),
+        body: "why".to_owned(),
+    };
+    forge.create_pull(&at, &new).await?;
     let mut issue = forge.create_issue(&at, "held", "a change").await?;
     forge.open_issues_of(&at, "bascule[bot]").await?;
     for is_open in [false, true] {
@@ -191,6 +198,7 @@ async fn every_call_is_in_the_description_and_its_example_is_understood() {
     PATCH repos/update-webhook
     POST issues/create
     POST issues/create-comment
+    POST pulls/create
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
     POST repos/create-deployment
@@ -244,6 +252,7 @@ async fn an_app_makes_no_call_that_is_not_in_the_description_either() {
     POST checks/create
     POST issues/create
     POST issues/create-comment
+    POST pulls/create
     POST reactions/create-for-issue-comment
     POST repos/create-commit-status
     POST repos/create-deployment

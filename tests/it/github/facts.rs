@@ -329,9 +329,8 @@ async fn what_an_app_was_given_is_compared_with_what_it_needs() {
     Missing: the repository permission “Issues: Read and write”
     Missing: the repository permission “Merge queues: Read-only”
     TooMuch: the repository permission “Administration: Read-only”
-    TooMuch: the repository permission “Contents: Read and write”
     AsNeeded: the repository permission “Commit statuses: Read and write”
-    AsNeeded: the repository permission “Contents: Read-only”
+    AsNeeded: the repository permission “Contents: Read and write”
     AsNeeded: the repository permission “Metadata: Read-only”
     AsNeeded: the repository permission “Pull requests: Read and write”
     AsNeeded: the repository permission “Webhooks: Read-only”

@@ -1,6 +1,8 @@
 //! Every call the client can make: none that GitLab does not document (the fake refuses it), and these it makes.
 
-use bascule::forge::{DeploymentState, DeploymentWord, NewDeployment, NewStatus, Pull, Reaction, Result, StatusState};
+use bascule::forge::{
+    DeploymentState, DeploymentWord, NewDeployment, NewPull, NewStatus, Pull, Reaction, Result, StatusState,
+};
 use insta::assert_snapshot;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -31,6 +33,14 @@ async fn asks_everything(lab: &Lab, pr: &Pr, said: i64) -> Result<()> {
     forge.reviews(at, pr.number).await?;
     forge.merge_rules(at, pr.number).await?;
     forge.comments_changed_since(at, "2026-01-05T09:00:00Z".parse().unwrap()).await?;
+    let new = NewPull {
+        base_branch: "main".to_owned(),
+        head_branch: "bascule/revert-production-3".to_owned(),
+        title: "Revert !1: production was rolled back".to_owned(),
+        body: "why".to_owned(),
+    };
+    lab.fake.pushes_to("kim", &lab.shop, &new.head_branch, &[("README.md", "# as it was\n")]).await;
+    forge.create_pull(at, &new).await?;
     let mut issue = forge.create_issue(at, "held", "a change").await?;
     forge.open_issues_of(at, "bascule").await?;
     for is_open in [false, true] {
@@ -124,6 +134,7 @@ async fn every_call_is_documented_and_its_answer_is_understood() {
     POST projects/{}/issues
     POST projects/{}/issues/{}/notes
     POST projects/{}/issues/{}/notes/{}/award_emoji
+    POST projects/{}/merge_requests
     POST projects/{}/merge_requests/{}/notes
     POST projects/{}/merge_requests/{}/notes/{}/award_emoji
     POST projects/{}/statuses/{}

@@ -144,6 +144,45 @@ async fn previews_that_fill_their_slots_do_not_delay_a_sync() {
 }
 
 #[tokio::test]
+async fn a_job_that_only_waits_leaves_its_slot_to_the_next() {
+    let database = Database::new().await;
+    let jobs: Vec<_> = ["waits 1", "waits 2", "works 1", "works 2"].map(job).into();
+    put(&database.pool, &jobs).await;
+    let at_work = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (sender, mut worked) = tokio::sync::mpsc::unbounded_channel();
+    let handler = {
+        let (at_work, most) = (at_work.clone(), most.clone());
+        move |job: Claimed, lease: Lease| {
+            let (at_work, most, sender) = (at_work.clone(), most.clone(), sender.clone());
+            async move {
+                most.fetch_max(at_work.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                if job.key.starts_with("waits") {
+                    at_work.fetch_sub(1, Ordering::SeqCst);
+                    let _rest = lease.rests();
+                    return lease.unless_stopping(std::future::pending()).await;
+                }
+                tokio::task::yield_now().await;
+                at_work.fetch_sub(1, Ordering::SeqCst);
+                sender.send(()).unwrap();
+                Verdict::Done
+            }
+        }
+    };
+    // Only the slot that was left can wake it: it would look again after ten minutes.
+    let mut settings = Settings { poll: LONG, ..Settings::default() };
+    settings.slots.insert(Lane::Default, 1);
+    run_until(&database, 1, &settings, handler, async {
+        worked.recv().await.unwrap();
+        worked.recv().await.unwrap();
+    })
+    .await;
+    assert_eq!(most.load(Ordering::SeqCst), 1, "and no more are at work than there are slots");
+    let left: Vec<_> = rows(&database).await.into_iter().map(|(key, ..)| key).collect();
+    assert_eq!(left, ["waits 1", "waits 2"]);
+}
+
+#[tokio::test]
 async fn a_bell_wakes_workers_here_and_in_other_servers_with_one_call_for_many() {
     let database = Database::new().await;
     let stop = CancellationToken::new();

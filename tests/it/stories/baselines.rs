@@ -172,6 +172,70 @@ fn what_the_api_server_says_to_each_object_is_in_the_preview_and_nothing_is_writ
     });
 }
 
+/// A settings object that is made anew before each sync.
+fn hook(name: &str, value: &str) -> String {
+    let annotated = format!("name: {name}, annotations: {{ bascule.dev/hook: pre-sync }}");
+    settings(name, value).replace(&format!("name: {name}"), &annotated)
+}
+
+#[test]
+fn a_hook_is_tried_as_it_would_be_made() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1")), ("deploy/seed.yaml", &hook("seed", "1"))]).await;
+        t.forbids().await;
+        t.by_hand(&["create", "configmap", "theirs", "--from-literal=value=1"]).await;
+        let before = t.objects().await;
+        let files = [
+            ("deploy/seed.yaml", hook("seed", "2")),
+            ("deploy/fresh.yaml", hook("fresh", "1")),
+            ("deploy/forbidden.yaml", hook("forbidden", "forbidden")),
+            ("deploy/theirs.yaml", hook("theirs", "2")),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+        t.run_jobs().await;
+        assert_snapshot!(t.baselines_of(&pr), @"
+        | environment | change: base → merged | effect now: live → merged | drift already: live → base | API server |
+        |---|---|---|---|---|
+        | `production` | 3 added, 1 changed | the change, but 1 stops it | none | ✗ 1 refused, – 1 not asked, ✓ 2 taken |
+
+        - `production` ConfigMap `shop/forbidden` (`deploy/forbidden.yaml`): ✗ the API server refuses it: ValidatingAdmissionPolicy 'shop-forbidden' with binding 'shop-forbidden' denied request: nothing is forbidden here
+        - `production` effect: ConfigMap `shop/theirs`: the sync would stop there: somebody else's object has the name of this hook, and is never taken over
+        - `production` ConfigMap `shop/seed`: ✓ the API server takes it, tried as `seed-dry-run`: what its last run made still has its own
+        - `production` ConfigMap `shop/theirs`: not asked of the API server: its name is taken
+
+        - `pre-sync` hook: runs once for this set, and is awaited: ConfigMap `shop/forbidden`, ConfigMap `shop/fresh`, ConfigMap `shop/seed` and 1 more
+
+        production needs 1 more of: `@lee`
+        ");
+        assert_snapshot!(t.statuses(&pr), @"
+        consent: failure, missing: production 0 of 1
+        preview: failure, the API server would not take 1 object: production
+        ");
+        assert_eq!(t.objects().await, before, "nothing is written");
+    });
+}
+
+#[test]
+fn a_first_set_takes_nothing_over_for_a_hook() {
+    check(async |t| {
+        t.begins_without_rules(&[("README.md", "# the shop\n")]).await;
+        t.by_hand(&["create", "configmap", "theirs", "--from-literal=value=1"]).await;
+        let files = [
+            (".bascule.yaml", t.rules(RULES)),
+            (WEB, settings("web", "1")),
+            ("deploy/fresh.yaml", hook("fresh", "1")),
+            ("deploy/theirs.yaml", hook("theirs", "1")),
+        ];
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let pr = t.forge.opens_pull("dev", &t.shop, &files).await;
+        t.run_jobs().await;
+        let comment = t.comment(&pr);
+        assert!(comment.contains("2 create, 1 in the place of a hook"), "{comment}");
+        assert!(comment.contains("⚠ cannot be run: somebody else's object has the name of this hook"), "{comment}");
+    });
+}
+
 #[test]
 fn what_somebody_changed_by_hand_is_drift_and_not_the_pull_requests() {
     check(async |t| {

@@ -87,3 +87,52 @@ fn what_was_shown_of_a_registrys_chart_is_synced_wherever_its_tag_points_by_then
         assert!(comment.contains("charts/shop 1.4.3, "), "{comment}");
     });
 }
+
+const OWN: &str = "\
+version: 1
+defaults: { cluster: test }
+environments:
+  production: { path: chart, namespace: '{ns}', consent: { approvals: [{ count: 1, users: [lee] }] } }
+";
+const CHART: &str = "apiVersion: v2\nname: own\nversion: 0.1.0\n";
+const TEMPLATE: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: own }\ndata: { value: '{{ .Values.value }}' }\n";
+
+#[test]
+fn what_a_fork_names_as_a_dependency_or_in_a_first_file_is_never_fetched() {
+    check(async |t| {
+        let registry = FakeRegistry::new().await;
+        registry.has("shop", "1.4.2", shop("1.4.2", "of"));
+        t.charts_come_from(&registry, Way::Index);
+        let files =
+            [("chart/Chart.yaml", CHART), ("chart/values.yaml", "value: 1\n"), ("chart/templates/own.yaml", TEMPLATE)];
+        t.runs(OWN, &files).await;
+        // Its own registry, and one that the server may fetch from.
+        for from in
+            ["https://evil.example.com/charts", "oci://evil.example.com/charts", &registry.settings(Way::Index).url]
+        {
+            let text = format!("{CHART}dependencies: [{{ name: shop, version: 1.4.2, repository: '{from}' }}]\n");
+            let fork = t.forge.opens_pull_from_fork("stranger", &t.shop, &[("chart/Chart.yaml", &text)]).await;
+            t.run_jobs().await;
+            let comment = t.comment(&fork);
+            let said = "chart/Chart.yaml: the dependency `shop` is not in `chart/charts`, and nothing is fetched while rendering";
+            assert!(comment.contains(said) && comment.contains("**does not render**"), "{comment}");
+            assert!(!t.statuses(&fork).contains("success"), "{}", t.statuses(&fork));
+        }
+        assert_eq!(registry.asked(), [""; 0]);
+    });
+    check(async |t| {
+        let registry = FakeRegistry::new().await;
+        registry.has("shop", "1.4.2", shop("1.4.2", "of"));
+        t.charts_come_from(&registry, Way::Index);
+        t.begins_without_rules(&[("README.md", "# shop\n")]).await;
+        let rules = t.rules(CHARTED);
+        let files = [(".bascule.yaml", &*rules), (WEB, &settings("web", "1")), (VALUES, "value: 1\n")];
+        let fork = t.forge.opens_pull_from_fork("stranger", &t.shop, &files).await;
+        t.run_jobs().await;
+        let comment = t.comment(&fork);
+        assert!(comment.contains("is not fetched for a pull request from a fork"), "{comment}");
+        assert!(!comment.contains("1 of 1.4.2"), "nothing of the chart is shown: {comment}");
+        assert_eq!(registry.asked(), [""; 0]);
+    });
+}

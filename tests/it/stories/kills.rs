@@ -162,6 +162,12 @@ async fn life(t: &mut Town) {
     t.run_jobs().await;
     t.ci_says("ci/test", "success").await;
     t.run_jobs().await;
+    // Back to what was before, which opens its revert, and on again.
+    t.forge.comments("dev", &pr, "/bascule rollback production").await;
+    t.run_jobs().await;
+    assert_eq!(t.objects().await, ["web=1"]);
+    t.forge.comments("dev", &pr, "/bascule resume production").await;
+    t.run_jobs().await;
     // A direct push of what an application's people wait for: held in an issue, and approved there; the gate is the first to hear of it.
     let (app, commit) = t.has_app().await;
     t.forge.commits_say(&format!("Deploy the app\n\nDeploys: acme/app@{commit}\n"));
@@ -174,12 +180,6 @@ async fn life(t: &mut Town) {
     t.forge.comments("lee", &held, "/bascule approve production").await;
     t.judges_the_gate().await;
     t.forge.delivers(Delivering::AtOnce);
-    t.run_jobs().await;
-    // Back to what was before, and on again.
-    t.forge.comments("dev", &pr, "/bascule rollback production").await;
-    t.run_jobs().await;
-    assert_eq!(t.objects().await, ["web=2"]);
-    t.forge.comments("dev", &pr, "/bascule resume production").await;
     t.run_jobs().await;
     // Another one, which nobody approved: two let it pass, are reminded for two days, and a third reviews it.
     t.forge.pushes_to("dev", &t.shop, "main", &[(WEB, &settings("web", "5"))]).await;

@@ -32,7 +32,7 @@ impl Town {
     }
 
     /// What was tried and did not go well; the story expected it.
-    fn take_troubles(&mut self) -> Vec<String> {
+    pub(super) fn take_troubles(&mut self) -> Vec<String> {
         std::mem::take(&mut self.troubles)
     }
 }

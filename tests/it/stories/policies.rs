@@ -290,3 +290,22 @@ fn what_is_deployed_is_judged_by_the_platforms_policies_and_left_as_it_is() {
         "#);
     });
 }
+
+#[test]
+fn what_a_way_back_brought_is_what_is_deployed() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "13"))]).await;
+        let pr = t.brings("2").await;
+        t.the_platforms_policies(PLATFORM);
+        app::judge_all(&t.context).await.unwrap();
+        t.drain().await;
+        assert_eq!(t.found_deployed().await, [""; 0], "what stands is good, and is what runs");
+        t.forge.comments("dev", &pr, "/bascule rollback production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=13"]);
+        app::judge_all(&t.context).await.unwrap();
+        t.drain().await;
+        // The position is still at what was good.
+        assert_eq!(t.found_deployed().await, [r#"["policy all/lucky denies ConfigMap shop/web: no 13"]"#]);
+    });
+}

@@ -65,3 +65,38 @@ fn code_that_we_may_not_fetch_is_said_in_the_pull_request() {
         assert!(t.row(&pr).contains("0 of 1"), "{}", t.comment(&pr));
     });
 }
+
+#[test]
+fn a_comment_that_cannot_be_written_keeps_no_sync_from_going_on() {
+    for status in [403, 422, 500] {
+        check(async |t| {
+            t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+            let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+            t.run_jobs().await;
+            t.forge.approves("lee", &pr).await;
+            t.run_jobs().await;
+            t.forge.merges("dev", &pr, Merge::Squash).await;
+            t.hears().await;
+            // An edit names the comment; what is read of them does not.
+            let edits = if t.forge.tongue() == Tongue::GitLab { "/notes/" } else { "/issues/comments/" };
+            t.forge.breaks_at(edits, Fault::Status(status));
+            // What is refused waits for a person, and is not among what comes again.
+            for _ in 0..3 {
+                while let Some(job) = t.claim().await {
+                    t.run(&job, &CancellationToken::new()).await;
+                }
+                t.time_passes().await;
+            }
+            assert_eq!(t.objects().await, ["web=2"], "{status}: it is synced");
+            assert!(!t.row(&pr).contains("healthy"), "{status}: {}", t.row(&pr));
+            t.take_troubles();
+            t.forge.recovers();
+            if status == 422 {
+                // What the forge calls wrong is not sent again by itself.
+                t.forge.comments("dev", &pr, "/bascule explain production").await;
+            }
+            t.run_jobs().await;
+            assert!(t.row(&pr).contains("`#2` healthy"), "{status}: {}", t.row(&pr));
+        });
+    }
+}

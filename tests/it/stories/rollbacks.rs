@@ -26,7 +26,7 @@ impl Town {
     }
 
     /// Somebody types this.
-    async fn hears_of(&mut self, login: &str, pr: &Pr, typed: &str) {
+    pub(super) async fn hears_of(&mut self, login: &str, pr: &Pr, typed: &str) {
         self.forge.comments(login, pr, typed).await;
         self.run_jobs().await;
     }
@@ -126,6 +126,11 @@ fn what_was_healthy_is_put_back_and_nothing_goes_forward_until_somebody_resumes(
         assert_eq!(t.is_held_for().await, "");
         assert_eq!(t.actions("rollback.%").await, ["rollback.asked", "rollback.started"]);
         assert_eq!(t.actions("environment.resumed").await.len(), 1, "who did, and nobody who only tried");
+        // Where it was asked for, nobody has to type anything to read how it is now.
+        let said = t.answers(&pr);
+        assert!(said.contains("is said by those whom its `may` names"), "what is said of it before stays: {said}");
+        assert!(said.contains("where it is pinned no more") && !said.contains("is pinned until"), "{said}");
+        assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
 
@@ -155,6 +160,9 @@ fn a_pin_is_over_when_a_covered_commit_has_nothing_of_what_was_taken_away() {
         assert_eq!(t.objects().await, ["more=2", "web=1"], "{}", t.rows().await);
         assert_eq!(t.is_held_for().await, "");
         assert_eq!(t.actions("pin.ended").await.len(), 1);
+        let said = t.answers(&pr);
+        assert!(said.contains("where it is pinned no more") && !said.contains("is pinned until"), "{said}");
+        assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
 
@@ -183,8 +191,7 @@ fn a_revert_that_waits_for_its_checks_brings_nothing_of_what_was_taken_away() {
         assert_eq!(t.deployments().await, [&until_then[..], &["#4 healthy"]].concat());
         assert_eq!((t.objects().await, t.is_held_for().await), (vec!["web=1".to_owned()], String::new()));
         assert_eq!(t.actions("pin.ended").await.len(), 1);
-        // Whoever asks where it was gone back from hears how it is now.
-        t.hears_of("dev", &pr, "/bascule explain production").await;
+        // Where it was gone back from, it is told how it is now.
         assert!(!t.row(&pr).contains("**held**"), "{}", t.row(&pr));
     });
 }
@@ -322,6 +329,10 @@ fn a_failed_sync_goes_back_by_itself_once_where_the_rules_say_so_and_names_the_r
         let held = t.is_held_for().await;
         assert!(held.starts_with("pinned: production is pinned: back at #1 (…), by itself, since #2 failed"), "{held}");
         assert!(held.contains("immutable"), "{held}");
+        // Whoever asks is led to what the word means.
+        t.hears_of("dev", &pr, "/bascule explain production").await;
+        let link = "[`pinned`](<http://bascule.example/docs/operations#pinned>)";
+        assert!(t.comment(&pr).contains(link), "{}", t.comment(&pr));
         // Asked to try again, it does, and comes back as before: it does not go round.
         t.hears_of("dev", &pr, "/bascule resume production").await;
         let all = t.deployments().await;
@@ -345,7 +356,7 @@ fn without_such_a_rule_it_is_held_with_its_runbook_and_resuming_tries_again() {
         assert_eq!(t.deployments().await, ["#1 healthy", "#2 failed"]);
         let held = t.is_held_for().await;
         assert!(held.starts_with("failed: ") && held.contains("; runbook: https://example.org/shop"), "{held}");
-        assert!(t.comment(&pr).contains("runbook: `https://example.org/shop`"), "{}", t.comment(&pr));
+        assert!(t.comment(&pr).contains("[runbook](<https://example.org/shop>)"), "{}", t.comment(&pr));
         t.plane.kubectl(&["-n", &t.namespace, "delete", "configmap", "web"]).await.unwrap();
         t.hears_of("dev", &pr, "/bascule resume production").await;
         assert_eq!(t.deployments().await, ["#1 healthy", "#2 failed", "#3 healthy"]);

@@ -17,12 +17,23 @@ use crate::fake::forge::Tongue;
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
-const OFTEN: [&str; 10] =
-    ["branches", "checks", "claims", "consent", "held", "outages", "pulls", "refusals", "repositories", "shuffled"];
+const OFTEN: [&str; 11] = [
+    "branches",
+    "checks",
+    "claims",
+    "consent",
+    "held",
+    "outages",
+    "pulls",
+    "refusals",
+    "repositories",
+    "reverts",
+    "shuffled",
+];
 
 /// Stories in which GitLab shows itself to be another: checks that are jobs of a pipeline, approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
-const OFTEN_ON_GITLAB: [&str; 20] = [
+const OFTEN_ON_GITLAB: [&str; 22] = [
     "branches::a_retargeted_pull_request_has_lost_its_approvals",
     "checks::what_was_approved_is_synced_when_its_checks_are_green",
     "checks::checks_that_cannot_be_read_are_not_green",
@@ -42,6 +53,8 @@ const OFTEN_ON_GITLAB: [&str; 20] = [
     "pulls::merged_by_squash_it_is_deployed",
     "pulls::what_a_stranger_brings_from_a_fork_is_deployed_once_somebody_else_approved_it",
     "refusals::a_permission_that_is_missing_is_named_and_used_when_it_is_given",
+    "reverts::a_rollback_opens_its_revert_and_whoever_merges_that_ends_the_pin",
+    "reverts::a_right_that_is_missing_is_said_once_and_used_when_it_is_given",
     "shuffled::whatever_order_it_is_told_in_and_however_often_it_ends_the_same",
 ];
 
@@ -87,7 +100,7 @@ const APPROVED_ANEW: &str = "an approval that is gone on GitLab does not come ba
 const HIDES_NOTHING: &str = "nobody can hide there what they pushed";
 
 /// Stories that end in other words on some forges, and why. Elsewhere the rows of all forges are the same.
-const OTHERWISE: [(&str, &[Tongue], &str); 5] = [
+const OTHERWISE: [(&str, &[Tongue], &str); 7] = [
     ("consent::asking_for_changes_takes_ones_approval_back", &[Tongue::GitHub], KEEPS_BOTH),
     (
         "doubts::what_only_looks_like_an_approval_is_none",
@@ -105,14 +118,21 @@ const OTHERWISE: [(&str, &[Tongue], &str); 5] = [
         &[Tongue::GitLab],
         APART,
     ),
+    ("reverts::a_rollback_opens_its_revert_and_whoever_merges_that_ends_the_pin", &[Tongue::GitLab], MARKED),
+    ("reverts::a_right_that_is_missing_is_said_once_and_used_when_it_is_given", &[Tongue::GitLab], MARKED),
 ];
+const MARKED: &str = "what is said of it names its revert, which is written `!3` there";
 const KEEPS_BOTH: &str =
     "Gitea and GitLab take the approval before it back, GitHub keeps both, so that the reason is another";
 const APART: &str = "issues of two projects have the same numbers there, and only one project is counted here";
 
 /// Files whose stories are of the server and its surroundings, and would be the same on any forge: told on one.
-const OF_NO_FORGE: [(&str, &str); 2] =
-    [("own_words", "counts Gitea's calls"), ("restarts", "of the server, not of the forge")];
+const OF_NO_FORGE: [(&str, &str); 4] = [
+    ("drift", "of the cluster, not of the forge"),
+    ("drift_attacked", "of the cluster, not of the forge"),
+    ("own_words", "counts Gitea's calls"),
+    ("restarts", "of the server, not of the forge"),
+];
 /// The same of single stories.
 const OF_NO_FORGE_ONE: [(&str, &str); 1] =
     [("gate::what_is_stored_of_merged_pull_requests_is_not_asked_for_again", "counts Gitea's calls")];

@@ -14,9 +14,10 @@ const MARK: &str = "child: ";
 type Role = fn(&[String]);
 
 /// What children can be told to do.
-const ROLES: [(&str, Role); 4] = [
+const ROLES: [(&str, Role); 5] = [
     ("embedded", crate::embedded::child),
     ("part", crate::ends::child),
+    ("syncer", crate::sync::crash::child),
     ("town", crate::stories::kills::child),
     ("worker", crate::queue::processes::child),
 ];
@@ -76,6 +77,11 @@ impl TestChild {
     /// Everything it says until it ends.
     pub(crate) fn all_it_says(mut self) -> Vec<String> {
         std::iter::from_fn(|| self.hear_or_end()).collect()
+    }
+
+    /// Whether its process is at its end.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

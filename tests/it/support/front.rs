@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
@@ -37,6 +38,8 @@ struct Inside {
     token: String,
     /// Every request is answered so.
     refuses: Mutex<Option<StatusCode>>,
+    /// What is on its way ends when this is cancelled.
+    cut: Mutex<CancellationToken>,
     /// These writes of the next are answered so, in turn, and not handed on; see [`Front::refuses_the_next_writes`].
     refuses_writes: Mutex<VecDeque<u16>>,
     /// What ends so is answered with this text: there is no kubelet to ask for a log.
@@ -45,6 +48,8 @@ struct Inside {
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Dry runs are answered once this is false again.
     thinks: watch::Sender<bool>,
+    /// Method and path of every request.
+    asked: watch::Sender<Vec<String>>,
 }
 
 impl Front {
@@ -58,10 +63,12 @@ impl Front {
             url: plane.url(),
             token: plane.token().to_owned(),
             refuses: Mutex::default(),
+            cut: Mutex::default(),
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
             loses: Mutex::default(),
             thinks: watch::Sender::new(false),
+            asked: watch::Sender::default(),
         };
         let mut front = Self {
             inside: Arc::new(inside),
@@ -98,6 +105,11 @@ impl Front {
         *self.inside.refuses_writes.lock().unwrap() = statuses.iter().copied().collect();
     }
 
+    /// Answers that are still on their way, as those of watches, break off.
+    pub(crate) fn breaks_off(&self) {
+        std::mem::take(&mut *self.inside.cut.lock().unwrap()).cancel();
+    }
+
     /// Requests are handed on again.
     pub(crate) fn recovers(&self) {
         *self.inside.refuses.lock().unwrap() = None;
@@ -113,6 +125,11 @@ impl Front {
         *self.inside.loses.lock().unwrap() = Some(then);
     }
 
+    /// What it was asked since the last time: method and path of each request.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.inside.asked.send_replace(Vec::new())
+    }
+
     /// Dry runs get no answer, until [`Self::answers_dry_runs`]; everything else does.
     pub(crate) fn thinks_about_dry_runs(&self) {
         self.inside.thinks.send_replace(true);
@@ -120,6 +137,12 @@ impl Front {
 
     pub(crate) fn answers_dry_runs(&self) {
         self.inside.thinks.send_replace(false);
+    }
+
+    /// Waits until so many requests have come that hold this.
+    pub(crate) async fn was_asked(&self, what: &str, times: usize) {
+        let is_it = |asked: &Vec<String>| asked.iter().filter(|one| one.contains(what)).count() >= times;
+        self.inside.asked.subscribe().wait_for(is_it).await.unwrap();
     }
 
     /// Nobody listens any more, until [`Self::returns`].
@@ -145,6 +168,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(status) = *inside.refuses.lock().unwrap() {
         return refusal(status);
     }
+    inside.asked.send_modify(|asked| asked.push(format!("{} {}", request.method(), request.uri())));
     let (parts, body) = request.into_parts();
     if parts.uri.query().is_some_and(|query| query.contains("dryRun")) {
         // Its other end is in `inside`, which we have.
@@ -185,7 +209,8 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     if let Some(kind) = kind {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
-    *response.body_mut() = Body::from_stream(answer.bytes_stream());
+    let cut = inside.cut.lock().unwrap().clone().cancelled_owned();
+    *response.body_mut() = Body::from_stream(answer.bytes_stream().take_until(cut));
     response
 }
 

@@ -126,7 +126,7 @@ fn a_worker_that_slept_through_its_lease_undoes_nothing_of_the_next() {
         let meanwhile = Meanwhile::new(next.boxed());
         let observe = |step| meanwhile.at(step, Step::InventoryGrown);
         let (world, lease) = (place.server.world(), super::lease(&sleeper));
-        let slept = run_deployment(&world, &sleeper, &lease, place.environment, &observe).await;
+        let slept = Box::pin(run_deployment(&world, &sleeper, &lease, place.environment, &observe)).await;
         assert!(matches!(slept, Err(Interrupted::Lost(_))), "{slept:?}");
         let value = place.kubectl(&["get", "configmap", "changes", "-o", "jsonpath={.data.value}"]).await;
         assert_eq!(value, "3");
@@ -147,7 +147,7 @@ fn what_appears_between_the_look_and_the_write_is_looked_at_again() {
         let meanwhile = Meanwhile::new(somebody.boxed());
         let observe = |step| meanwhile.at(step, Step::InventoryGrown);
         let (world, lease) = (place.server.world(), super::lease(&job));
-        let ran = run_deployment(&world, &job, &lease, place.environment, &observe).await.unwrap();
+        let ran = Box::pin(run_deployment(&world, &job, &lease, place.environment, &observe)).await.unwrap();
         let Ran::Recorded(outcome) = ran else { panic!("{ran:?}") };
         assert_eq!((outcome.adopted, outcome.conflicts.len()), (1, 1), "{outcome:?}");
         assert_eq!(place.inventory().await, ["ConfigMap sync-race/equal"]);

@@ -148,7 +148,7 @@ fn a_hook_that_nobody_could_see_to_end_is_not_run_a_second_time() {
             }
         };
         let (world, lease) = (place.server.world(), lease(&claimed));
-        let away = run_deployment(&world, &claimed, &lease, place.environment, &goes_away).await.unwrap_err();
+        let away = Box::pin(run_deployment(&world, &claimed, &lease, place.environment, &goes_away)).await.unwrap_err();
         assert!(matches!(away, Interrupted::Away(_)), "{away}");
         place.server.source().settle(&claimed, &away.verdict()).await.unwrap();
         front.recovers();

@@ -34,9 +34,9 @@ fn worker() {
             }
         };
         let world = server.world();
-        bascule::jobs::sync_environment::run_deployment(&world, &job, &lease(&job), environment, &observe)
-            .await
-            .unwrap();
+        let of_the_job = lease(&job);
+        let run = bascule::jobs::sync_environment::run_deployment(&world, &job, &of_the_job, environment, &observe);
+        Box::pin(run).await.unwrap();
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod broken;
+pub(crate) mod crash;
 mod explained;
 mod faults;
 mod fences;
@@ -11,6 +12,7 @@ mod order;
 mod orphans;
 mod place;
 mod stories;
+mod turns;
 mod width;
 
 use place::{Place, Server, TERM, block, cluster_name, lease, settings};

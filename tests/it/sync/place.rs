@@ -64,6 +64,7 @@ impl Server {
             hash_key: &self.hash_key,
             installation: Uuid::nil(),
             clock: &self.clock,
+            run: self.clock.new_id(),
             platform: &self.platform,
             shown_on: Default::default(),
         }
@@ -87,7 +88,7 @@ impl Server {
     pub(crate) async fn run(&self, job: &Claimed, lease: &Lease) -> Result<Ran, Interrupted> {
         let environment = job.payload["environment"].as_i64().unwrap();
         let observe = |step| self.steps.lock().unwrap().push(step);
-        run_deployment(&self.world(), job, lease, environment, &observe).await
+        Box::pin(run_deployment(&self.world(), job, lease, environment, &observe)).await
     }
 
     pub(crate) async fn cluster(&self) -> Cluster {
@@ -275,6 +276,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         deletions_confirm_above: None,
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         admission: bascule::policy::rules::Admission::default(),
+        drift: Default::default(),
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),

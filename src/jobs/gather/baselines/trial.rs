@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
+use serde_json::Value;
 
-use super::{Compared, Stop};
-use crate::cluster::{Cluster, ClusterError, Fate, Found, Served, Trial};
+use super::Stop;
+use crate::cluster::{Cluster, ClusterError, Fate, Found, Resource, Served, Trial};
 use crate::ids::ObjectKey;
 use crate::jobs::work;
-use crate::manifest::{Fit, HashKey, Object, RenderedSet, schema_fit};
+use crate::manifest::{Fit, HashKey, Object, RenderedSet, hook, schema_fit};
 use crate::preview::{Admission, Drift, Drifted, Effect};
 use crate::sync::FieldConflict;
 
@@ -32,19 +33,22 @@ pub(super) struct Trier<'a> {
 
 impl Trier<'_> {
     /// About all that is added and changed.
-    pub(super) async fn all(&self, objects: &[&Object], compared: &mut Compared) -> Result<(), Stop> {
+    pub(super) async fn all(
+        &self,
+        objects: &[&Object],
+        admission: &mut BTreeMap<ObjectKey, Admission>,
+        already: &mut BTreeMap<ObjectKey, Effect>,
+    ) -> Result<(), Stop> {
         for object in objects.iter().skip(MOST) {
             let why = format!("it is asked about {MOST} objects of an environment");
-            compared.admission.insert(object.key.clone(), Admission::Unasked { why });
+            admission.insert(object.key.clone(), Admission::Unasked { why });
         }
         let asks: Vec<_> = objects.iter().take(MOST).map(|object| work::boxed(self.one(object))).collect();
         let mut answers = stream::iter(asks).buffer_unordered(WIDTH);
         while let Some((key, answer)) = answers.next().await {
-            let (admission, effect) = answer?;
-            compared.admission.insert(key.clone(), admission);
-            if let Some(effect) = effect {
-                compared.effect.entry(key).or_insert(effect);
-            }
+            let (answer, effect) = answer?;
+            admission.insert(key.clone(), answer);
+            already.extend(effect.map(|effect| (key, effect)));
         }
         Ok(())
     }
@@ -61,15 +65,29 @@ impl Trier<'_> {
 
     async fn ask(&self, object: &Object) -> Result<(Admission, Option<Effect>), ClusterError> {
         let Object { key, api_version, json, .. } = object;
-        let unasked = |why: &str| Ok((Admission::Unasked { why: why.to_owned() }, None));
+        let unasked = |why: &str| Ok::<_, ClusterError>((Admission::Unasked { why: why.to_owned() }, None::<Effect>));
         if self.redefined.contains(&(key.group.clone(), key.kind.clone())) {
             return Ok((self.by_definition(object).await, None));
         }
         let Some(resource) = self.served.at(api_version, &key.kind) else {
             return Ok((Admission::Refused { why: format!("it serves no {api_version} {}", key.kind) }, None));
         };
-        let trial = Trial { resource, key, object: json, owner: self.owner };
-        let (found, warnings) = self.cluster.foresee(trial, self.hash_key).await?;
+        let (found, warnings) = match hook(json) {
+            Some(_) => match self.foresee_hook(object, resource).await? {
+                Tried::Itself(found, warnings) => (found, warnings),
+                Tried::As(name, Found::Absent, warnings) => return Ok((Admission::TakenAs { name, warnings }, None)),
+                Tried::As(_, found, warnings) => (found, warnings),
+                Tried::Foreign => {
+                    let (admission, _) = unasked("its name is taken")?;
+                    let why = "somebody else's object has the name of this hook, and is never taken over".to_owned();
+                    return Ok((admission, Some(Effect::Stops { why })));
+                }
+            },
+            None => {
+                let trial = Trial { resource, key, object: json, owner: self.owner };
+                self.cluster.foresee(trial, self.hash_key).await?
+            }
+        };
         Ok(match found {
             Found::Absent | Found::Differs(_) => (Admission::Taken { warnings }, None),
             Found::Same => (Admission::Taken { warnings }, Some(Effect::Already)),
@@ -88,6 +106,30 @@ impl Trier<'_> {
             Found::Refused(why) => (Admission::Refused { why }, None),
             Found::Unaskable(why) => return unasked(&why),
         })
+    }
+
+    /// A hook is made anew when it is run: what an earlier run made is deleted first, and so is not sent onto. While that is
+    /// there, its name is taken, and the API server is asked under another.
+    async fn foresee_hook(&self, object: &Object, resource: &Resource) -> Result<Tried, ClusterError> {
+        let live = self.cluster.glance(resource, &object.key).await?;
+        let foresee = async |key: &ObjectKey, json: &Value| {
+            let trial = Trial { resource, key, object: json, owner: self.owner };
+            self.cluster.foresee(trial, self.hash_key).await
+        };
+        match live {
+            None => {
+                let (found, warnings) = foresee(&object.key, &object.json).await?;
+                Ok(Tried::Itself(found, warnings))
+            }
+            Some(live) if live.owner.as_deref() != Some(self.owner) => Ok(Tried::Foreign),
+            Some(_) => {
+                let key = ObjectKey { name: another_name(&object.key.name), ..object.key.clone() };
+                let mut json = object.json.clone();
+                json["metadata"]["name"] = key.name.clone().into();
+                let (found, warnings) = foresee(&key, &json).await?;
+                Ok(Tried::As(key.name, found, warnings))
+            }
+        }
     }
 
     /// The API server has another definition of its kind, or none: the one that comes with it judges.
@@ -149,6 +191,21 @@ impl Trier<'_> {
         let found = self.cluster.foresee(trial, self.hash_key).await.map(|(found, _)| found);
         (object.key, found)
     }
+}
+
+/// What came of trying a hook.
+enum Tried {
+    Itself(Found, Vec<String>),
+    /// Under this name.
+    As(String, Found, Vec<String>),
+    /// What has its name is not this environment's.
+    Foreign,
+}
+
+/// A name that nobody has: no longer than a name may be that is put into a label, as that of a Job is.
+fn another_name(name: &str) -> String {
+    let begins: String = name.chars().take(50).collect();
+    format!("{}-dry-run", begins.trim_end_matches(['-', '.']))
 }
 
 fn by_manager(fields: Vec<FieldConflict>) -> BTreeMap<String, Vec<String>> {

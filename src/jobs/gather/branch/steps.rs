@@ -159,7 +159,8 @@ impl<'a> Looker<'a> {
             })
             .collect();
         let (place, approvals) = (heard.said.place.clone(), heard.recorded(&name));
-        Ok((contributors, Merged { place, head: pull.head, offers, approvals }))
+        let given_back = place::given_back(self.repository, number, &name).await?;
+        Ok((contributors, Merged { place, head: pull.head, offers, approvals, given_back }))
     }
 
     /// Who merged, when the merge holds something of their own: anything but what Git makes of its parents.
@@ -253,7 +254,7 @@ impl<'a> Looker<'a> {
 }
 
 /// A merged pull request: what is stored of it does not change any more.
-pub(super) async fn merged_pull(repository: &Repository<'_>, number: i64) -> Result<forge::Pull, JobError> {
+pub(in crate::jobs) async fn merged_pull(repository: &Repository<'_>, number: i64) -> Result<forge::Pull, JobError> {
     let mut conn = repository.context.pool.acquire().await?;
     let stored = pulls::get(&mut conn, repository.row.id, number).await?;
     drop(conn);

@@ -126,6 +126,7 @@ impl Said {
                 | Command::Preview
                 | Command::Revoke { .. }
                 | Command::Sync { .. }
+                | Command::Heal { .. }
                 | Command::Freeze { .. }
                 | Command::Unfreeze { .. }
                 | Command::Emergency { .. }

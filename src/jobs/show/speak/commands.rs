@@ -5,16 +5,18 @@ use sqlx::PgConnection;
 
 use super::ANSWERS;
 use super::emergencies;
+use super::explains;
 use super::freezes::{self, Freezing};
-use super::may::{Gated, Permitted, may_give, permitted};
+use super::heals;
+use super::may::{Gated, may_give, permitted};
 use super::rollbacks::{self, WaysBack};
+use super::syncs;
 use crate::audit::{self, NewEntry};
 use crate::consent::Answer as Member;
 use crate::db::emergencies::{self as wanted, Request};
-use crate::db::freezes as frozen;
 use crate::db::holds::{self, Hold};
-use crate::db::{approvals, deployments, pins, pulls};
-use crate::event::command::{Command, Selector};
+use crate::db::{approvals, pulls};
+use crate::event::command::Command;
 use crate::forge::Reaction;
 use crate::ids::{CommitId, EnvironmentName};
 use crate::jobs::error::JobError;
@@ -23,9 +25,9 @@ use crate::jobs::gather::repository::Repository;
 use crate::jobs::route;
 use crate::jobs::show::writer::Writer;
 use crate::jobs::work;
-use crate::preview::{Answer, Answered, Consent, Deployment, Page};
+use crate::preview::{Answer, Answered, Page};
 use crate::queue::{Claimed, NewJob};
-use crate::sync::{HoldReason, Relief};
+use crate::sync::Relief;
 
 /// Commands that were not answered yet. Whoever gives one that is left to some, and could not be asked about, is
 /// answered when they can be.
@@ -63,7 +65,11 @@ pub(in crate::jobs) async fn answers(
         let answered = match &asked.command {
             Command::Sync { environments } => {
                 let may = permitted(repository, heard, &asked, (Gated::Sync, environments)).await?;
-                Some(Answered::Said { sentence: sync_answer(repository, environments, &may).await? })
+                Some(Answered::Said { sentence: syncs::answer(repository, environments, &may).await? })
+            }
+            Command::Heal { environments } => {
+                let may = permitted(repository, heard, &asked, (Gated::Sync, environments)).await?;
+                Some(Answered::Said { sentence: heals::answer(repository, environments, &may).await? })
             }
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
@@ -83,7 +89,7 @@ pub(in crate::jobs) async fn answers(
                     sentence: "what comes from a fork is rendered again for somebody with write access".to_owned(),
                 })
             }
-            _ => answered(heard, page, &asked),
+            _ => answered(heard, page, &asked, &repository.context.public_url),
         };
         if let Some(answered) = answered {
             answers.push(Answer { to: asked.by.login.clone(), asked: asked.id, answered });
@@ -119,52 +125,11 @@ pub(in crate::jobs) async fn lets_in(
     Ok(asked.iter().any(lets))
 }
 
-fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
+fn answered(heard: &Attended, page: &Page, asked: &Asked, public_url: &str) -> Option<Answered> {
     let sentence = |sentence: &str| Some(Answered::Said { sentence: sentence.to_owned() });
     match &asked.command {
         Command::Help => Some(Answered::Help),
-        Command::Explain { environments } => {
-            let meant = |name: &EnvironmentName, stage: Option<&str>| {
-                environments.as_ref().is_none_or(|selector| selector.matches(name, stage))
-            };
-            let rows = page.environments.iter().filter(|row| meant(&row.name, row.stage.as_deref()));
-            let sentences = rows.map(|row| {
-                let consent = match &row.consent {
-                    Consent::Asked { missing, .. } if !missing.is_empty() => missing.clone(),
-                    Consent::Asked { .. } => format!("{} has its consent", row.name),
-                    Consent::NotNeeded => format!("{} needs no approval", row.name),
-                    Consent::Closed { why } => format!("{} is closed: {why}", row.name),
-                };
-                // Who waived what, and what somebody still may.
-                let waivers: String = row.waivers.iter().map(|waiver| format!("; {}", waiver.line())).collect();
-                let consent = consent + &waivers;
-                match &row.deployment {
-                    // What consent is missing was just said.
-                    Deployment::Held { reason, detail, lifts } if *reason == HoldReason::Waiting.as_str() => {
-                        format!("{consent}; held ({reason}): {detail}; lifted by: {lifts}")
-                    }
-                    Deployment::Held { reason, lifts, .. } => {
-                        format!("{consent}; held ({reason}), lifted by: {lifts}")
-                    }
-                    Deployment::AfterMerge { checks, .. } | Deployment::OnCommand { checks, .. }
-                        if !checks.is_empty() =>
-                    {
-                        let are = if checks.len() == 1 { "is" } else { "are" };
-                        format!("{consent}; once merged it waits until {} {are} green", checks.join(", "))
-                    }
-                    Deployment::Nothing
-                    | Deployment::AfterMerge { .. }
-                    | Deployment::OnCommand { .. }
-                    | Deployment::Never
-                    | Deployment::Local
-                    | Deployment::Queued
-                    | Deployment::Running { .. }
-                    | Deployment::Healthy { .. }
-                    | Deployment::Failed { .. } => consent,
-                }
-            });
-            Some(Answered::Explain { sentences: sentences.collect() })
-        }
+        Command::Explain { environments } => Some(explains::answer(page, environments.as_ref(), public_url)),
         Command::Approve { .. } => {
             let given = heard.remembered.approvals.iter().map(|one| &one.recorded.approval.key);
             let given = given.filter(|key| (key.source, key.source_id) == asked.source);
@@ -197,6 +162,7 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked) -> Option<Answered> {
         Command::Preview => sentence("rendered again"),
         // Answered by what they may.
         Command::Sync { .. }
+        | Command::Heal { .. }
         | Command::Freeze { .. }
         | Command::Unfreeze { .. }
         | Command::Emergency { .. }
@@ -218,6 +184,7 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Waive { .. }
         | Command::Revoke { .. }
         | Command::Sync { .. }
+        | Command::Heal { .. }
         | Command::Freeze { .. }
         | Command::Unfreeze { .. }
         | Command::Emergency { .. }
@@ -310,6 +277,16 @@ pub(super) async fn acts(
                 ..Acts::default()
             }
         }
+        Command::Heal { environments } => {
+            let may = permitted(repository, heard, asked, (Gated::Sync, environments)).await?;
+            let names: Vec<&EnvironmentName> = may.permitted.iter().map(|one| &one.name).collect();
+            let detail = json!({ "environments": names, "comment": asked.id });
+            Acts {
+                entries: if names.is_empty() { Vec::new() } else { vec![entry("heal.asked", detail)] },
+                jobs: may.permitted.iter().map(|one| route::asked_heal(key, one.id, job.trace)).collect(),
+                ..Acts::default()
+            }
+        }
         Command::Preview if !held.is_empty() => Acts {
             entries: vec![entry("hold.moved_on", json!({ "environments": held, "comment": asked.id }))],
             jobs: sync(&held),
@@ -360,47 +337,4 @@ pub(super) async fn acts(
         | Command::NotInThisVersion { .. }
         | Command::Misunderstood { .. } => Acts::default(),
     })
-}
-
-/// What a sync that somebody asks for will come to, as far as it can be said before the gate is judged.
-async fn sync_answer(repository: &Repository<'_>, selector: &Selector, may: &Permitted) -> Result<String, JobError> {
-    let mut conn = repository.context.pool.acquire().await?;
-    let mut sentences = Vec::new();
-    for (name, is_left_to_some) in &may.refused {
-        let whom = if *is_left_to_some { "those whom its `may` names" } else { "somebody with write access" };
-        sentences.push(format!("{name}: a sync is started by {whom}"));
-    }
-    let freezes = frozen::all(&mut conn, repository.context.clock.now()).await?;
-    for environment in &may.permitted {
-        let name = &environment.name;
-        if let Some(freeze) = frozen::longest(&freezes, Some(environment.id)) {
-            sentences.push(format!("{name} is {}", freeze.sentence()));
-            continue;
-        }
-        let last = deployments::list(&mut conn, environment.id, None, 1).await?.pop();
-        if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
-            let sentence = pin.sentence();
-            sentences.push(match last.filter(|last| last.ended.is_some() && !last.is_healthy()) {
-                Some(last) => {
-                    format!("{name} is {sentence}; what #{} should have brought is sent once more", last.new.number)
-                }
-                None => format!("{name} is {sentence}; `/bascule resume {name}` ends that"),
-            });
-            continue;
-        }
-        let tip = repository.forge().branch(&repository.at, &environment.branch).await.map(|branch| branch.tip).ok();
-        let at = environment.position.as_ref().map(|at| &at.commit);
-        sentences.push(match last {
-            Some(last) if last.ended.is_none() => format!("{name}: #{} is running", last.new.number),
-            Some(last) if at == tip.as_ref() && last.is_healthy() => {
-                let commit = at.map(|commit| commit.short()).unwrap_or_default();
-                format!("{name}: there is nothing to do, #{} is healthy at {commit}", last.new.number)
-            }
-            Some(last) if at == tip.as_ref() => {
-                format!("{name}: what #{} should have brought is sent once more", last.new.number)
-            }
-            Some(_) | None => format!("{name}: the sync goes as far as the gate lets it"),
-        });
-    }
-    Ok(if sentences.is_empty() { format!("no environment is called {selector}") } else { sentences.join("; ") })
 }

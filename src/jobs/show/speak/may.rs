@@ -28,7 +28,8 @@ impl Gated {
     /// Which of them a comment gives, and of what.
     pub(super) fn of(command: &Command) -> Option<(Self, &Selector)> {
         match command {
-            Command::Sync { environments } => Some((Self::Sync, environments)),
+            // No word of `may`'s own: it is the same content once more.
+            Command::Sync { environments } | Command::Heal { environments } => Some((Self::Sync, environments)),
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 Some((Self::Freeze, environments))
             }

@@ -1,6 +1,8 @@
 //! `rollback` and `resume`: what is answered, and what is stored with the end of the job. What became of a way back takes the
 //! answer's place.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -28,13 +30,13 @@ pub(super) struct WaysBack(Vec<Act>);
 #[derive(Debug)]
 enum Act {
     Back(Box<NewRollback>, NewEntry),
-    /// With what tells where a way back was asked for that is taken back.
+    /// With what has it told where a way back was asked for that is taken back, where a pin is told of, and where it was to be reverted.
     Resume {
         environment: i64,
         by: String,
         now: Timestamp,
         entry: NewEntry,
-        tells: Option<Box<NewJob>>,
+        tells: Vec<NewJob>,
     },
 }
 
@@ -52,9 +54,7 @@ impl WaysBack {
                 }
                 Act::Resume { environment, by, now, entry, tells } => {
                     pins::resume(&mut *conn, *environment, by, *now).await?;
-                    if let Some(job) = tells {
-                        queue::enqueue(&mut *conn, job).await?;
-                    }
+                    queue::enqueue_all(&mut *conn, tells).await?;
                     audit::append(&mut *conn, entry).await?;
                 }
             }
@@ -119,9 +119,12 @@ pub(super) async fn ways_back(
                 }
                 let entry = entry(name, "environment.resumed", json!({ "comment": asked.id }));
                 let open = rollbacks::open(&mut conn, environment.id).await?;
-                let tells = open
-                    .and_then(|open| open.new.asked_in)
-                    .map(|(place, _)| Box::new(attend_pull(&repository.row.key, place, trace)));
+                let mut places: BTreeSet<i64> =
+                    open.and_then(|open| open.new.asked_in).map(|(place, _)| place).into_iter().collect();
+                if let Some(pin) = pins::standing(&mut conn, environment.id).await? {
+                    places.extend(pins::told_in(&mut conn, &pin).await?);
+                }
+                let tells = places.into_iter().map(|place| attend_pull(&repository.row.key, place, trace)).collect();
                 let (environment, by, now) = (environment.id, by.clone(), clock.now());
                 acts.push(Act::Resume { environment, by, now, entry, tells });
             }
@@ -199,15 +202,19 @@ fn on_its_way(name: &EnvironmentName) -> String {
 pub(super) async fn told(repository: &Repository<'_>, place: i64, answers: &mut [Answer]) -> Result<(), JobError> {
     let mut conn = repository.context.pool.acquire().await?;
     let all = rollbacks::asked_in(&mut conn, repository.row.id, place).await?;
+    let standing = pins::standing_of(&mut conn, all.values().flatten().map(|(_, way)| way)).await?;
     for answer in answers {
         let Some(ways) = all.get(&answer.asked) else { continue };
         let told = ways.iter().filter(|(_, way)| way.became.is_some());
-        let mut sentences: Vec<String> = told.map(|(name, way)| sentence(name, way)).collect();
+        let is_over = |way: &Rollback| !standing.contains(&way.new.id);
+        let mut sentences: Vec<String> = told
+            .map(|(name, way)| beginning(name, way) + &of_its_pin(name, way, is_over(way)) + &revert(way))
+            .collect();
         if sentences.len() < ways.len() {
             continue;
         }
         if let Answered::Said { sentence } = &answer.answered {
-            let becomes = ways.iter().flat_map(|(name, way)| [on_its_way(name), self::sentence(name, way)]);
+            let becomes = ways.iter().flat_map(|(name, way)| [on_its_way(name), beginning(name, way)]);
             let at = becomes.filter_map(|one| sentence.find(&one)).min().unwrap_or_default();
             let others = sentence.get(..at).unwrap_or_default().trim_end_matches("; ");
             if !others.is_empty() {
@@ -219,15 +226,28 @@ pub(super) async fn told(repository: &Repository<'_>, place: i64, answers: &mut 
     Ok(())
 }
 
-fn sentence(name: &EnvironmentName, way: &Rollback) -> String {
+/// How a sentence begins, whatever comes of the pin later.
+fn beginning(name: &EnvironmentName, way: &Rollback) -> String {
     let to = format!("#{} ({})", way.back_to, way.commit.short());
     match &way.became {
         None => format!("{name}: on its way back to {to}"),
         Some(Became::Deployment { number, taken_away, .. }) => {
-            format!(
-                "{name}: #{number} takes #{taken_away} back to {to}, where it is pinned until `/bascule resume {name}`"
-            )
+            format!("{name}: #{number} takes #{taken_away} back to {to}")
         }
         Some(Became::Refused(why)) => format!("{name}: nothing was rolled back: {why}"),
+    }
+}
+
+/// What is said of the pull request that reverts it.
+fn revert(way: &Rollback) -> String {
+    way.revert.as_ref().map(|revert| format!("; {}", revert.sentence())).unwrap_or_default()
+}
+
+/// What is said of its pin, where it left one.
+fn of_its_pin(name: &EnvironmentName, way: &Rollback, is_over: bool) -> String {
+    match &way.became {
+        None | Some(Became::Refused(_)) => String::new(),
+        Some(Became::Deployment { .. }) if is_over => ", where it is pinned no more".to_owned(),
+        Some(Became::Deployment { .. }) => format!(", where it is pinned until `/bascule resume {name}`"),
     }
 }

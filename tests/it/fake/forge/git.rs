@@ -162,6 +162,34 @@ impl Bare {
         response.header(header::CACHE_CONTROL, "no-cache").body(Body::from(answer)).unwrap()
     }
 
+    /// One request of `git push`, as `git http-backend` would answer it.
+    pub(super) async fn takes(&self, rest: &str, body: Vec<u8>) -> Response<Body> {
+        let (kind, answer) = match rest {
+            "info/refs" => {
+                let mut told = b"001f# service=git-receive-pack\n0000".to_vec();
+                told.extend(self.receives(&["--advertise-refs"], Vec::new()).await);
+                ("advertisement", told)
+            }
+            _ => ("result", self.receives(&[], body).await),
+        };
+        let kind = format!("application/x-git-receive-pack-{kind}");
+        let response = Response::builder().header(header::CONTENT_TYPE, kind);
+        response.header(header::CACHE_CONTROL, "no-cache").body(Body::from(answer)).unwrap()
+    }
+
+    async fn receives(&self, how: &[&str], body: Vec<u8>) -> Vec<u8> {
+        let mut receive = Command::new("git");
+        receive.args(["receive-pack", "--stateless-rpc"]).args(how).arg(&self.0);
+        ended(&mut receive, Some(body)).await.stdout
+    }
+
+    /// Every branch, and its tip.
+    pub(super) async fn branches(&self) -> Vec<(String, String)> {
+        let listed = self.git(&["for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads"]).await;
+        let one = |line: &str| line.split_once(' ').map(|(name, tip)| (name.to_owned(), tip.to_owned()));
+        listed.lines().filter_map(one).collect()
+    }
+
     /// What it can do: by the protocol that every `git` speaks now, it is the same for all repositories.
     async fn offers(&self, protocol: &str) -> Vec<u8> {
         static OFFERS: OnceCell<Vec<u8>> = OnceCell::const_new();

@@ -17,6 +17,7 @@ mod gitlab;
 mod hook;
 mod limits;
 mod oauth;
+mod opened;
 mod people;
 mod server;
 mod state;

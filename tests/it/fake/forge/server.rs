@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::git::Bare;
 use super::state::{AtOnce, Fault, State};
 use super::tongue::Tongue;
-use super::{World, github, limits, oauth};
+use super::{World, github, limits, oauth, opened};
 
 /// One API call, as the tongues want it.
 pub(super) struct Call {
@@ -134,16 +134,20 @@ async fn git(world: &World, call: &Call, query: &str, body: Bytes) -> Response<B
     let basic = base64::engine::general_purpose::STANDARD.decode(basic).unwrap_or_default();
     // Any user name will do.
     let token = String::from_utf8_lossy(&basic).split_once(':').map(|(_, token)| token.to_owned());
-    if !token.is_some_and(|token| world.state().knows(&token)) {
+    let Some(by) = token.filter(|token| world.state().knows(token)) else {
         return tongue.refusal(StatusCode::UNAUTHORIZED, "who are you?");
-    }
+    };
     let id = match &call.path[..] {
         [owner, name, ..] => by_name(&world.state(), &format!("{owner}/{}", name.trim_end_matches(".git"))),
         _ => None,
     };
     let Some(id) = id else { return tongue.refusal(StatusCode::NOT_FOUND, "no such repository") };
     let bare = Bare::at(world.folder.path(), id);
-    bare.serve(&call.path[2..].join("/"), query, call.header("git-protocol"), body.to_vec()).await
+    let rest = call.path[2..].join("/");
+    if query == "service=git-receive-pack" || rest == "git-receive-pack" {
+        return opened::pushes(world, id, &by, &rest, body.to_vec()).await;
+    }
+    bare.serve(&rest, query, call.header("git-protocol"), body.to_vec()).await
 }
 
 /// The repository that has this name now.

@@ -109,6 +109,7 @@ pub(super) struct Pull {
     pub(super) repository: i64,
     pub(super) number: i64,
     pub(super) title: String,
+    pub(super) body: String,
     pub(super) author: String,
     pub(super) base: String,
     pub(super) head: String,

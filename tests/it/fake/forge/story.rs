@@ -219,6 +219,7 @@ impl FakeForge {
                 repository,
                 number,
                 title: format!("Change {number}"),
+                body: String::new(),
                 author: who.to_owned(),
                 base: base.to_owned(),
                 head: head.to_owned(),

@@ -7,6 +7,7 @@ use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::super::git::Bare;
+use super::super::opened::{New, opens};
 use super::super::server::{Call, by_name};
 use super::super::state::{Comment, Issue, Repository, Review, State, Status};
 use super::super::{TOKEN, World};
@@ -21,7 +22,15 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
         let state = world.state();
         (state.largest_page, needs_git(&state, &call))
     };
+    let new = opened(&world.state(), &call);
     let page = match asks_git {
+        None if new.is_some() => match opens(world, new.unwrap()).await {
+            Ok((repository, number)) => {
+                let state = world.state();
+                made(state.pull_page(state.pull(repository, number).unwrap()))
+            }
+            Err(why) => Page::Refused(StatusCode::CONFLICT, why),
+        },
         None => api_call(&mut world.state(), &call),
         Some((repository, base, head)) => {
             let commits = Bare::at(world.folder.path(), repository).commits(&base, &head).await;
@@ -32,6 +41,14 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
     world.tell_all().await;
     assert_eq!(published::faults(&call, &page), [""; 0], "{} {}", call.method, call.path.join("/"));
     sent(page, &call, largest)
+}
+
+/// A pull request to open: only Git knows where it leaves its base.
+fn opened(state: &State, call: &Call) -> Option<New> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let ["repos", owner, name, "pulls"] = path[..] else { return None };
+    let repository = by_name(state, &format!("{owner}/{name}")).filter(|_| call.method == "POST")?;
+    Some(New::of(call, "bascule", repository, ["head", "base", "body"]))
 }
 
 /// The one call whose answer only Git knows: the commits of a pull request.

@@ -71,7 +71,7 @@ impl State {
             "number": pull.number,
             "user": self.user_page(&pull.author),
             "title": pull.title,
-            "body": "",
+            "body": pull.body,
             "labels": [],
             "state": if pull.is_open { "open" } else { "closed" },
             "draft": pull.is_draft,

@@ -4,11 +4,12 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
 use super::super::git::Bare;
+use super::super::opened::{New, opens};
 use super::super::server::{Call, by_name};
 use super::super::state::{Repository, State};
 use super::super::{TOKEN, World};
 use super::app::{self, Caller};
-use super::wire::{NOT_FOUND, Page, forbidden, found, sent};
+use super::wire::{NOT_FOUND, Page, forbidden, found, made, sent};
 use super::{issues, people, pulls, repositories, timeline};
 
 /// Commits of a pull request that are told, and no more.
@@ -26,12 +27,21 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
             commits
         }
     };
+    let new = opened(&world.state(), &call);
+    let opened = match new {
+        Some(new) => Some(opens(world, new).await),
+        None => None,
+    };
     let response = {
         let mut state = world.state();
         let page = match caller(&state, &call) {
             Err(refused) => refused,
             Ok(caller) => match may(&caller, &call) {
                 Err(refused) => refused,
+                Ok(()) if opened.is_some() => match opened.unwrap() {
+                    Ok((repository, number)) => made(state.gh_pull(state.pull(repository, number).unwrap())),
+                    Err(why) => Page::Invalid { resource: "PullRequest", field: "head", why },
+                },
                 Ok(()) if asks_git.is_some() => {
                     Page::List(commits.iter().map(|sha| state.gh_commit(asks_git.as_ref().unwrap().0, sha)).collect())
                 }
@@ -42,6 +52,28 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
     };
     world.tell_all().await;
     response
+}
+
+/// A pull request to open: only Git knows where it leaves its base.
+fn opened(state: &State, call: &Call) -> Option<New> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let ["repos", owner, name, "pulls"] = path[..] else { return None };
+    let repository = by_name(state, &format!("{owner}/{name}")).filter(|_| call.method == "POST")?;
+    let by = caller(state, call).ok().filter(|caller| may(caller, call).is_ok() && caller.sees(repository))?;
+    Some(New::of(call, by.login(), repository, ["head", "base", "body"]))
+}
+
+/// Who pushes with this token, if that is somebody who may.
+pub(in super::super) fn pusher(state: &State, token: &str) -> Option<&'static str> {
+    if token == TOKEN {
+        return Some(Caller::Account.login());
+    }
+    match app::caller(state, token)? {
+        Caller::Installation { permissions, .. } if permissions.get("contents").is_none_or(|may| may != "write") => {
+            None
+        }
+        caller => Some(caller.login()),
+    }
 }
 
 /// Whose token it is.

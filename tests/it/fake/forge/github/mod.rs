@@ -25,7 +25,7 @@ mod said;
 mod timeline;
 mod wire;
 
-pub(super) use self::answer::answer;
+pub(super) use self::answer::{answer, pusher};
 pub(crate) use self::app::App;
 pub(super) use self::hook::{headers, told};
 pub(super) use self::wire::{refusal, too_many, used_up};

@@ -187,6 +187,8 @@ impl State {
         };
         let account = |login: Option<&String>| login.map_or(Value::Null, |login| self.gh_user(login));
         let (author, committer) = (commit.map(|one| &one.author), commit.map(|one| &one.committer));
+        // By an address that is nobody's.
+        let [author, committer] = [author, committer].map(|login| login.filter(|login| !login.is_empty()));
         json!({
             "sha": sha,
             "node_id": format!("C_{sha}"),

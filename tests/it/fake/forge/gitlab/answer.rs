@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
 use super::super::git::Bare;
+use super::super::opened::{New, opens};
 use super::super::server::{Call, by_name};
 use super::super::state::{Repository, State};
 use super::super::{TOKEN, World};
-use super::wire::{NOT_FOUND, Page, sent};
+use super::wire::{NOT_FOUND, Page, made, sent};
 use super::{documented, graphql, people, places, projects};
 
 pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body> {
@@ -15,6 +16,11 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
     let commits = match &asks_git {
         None => Vec::new(),
         Some((repository, base, head)) => Bare::at(world.folder.path(), *repository).commits(base, head).await,
+    };
+    let new = opened(&world.state(), &call);
+    let opened = match new {
+        Some(new) => Some(opens(world, new).await),
+        None => None,
     };
     let response = {
         let mut state = world.state();
@@ -24,6 +30,10 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
             (Ok(documented), true) => {
                 state.operations.insert(documented.call.to_owned());
                 let page = match asks_git.is_some() {
+                    _ if opened.is_some() => match opened.unwrap() {
+                        Ok((repository, number)) => made(state.gl_pull(state.pull(repository, number).unwrap())),
+                        Err(why) => Page::Refused(StatusCode::CONFLICT, why),
+                    },
                     true => Page::List(commits.iter().map(|sha| state.gl_commit(sha)).collect()),
                     false => api_call(&mut state, &call),
                 };
@@ -40,6 +50,14 @@ pub(in super::super) async fn answer(world: &World, call: Call) -> Response<Body
     };
     world.tell_all().await;
     response
+}
+
+/// A merge request to open: only Git knows where it leaves its base.
+fn opened(state: &State, call: &Call) -> Option<New> {
+    let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
+    let ["v4", "projects", project, "merge_requests"] = path[..] else { return None };
+    let repository = project_of(state, project).filter(|_| call.method == "POST" && is_known(call))?;
+    Some(New::of(call, "bascule", repository, ["source_branch", "target_branch", "description"]))
 }
 
 /// By a token of a person, a project or a group, in either header.

@@ -136,6 +136,12 @@ pub(super) const CALLS: &[Documented] = &[
         &["scope", "state", "order_by", "sort", "updated_after", "updated_before", "author_username", "iids[]"],
         PULL,
     ),
+    of(
+        "POST projects/{}/merge_requests",
+        "merge_requests#create-a-merge-request",
+        &["source_branch", "target_branch", "title", "description", "remove_source_branch", "squash"],
+        &["iid"],
+    ),
     of("GET projects/{}/merge_requests/{}", "merge_requests#retrieve-a-merge-request", &["render_html"], PULL),
     of("GET projects/{}/merge_requests/{}/commits", "merge_requests", &[], &["id"]),
     of("GET projects/{}/merge_requests/{}/reviewers", "merge_requests", &[], &["user", "state", "created_at"]),

@@ -103,7 +103,7 @@ impl State {
             "iid": pull.number,
             "project_id": pull.repository,
             "title": pull.title,
-            "description": "",
+            "description": pull.body,
             "state": self.gl_state(pull),
             "created_at": pull.created,
             "updated_at": pull.updated,

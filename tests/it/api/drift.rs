@@ -1,0 +1,102 @@
+//! What drifted, as the API and the command line show it, and asking to have it put right.
+
+use bascule::web::token::Scope;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+use tokio::process::Command;
+
+use super::Api;
+
+/// Two environments, one of which has two objects that drifted: one of them under a name that moves cursors.
+const MADE: &str = "
+    INSERT INTO repository (forge, forge_id, full_name, default_branch) VALUES ('work', 1, 'acme/shop', 'main');
+    INSERT INTO environment (repository_id, name, cluster, namespace, branch)
+    SELECT id, unnest(ARRAY['production', 'staging']), 'prod', 'shop', 'main' FROM repository;
+    INSERT INTO inventory (cluster_uid, api_group, kind, namespace, name, environment_id, api_version, uid, hash)
+    SELECT 'c', '', 'ConfigMap', 'shop', name, 1, 'v1', 'u', '\\x00' FROM unnest(ARRAY['web', E'b\\u001b[2J', 'well', 'was']) AS name;
+    INSERT INTO drift (cluster_uid, api_group, kind, namespace, name, what, fields, by_whom, detail, since, heals, healed_at, trouble, ended_at)
+    VALUES ('c', '', 'ConfigMap', 'shop', 'web', 'changed', '[\".data.value\"]', '[\"kubectl-edit\"]', NULL, '2026-11-21T08:00:00Z', 2,
+            '2026-11-21T08:30:00Z', 'no', NULL),
+           ('c', '', 'ConfigMap', 'shop', E'b\\u001b[2J', 'gone', '[]', '[]', NULL, '2026-11-21T07:00:00Z', 0, NULL, NULL, NULL),
+           ('c', '', 'ConfigMap', 'shop', 'was', 'gone', '[]', '[]', NULL, '2026-11-21T06:00:00Z', 1, '2026-11-21T06:00:00Z', NULL,
+            '2026-11-21T06:00:00Z')";
+
+async fn types(api: &Api, token: &str, line: &str) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
+    let server = [("BASCULE_SERVER", api.url()), ("BASCULE_TOKEN", token.to_owned())];
+    let ran = command.args(line.split(' ')).env_clear().envs(server).output().await.unwrap();
+    (ran.status.code().unwrap(), String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap())
+}
+
+#[tokio::test]
+async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_sync() {
+    let api = Api::new().await;
+    let token = api.token("ci", &[Scope::Read, Scope::Operate]).await;
+    let reader = api.token("reader", &[Scope::Read]).await;
+    api.database.owner.execute(MADE).await.unwrap();
+
+    let all = api.get("/api/v1/drift", &reader).await.json();
+    let objects =
+        |page: &Value| page["items"].as_array().unwrap().iter().map(|one| one["object"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        objects(&all),
+        [json!("ConfigMap shop/b\u{1b}[2J"), json!("ConfigMap shop/web")],
+        "newest first, and none that is over"
+    );
+    assert_eq!(
+        all["items"][1],
+        json!({ "id": 1, "repository": "work/acme/shop", "environment": "production", "environment_id": 1, "cluster": "prod",
+            "object": "ConfigMap shop/web", "what": "changed", "fields": [".data.value"], "by": ["kubectl-edit"], "detail": null,
+            "since": "2026-11-21T08:00:00Z", "heals": 2, "healed_at": "2026-11-21T08:30:00Z", "trouble": "no" })
+    );
+    let first = api.get("/api/v1/drift?limit=1", &reader).await.json();
+    let next = api.get(&format!("/api/v1/drift?limit=1&before={}", first["items"][0]["id"]), &reader).await.json();
+    assert_eq!([objects(&first), objects(&next)].concat(), objects(&all), "page by page");
+    assert_eq!(objects(&api.get("/api/v1/drift?name=staging", &reader).await.json()), [] as [Value; 0]);
+    assert_eq!(api.get("/api/v1/drift?nam=x", &reader).await.status, 400);
+    assert_eq!(api.get("/api/v1/drift", "").await.status, 401);
+    let environments = api.get("/api/v1/environments", &reader).await.json();
+    assert_eq!(environments["items"][1]["drift"], json!({ "objects": 2, "since": "2026-11-21T07:00:00Z" }));
+    assert_eq!(environments["items"][0].get("drift"), None, "nothing is known of that one");
+
+    let (code, said) = types(&api, &reader, "drift").await;
+    assert_eq!(code, 0, "{said}");
+    for part in [
+        "work/acme/shop:production",
+        ".data.value",
+        "kubectl-edit",
+        "put right 2 times, last at 2026-11-21T08:30:00Z; kubectl-edit changes it again",
+        "it could not be put right: no",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let (code, said) = types(&api, &reader, "drift staging").await;
+    assert_eq!((code, said.as_str()), (0, "none\n"));
+    let (code, said) = types(&api, &reader, "drift nowhere").await;
+    assert!(code == 2 && said.contains("there is no environment `nowhere`"), "{code} {said}");
+    let (_, said) = types(&api, &reader, "status").await;
+    assert!(said.contains("2 objects are not as it was left, since 2026-11-21T07:00:00Z\n  shown by bascule drift work/acme/shop:production"), "{said}");
+
+    let (code, said) = types(&api, &reader, "heal production").await;
+    assert!(code != 0, "{said}");
+    let (code, said) = types(&api, &token, "heal production").await;
+    assert!(code == 0 && said.contains("`bascule drift production` says what is left"), "{code} {said}");
+    let jobs: Vec<(String, Value)> =
+        sqlx::query_as("SELECT kind, payload FROM job").fetch_all(&api.database.owner).await.unwrap();
+    assert_eq!(jobs, [("sync_environment".to_owned(), json!({ "environment": 1, "heal": true }))]);
+    assert_eq!(api.actions().await.iter().filter(|action| *action == "heal.asked").count(), 1);
+    // What asks for the gate asks for both then, and a look that comes later takes nothing from that.
+    assert_eq!(api.post("/api/v1/environments/1/sync", &token).await.status, 200);
+    api.post("/api/v1/environments/1/heal", &token).await;
+    let both: Value = sqlx::query_scalar("SELECT payload FROM job").fetch_one(&api.database.owner).await.unwrap();
+    assert_eq!(both, json!({ "environment": 1, "heal": true, "gate": true, "asked": true }));
+    let freeze = "INSERT INTO frozen (id, environment_id, by_whom, reason, began_at)
+                  VALUES ('00000000-0000-7000-8000-00000000000f', 1, 'work/lee (5)', 'by hand', now())";
+    api.database.owner.execute(freeze).await.unwrap();
+    let (_, said) = types(&api, &token, "heal production").await;
+    assert!(
+        said.contains("nothing is put right while it is frozen until somebody ends it by work/lee: by hand"),
+        "{said}"
+    );
+}
