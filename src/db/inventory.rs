@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 
 use crate::ids::{ClusterName, EnvironmentName, ObjectHash, ObjectKey};
 use crate::sync::fields::LiveHash;
+use crate::sync::drift::Mark;
 use crate::sync::{Desired, Recorded};
 
 /// An object that is in another environment's inventory.
@@ -178,35 +179,49 @@ pub async fn taken(
     rows.into_iter().map(TakenRow::read).collect()
 }
 
-/// Remembers what the server answered to a send.
+/// Remembers what the server answered to sends: one question, of however many.
 ///
 /// # Errors
-/// The database's own; [`sqlx::Error::RowNotFound`] when the object is not in this environment's inventory.
+/// The database's own; [`sqlx::Error::RowNotFound`] when one of the objects is not in this environment's inventory.
 pub async fn confirm(
     conn: &mut PgConnection,
     environment: i64,
     cluster_uid: &str,
-    recorded: &Recorded,
+    sent: &[(Recorded, Mark)],
 ) -> Result<(), sqlx::Error> {
-    let key = &recorded.key;
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let list = List::of(sent.iter().map(|(row, _)| &row.key));
+    let versions: Vec<String> = sent.iter().map(|(row, _)| row.api_version.clone()).collect();
+    let uids: Vec<Option<String>> = sent.iter().map(|(row, _)| row.uid.clone()).collect();
+    let hashes: Vec<Vec<u8>> = sent.iter().map(|(row, _)| row.hash.as_bytes().to_vec()).collect();
+    let moved: Vec<Option<String>> = sent.iter().map(|(row, _)| row.resource_version.clone()).collect();
+    let live: Vec<Option<Vec<u8>>> = sent.iter().map(|(row, _)| row.live.as_ref().map(|live| live.0.to_vec())).collect();
+    let marks: Vec<Vec<u8>> = sent.iter().map(|(_, mark)| mark.0.to_vec()).collect();
     let done = sqlx::query!(
-        "UPDATE inventory SET api_version = $7, uid = $8, hash = $9, resource_version = $10, live_hash = $11
-         WHERE cluster_uid = $1 AND environment_id = $2 AND api_group = $3 AND kind = $4 AND namespace = $5 AND name = $6",
+        "UPDATE inventory SET api_version = new.v, uid = new.u, hash = new.h, resource_version = new.rv, live_hash = new.l,
+           mark = new.m
+         FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::text[],
+           $11::bytea[], $12::bytea[]) AS new (g, k, ns, n, v, u, h, rv, l, m)
+         WHERE cluster_uid = $1 AND environment_id = $2
+           AND (api_group, kind, namespace, name) = (new.g, new.k, new.ns, new.n)",
         cluster_uid,
         environment,
-        key.group,
-        key.kind,
-        key.namespace.as_deref().unwrap_or_default(),
-        key.name,
-        recorded.api_version,
-        recorded.uid,
-        recorded.hash.as_bytes() as &[u8],
-        recorded.resource_version,
-        recorded.live.as_ref().map(|live| &live.0[..])
+        &list.groups,
+        &list.kinds,
+        &list.namespaces,
+        &list.names,
+        &versions,
+        &uids as &[Option<String>],
+        &hashes,
+        &moved as &[Option<String>],
+        &live as &[Option<Vec<u8>>],
+        &marks
     )
     .execute(conn)
     .await?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+    if done.rows_affected() == sent.len() as u64 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
 /// Remembers versions that moved without touching anything of ours, so that they are not looked at again.

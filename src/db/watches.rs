@@ -169,36 +169,6 @@ pub async fn suspects(
     Ok(rows.into_iter().map(|row| key(row.api_group, row.kind, row.namespace, row.name)).collect())
 }
 
-/// What was written, as a watch will show it.
-///
-/// # Errors
-/// The database's own.
-pub async fn marked(
-    conn: &mut PgConnection,
-    cluster_uid: &str,
-    marks: &[(ObjectKey, Mark)],
-) -> Result<(), sqlx::Error> {
-    if marks.is_empty() {
-        return Ok(());
-    }
-    let list = List::of(marks.iter().map(|(key, _)| key));
-    let marks: Vec<Vec<u8>> = marks.iter().map(|(_, mark)| mark.0.to_vec()).collect();
-    sqlx::query!(
-        "UPDATE inventory SET mark = m
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS new (g, k, ns, n, m)
-         WHERE cluster_uid = $1 AND (api_group, kind, namespace, name) = (g, k, ns, n)",
-        cluster_uid,
-        &list.groups,
-        &list.kinds,
-        &list.namespaces,
-        &list.names,
-        &marks
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// The clusters that something was applied to.
 ///
 /// # Errors

@@ -355,7 +355,8 @@ impl Renderer {
         let from = lines.iter().position(|line| line.starts_with("Error")).unwrap_or(0);
         let lines = lines.iter().skip(from).filter(|line| !line.starts_with("Use --debug flag")).take(12).copied();
         let said: String = lines.collect::<Vec<_>>().join("\n").chars().take(1500).collect();
-        let said = said.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+        let said: String = said.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+        let said = if said.trim().is_empty() { "it said nothing".to_owned() } else { said };
         RenderError::Failed { renderer: tool.title(), said }
     }
 }

@@ -206,6 +206,81 @@ async fn what_takes_too_much_is_stopped_and_named() {
     "#);
 }
 
+/// A renderer that is itself hostile, or only broken, in place of helm.
+async fn turned(what_it_does: &str, limits: Limits) -> Box_ {
+    use std::os::unix::fs::PermissionsExt;
+    let readable = std::fs::Permissions::from_mode(0o755);
+    let scratch = tempfile::Builder::new().permissions(readable.clone()).tempdir().unwrap();
+    let helm = scratch.path().join("helm");
+    let script = format!("#!/bin/sh\n[ \"$1\" = version ] && {{ echo v3.99.0; exit; }}\n{what_it_does}\n");
+    std::fs::write(&helm, script).unwrap();
+    std::fs::set_permissions(&helm, readable).unwrap();
+    let programs = Programs { helm: Some(helm), ..programs() };
+    let renderer = Renderer::new(&programs, scratch.path(), limits).await;
+    Box_ { _scratch: scratch, renderer }
+}
+
+#[tokio::test]
+async fn a_renderer_that_hangs_forks_floods_or_says_nothing_costs_its_own_render() {
+    let t = renderer().await;
+    let limits = Limits { time: Duration::from_secs(3), output: 1 << 20, processes: 16, ..Limits::default() };
+    // Seconds nobody else sleeps, so that what is left of them can be found.
+    let mark = format!("8{:05}", std::process::id());
+    let all = [
+        format!("sleep {mark}"),
+        format!("while :; do sleep {mark} & done"),
+        format!("sleep {mark} >/dev/null 2>&1 & exit 0"),
+        "yes".to_owned(),
+        "yes >&2".to_owned(),
+        "yes > \"$HOME/a\"".to_owned(),
+        "exit 0".to_owned(),
+        "echo '# nothing'".to_owned(),
+        "exit 3".to_owned(),
+    ]
+    .map(|what_it_does| {
+        let mark = &mark;
+        async move {
+            let hostile = turned(&what_it_does, limits).await;
+            let said = hostile.said(&chart("a: 1"), &input("c")).await;
+            let left = std::fs::read_dir(&hostile.renderer.scratch).unwrap().map(|one| one.unwrap().file_name());
+            let left: Vec<_> = left.filter(|name| name != "helm").collect();
+            assert!(left.is_empty(), "{what_it_does} left {left:?}");
+            // How the shell says it is its own.
+            let said = said.lines().next().unwrap_or_default().split(": fork").next().unwrap_or_default();
+            format!("{}: {said}\n", what_it_does.replace(mark, "…"))
+        }
+    });
+    let all = futures::future::join_all(all).await.concat();
+    let sleeps = || {
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        all.filter(|one| {
+            std::fs::read(one.path().join("cmdline")).is_ok_and(|line| line.windows(mark.len()).any(|at| at == mark.as_bytes()))
+        })
+        .count()
+    };
+    // The kernel ends them by itself once the first is gone; it is not done the moment we are told of that.
+    for _ in 0..1_000 {
+        if sleeps() == 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sleeps(), 0);
+    insta::assert_snapshot!(all, @r#"
+        sleep …: Weather: helm did not end within 3s
+        while :; do sleep … & done: Weather: helm did not end within 3s
+        sleep … >/dev/null 2>&1 & exit 0: Author: `c` renders to nothing
+        yes: Author: what helm prints is more than the limit of 1 MiB
+        yes >&2: Weather: helm did not end within 3s
+        yes > "$HOME/a": Author: helm failed: File size limit exceeded
+        exit 0: Author: `c` renders to nothing
+        echo '# nothing': Author: `c` renders to nothing
+        exit 3: Author: helm failed: it said nothing
+    "#);
+    // The next render is as ever.
+    t.render(&chart("a: 1"), &input("c")).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_walls_on_this_machine_are_reported_as_they_are() {
     let t = renderer().await;

@@ -126,22 +126,18 @@ impl Sandbox {
             Ok::<_, RenderError>(Ran { ok: status.success(), out, err })
         };
         let ended = tokio::time::timeout(limits.time, whole).await;
-        let ran = ended.map_err(|_| RenderError::TimedOut { renderer: name.to_owned(), limit: limits.time })??;
-        group.ended();
-        Ok(ran)
+        drop(group);
+        ended.map_err(|_| RenderError::TimedOut { renderer: name.to_owned(), limit: limits.time })?
     }
 }
 
-/// Kills what is left of a run when it is given up.
+/// Kills what is left of a run when it is over, or given up: a program may have started others that outlive it where no
+/// namespace of processes ends them.
 struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    fn ended(mut self) {
-        self.0 = None;
     }
 }
 

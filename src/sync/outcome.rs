@@ -123,6 +123,27 @@ impl State {
 }
 
 impl Outcome {
+    /// What came of more of the same sync.
+    pub fn add(&mut self, more: Self) {
+        let Self { created, updated, adopted, unchanged, deleted, kept, failed, conflicts, unhealthy, hooks, unsent, .. } =
+            more;
+        self.created += created;
+        self.updated += updated;
+        self.adopted += adopted;
+        self.unchanged += unchanged;
+        self.deleted += deleted;
+        self.hooks += hooks;
+        self.kept.extend(kept);
+        self.failed.extend(failed);
+        self.conflicts.extend(conflicts);
+        self.unhealthy.extend(unhealthy);
+        self.unsent.extend(unsent);
+        self.unjudged.extend(more.unjudged);
+        self.explained.extend(more.explained);
+        self.broken = self.broken.take().or(more.broken);
+        self.orphaned |= more.orphaned;
+    }
+
     /// Objects sent.
     pub fn sent(&self) -> u64 {
         self.created + self.updated + self.adopted

@@ -202,9 +202,7 @@ impl Scene<'_> {
             live: Some(applied.live),
             ..before.clone()
         };
-        inventory::confirm(conn, self.environment.id, &self.cluster_uid, &row).await?;
-        watches::marked(conn, &self.cluster_uid, &[(key.clone(), applied.mark)]).await?;
-        Ok(())
+        Ok(inventory::confirm(conn, self.environment.id, &self.cluster_uid, &[(row, applied.mark)]).await?)
     }
 
     /// One object: looked at once more, so that what is written is written over what was judged.

@@ -8,6 +8,7 @@
 //! second time: neither in this deployment nor in a later one of the same set. Only what failed is run again, by a deployment
 //! that somebody asked for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -341,9 +342,10 @@ impl Run<'_> {
 /// The hooks of a set that run at this moment, in their order.
 fn of_set(scene: &Scene, when: When) -> Vec<(&Object, Hook)> {
     let act = if scene.environment.healthy.is_some() { Act::Upgrade } else { Act::Install };
-    let in_order = apply_order(scene.set.objects.keys()).into_iter().filter_map(|key| scene.set.objects.get(key));
-    let mut hooks: Vec<_> = in_order.filter_map(|object| Some((object, hook(&object.json)?))).collect();
-    hooks.retain(|(_, hook)| hook.runs(act, when));
+    let all = scene.set.objects.iter().filter_map(|(key, object)| Some((key, (object, hook(&object.json)?))));
+    let mut all: BTreeMap<_, _> = all.filter(|(_, (_, hook))| hook.runs(act, when)).collect();
+    let in_order = apply_order(all.keys().copied());
+    let mut hooks: Vec<_> = in_order.into_iter().filter_map(|key| all.remove(key)).collect();
     hooks.sort_by_key(|(_, hook)| hook.weight);
     hooks
 }

@@ -9,7 +9,6 @@ use sqlx::PgConnection;
 
 use crate::cluster::{Applied, ClusterError, Fate, Onto, Until, Verdict, Watched, Write};
 use crate::db::inventory::{self, Taken};
-use crate::db::watches;
 use crate::ids::ObjectKey;
 use crate::manifest::{Phase, When};
 use crate::sync::health::waits;
@@ -125,14 +124,11 @@ impl Run<'_> {
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
         let (id, uid) = (scene.environment.id, &scene.cluster_uid);
-        let mut moved = Vec::new();
-        let mut marks = Vec::new();
-        let mut recorded = 0;
+        let (mut applied_now, mut moved) = (Vec::new(), Vec::new());
         let mut tx = self.begin().await?;
         for (object, sent) in known {
             match sent {
                 Sent::Applied { action, applied } => {
-                    marks.push((object.key.clone(), applied.mark));
                     let row = Recorded {
                         key: object.key.clone(),
                         api_version: object.api_version.clone(),
@@ -141,8 +137,7 @@ impl Run<'_> {
                         resource_version: Some(applied.resource_version),
                         live: Some(applied.live),
                     };
-                    inventory::confirm(&mut tx, id, uid, &row).await?;
-                    recorded += 1;
+                    applied_now.push((row, applied.mark));
                     match action {
                         Kind::Created => outcome.created += 1,
                         Kind::Updated => outcome.updated += 1,
@@ -165,12 +160,12 @@ impl Run<'_> {
                 Sent::Unsure(why) => outcome.failed.push(Failure { object: object.key.clone(), why }),
             }
         }
-        watches::marked(&mut tx, uid, &marks).await?;
+        inventory::confirm(&mut tx, id, uid, &applied_now).await?;
         if !moved.is_empty() {
             inventory::moved(&mut tx, id, uid, &moved).await?;
         }
         tx.commit().await?;
-        (0..recorded).for_each(|_| self.observe(Step::ObjectRecorded));
+        applied_now.iter().for_each(|_| self.observe(Step::ObjectRecorded));
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 
@@ -13,11 +14,25 @@ use crate::sync::health::waits;
 use crate::sync::{Action, Desired, Kept, Line, Outcome};
 
 use super::gather::Scene;
-use super::send::{Answer, Sent};
+use super::send::Sent;
 use super::{Interrupted, Run};
 
-/// Answers recorded in one transaction.
+/// Answers that wait to be recorded before nothing more is sent: a database that is slow is not run away from.
 const BATCH: usize = 64;
+
+/// What is to be recorded.
+#[derive(Default)]
+struct Answers<'a> {
+    known: Vec<(&'a Desired, Sent)>,
+    /// What is not sent for want of what could not be, and why.
+    left: Vec<(Vec<(&'a Desired, &'a Action)>, String)>,
+}
+
+impl Answers<'_> {
+    fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.left.is_empty()
+    }
+}
 
 impl Run<'_> {
     /// Everything but namespaces and definitions: wave after wave, each as soon as the one before it is well. `stopped` says why
@@ -67,74 +82,94 @@ impl Run<'_> {
         objects: &[(&Desired, &Action)],
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
+        // What does not change is there already.
+        let is_there = |action: &Action| matches!(action, Action::Unchanged { .. });
+        let known = objects.iter().filter_map(|(object, action)| match action {
+            Action::Unchanged { moved } => Some((*object, Sent::Unchanged { moved: moved.clone() })),
+            _ => None,
+        });
+        let known: Vec<_> = known.collect();
+        let objects: Vec<_> = objects.iter().copied().filter(|(_, action)| !is_there(action)).collect();
+        let objects = objects.as_slice();
+        if !known.is_empty() {
+            self.take(scene, known, outcome).await?;
+        }
         let mut line = Line::new(objects.len(), &needs(scene, objects));
         let places: BTreeMap<&ObjectKey, usize> =
             objects.iter().enumerate().map(|(place, (object, _))| (&object.key, place)).collect();
         let mut flying = FuturesUnordered::new();
-        loop {
+        // The database takes its time, and the server need not wait for it: what is answered meanwhile is recorded next, together.
+        let mut recording: Option<BoxFuture<'_, Result<Outcome, Interrupted>>> = None;
+        let mut answers = Answers::default();
+        let interrupted = loop {
             while flying.len() < self.pace.width()
+                && answers.known.len() < BATCH
                 && let Some((object, action)) = line.lets_out().and_then(|place| objects.get(place))
             {
                 flying.push(self.send_one(scene, object, action));
             }
-            let Some(first) = flying.next().await else {
-                // Two may need each other, as autoscalers that are told to scale one another do: what becomes of that is the
-                // cluster's to say, and a sync that sent neither would be well.
-                match line.forces_out().and_then(|place| objects.get(place)) {
-                    Some((object, action)) => {
-                        flying.push(self.send_one(scene, object, action));
-                        continue;
+            if recording.is_none() && !answers.is_empty() {
+                recording = Some(self.record_answers(scene, std::mem::take(&mut answers)).boxed());
+            }
+            tokio::select! {
+                biased;
+                recorded = async { Some(recording.as_mut()?.await) }, if recording.is_some() => {
+                    recording = None;
+                    match recorded {
+                        Some(Ok(more)) => outcome.add(more),
+                        Some(Err(interrupted)) => break interrupted,
+                        None => {}
                     }
-                    None => break,
                 }
-            };
-            let mut batch: Vec<Answer<'_>> = vec![first];
-            while batch.len() < BATCH
-                && let Some(Some(next)) = flying.next().now_or_never()
-            {
-                batch.push(next);
-            }
-            let mut ended = None;
-            let mut known = Vec::new();
-            let mut left = Vec::new();
-            for (object, sent) in batch {
-                let place = places.get(&object.key).copied().unwrap_or_default();
-                match sent {
-                    Ok(sent @ (Sent::Refused(_) | Sent::Unsure(_))) => {
-                        let why = format!("it needs {}, which could not be sent", object.key);
-                        let gone = line.is_missing(place);
-                        left.push((gone.into_iter().filter_map(|place| objects.get(place)).copied().collect(), why));
-                        known.push((object, sent));
+                Some((object, sent)) = flying.next() => {
+                    let place = places.get(&object.key).copied().unwrap_or_default();
+                    match sent {
+                        Ok(sent @ (Sent::Refused(_) | Sent::Unsure(_))) => {
+                            let why = format!("it needs {}, which could not be sent", object.key);
+                            let gone = line.is_missing(place);
+                            let gone = gone.into_iter().filter_map(|place| objects.get(place)).copied().collect();
+                            answers.left.push((gone, why));
+                            answers.known.push((object, sent));
+                        }
+                        Ok(sent) => {
+                            line.is_there(place);
+                            answers.known.push((object, sent));
+                        }
+                        Err(interrupted) => break interrupted,
                     }
-                    Ok(sent) => {
-                        line.is_there(place);
-                        known.push((object, sent));
+                }
+                else => {
+                    // Two may need each other, as autoscalers that are told to scale one another do: what becomes of that is the
+                    // cluster's to say, and a sync that sent neither would be well.
+                    match line.forces_out().and_then(|place| objects.get(place)) {
+                        Some((object, action)) => flying.push(self.send_one(scene, object, action)),
+                        None => return Ok(()),
                     }
-                    // What else this batch did is recorded first.
-                    Err(interrupted) => ended = Some(interrupted),
                 }
             }
-            let mut recorded = self.take(scene, known, outcome).await;
-            for (objects, why) in left {
-                if recorded.is_ok() {
-                    recorded = self.leave(scene, objects, &why, outcome).await;
-                }
-            }
-            if let Some(interrupted) = ended.or(recorded.err()) {
-                // What is on its way arrives before anybody else is let at the job: a request that is no longer listened to is
-                // carried out all the same, and perhaps after the first of the next worker's.
-                let mut late = Vec::new();
-                while let Some((object, sent)) = flying.next().await {
-                    late.extend(sent.ok().map(|sent| (object, sent)));
-                }
-                // What of it was answered is recorded, where that can be.
-                if !matches!(interrupted, Interrupted::Lost(_) | Interrupted::Database(_)) {
-                    self.take(scene, late, outcome).await?;
-                }
-                return Err(interrupted);
-            }
+        };
+        // What is on its way arrives before anybody else is let at the job: a request that is no longer listened to is carried
+        // out all the same, and perhaps after the first of the next worker's.
+        while let Some((object, sent)) = flying.next().await {
+            answers.known.extend(sent.ok().map(|sent| (object, sent)));
         }
-        Ok(())
+        // What was answered is recorded, where that can be.
+        if !matches!(interrupted, Interrupted::Lost(_) | Interrupted::Database(_)) {
+            if let Some(recording) = recording {
+                outcome.add(recording.await?);
+            }
+            outcome.add(self.record_answers(scene, answers).await?);
+        }
+        Err(interrupted)
+    }
+
+    async fn record_answers(&self, scene: &Scene, answers: Answers<'_>) -> Result<Outcome, Interrupted> {
+        let mut outcome = Outcome::default();
+        self.take(scene, answers.known, &mut outcome).await?;
+        for (objects, why) in answers.left {
+            self.leave(scene, objects, &why, &mut outcome).await?;
+        }
+        Ok(outcome)
     }
 
     /// Nothing of the plan is sent: what was written ahead of it in this run is not ours.
