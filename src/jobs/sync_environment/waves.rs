@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, OptionFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 
@@ -150,14 +150,18 @@ impl Run<'_> {
         };
         // What is on its way arrives before anybody else is let at the job: a request that is no longer listened to is carried
         // out all the same, and perhaps after the first of the next worker's.
-        while let Some((object, sent)) = flying.next().await {
-            answers.known.extend(sent.ok().map(|sent| (object, sent)));
-        }
-        // What was answered is recorded, where that can be.
-        if !matches!(interrupted, Interrupted::Lost(_) | Interrupted::Database(_)) {
-            if let Some(recording) = recording {
-                outcome.add(recording.await?);
+        let arrived = async {
+            while let Some((object, sent)) = flying.next().await {
+                answers.known.extend(sent.ok().map(|sent| (object, sent)));
             }
+        };
+        let recorded = OptionFuture::from(recording);
+        let ((), recorded) = futures::join!(arrived, recorded);
+        let is_ours = !matches!(interrupted, Interrupted::Lost(_) | Interrupted::Database(_));
+        let is_ours = is_ours && recorded.as_ref().is_none_or(Result::is_ok);
+        outcome.add(recorded.and_then(Result::ok).unwrap_or_default());
+        // What was answered is recorded, where that can be.
+        if is_ours {
             outcome.add(self.record_answers(scene, answers).await?);
         }
         Err(interrupted)
