@@ -45,7 +45,7 @@ pub use fence::Hold;
 pub use foresee::{Found, Trial};
 pub use named::Clusters;
 pub use observe::{Scope, Sighted};
-pub use watch::{Until, Verdict, Watched};
+pub use watch::{Judges, NoRules, Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;
 
 use std::sync::Arc;

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::select_all;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
+use serde_json::Value;
 
 use crate::ids::ObjectKey;
 use crate::sync::Health;
-use crate::sync::health::{done, health};
+use crate::sync::health::{before_any_rule, done, health};
 
 use super::Cluster;
 use super::discovery::Resource;
@@ -45,14 +47,48 @@ pub enum Until {
     },
 }
 
+/// Judges objects of kinds that somebody wrote a rule for.
+pub trait Judges: Send + Sync {
+    /// Whether there is a rule for it.
+    fn has_rule(&self, key: &ObjectKey) -> bool;
+    /// Whether that rule may still tell what it could not tell so far.
+    fn may_tell(&self, key: &ObjectKey) -> bool;
+    /// How they are, each as it is now.
+    fn judge(&self, objects: BTreeMap<ObjectKey, Value>) -> BoxFuture<'_, BTreeMap<ObjectKey, Health>>;
+}
+
+/// No rules but the built-in ones.
+#[derive(Debug, Clone, Copy)]
+pub struct NoRules;
+
+impl Judges for NoRules {
+    fn has_rule(&self, _: &ObjectKey) -> bool {
+        false
+    }
+
+    fn may_tell(&self, _: &ObjectKey) -> bool {
+        false
+    }
+
+    fn judge(&self, _: BTreeMap<ObjectKey, Value>) -> BoxFuture<'_, BTreeMap<ObjectKey, Health>> {
+        async { BTreeMap::new() }.boxed()
+    }
+}
+
 /// How every watched object was when the watch ended; for one that is awaited gone, gone is healthy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict(pub BTreeMap<ObjectKey, Health>);
 
 impl Verdict {
-    /// Whether nothing can change any more that is waited for: every object is well, or has failed.
-    fn is_settled(&self) -> bool {
-        !self.0.values().any(|health| matches!(health, Health::Progressing(_)))
+    /// Whether nothing can change any more that is waited for: every object is well, or has failed. What a rule cannot tell now
+    /// it may tell of the next status.
+    fn is_settled(&self, rules: &dyn Judges) -> bool {
+        let is_awaited = |(key, health): (&ObjectKey, &Health)| match health {
+            Health::Healthy | Health::Failed(_) => false,
+            Health::Progressing(_) => true,
+            Health::Unknown(_) => rules.may_tell(key),
+        };
+        !self.0.iter().any(is_awaited)
     }
 }
 
@@ -68,7 +104,7 @@ struct Group {
 impl Cluster {
     /// Watches until every object is as awaited or has failed, or until `limit` is over. A watch that breaks begins anew; one
     /// that cannot begin says why in the verdict of its objects.
-    pub async fn watch(&self, objects: &[Watched], limit: Duration) -> Verdict {
+    pub async fn watch(&self, objects: &[Watched], limit: Duration, rules: &dyn Judges) -> Verdict {
         let not_seen = |watched: &Watched| (watched.key.clone(), Health::Progressing("was not seen yet".to_owned()));
         let mut verdict = Verdict(objects.iter().map(not_seen).collect());
         let mut groups = grouped(objects);
@@ -76,10 +112,19 @@ impl Cluster {
             groups.iter().enumerate().map(|(at, group)| self.events(group).map(move |event| (at, event)).boxed());
         let mut events = select_all(streams.collect::<Vec<_>>());
         let follow = async {
-            while !verdict.is_settled() {
-                let Some((at, event)) = events.next().await else { return };
-                if let Some(group) = groups.get_mut(at) {
-                    take(group, event, &mut verdict);
+            let mut unasked = BTreeMap::new();
+            while !verdict.is_settled(rules) {
+                let Some(first) = events.next().await else { return };
+                let mut next = Some(first);
+                // Asking takes a while: of what came meanwhile, the newest is asked about.
+                while let Some((at, event)) = next {
+                    if let Some(group) = groups.get_mut(at) {
+                        take(group, event, rules, &mut unasked, &mut verdict);
+                    }
+                    next = events.next().now_or_never().flatten();
+                }
+                if !unasked.is_empty() {
+                    verdict.0.extend(rules.judge(std::mem::take(&mut unasked)).await);
                 }
             }
         };
@@ -129,17 +174,33 @@ fn grouped(objects: &[Watched]) -> Vec<Group> {
     groups.into_values().collect()
 }
 
-fn take(group: &mut Group, event: watcher::Result<Event<DynamicObject>>, verdict: &mut Verdict) {
+/// Takes what happened; what a rule judges is put among what is `unasked`.
+fn take(
+    group: &mut Group,
+    event: watcher::Result<Event<DynamicObject>>,
+    rules: &dyn Judges,
+    unasked: &mut BTreeMap<ObjectKey, Value>,
+    verdict: &mut Verdict,
+) {
     match event {
         Ok(Event::Init) => group.met.clear(),
         Ok(Event::InitApply(object) | Event::Apply(object)) => {
             let name = object.metadata.name.clone().unwrap_or_default();
             let Some((key, until)) = group.names.get(&name) else { return };
             group.met.insert(name);
+            unasked.remove(key);
+            if *until == Until::Well && rules.has_rule(key) {
+                match by_rule(object) {
+                    Ok(live) => drop(unasked.insert(key.clone(), live)),
+                    Err(known) => drop(verdict.0.insert(key.clone(), known)),
+                }
+                return;
+            }
             verdict.0.insert(key.clone(), judge(key, until, object));
         }
         Ok(Event::Delete(object)) => {
             if let Some((key, until)) = object.metadata.name.as_ref().and_then(|name| group.names.get(name)) {
+                unasked.remove(key);
                 verdict.0.insert(key.clone(), without(until));
             }
         }
@@ -157,6 +218,14 @@ fn take(group: &mut Group, event: watcher::Result<Event<DynamicObject>>, verdict
             }
         }
     }
+}
+
+/// An object as rules see it, or what is known of it without them.
+fn by_rule(mut object: DynamicObject) -> Result<Value, Health> {
+    // The longest part of an object, and nobody's to ask about.
+    object.metadata.managed_fields = None;
+    let live = serde_json::to_value(object).map_err(|_| Health::Progressing("cannot be read".to_owned()))?;
+    before_any_rule(&live).map_or(Ok(live), Err)
 }
 
 fn judge(key: &ObjectKey, until: &Until, object: DynamicObject) -> Health {

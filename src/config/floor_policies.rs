@@ -108,7 +108,8 @@ fn policed(root: &Node) -> Vec<Policed> {
     for (name, node) in named_entries(entries) {
         let Some(block) = Block::open(node, "", super::FLOOR_KEYS, complaints) else { continue };
         let Some(Folder { root, written, .. }) = named(&block, complaints) else { continue };
-        found.push(Policed { root, of: format!("floor {}: ", name.name), policies: written });
+        let of = format!("floor {}: ", name.name);
+        found.push(Policed { root, of, policies: written, health: BTreeMap::new() });
     }
     found
 }

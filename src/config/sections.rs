@@ -1,5 +1,6 @@
 //! The top of the file and the sections that are there once: server, database, audit, sweep.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
 use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, registries, world};
 use crate::policy::block::{Block, Keys, one_of};
+use crate::policy::code::health::{Rule, fault};
 use crate::policy::document::{Key, Node, Value};
+use crate::policy::health::{self as policy, expressions, faulty, whole};
 use crate::policy::located::{Complaints, Place};
 use crate::policy::repository::version;
 
@@ -17,7 +20,7 @@ use crate::policy::repository::version;
 pub const FILE_KEYS: Keys = Keys {
     known: &[
         "version", "include", "server", "database", "audit", "forge", "cluster", "registry", "group", "grant", "floor",
-        "sweep",
+        "health", "sweep",
     ],
     later: &["notify", "tools", "sandbox"],
 };
@@ -46,6 +49,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
     let registries = registries::registries(root.get("registry"), &mut reading);
     let mut platform = access::platform(&root, &forges, &clusters, reading.complaints);
     platform.registries = registries.keys().cloned().collect();
+    platform.health = health(root.get("health"), reading.complaints);
     let sweep = sweep(root.get("sweep"), reading.complaints);
     if http.role != ServerRole::All && database.url == DatabaseUrl::Embedded {
         let at = root.get("server").map_or(root.at, |node| &node.at);
@@ -62,6 +66,15 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
         platform,
         sweep,
     })
+}
+
+/// `[health.NAME]`. Their expressions are read in this process: they are the platform's own.
+fn health(node: Option<&Node>, complaints: &mut Complaints) -> BTreeMap<String, Rule> {
+    let rules = node.and_then(|node| policy::health(node, complaints)).unwrap_or_default();
+    let faults = expressions(&rules).into_iter();
+    let faults = faults.filter_map(|(name, text)| Some((name, vec![fault(&text)?])));
+    complaints.extend(faulty(&rules, &faults.collect()));
+    whole(&rules)
 }
 
 /// What `include` names, with places. The rest of the key is judged with the file's other keys.

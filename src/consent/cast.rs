@@ -78,6 +78,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
+        health: BTreeMap::new(),
         ignore: BTreeMap::new(),
     }
 }

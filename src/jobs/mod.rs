@@ -139,6 +139,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         clock: &context.clock,
         run: context.clock.new_id(),
         platform: &context.platform,
+        renderer: &context.renderer,
         shown_on: context
             .forges
             .values()

@@ -12,6 +12,7 @@
 //! the same again and finds less to do. Before every write outside the lease is checked, and every row is written
 //! under the job's own fence.
 
+mod by_rule;
 mod destroy;
 mod explain;
 pub(super) mod fence;
@@ -37,6 +38,7 @@ use crate::ids::ForgeName;
 use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
+use crate::render::Renderer;
 use crate::sync::{Outcome, Pace, Step};
 
 pub use destroy::destroy;
@@ -62,6 +64,8 @@ pub struct World<'a> {
     pub run: Uuid,
     /// What repositories may reach, as last loaded.
     pub platform: &'a Platform,
+    /// Asks health rules, in its box.
+    pub renderer: &'a Renderer,
     /// Forges with a page of deployments of their own.
     pub shown_on: BTreeSet<&'a ForgeName>,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::report::{Report, Verdict};
 use crate::policy::code::order::{Answer, Order};
 use crate::policy::code::{Rego, Source, Tested, is_test};
+use crate::policy::health::{WrittenHealth, expressions, faulty as faulty_health};
 use crate::policy::policies::{LARGEST_REGO, MOST_REGO_FILES, Written, faulty, rego_paths};
 use crate::policy::{Located, RepositoryFile};
 use crate::render::Renderer;
@@ -24,6 +25,8 @@ pub struct Policed {
     pub of: String,
     /// What it has.
     pub policies: BTreeMap<String, Written>,
+    /// And its health rules.
+    pub health: BTreeMap<String, WrittenHealth>,
 }
 
 /// The first of these files that is a repository's and has policies. What is wrong with a file itself is said elsewhere.
@@ -32,12 +35,14 @@ pub fn policed(files: &[PathBuf]) -> Option<Policed> {
         let text = fs::read_to_string(file).ok()?;
         let read = RepositoryFile::parse(&file.display().to_string(), &text).ok()?;
         let root = file.parent().unwrap_or(Path::new("")).to_owned();
-        (!read.policies.is_empty()).then_some(Policed { root, of: String::new(), policies: read.policies })
+        let RepositoryFile { policies, health, .. } = read;
+        let has_any = !policies.is_empty() || !health.is_empty();
+        has_any.then_some(Policed { root, of: String::new(), policies, health })
     })
 }
 
 /// Checks them.
-pub async fn check(Policed { root, of, policies }: Policed, renderer: &Renderer) -> Report {
+pub async fn check(Policed { root, of, policies, health }: Policed, renderer: &Renderer) -> Report {
     let mut sources: BTreeMap<String, Source> = BTreeMap::new();
     let mut tests: BTreeMap<String, Files> = BTreeMap::new();
     let mut texts: BTreeMap<&str, Option<(Files, bool)>> = BTreeMap::new();
@@ -68,20 +73,26 @@ pub async fn check(Policed { root, of, policies }: Policed, renderer: &Renderer)
         Ok(read) => read,
         Err(error) => return Report::new(Verdict::CouldNot, format!("policies cannot be asked: {error}\n")),
     };
-    for (name, answer) in read {
-        match answer {
-            Answer::Faults(found) if !found.is_empty() => faults.entry(name).or_default().extend(found),
-            Answer::Faults(_) | Answer::Says(_) | Answer::Tests(_) => {}
-        }
+    for (name, found) in Answer::faults(read) {
+        faults.entry(name).or_default().extend(found);
     }
-    let complaints = faulty(&policies, &faults);
+    let mut complaints = faulty(&policies, &faults);
+    match renderer.judge(&Order::Expressions(expressions(&health))).await {
+        Ok(read) => complaints.extend(faulty_health(&health, &Answer::faults(read))),
+        Err(error) => return Report::new(Verdict::CouldNot, format!("health rules cannot be asked: {error}\n")),
+    }
     if !complaints.is_empty() {
         let said: Vec<String> = complaints.iter().map(Located::to_string).collect();
         return Report::new(Verdict::Bad, said.join("\n") + "\n");
     }
-    let count = policies.len();
-    let text = format!("{of}{count} {}: good\n", if count == 1 { "policy" } else { "policies" });
-    let report = Report::new(Verdict::Good, text);
+    let mut report = Report::new(Verdict::Good, "");
+    for (count, one, several) in [(policies.len(), "policy", "policies"), (health.len(), "health rule", "health rules")]
+    {
+        if count > 0 {
+            let text = format!("{of}{count} {}: good\n", if count == 1 { one } else { several });
+            report = report.and(Report::new(Verdict::Good, text));
+        }
+    }
     match renderer.judge(&Order::Test(tests)).await {
         Ok(tested) => tested.into_iter().fold(report, |report, (path, answer)| report.and(told(&path, answer))),
         Err(error) => report.and(Report::new(Verdict::CouldNot, format!("tests cannot be run: {error}\n"))),
@@ -95,7 +106,7 @@ fn told(path: &str, answer: Answer) -> Report {
         Answer::Tests(Err(faults)) => {
             return Report::new(Verdict::Bad, format!("{path}: its tests cannot be run: {}\n", faults.join("; ")));
         }
-        Answer::Faults(_) | Answer::Says(_) => Vec::new(),
+        Answer::Faults(_) | Answer::Says(_) | Answer::Health(_) => Vec::new(),
     };
     let mut text = String::new();
     for one in &tested {

@@ -172,6 +172,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         may,
         owner_file: None,
         policies: BTreeMap::new(),
+        health: BTreeMap::new(),
         ignore,
     })
 }

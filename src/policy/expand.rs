@@ -92,7 +92,8 @@ impl RepositoryFile {
             complaints.add(&key.at, problem, "rename one, or narrow the pattern");
             return;
         }
-        let environment = Environment { limits: self.limits, ..environment };
+        let health = super::health::whole(&self.health);
+        let environment = Environment { limits: self.limits, health, ..environment };
         let expanded = Expanded { at: key.at, block, environment };
         all.insert(expanded.environment.name.clone(), (expanded, origin));
     }

@@ -22,6 +22,7 @@ pub mod document;
 pub mod environment;
 mod failure;
 pub mod globs;
+pub mod health;
 pub mod ignore;
 pub mod located;
 mod on_drift;

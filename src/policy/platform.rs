@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::code::health::Rule as HealthRule;
 use super::rules::{ApprovalRule, Policy};
 use super::windows::Window;
 use crate::ids::{ClusterName, RegistryName};
@@ -65,4 +66,7 @@ pub struct Platform {
     /// Where charts may come from.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub registries: BTreeSet<RegistryName>,
+    /// When objects of a kind are well, by the rule's name: goes before what a repository says of the same kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, HealthRule>,
 }

@@ -6,6 +6,7 @@ use super::approvals;
 use super::block::{Block, Keys, named};
 use super::document::{Key, Node, Value, read_yaml};
 use super::environment;
+use super::health::{WrittenHealth, health};
 use super::ignore::check_patterns;
 use super::located::{Complaints, Located, Place};
 use super::pattern::{Binding, FolderPattern, fill, fill_tree, placeholders};
@@ -20,8 +21,8 @@ pub const SCHEMA: &str = include_str!("../../config/repository.schema.json");
 
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
-    known: &["version", "owners", "limits", "defaults", "environments", "policies"],
-    later: &["include", "extends", "engine", "notify", "promote", "verify", "secrets", "ignore", "health"],
+    known: &["version", "owners", "limits", "defaults", "environments", "policies", "health"],
+    later: &["include", "extends", "engine", "notify", "promote", "verify", "secrets", "ignore"],
 };
 /// The keys of `limits`.
 pub const LIMITS_KEYS: Keys = Keys { known: &["files", "lines", "objects"], later: &[] };
@@ -40,6 +41,8 @@ pub struct RepositoryFile {
     pub limits: Limits,
     /// By name.
     pub policies: BTreeMap<String, Written>,
+    /// By name.
+    pub health: BTreeMap<String, WrittenHealth>,
     pub(super) owners_node: Option<Node>,
     pub(super) policies_node: Option<Node>,
     pub(super) environments: Place,
@@ -98,6 +101,7 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
     let limits = block.get("limits").map_or(Some(Limits::default()), |node| limits(node, complaints));
     let policies_node = block.get("policies");
     let policies = policies_node.map_or(Some(BTreeMap::new()), |node| policies::policies(node, complaints));
+    let health = block.get("health").map_or(Some(BTreeMap::new()), |node| health(node, complaints));
     let defaults = block.get("defaults").and_then(|node| defaults(node, complaints));
     let Some(environments) = block.get("environments") else {
         complaints.add(block.at, "the file has no `environments`", "add `environments:` with a block for each");
@@ -113,6 +117,7 @@ fn read(root: &Node, complaints: &mut Complaints) -> Option<RepositoryFile> {
         owners,
         limits: limits?,
         policies: policies?,
+        health: health?,
         policies_node: policies_node.cloned(),
         owners_node: owners_node.cloned(),
         environments: environments.at.clone(),

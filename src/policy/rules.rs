@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::chart::Chart;
+use super::code::health::Rule as HealthRule;
 use super::code::{Effect, Question, Source};
 use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
@@ -334,6 +335,10 @@ pub struct Environment {
     /// Policies of the file by name, each with its text: of the default branch, as the block is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<String, Policy>,
+    /// When objects of kinds of somebody's own are well, by the rule's name. Part of the entry: who is told that a change is
+    /// well is told so by these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, HealthRule>,
     /// Fields whose changes are not shown, by the rule's name. Part of the entry, since approvers read what is shown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ignore: BTreeMap<String, Ignore>,

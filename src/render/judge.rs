@@ -85,7 +85,7 @@ impl Judge {
             if answers.contains_key(name) {
                 continue;
             }
-            let answer = if names.len() == 1 {
+            let answer = if names.len() == 1 || order.stands_together() {
                 order.failed(&why)
             } else if begin.elapsed() > PATIENCE {
                 order.failed("it was not asked, because the others took too long")

@@ -123,7 +123,9 @@ impl Renderer {
         let answers = self.judge(&Order::Ask(questions, Box::new(matter))).await?;
         let opinion = |answer| match answer {
             Answer::Says(opinion) => opinion,
-            Answer::Faults(_) | Answer::Tests(_) => Opinion::broken("the answer is to another question"),
+            Answer::Faults(_) | Answer::Tests(_) | Answer::Health(_) => {
+                Opinion::broken("the answer is to another question")
+            }
         };
         Ok(answers.into_iter().map(|(name, answer)| (name, opinion(answer))).collect())
     }

@@ -53,15 +53,32 @@ pub fn waits(key: &ObjectKey, object: &Value) -> bool {
     }
 }
 
+/// What is true of an object whatever its kind: nothing else can be said of one that is on its way out, or that its controller
+/// has not seen as it is now.
+pub fn before_any_rule(live: &Value) -> Option<Health> {
+    if live.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
+        return Some(Health::progressing("is being deleted"));
+    }
+    match (number(live, "/metadata/generation"), observed(live)) {
+        (Some(wanted), Some(seen)) if seen < wanted => {
+            Some(Health::progressing(format!("its controller has seen generation {seen} of {wanted}")))
+        }
+        _ => None,
+    }
+}
+
+fn observed(live: &Value) -> Option<i64> {
+    // Argo Rollouts writes the number as text.
+    let text = || text(live, "/status/observedGeneration").and_then(|seen| seen.parse().ok());
+    number(live, "/status/observedGeneration").or_else(text)
+}
+
 /// Judges a live object.
 pub fn health(key: &ObjectKey, live: &Value) -> Health {
-    if live.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
-        return Health::progressing("is being deleted");
+    if let Some(verdict) = before_any_rule(live) {
+        return verdict;
     }
     let generation = number(live, "/metadata/generation");
-    // Argo Rollouts writes the number as text.
-    let observed = number(live, "/status/observedGeneration")
-        .or_else(|| text(live, "/status/observedGeneration").and_then(|seen| seen.parse().ok()));
     let workload = match (key.group.as_str(), key.kind.as_str()) {
         ("apps", "Deployment") => Some(workloads::deployment as fn(&Value) -> Health),
         ("apps", "StatefulSet") => Some(workloads::stateful_set as _),
@@ -69,12 +86,8 @@ pub fn health(key: &ObjectKey, live: &Value) -> Health {
         ("apps", "ReplicaSet") | ("", "ReplicationController") => Some(workloads::replica_set as _),
         _ => None,
     };
-    match (generation, observed) {
-        (Some(wanted), Some(seen)) if seen < wanted => {
-            return Health::progressing(format!("its controller has seen generation {seen} of {wanted}"));
-        }
-        (Some(_), None) if workload.is_some() => return Health::progressing("its controller has not seen it yet"),
-        _ => {}
+    if workload.is_some() && generation.is_some() && observed(live).is_none() {
+        return Health::progressing("its controller has not seen it yet");
     }
     if let Some(judge) = workload {
         return judge(live);

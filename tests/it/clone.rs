@@ -313,6 +313,41 @@ fn policies_are_asked_and_their_tests_are_run() {
     assert!(denied.contains("`pods` took more than 512 MiB of memory") && denied.ends_with("exit 3"), "{denied}");
 }
 
+/// Health rules through the real binary: asked whether they can be, in the box.
+#[test]
+fn health_rules_that_cannot_be_asked_are_named_with_their_place() {
+    let clone = Clone::of(&[
+        (
+            ".bascule.yaml",
+            "version: 1\nenvironments:\n  production: { path: deploy, cluster: prod, namespace: shop }\nhealth:\n  databases:\n    kind: db.example.org/Database\n    healthy: object.status.phase == 'Ready'\n    failed: object.status.phase ==\n    message: objekt.status.reason\n",
+        ),
+        ("deploy/web.yaml", WEB),
+    ]);
+    let check = || {
+        let path = format!("{}:/usr/bin:/bin", tools().display());
+        let mut command = quiet(Command::new(env!("CARGO_BIN_EXE_bascule")));
+        let ran = command.arg("check").current_dir(&clone.folder).env("PATH", path).output().unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap() + &String::from_utf8(ran.stderr).unwrap();
+        format!("{said}exit {}", ran.status.code().unwrap())
+    };
+    insta::assert_snapshot!(check(), @"
+    .bascule.yaml: good, 1 environment
+      production  deploy to prod/shop; 1 of write access
+    .bascule.yaml:8:13: `failed` of health rule `databases`: 1:23: Syntax error: mismatched input '<EOF>'; correct it: nothing is synced by a rule that cannot be asked
+    .bascule.yaml:9:14: `message` of health rule `databases`: there is no `objekt`; correct it: nothing is synced by a rule that cannot be asked
+    exit 1
+    ");
+    let file = std::fs::read_to_string(clone.folder.join(".bascule.yaml")).unwrap();
+    let mended = file.replace("phase ==\n", "phase == 'Broken'\n").replace("objekt", "object");
+    clone.write(".bascule.yaml", mended.as_bytes());
+    insta::assert_snapshot!(check(), @"
+    .bascule.yaml: good, 1 environment
+      production  deploy to prod/shop; 1 of write access
+    1 health rule: good
+    exit 0
+    ");
+}
+
 #[tokio::test]
 async fn looking_changes_nothing_in_the_clone() {
     let clone = story();

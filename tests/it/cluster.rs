@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bascule::cluster::NoRules;
 use bascule::cluster::{
     Applied, Cluster, ClusterError, Clusters, Deleted, Fate, Identity, Kubeconfig, Onto, Resource, Until, Watched,
     Write,
@@ -364,7 +365,7 @@ fn a_definition_is_known_as_soon_as_it_is_established() {
         place.apply(&definition, &Onto::Nothing).await.unwrap();
         let (resource, key) = place.key(&definition).await;
         let watched = [Watched { resource, key: key.clone(), until: Until::Well }];
-        let verdict = place.cluster.watch(&watched, Duration::from_secs(30)).await;
+        let verdict = place.cluster.watch(&watched, Duration::from_secs(30), &NoRules).await;
         assert_eq!(verdict.0[&key], Health::Healthy);
         let gadget = json!({"apiVersion": "example.org/v1", "kind": "Gadget",
             "metadata": {"name": "one", "namespace": "definitions"}, "size": 3});
@@ -389,7 +390,7 @@ fn health_is_watched_and_told_the_moment_it_comes() {
         let missing = ObjectKey { name: "missing".to_owned(), ..key.clone() };
         let short = Duration::from_secs(1);
         let well = |key: &ObjectKey| Watched { resource: resource.clone(), key: key.clone(), until: Until::Well };
-        let verdict = place.cluster.watch(&[well(&key), well(&missing)], short).await;
+        let verdict = place.cluster.watch(&[well(&key), well(&missing)], short, &NoRules).await;
         let words: Vec<_> = verdict.0.iter().map(|(key, health)| format!("{key}: {health:?}")).collect();
         assert_snapshot!(words.join("\n"), @r#"
         Deployment health/missing: Progressing("is not there")
@@ -397,7 +398,7 @@ fn health_is_watched_and_told_the_moment_it_comes() {
         "#);
 
         let watched = [well(&key)];
-        let watch = place.cluster.watch(&watched, Duration::from_secs(30));
+        let watch = place.cluster.watch(&watched, Duration::from_secs(30), &NoRules);
         let status = json!({"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
             "availableReplicas": 1}});
         let becomes_well = async {

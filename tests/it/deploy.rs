@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bascule::cluster::{Cluster, ClusterError, Fate, Hold, Identity, Onto, Until, Watched, Write};
+use bascule::cluster::{Cluster, ClusterError, Fate, Hold, Identity, NoRules, Onto, Until, Watched, Write};
 use bascule::config::{self, DatabaseUrl, Environ, Loaded, ServerRole};
 use bascule::ids::ObjectKey;
 use bascule::manifest::HashKey;
@@ -118,7 +118,7 @@ async fn deploys(cluster: &Cluster, object: &Value) -> Result<(), ClusterError> 
     assert!(cluster.get(&resource, &key).await?.is_some());
     cluster.delete(&resource, &key, &made.uid, Some(&now.resource_version)).await?;
     let gone = Watched { resource, key, until: Until::Gone { uid: made.uid } };
-    let verdict = cluster.watch(&[gone], Duration::from_secs(20)).await;
+    let verdict = cluster.watch(&[gone], Duration::from_secs(20), &NoRules).await;
     assert!(verdict.0.values().all(|health| *health == Health::Healthy), "{verdict:?}");
     Ok(())
 }

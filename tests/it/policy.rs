@@ -168,6 +168,7 @@ fn platform() -> Platform {
         .into(),
         groups: [("sre".to_owned(), Group::default())].into(),
         registries: ["charts".parse().unwrap()].into(),
+        health: BTreeMap::new(),
     }
 }
 

@@ -192,6 +192,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("rule", policy::approvals::RULE_KEYS),
         ("owners", policy::approvals::OWNERS_KEYS),
         ("policy", policy::policies::POLICY_KEYS),
+        ("health", policy::health::HEALTH_KEYS),
         ("when", policy::approvals::WHEN_KEYS),
     ] {
         same(&repository["definitions"][name], keys, name);
@@ -213,6 +214,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),
         ("floor", config::FLOOR_KEYS),
+        ("health", policy::health::HEALTH_KEYS),
         ("window", policy::windows::WINDOW_KEYS),
         ("rule", policy::approvals::FLOOR_RULE_KEYS),
         ("sweep", config::SWEEP_KEYS),

@@ -23,6 +23,7 @@ use crate::db::{deployments, inventory, restored, sets};
 use crate::ids::ObjectHash;
 use crate::jobs::gather::there::{Look, identity};
 use crate::manifest::RenderedSet;
+use crate::policy::health::HealthRules;
 use crate::queue::{Claimed, Lease, finish};
 use crate::sync::{Outcome, Owner, Pace, PruneRule, Step, fence, plan};
 
@@ -193,6 +194,8 @@ impl Run<'_> {
             environment,
             subject,
             rules,
+            // Nobody waits for anything to be well.
+            health: HealthRules::default(),
             cluster,
             cluster_uid,
             owner,

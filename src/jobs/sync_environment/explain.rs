@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cluster::Verdict;
 use crate::ids::ObjectKey;
 use crate::manifest::without_secrets;
-use crate::sync::{Explained, Health, Outcome, explain};
+use crate::sync::{Explained, Failure, Health, Outcome, explain};
 
 use super::gather::Scene;
 use super::{Interrupted, Run};
@@ -60,4 +60,17 @@ pub(super) fn hidden(scene: &Scene, verdict: Verdict) -> Verdict {
         (key, health)
     };
     Verdict(verdict.0.into_iter().map(of_one).collect())
+}
+
+/// What is not as awaited. Of what nothing tells nobody says that it is wrong.
+pub(super) fn unwell(verdict: Verdict, limit: Duration) -> Vec<Failure> {
+    let not_well = |(object, health): (ObjectKey, Health)| {
+        let why = match health {
+            Health::Healthy | Health::Unknown(_) => return None,
+            Health::Progressing(why) => format!("{why} (waited {} s)", limit.as_secs()),
+            Health::Failed(why) => why,
+        };
+        Some(Failure { object, why })
+    };
+    verdict.0.into_iter().filter_map(not_well).collect()
 }

@@ -10,6 +10,7 @@ use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
 use crate::jobs::gather::there::{Look, identity, wanted};
 use crate::manifest::{Object, RenderedSet};
+use crate::policy::health::HealthRules;
 use crate::policy::rules::SyncRules;
 use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
 
@@ -27,6 +28,8 @@ pub(super) struct Scene {
     pub(super) subject: Subject,
     /// How the environment is synced, by the rules of the very set that is deployed.
     pub(super) rules: SyncRules,
+    /// When objects of somebody's own kinds are well.
+    pub(super) health: HealthRules,
     pub(super) cluster: Cluster,
     pub(super) cluster_uid: String,
     pub(super) owner: String,
@@ -79,9 +82,10 @@ impl Run<'_> {
             Err(error) => return Err(broken(error.to_string())),
         };
         let rules = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
-        let Some(rules) = rules.map(|entry| entry.sync) else {
+        let Some((rules, own)) = rules.map(|entry| (entry.sync, entry.health)) else {
             return Err(broken("the rules of its set are not stored".to_owned()));
         };
+        let health = HealthRules::of(&self.world.platform.health, &own);
 
         let away = |error: ClusterError| Unready::Away { subject: subject.clone(), why: error.to_string() };
         let identity = identity(self.world.platform, &repository, &set.target, set.objects.keys()).map_err(broken)?;
@@ -119,6 +123,7 @@ impl Run<'_> {
             environment,
             subject,
             rules,
+            health,
             cluster,
             cluster_uid,
             owner,

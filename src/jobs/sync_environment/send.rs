@@ -14,7 +14,8 @@ use crate::manifest::{Phase, When};
 use crate::sync::health::waits;
 use crate::sync::{Action, Desired, Failure, Health, Kept, Live, Outcome, PruneRule, Recorded, Step, Troubled, plan};
 
-use super::explain::hidden;
+use super::by_rule::ByRule;
+use super::explain::{hidden, unwell};
 use super::gather::Scene;
 use super::waves::of_phase;
 use super::{Interrupted, Run, away};
@@ -371,8 +372,9 @@ impl Run<'_> {
         // It may be long, and is no work: others have the turn and the slot meanwhile.
         scene.turn.leave();
         let rest = self.lease.rests();
+        let rules = ByRule::new(self.world.renderer, &scene.health);
         let verdict = tokio::select! {
-            verdict = scene.cluster.watch(watched, limit) => verdict,
+            verdict = scene.cluster.watch(watched, limit, &rules) => verdict,
             () = self.lease.stopping() => return Err(Interrupted::Stopping),
             () = self.asked_back(scene.environment.id) => return Err(Interrupted::Unwanted),
         };
@@ -380,17 +382,4 @@ impl Run<'_> {
         scene.turn.take(self.lease).await?;
         Ok(hidden(scene, verdict))
     }
-}
-
-/// What is not as awaited. Of what nothing tells nobody says that it is wrong.
-fn unwell(verdict: Verdict, limit: Duration) -> Vec<Failure> {
-    let not_well = |(object, health): (ObjectKey, Health)| {
-        let why = match health {
-            Health::Healthy | Health::Unknown(_) => return None,
-            Health::Progressing(why) => format!("{why} (waited {} s)", limit.as_secs()),
-            Health::Failed(why) => why,
-        };
-        Some(Failure { object, why })
-    };
-    verdict.0.into_iter().filter_map(not_well).collect()
 }

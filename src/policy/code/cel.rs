@@ -29,7 +29,16 @@ pub(super) fn faults(text: &str) -> Vec<String> {
 /// The parser goes down once for each bracket, on the stack of whoever calls it.
 const DEEPEST: usize = 50;
 
-fn compile(text: &str) -> Result<(Program, Over), String> {
+/// An expression over these variables.
+pub(super) fn over(text: &str, given: &[&str]) -> Result<Program, String> {
+    let program = parse(text)?;
+    match names::unknown(program.expression(), given) {
+        Some(why) => Err(why),
+        None => Ok(program),
+    }
+}
+
+fn parse(text: &str) -> Result<Program, String> {
     if text.contains('\0') {
         return Err("it has a character of number zero".to_owned());
     }
@@ -44,7 +53,7 @@ fn compile(text: &str) -> Result<(Program, Over), String> {
             return Err("its brackets are deeper than is read".to_owned());
         }
     }
-    let program = Env::stdlib().compile(text).map_err(|errors| {
+    Env::stdlib().compile(text).map_err(|errors| {
         let first = errors.errors.first();
         first.map_or_else(
             || "this is not CEL".to_owned(),
@@ -55,7 +64,11 @@ fn compile(text: &str) -> Result<(Program, Over), String> {
                 format!("{}:{}: {said}", error.pos.0, error.pos.1)
             },
         )
-    })?;
+    })
+}
+
+fn compile(text: &str) -> Result<(Program, Over), String> {
+    let program = parse(text)?;
     let references = program.references();
     let is_over_change = references.has_variable("change");
     let is_over_objects = NAMES[..3].iter().any(|name| references.has_variable(name));
@@ -123,7 +136,7 @@ pub(super) fn ask(text: &str, question: &Question, matter: &Matter) -> Opinion {
 }
 
 /// Whole numbers are signed, as Kubernetes has them: an unsigned one could not be added to a literal.
-fn value_of(json: &Json) -> Value {
+pub(super) fn value_of(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
@@ -142,6 +155,6 @@ fn value_of(json: &Json) -> Value {
     }
 }
 /// An error of an expression, with what to do about the one that every author meets first: CEL has no optional fields.
-fn advised(error: String) -> String {
+pub(super) fn advised(error: String) -> String {
     if error.starts_with("No such key") { error + " (ask first whether it is there: `has(…)`)" } else { error }
 }

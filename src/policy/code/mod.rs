@@ -8,6 +8,7 @@
 //! asked in a process that matters: `render` runs it in a box.
 
 mod cel;
+pub mod health;
 mod mask;
 mod names;
 pub mod order;

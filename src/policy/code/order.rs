@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::{self, Asked, Said};
 use super::{Matter, Opinion, Question, Source, Tested, ask, faults, test};
 
 /// What is to be done.
@@ -17,6 +18,10 @@ pub enum Order {
     Read(BTreeMap<String, Source>),
     /// Run the tests of these files, by the path that named them.
     Test(BTreeMap<String, BTreeMap<String, String>>),
+    /// Say what is wrong with these expressions over an object.
+    Expressions(BTreeMap<String, String>),
+    /// Say how these objects are.
+    Health(BTreeMap<String, Asked>),
 }
 
 /// What came of one of the things that were asked.
@@ -29,6 +34,19 @@ pub enum Answer {
     Faults(Vec<String>),
     /// How its tests went, or what is wrong with their text.
     Tests(Result<Vec<Tested>, Vec<String>>),
+    /// How an object is.
+    Health(Said),
+}
+
+impl Answer {
+    /// What is wrong with what was asked, by its name; of what is good nothing.
+    pub fn faults(answers: BTreeMap<String, Self>) -> BTreeMap<String, Vec<String>> {
+        let faults = answers.into_iter().filter_map(|(name, answer)| match answer {
+            Self::Faults(faults) if !faults.is_empty() => Some((name, faults)),
+            Self::Faults(_) | Self::Says(_) | Self::Tests(_) | Self::Health(_) => None,
+        });
+        faults.collect()
+    }
 }
 
 impl Order {
@@ -38,6 +56,8 @@ impl Order {
             Self::Ask(questions, _) => questions.iter().map(|question| question.name.clone()).collect(),
             Self::Read(sources) => sources.keys().cloned().collect(),
             Self::Test(files) => files.keys().cloned().collect(),
+            Self::Expressions(texts) => texts.keys().cloned().collect(),
+            Self::Health(objects) => objects.keys().cloned().collect(),
         }
     }
 
@@ -53,7 +73,14 @@ impl Order {
             }
             Self::Read(sources) => Self::Read(one(sources, name)),
             Self::Test(files) => Self::Test(one(files, name)),
+            Self::Expressions(texts) => Self::Expressions(one(texts, name)),
+            Self::Health(objects) => Self::Health(one(objects, name)),
         }
+    }
+
+    /// Whether all of it is of one mind: where it breaks at one, it would at the others, and they are not asked by themselves.
+    pub fn stands_together(&self) -> bool {
+        matches!(self, Self::Health(_))
     }
 
     /// Does one of them. Takes as long and as much as whoever wrote the policy wants.
@@ -70,6 +97,12 @@ impl Order {
             }
             Self::Read(sources) => Answer::Faults(sources.get(name).map(faults).unwrap_or_default()),
             Self::Test(files) => Answer::Tests(files.get(name).map_or(Ok(Vec::new()), test)),
+            Self::Expressions(texts) => {
+                Answer::Faults(texts.get(name).and_then(|text| health::fault(text)).into_iter().collect())
+            }
+            Self::Health(objects) => Answer::Health(
+                objects.get(name).map_or_else(|| Said::Unanswered("nobody asked this".to_owned()), health::judge),
+            ),
         }
     }
 
@@ -77,7 +110,8 @@ impl Order {
     pub fn failed(&self, why: &str) -> Answer {
         match self {
             Self::Ask(..) => Answer::Says(Opinion::broken(why)),
-            Self::Read(_) => Answer::Faults(vec![why.to_owned()]),
+            Self::Read(_) | Self::Expressions(_) => Answer::Faults(vec![why.to_owned()]),
+            Self::Health(_) => Answer::Health(Said::Unanswered(why.to_owned())),
             Self::Test(_) => Answer::Tests(Err(vec![why.to_owned()])),
         }
     }

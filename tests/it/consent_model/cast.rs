@@ -190,6 +190,7 @@ impl Cast {
             runbook: None,
             owner_file: None,
             policies: policies(environment, rules),
+            health: BTreeMap::new(),
             ignore: BTreeMap::new(),
         }
     }

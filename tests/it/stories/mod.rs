@@ -33,6 +33,7 @@ mod files;
 mod first_sets;
 mod freezes;
 mod gate;
+mod health;
 mod held;
 mod installation;
 pub(crate) mod kills;

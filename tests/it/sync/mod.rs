@@ -6,6 +6,7 @@ pub(crate) mod crash;
 mod explained;
 mod faults;
 mod fences;
+mod health_rules;
 mod hooks;
 mod kills;
 mod order;

@@ -17,7 +17,9 @@ use bascule::jobs::sync_environment::{Interrupted, Ran, World, run_deployment};
 use bascule::manifest::{Dialect, HashKey, Limits, RenderedSet, Scopes, Within, parse};
 use bascule::policy::rules::{self, Consent, Grant, Platform, SyncMode, SyncRules};
 use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, Verdict, enqueue};
+use bascule::render::{self, Programs, Renderer};
 use bascule::sync::{Outcome, Step};
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgPool};
 use tokio::time::Instant;
@@ -40,11 +42,18 @@ pub(crate) struct Server {
     clock: Clock,
     pub(crate) platform: Platform,
     pub(crate) steps: Mutex<Vec<Step>>,
+    renderer: Renderer,
+    /// Where its boxes are.
+    _boxes: tempfile::TempDir,
 }
 
 impl Server {
     pub(crate) fn new(pool: PgPool, kubeconfig: PathBuf) -> Self {
         let clusters = BTreeMap::from([(cluster_name(), Kubeconfig::File(kubeconfig))]);
+        let boxes = tempfile::tempdir().unwrap();
+        let programs = Programs { judge: Some(env!("CARGO_BIN_EXE_bascule").into()), ..Programs::default() };
+        // It looks for no program, so there is nothing to wait for.
+        let renderer = Renderer::new(&programs, boxes.path(), render::Limits::default()).now_or_never().unwrap();
         Self {
             pool,
             clusters: Clusters::new(clusters),
@@ -53,6 +62,8 @@ impl Server {
             clock: Clock::system(),
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
+            renderer,
+            _boxes: boxes,
         }
     }
 
@@ -66,6 +77,7 @@ impl Server {
             clock: &self.clock,
             run: self.clock.new_id(),
             platform: &self.platform,
+            renderer: &self.renderer,
             shown_on: Default::default(),
         }
     }
@@ -284,6 +296,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
+        health: BTreeMap::new(),
         ignore: BTreeMap::new(),
     }
 }

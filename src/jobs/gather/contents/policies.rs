@@ -6,10 +6,20 @@ use super::Contents;
 use crate::git::Tree;
 use crate::jobs::error::JobError;
 use crate::policy::code::order::{Answer, Order};
+use crate::policy::health::{WrittenHealth, expressions, faulty as faulty_health};
 use crate::policy::policies::{Written, faulty, rego_paths, with_rego};
 use crate::policy::{Expanded, Located};
 
 impl Contents<'_> {
+    /// What is wrong with the health rules of the file: one that cannot be asked closes the gate, too.
+    pub(super) async fn faults_of_health(
+        &self,
+        rules: &BTreeMap<String, WrittenHealth>,
+    ) -> Result<Vec<Located>, JobError> {
+        let answers = self.repository.context.renderer.judge(&Order::Expressions(expressions(rules))).await?;
+        Ok(faulty_health(rules, &Answer::faults(answers)))
+    }
+
     /// Gives the environments the policies of the file with their text. One that is not there, or cannot be asked, closes the
     /// gate as a fault of the file does: a commit that has one has no set.
     pub(super) async fn with_policies(
@@ -32,11 +42,7 @@ impl Contents<'_> {
         let Some(one) = expanded.first() else { return Ok(Ok(expanded)) };
         let sources = one.environment.policies.iter().map(|(name, policy)| (name.clone(), policy.source.clone()));
         let answers = self.repository.context.renderer.judge(&Order::Read(sources.collect())).await?;
-        let faults = answers.into_iter().filter_map(|(name, answer)| match answer {
-            Answer::Faults(faults) if !faults.is_empty() => Some((name, faults)),
-            Answer::Faults(_) | Answer::Says(_) | Answer::Tests(_) => None,
-        });
-        let complaints = faulty(policies, &faults.collect());
+        let complaints = faulty(policies, &Answer::faults(answers));
         Ok(if complaints.is_empty() { Ok(expanded) } else { Err(complaints) })
     }
 }

@@ -121,6 +121,10 @@ impl Contents<'_> {
             Ok(expanded) => expanded,
             Err(complaints) => return Ok(invalid(complaints)),
         };
+        let complaints = self.faults_of_health(&file.health).await?;
+        if !complaints.is_empty() {
+            return Ok(invalid(complaints));
+        }
         let expanded = match self.with_policies(blocks, &file.policies, expanded).await? {
             Ok(expanded) => expanded,
             Err(complaints) => return Ok(invalid(complaints)),
