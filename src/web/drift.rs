@@ -16,6 +16,7 @@ use crate::db::drift::{self, Drifted};
 use crate::db::freezes;
 use crate::jobs::route::asked_heal;
 use crate::queue::{self, Lane};
+use crate::sync::drift::What;
 
 /// An object that is not in the cluster as it was left: paths and names, never a value.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,11 +49,17 @@ pub(super) struct Drift {
     healed_at: Option<String>,
     /// Why it could not be put right then.
     trouble: Option<String>,
+    /// What can be done: `heal` puts it right, `adopt` writes what is live into the repository, by a pull request.
+    exits: Vec<&'static str>,
 }
 
 impl From<Drifted> for Drift {
     fn from(one: Drifted) -> Self {
+        let is_secret = one.key.group.is_empty() && one.key.kind == "Secret";
+        let heal = one.drift.what.can_be_healed().then_some("heal");
+        let adopt = (one.drift.what == What::Changed && !is_secret).then_some("adopt");
         Self {
+            exits: heal.into_iter().chain(adopt).collect(),
             id: one.id,
             repository: one.repository,
             environment: one.name,

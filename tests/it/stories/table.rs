@@ -17,7 +17,8 @@ use crate::fake::forge::Tongue;
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
-const OFTEN: [&str; 11] = [
+const OFTEN: [&str; 12] = [
+    "adopt",
     "branches",
     "checks",
     "claims",
@@ -33,7 +34,8 @@ const OFTEN: [&str; 11] = [
 
 /// Stories in which GitLab shows itself to be another: checks that are jobs of a pipeline, approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
-const OFTEN_ON_GITLAB: [&str; 22] = [
+const OFTEN_ON_GITLAB: [&str; 23] = [
+    "adopt::what_somebody_changed_is_written_where_it_stands_and_whoever_asked_is_the_author",
     "branches::a_retargeted_pull_request_has_lost_its_approvals",
     "checks::what_was_approved_is_synced_when_its_checks_are_green",
     "checks::checks_that_cannot_be_read_are_not_green",
