@@ -75,7 +75,10 @@ fn every_command_of_the_contract_is_read() {
             "/bascule reviewed --reason it was right",
             Some(Command::Reviewed { reason: Some("it was right".to_owned()) }),
         ),
-        ("/bascule adopt production", Some(Command::Adopt { environments: Selector::Name(name("production")), of: None })),
+        (
+            "/bascule adopt production",
+            Some(Command::Adopt { environments: Selector::Name(name("production")), of: None }),
+        ),
         (
             "/bascule adopt stage=edge Deployment/web",
             Some(Command::Adopt {

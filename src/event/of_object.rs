@@ -83,7 +83,17 @@ mod tests {
 
     #[test]
     fn an_object_is_named_as_kubectl_names_it() {
-        for bad in ["", "web", "/web", "Deployment/", "Deployment/a/b/c", "Deploy ment/web", "Deployment/we\u{301}b", "../x", "a/../b;"] {
+        for bad in [
+            "",
+            "web",
+            "/web",
+            "Deployment/",
+            "Deployment/a/b/c",
+            "Deploy ment/web",
+            "Deployment/we\u{301}b",
+            "../x",
+            "a/../b;",
+        ] {
             assert!(bad.parse::<OfObject>().is_err(), "{bad}");
         }
         let key = ObjectKey {

@@ -58,9 +58,8 @@ pub use error::{ClusterAway, JobError};
 pub use gather::memory::Memory;
 pub use route::{
     asked_heal, asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, look_at_drift, open_adoption,
-    open_revert,
-    route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository, sync_environment,
-    tell_applications, tell_deployments, tell_emergencies,
+    open_revert, route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository,
+    sync_environment, tell_applications, tell_deployments, tell_emergencies,
 };
 pub use step::{Observer, Step, Write};
 

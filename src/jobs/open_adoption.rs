@@ -95,8 +95,7 @@ impl Scene<'_> {
     async fn opens(&self) -> Result<i64, Stop> {
         let plan = work::boxed(self.plan()).await?;
         let environment = (self.environment.id, &self.environment.name);
-        let opener =
-            Opener { repository: self.repository, lease: self.lease, id: self.adoption.id, environment };
+        let opener = Opener { repository: self.repository, lease: self.lease, id: self.adoption.id, environment };
         work::boxed(opener.opens(&plan)).await
     }
 
@@ -153,7 +152,9 @@ impl Scene<'_> {
             }
         }
         if more > 0 {
-            words.left_out.push((format!("{more} more"), format!("one pull request adopts {MOST}; ask again for them")));
+            words
+                .left_out
+                .push((format!("{more} more"), format!("one pull request adopts {MOST}; ask again for them")));
         }
         if words.objects.is_empty() {
             return Err(Stop::Never(words.none()));

@@ -44,7 +44,8 @@ impl<'a> Adoption<'a> {
     /// What it says, in which everything from outside is inert.
     pub fn body(&self) -> String {
         let environment = code(self.environment.as_str());
-        let mut lines: Vec<String> = self.objects.iter().take(NAMED).map(|(object, fields)| line(object, fields)).collect();
+        let mut lines: Vec<String> =
+            self.objects.iter().take(NAMED).map(|(object, fields)| line(object, fields)).collect();
         if let Some(more) = self.objects.len().checked_sub(NAMED).filter(|more| *more > 0) {
             lines.push(format!("- and {more} more"));
         }
@@ -62,7 +63,8 @@ impl<'a> Adoption<'a> {
             self.environment,
         );
         if !self.left_out.is_empty() {
-            let left_out = self.left_out.iter().take(NAMED).map(|(object, why)| format!("- {}: {}", code(object), prose(why)));
+            let left_out =
+                self.left_out.iter().take(NAMED).map(|(object, why)| format!("- {}: {}", code(object), prose(why)));
             text += &format!("\nNot adopted:\n\n{}\n", left_out.collect::<Vec<_>>().join("\n"));
         }
         text
@@ -82,7 +84,12 @@ impl<'a> Adoption<'a> {
     pub fn message(&self) -> String {
         let objects: Vec<String> =
             self.objects.iter().take(NAMED).map(|(object, fields)| format!("{object}: {}", some(fields))).collect();
-        format!("{}\n\n{}\n\nWritten as they are in the cluster; {} asked for it.", self.title(), objects.join("\n"), self.by)
+        format!(
+            "{}\n\n{}\n\nWritten as they are in the cluster; {} asked for it.",
+            self.title(),
+            objects.join("\n"),
+            self.by
+        )
     }
 }
 
@@ -108,11 +115,32 @@ mod tests {
     fn an_adoption_names_what_it_writes_who_asked_and_what_it_leaves() {
         let environment = "production".parse().unwrap();
         let mut adoption = Adoption::of(&environment, "main", "work/kim");
-        adoption.objects = vec![("Deployment shop/web".to_owned(), vec![".spec.replicas".to_owned(), ".spec.x`y`".to_owned()])];
+        adoption.objects =
+            vec![("Deployment shop/web".to_owned(), vec![".spec.replicas".to_owned(), ".spec.x`y`".to_owned()])];
         adoption.files = vec!["deploy/web.yaml".to_owned()];
         adoption.left_out = vec![("Secret shop/key".to_owned(), "it is a *Secret* @everybody".to_owned())];
-        insta::assert_snapshot!(format!("{}\n\n{}", adoption.title(), adoption.body()), @"");
-        insta::assert_snapshot!(adoption.message(), @"");
+        insta::assert_snapshot!(format!("{}\n\n{}", adoption.title(), adoption.body()), @"
+        Adopt Deployment shop/web as it is in production
+
+        In `production`, these fields are not as `main` has them. This writes them into the repository as they are in the cluster:
+
+        - `Deployment shop/web`: `.spec.replicas`, `` .spec.x`y` ``
+
+        Written: `deploy/web.yaml`. It was rendered: exactly these fields become what is live, and no other object of any environment changes.
+
+        `work/kim` asked for it, and is its author: somebody else approves it, where `production` asks for that. When it is merged, nothing is to be done in the cluster. To put the cluster back instead, close this and type `/bascule heal production`.
+
+        Not adopted:
+
+        - `Secret shop/key`: it is a `*Secret* @everybody`
+        ");
+        insta::assert_snapshot!(adoption.message(), @"
+        Adopt Deployment shop/web as it is in production
+
+        Deployment shop/web: .spec.replicas, .spec.x`y`
+
+        Written as they are in the cluster; work/kim asked for it.
+        ");
         adoption.objects[0].0 = "ClusterRole @everybody".to_owned();
         assert_eq!(adoption.title(), "Adopt an object as it is in production");
         assert_eq!(adoption.none(), "Secret shop/key: it is a *Secret* @everybody");

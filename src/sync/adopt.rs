@@ -116,7 +116,8 @@ mod tests {
             [
                 ".metadata.labels.tier = None".to_owned(),
                 ".spec.replicas = Some(Number(5))".to_owned(),
-                r#".spec.template.spec.containers[name="web"].args = Some(Array [String("a"), String("b")])"#.to_owned(),
+                r#".spec.template.spec.containers[name="web"].args = Some(Array [String("a"), String("b")])"#
+                    .to_owned(),
                 r#".spec.template.spec.containers[name="web"].image = Some(String("nginx:2"))"#.to_owned(),
             ]
         );
@@ -126,7 +127,8 @@ mod tests {
     #[test]
     fn of_a_set_only_what_was_ours_goes_and_what_has_no_name_is_refused() {
         let of = |list: Value| json!({ "metadata": { "finalizers": list } });
-        let would = owned(of(json!(["a", "b"])), json!({ "f:metadata": { "f:finalizers": { "v:\"a\"": {}, "v:\"b\"": {} } } }));
+        let would =
+            owned(of(json!(["a", "b"])), json!({ "f:metadata": { "f:finalizers": { "v:\"a\"": {}, "v:\"b\"": {} } } }));
         let edits = adopt(&of(json!(["a", "b"])), &would, &of(json!(["b", "theirs"]))).unwrap();
         assert_eq!(edits[0].to, Some(json!(["b"])));
         let would = owned(of(json!([1, 2])), json!({ "f:metadata": { "f:finalizers": { "i:0": {} } } }));

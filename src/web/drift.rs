@@ -16,7 +16,6 @@ use crate::db::drift::{self, Drifted};
 use crate::db::freezes;
 use crate::jobs::route::asked_heal;
 use crate::queue::{self, Lane};
-use crate::sync::drift::What;
 
 /// An object that is not in the cluster as it was left: paths and names, never a value.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,7 +56,7 @@ impl From<Drifted> for Drift {
     fn from(one: Drifted) -> Self {
         let is_secret = one.key.group.is_empty() && one.key.kind == "Secret";
         let heal = one.drift.what.can_be_healed().then_some("heal");
-        let adopt = (one.drift.what == What::Changed && !is_secret).then_some("adopt");
+        let adopt = (one.drift.what.as_str() == "changed" && !is_secret).then_some("adopt");
         Self {
             exits: heal.into_iter().chain(adopt).collect(),
             id: one.id,

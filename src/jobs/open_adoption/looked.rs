@@ -136,7 +136,9 @@ impl<'r> Looker<'r> {
         };
         if let Some(hidden) = edits.iter().find(|edit| is_hidden(edit)) {
             let path = readable(&hidden.path);
-            return Ok(Looked::Not(format!("`{path}` looks like a credential, which is never written into a repository")));
+            return Ok(Looked::Not(format!(
+                "`{path}` looks like a credential, which is never written into a repository"
+            )));
         }
         // The server has the last word: with these edits, an apply would change nothing any more.
         let mut wanted = sent.clone();
@@ -157,7 +159,8 @@ impl<'r> Looker<'r> {
     async fn sent(&self, key: &ObjectKey, recorded: &Recorded) -> Result<Option<Value>, Ended> {
         let hash = self.set.hashes.get(&SetKey::Object(key.clone())).filter(|hash| recorded.hash == **hash);
         let Some(hash) = hash.copied() else { return Ok(None) };
-        let hashes = self.set.hashes.iter().filter(|(one, _)| **one == SetKey::Entry).map(|(one, hash)| (one.clone(), *hash));
+        let hashes =
+            self.set.hashes.iter().filter(|(one, _)| **one == SetKey::Entry).map(|(one, hash)| (one.clone(), *hash));
         let hashes = hashes.chain([(SetKey::Object(key.clone()), hash)]).collect();
         let some = HashedSet { target: self.set.target.clone(), hashes };
         let context = self.repository.context;
@@ -228,7 +231,8 @@ fn hides(name: &str, value: &Value) -> bool {
         }),
         Value::Object(map) => {
             let name = map.get("name").and_then(Value::as_str);
-            map.iter().any(|(key, value)| hides(key, value) || name.is_some_and(|name| key == "value" && hides(name, value)))
+            map.iter()
+                .any(|(key, value)| hides(key, value) || name.is_some_and(|name| key == "value" && hides(name, value)))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }

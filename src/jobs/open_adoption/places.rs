@@ -68,7 +68,8 @@ impl Ground<'_> {
             None => format!("the chart in `{path}`"),
         };
         let values: Vec<String> = helm.iter().flat_map(|helm| &helm.values).map(|file| format!("`{file}`")).collect();
-        let values = if values.is_empty() { "its values".to_owned() } else { format!("its values ({})", values.join(", ")) };
+        let values =
+            if values.is_empty() { "its values".to_owned() } else { format!("its values ({})", values.join(", ")) };
         let fields: Vec<String> = wanted.edits.iter().map(|field| format!("`{}`", field.shown)).collect();
         format!(
             "{chart} makes it, and what made {} cannot be told from what came out: change {values}, or type `/bascule heal {}`",
@@ -77,7 +78,12 @@ impl Ground<'_> {
         )
     }
 
-    async fn writes_field(&self, draft: &Draft, key: &ObjectKey, field: &Field) -> Result<Result<Draft, String>, JobError> {
+    async fn writes_field(
+        &self,
+        draft: &Draft,
+        key: &ObjectKey,
+        field: &Field,
+    ) -> Result<Result<Draft, String>, JobError> {
         let mut why = Vec::new();
         let places = self.places(draft, key).await?;
         let mut shared = Vec::new();
@@ -128,7 +134,9 @@ impl Ground<'_> {
         field: &Field,
         places: &[Place],
     ) -> Result<Result<Draft, String>, JobError> {
-        let within = |name: &str| if self.block.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.block.path) };
+        let within = |name: &str| {
+            if self.block.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.block.path) }
+        };
         let reads = &self.base.closure.reads;
         let Some(overlay) = KUSTOMIZATIONS.iter().map(|name| within(name)).find(|path| reads.contains_key(path)) else {
             return Ok(Err("the environment has no overlay of its own".to_owned()));
@@ -149,7 +157,8 @@ impl Ground<'_> {
                 if !change(&mut all, &patch) {
                     return Ok(Err(format!("no patch reaches `{}`", field.shown)));
                 }
-                let by = format!("# As it was in the cluster: written by `/bascule adopt {}`.\n", self.environment.name);
+                let by =
+                    format!("# As it was in the cluster: written by `/bascule adopt {}`.\n", self.environment.name);
                 by + &edit::text(&all)
             }
             Some(text) => match edit::edit(&text, 0, std::slice::from_ref(&patch)) {
@@ -212,7 +221,8 @@ impl Ground<'_> {
                 }
             }
         }
-        let is_named = |place: &Place| place.object.pointer("/metadata/name").and_then(Value::as_str) == Some(&key.name);
+        let is_named =
+            |place: &Place| place.object.pointer("/metadata/name").and_then(Value::as_str) == Some(&key.name);
         let is_partial = |place: &Place| place.object.pointer("/spec/selector").is_none();
         all.sort_by_key(|place| (!is_named(place), !place.file.starts_with(&overlay), !is_partial(place)));
         Ok(all)
@@ -237,7 +247,8 @@ fn may_be(object: &Value, key: &ObjectKey, dialect: Dialect) -> bool {
     }
     match dialect {
         Dialect::Plain | Dialect::Helm => {
-            name == key.name && text("/metadata/namespace").is_none_or(|namespace| Some(namespace) == key.namespace.as_deref())
+            name == key.name
+                && text("/metadata/namespace").is_none_or(|namespace| Some(namespace) == key.namespace.as_deref())
         }
         Dialect::Kustomize => key.name.contains(name),
     }
@@ -260,7 +271,9 @@ fn patch_of(field: &Field) -> Edit {
 fn listed(text: &str, file: &str) -> Result<Option<String>, edit::NotEdited> {
     let value = edit::documents(text)?.into_iter().next().unwrap_or_default();
     let patches = value.get("patches").and_then(Value::as_array);
-    let is_it = |patch: &Value| patch.get("path").and_then(Value::as_str).is_some_and(|path| path.trim_start_matches("./") == file);
+    let is_it = |patch: &Value| {
+        patch.get("path").and_then(Value::as_str).is_some_and(|path| path.trim_start_matches("./") == file)
+    };
     if patches.is_some_and(|patches| patches.iter().any(is_it)) {
         return Ok(None);
     }
@@ -274,5 +287,7 @@ fn listed(text: &str, file: &str) -> Result<Option<String>, edit::NotEdited> {
 
 /// A word that is a part of a file's name everywhere.
 fn plain(word: &str) -> String {
-    word.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c.to_ascii_lowercase() } else { '-' }).collect()
+    word.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c.to_ascii_lowercase() } else { '-' })
+        .collect()
 }

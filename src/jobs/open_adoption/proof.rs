@@ -136,7 +136,9 @@ impl<'r> Ground<'r> {
         let wrong = wrong.next()?;
         Some(match (wrong, adopted(wrong)) {
             (SetKey::Object(key), Some(_)) => {
-                format!("written there, {key} still does not come out as it is live: something else of the render has the last word")
+                format!(
+                    "written there, {key} still does not come out as it is live: something else of the render has the last word"
+                )
             }
             (SetKey::Object(key), None) => format!("it would change {key}, too"),
             (SetKey::Entry, _) => "it would change the environment's own rules, too".to_owned(),

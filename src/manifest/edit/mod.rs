@@ -287,7 +287,8 @@ fn has(item: &Node, keys: &Map<String, Value>) -> bool {
         let value = entries.iter().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value);
         let is = |text: &str| match wanted {
             Value::String(wanted) => wanted == text,
-            other => other.to_string() == text,
+            Value::Number(wanted) => wanted.to_string() == text,
+            Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => false,
         };
         value.is_none_or(|value| value.text().is_some_and(is))
     })
@@ -334,7 +335,10 @@ impl Page<'_> {
             }
             (Body::Scalar(ScalarStyle::Literal | ScalarStyle::Folded, _), Value::String(text)) => {
                 let lines = self.text.get(node.span.clone()).unwrap_or_default().lines().skip(1);
-                let indent = lines.filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start_matches(' ').len()).next();
+                let indent = lines
+                    .filter(|line| !line.trim().is_empty())
+                    .map(|line| line.len() - line.trim_start_matches(' ').len())
+                    .next();
                 let block = indent.and_then(|indent| written::literal(text, indent));
                 let new = block.or_else(|| written::scalar(to, Some(ScalarStyle::DoubleQuoted)));
                 self.with(node.span.clone(), &new.unwrap_or_default())

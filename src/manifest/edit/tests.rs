@@ -81,10 +81,18 @@ fn a_scalar_is_written_as_it_was_and_everything_else_stays() {
     check(WEB, &[set(".metadata.labels.tier", json!("api"))], &WEB.replace("tier: web", "tier: api"));
     check(WEB, &[set(".metadata.labels.team", json!("b"))], &WEB.replace("\"a\"", "\"b\""));
     let port = Edit {
-        path: [path(".spec.template.spec.containers[name=web].ports"), vec![
-            Step::Item([("containerPort".to_owned(), json!(80)), ("protocol".to_owned(), json!("TCP"))].into_iter().collect()),
-            Step::Key("containerPort".to_owned()),
-        ]].concat(),
+        path: [
+            path(".spec.template.spec.containers[name=web].ports"),
+            vec![
+                Step::Item(
+                    [("containerPort".to_owned(), json!(80)), ("protocol".to_owned(), json!("TCP"))]
+                        .into_iter()
+                        .collect(),
+                ),
+                Step::Key("containerPort".to_owned()),
+            ],
+        ]
+        .concat(),
         to: Some(json!(8080)),
     };
     check(WEB, &[port], &WEB.replace("containerPort: 80", "containerPort: 8080"));
@@ -105,12 +113,20 @@ fn of_lists_and_mappings_only_what_differs_is_written() {
     check(WEB, &[set(args, json!(["--port", "81"]))], &WEB.replace("\"80\"]", "\"81\"]"));
     check(WEB, &[set(args, json!(["-v"]))], &WEB.replace("[\"--port\", \"80\"]", "[\"-v\"]"));
     check(WEB, &[set(args, json!([]))], &WEB.replace("[\"--port\", \"80\"]", "[]"));
-    check(WEB, &[set(args, json!(["--port", "80", "a\nb"]))], &WEB.replace("[\"--port\", \"80\"]", "[\"--port\", \"80\", \"a\\nb\"]"));
+    check(
+        WEB,
+        &[set(args, json!(["--port", "80", "a\nb"]))],
+        &WEB.replace("[\"--port\", \"80\"]", "[\"--port\", \"80\", \"a\\nb\"]"),
+    );
     let labels = set(".metadata.labels", json!({ "tier": "web", "team": "b", "new": "x" }));
     check(WEB, &[labels], &WEB.replace("team: \"a\" }", "team: \"b\", new: x }"));
     check("a:\n- x # why\n- y\n", &[set(".a", json!(["x", "z"]))], "a:\n- x # why\n- z\n");
     check("a:\n  - x\n  - y\nb: 1\n", &[set(".a", json!(["z"]))], "a:\n  - z\nb: 1\n");
-    check("a:\n  b: 1\n  c: 2\n", &[set(".a", json!({ "b": 1, "d": { "e": ["f"] } }))], "a:\n  b: 1\n  d:\n    e:\n    - f\n");
+    check(
+        "a:\n  b: 1\n  c: 2\n",
+        &[set(".a", json!({ "b": 1, "d": { "e": ["f"] } }))],
+        "a:\n  b: 1\n  d:\n    e:\n    - f\n",
+    );
 }
 
 #[test]
@@ -118,14 +134,14 @@ fn what_goes_takes_its_line_and_no_other() {
     check(WEB, &[gone(".spec.replicas")], &WEB.replace("  replicas: 3  # see the runbook\n", ""));
     check(WEB, &[gone(".metadata.labels.tier")], &WEB.replace("tier: web, ", ""));
     check(WEB, &[gone(".metadata.labels.team")], &WEB.replace(", team: \"a\"", ""));
-    check(WEB, &[gone(".metadata.labels.tier"), gone(".metadata.labels.team")], &WEB.replace("{ tier: web, team: \"a\" }", "{}"));
-    let of_web = ".spec.template.spec.containers[name=web]";
-    check(WEB, &[gone(&format!("{of_web}.args"))], &WEB.replace("        args: [\"--port\", \"80\"]\n", ""));
     check(
         WEB,
-        &[gone(&format!("{of_web}.env[name=A]"))],
-        &WEB.replace("          - {name: A, value: \"1\"}\n", ""),
+        &[gone(".metadata.labels.tier"), gone(".metadata.labels.team")],
+        &WEB.replace("{ tier: web, team: \"a\" }", "{}"),
     );
+    let of_web = ".spec.template.spec.containers[name=web]";
+    check(WEB, &[gone(&format!("{of_web}.args"))], &WEB.replace("        args: [\"--port\", \"80\"]\n", ""));
+    check(WEB, &[gone(&format!("{of_web}.env[name=A]"))], &WEB.replace("          - {name: A, value: \"1\"}\n", ""));
     check("- a: 1\n  b: 2\n", &[Edit { path: vec![Step::At(0), Step::Key("a".to_owned())], to: None }], "- b: 2\n");
     check("a:\n  b: 1\nc: 2", &[gone(".a.b")], "a:\n  {}\nc: 2");
     check("c: 2\na:\n  b: |\n    x\n    y\n", &[gone(".a")], "c: 2\n");
@@ -155,17 +171,33 @@ fn a_text_of_several_lines_stays_one() {
 
 #[test]
 fn what_is_not_there_is_added_behind_what_is() {
-    check("resources:\n- a.yaml\n", &[set(".patches", json!([{ "path": "b.yaml" }]))], "resources:\n- a.yaml\npatches:\n- path: b.yaml\n");
-    check("patches:\n  - path: a.yaml\n# end\n", &[set(".patches[1]", json!({ "path": "b" }))], "patches:\n  - path: a.yaml\n  - path: b\n# end\n");
+    check(
+        "resources:\n- a.yaml\n",
+        &[set(".patches", json!([{ "path": "b.yaml" }]))],
+        "resources:\n- a.yaml\npatches:\n- path: b.yaml\n",
+    );
+    check(
+        "patches:\n  - path: a.yaml\n# end\n",
+        &[set(".patches[1]", json!({ "path": "b" }))],
+        "patches:\n  - path: a.yaml\n  - path: b\n# end\n",
+    );
     check("patches: [{path: a}]", &[set(".patches[1]", json!({ "path": "b" }))], "patches: [{path: a}, { path: b }]");
     check("patches: []\n", &[set(".patches[0]", json!({ "path": "b" }))], "patches: [{ path: b }]\n");
     check("patches:\nb: 1\n", &[set(".patches", json!([1]))], "patches: [1]\nb: 1\n");
-    check("spec:\n  replicas: 1\n", &[set(".spec.template.containers[name=web].image", json!("x"))],
-        "spec:\n  replicas: 1\n  template:\n    containers:\n    - image: x\n      name: web\n");
-    check("spec:\n  containers:\n  - name: a\n", &[set(".spec.containers[name=web].image", json!(null))],
-        "spec:\n  containers:\n  - name: a\n  - image: null\n    name: web\n");
-    assert_eq!(text(&json!({ "a": { "b": ["x", { "c": 1, "d": "y\nz\n" }] }, "e": {} })),
-        "a:\n  b:\n  - x\n  - c: 1\n    d: |\n      y\n      z\ne: {}\n");
+    check(
+        "spec:\n  replicas: 1\n",
+        &[set(".spec.template.containers[name=web].image", json!("x"))],
+        "spec:\n  replicas: 1\n  template:\n    containers:\n    - image: x\n      name: web\n",
+    );
+    check(
+        "spec:\n  containers:\n  - name: a\n",
+        &[set(".spec.containers[name=web].image", json!(null))],
+        "spec:\n  containers:\n  - name: a\n  - image: null\n    name: web\n",
+    );
+    assert_eq!(
+        text(&json!({ "a": { "b": ["x", { "c": 1, "d": "y\nz\n" }] }, "e": {} })),
+        "a:\n  b:\n  - x\n  - c: 1\n    d: |\n      y\n      z\ne: {}\n"
+    );
 }
 
 #[test]

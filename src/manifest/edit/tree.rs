@@ -95,11 +95,17 @@ pub(super) fn read(text: &str) -> Result<Tree, NotEdited> {
                 tree.documents.push(None);
                 continue;
             }
-            Event::Scalar(value, style, anchor, tag) => Node {
-                span: scalar_span(text, span, style),
-                body: Body::Scalar(style, value.into_owned()),
-                is_linked: anchor != 0 || tag.is_some(),
-            },
+            Event::Scalar(value, style, anchor, tag) => {
+                let is_text_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                // The parser says where its first line is: what begins it stands before.
+                let header = is_text_block.then(|| header(text, span.start)).flatten();
+                let is_odd = is_text_block && (header.is_none() || value.trim().is_empty());
+                Node {
+                    span: header.map_or(span, |at| at..block_end(text, at)),
+                    body: Body::Scalar(style, value.into_owned()),
+                    is_linked: anchor != 0 || tag.is_some() || is_odd,
+                }
+            }
             Event::SequenceStart(style, anchor, tag) => {
                 open.push(Open::List(span.start, style, anchor != 0 || tag.is_some(), Vec::new()));
                 continue;
@@ -122,6 +128,13 @@ pub(super) fn read(text: &str) -> Result<Tree, NotEdited> {
             Some(Open::Map(_, _, is_linked, entries, key)) => match key.take() {
                 Some(key) => {
                     *is_linked |= key.text() == Some("<<");
+                    let mut done = done;
+                    if done.span.is_empty() {
+                        // What is left empty has no place of its own: it would stand behind the colon.
+                        let colon = text.get(key.span.end..).and_then(|rest| rest.find(':'));
+                        let at = colon.map_or(done.span.start, |at| key.span.end + at + 1);
+                        done.span = at..at;
+                    }
                     entries.push((key, done));
                 }
                 None => *key = Some(done),
@@ -149,17 +162,32 @@ fn closed(open: Open, end: usize) -> Result<Node, NotEdited> {
     Ok(node)
 }
 
-/// A text block goes from its `|` to the end of its last line that has anything on it.
-fn scalar_span(text: &str, span: Range<usize>, style: ScalarStyle) -> Range<usize> {
-    if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-        return span;
+/// Where the `|` or `>` of a text block stands whose lines begin there; `None`: it says its indentation itself, which may be any.
+fn header(text: &str, lines: usize) -> Option<usize> {
+    let before = text.get(..lines)?.trim_end();
+    let line_at = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.get(line_at..)?;
+    let is_header = |at: &usize| {
+        let rest = line.get(at + 1..).unwrap_or_default().trim_start_matches(['+', '-']);
+        rest.is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#'))
+    };
+    line.match_indices(['|', '>']).map(|(at, _)| at).find(is_header).map(|at| line_at + at)
+}
+
+/// A text block goes to the end of its last line that has anything on it: of those that are behind its first one's indentation.
+fn block_end(text: &str, start: usize) -> usize {
+    let header = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| start + at);
+    let (mut end, mut at, mut indent) = (header, header + 1, None);
+    for line in text.get(at..).unwrap_or_default().split_inclusive('\n') {
+        let bare = line.trim_end_matches(['\n', '\r']);
+        if !bare.trim_matches(' ').is_empty() {
+            let spaces = bare.len() - bare.trim_start_matches(' ').len();
+            if spaces < *indent.get_or_insert(spaces) {
+                break;
+            }
+            end = at + bare.len();
+        }
+        at += line.len();
     }
-    let header = text.get(span.start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| span.start + at);
-    let end = span.end.clamp(header, text.len());
-    let kept = text.get(header..end).unwrap_or_default().trim_end();
-    // What a line ends with belongs to its last word.
-    let rest = text.get(header + kept.len()..).unwrap_or_default();
-    let blanks = rest.find('\n').unwrap_or(rest.len());
-    let blanks = rest.get(..blanks).filter(|rest| rest.trim().is_empty() && !kept.is_empty()).map_or(0, str::len);
-    span.start..header + kept.len() + blanks
+    end
 }

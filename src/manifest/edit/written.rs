@@ -31,7 +31,8 @@ pub(super) fn scalar(value: &Value, before: Option<ScalarStyle>) -> Option<Strin
 pub(super) fn flow(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let entries: Vec<String> = map.iter().map(|(key, value)| format!("{}: {}", name(key), flow(value))).collect();
+            let entries: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}: {}", name(key), flow(value))).collect();
             if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -77,7 +78,7 @@ pub(super) fn literal(text: &str, indent: usize) -> Option<String> {
     if lines.len() < 2 && !text.ends_with('\n')
         || first.trim().is_empty()
         || first.starts_with([' ', '\t'])
-        || lines.iter().any(|line| odd(line))
+        || lines.iter().any(odd)
         || lines.last().is_some_and(|last| last.trim().is_empty())
     {
         return None;

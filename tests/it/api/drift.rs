@@ -110,12 +110,19 @@ async fn what_drifted_is_adopted_by_whoever_may_ask_for_a_sync_and_what_came_of_
     let reader = api.token("reader", &[Scope::Read]).await;
     api.database.owner.execute(MADE).await.unwrap();
     assert_eq!(api.post("/api/v1/environments/1/adopt", &reader).await.status, 403);
-    assert_eq!(api.post("/api/v1/environments/2/adopt", &token).await.status, 409, "nothing drifted there");
-    let asked = api.post("/api/v1/environments/1/adopt", &token).await.json();
+    let everything = async |environment: i64| {
+        let url = format!("http://{}/api/v1/environments/{environment}/adopt", api.at);
+        api.ask(api.client.post(url).json(&json!({})), &token).await
+    };
+    assert_eq!(everything(2).await.status, 409, "nothing drifted there");
+    let asked = everything(1).await.json();
     assert_eq!([&asked["state"], &asked["by"], &asked["object"]], [&json!("asked"), &json!("token ci"), &Value::Null]);
     let jobs: Vec<(String, Value)> =
         sqlx::query_as("SELECT kind, payload FROM job").fetch_all(&api.database.owner).await.unwrap();
-    assert_eq!(jobs, [("open_adoption".to_owned(), json!({ "forge": "work", "repository": 1, "adoption": asked["id"] }))]);
+    assert_eq!(
+        jobs,
+        [("open_adoption".to_owned(), json!({ "forge": "work", "repository": 1, "adoption": asked["id"] }))]
+    );
     assert_eq!(api.actions().await.iter().filter(|action| *action == "adoption.asked").count(), 1);
     let at = format!("/api/v1/adoptions/{}", asked["id"].as_str().unwrap());
     assert_eq!(api.get(&at, &reader).await.json(), asked);

@@ -48,9 +48,9 @@ impl Town {
         self.kubectl(&[by, "patch", "configmap", name, "--type=merge", "-p", &patch]).await;
     }
 
-    /// A pull request in which commands can be given, of something that is none of theirs.
-    async fn has_a_place(&mut self) -> Pr {
-        let pr = self.forge.opens_pull("dev", &self.shop, &[("NOTES", "nothing\n")]).await;
+    /// A pull request in which commands can be given, of something that nobody here is about.
+    async fn has_a_place(&mut self, path: &str, text: &str) -> Pr {
+        let pr = self.forge.opens_pull("dev", &self.shop, &[(path, text)]).await;
         self.run_jobs().await;
         pr
     }
@@ -63,7 +63,8 @@ impl Town {
 
     /// A file at the head of a pull request of ours.
     async fn written(&self, path: &str) -> String {
-        let branch = "SELECT branch FROM our_pull WHERE number IS NOT NULL ORDER BY ended_at DESC LIMIT 1";
+        let branch =
+            "SELECT branch FROM our_pull WHERE number IS NOT NULL AND branch IS NOT NULL ORDER BY number DESC LIMIT 1";
         let branch: String = sqlx::query_scalar(branch).fetch_one(&self.database.owner).await.unwrap();
         self.forge.file(&self.shop, &branch, path).await
     }
@@ -73,13 +74,17 @@ impl Town {
 fn what_somebody_changed_is_written_where_it_stands_and_whoever_asked_is_the_author() {
     check(async |t| {
         t.runs(RULES, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         t.hears_of("lee", &place, "/bascule adopt production").await;
         let (pr, title, body) = t.adoptions().remove(0);
         assert_eq!(title, "Adopt ConfigMap shop/web as it is in production");
-        insta::assert_snapshot!(body, @"");
+        for part in
+            ["- `ConfigMap shop/web`: `.data.value`\n", "Written: `deploy/web.yaml`.", "`work/lee` asked for it"]
+        {
+            assert!(body.contains(part), "{part}: {body}");
+        }
         assert_eq!(t.written(WEB).await, KEPT.replacen("value: '1'", "value: 'theirs'", 1), "and nothing else");
         let (_, shown) = t.forge.known_as(&pr);
         let said = format!("production: `{shown}` writes what is live into the repository");
@@ -106,7 +111,7 @@ fn what_is_adopted_and_merged_is_no_drift_any_more_and_nothing_is_written_to_the
     check(async |t| {
         let rules = RULES.replace("consent: { approvals: [{ count: 1, users: [lee] }] }", "consent: none");
         t.runs(&rules, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         t.hears_of("dev", &place, "/bascule adopt production ConfigMap/web").await;
@@ -126,7 +131,8 @@ fn what_is_adopted_and_merged_is_no_drift_any_more_and_nothing_is_written_to_the
 fn what_cannot_be_adopted_is_named_with_why_and_what_can_is_adopted() {
     check(async |t| {
         let secret = "apiVersion: v1\nkind: Secret\nmetadata: { name: key }\nstringData: { value: one }\n";
-        let password = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: login }\ndata: { password: one, value: '1' }\n";
+        let password =
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: login }\ndata: { password: one, value: '1' }\n";
         let files = [
             (WEB, KEPT),
             ("deploy/key.yaml", secret),
@@ -135,10 +141,11 @@ fn what_cannot_be_adopted_is_named_with_why_and_what_can_is_adopted() {
             ("deploy/owned.yaml", &*settings("owned", "1")),
         ];
         t.runs(RULES, &files).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         let by = "--field-manager=kubectl-edit";
         t.kubectl(&[by, "patch", "secret", "key", "--type=merge", "-p", r#"{"stringData":{"value":"hunter2"}}"#]).await;
-        t.kubectl(&[by, "patch", "configmap", "login", "--type=merge", "-p", r#"{"data":{"password":"hunter2"}}"#]).await;
+        t.kubectl(&[by, "patch", "configmap", "login", "--type=merge", "-p", r#"{"data":{"password":"hunter2"}}"#])
+            .await;
         t.kubectl(&["delete", "configmap", "gone"]).await;
         t.kubectl(&["annotate", "--overwrite", "configmap", "owned", "bascule.dev/environment=another"]).await;
         t.looks().await;
@@ -159,7 +166,8 @@ fn what_cannot_be_adopted_is_named_with_why_and_what_can_is_adopted() {
         let (_, title, body) = t.adoptions().remove(0);
         assert_eq!(title, "Adopt ConfigMap shop/more as it is in production");
         let left_out = body.split_once("Not adopted:").unwrap().1;
-        for object in ["`Secret shop/key`", "`ConfigMap shop/login`", "`ConfigMap shop/gone`", "`ConfigMap shop/owned`"] {
+        for object in ["`Secret shop/key`", "`ConfigMap shop/login`", "`ConfigMap shop/gone`", "`ConfigMap shop/owned`"]
+        {
             assert!(left_out.contains(object), "{object}: {body}");
         }
         let everything = format!("{}{}", t.written("deploy/key.yaml").await, body);
@@ -195,7 +203,7 @@ fn what_a_base_shares_is_patched_in_the_overlay_and_what_is_the_overlays_own_is_
         let files = files.map(|(path, text)| (path, text.replace("name: web   #", "name: own   #")));
         let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
         t.runs(OVERLAYS, &files).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("production/own.yaml", &settings("place", "1")).await;
         t.somebody_puts("p-web", "theirs").await;
         t.somebody_puts("p-own", "mine").await;
         t.looks().await;
@@ -204,8 +212,13 @@ fn what_a_base_shares_is_patched_in_the_overlay_and_what_is_the_overlays_own_is_
         let own = KEPT.replace("name: web   #", "name: own   #");
         assert_eq!(t.written("production/own.yaml").await, own.replacen("'1'", "'mine'", 1));
         assert_eq!(t.written("base/web.yaml").await, settings("web", "1"), "staging reads it, too");
-        insta::assert_snapshot!(t.written("production/adopted-configmap-p-web.yaml").await, @"");
-        insta::assert_snapshot!(t.written("production/kustomization.yaml").await, @"");
+        assert_eq!(
+            t.written("production/adopted-configmap-p-web.yaml").await,
+            "# As it was in the cluster: written by `/bascule adopt production`.\n\
+             apiVersion: v1\ndata:\n  value: theirs\nkind: ConfigMap\nmetadata:\n  name: web\n"
+        );
+        let listed = format!("{overlay}patches:\n- path: adopted-configmap-p-web.yaml\n");
+        assert_eq!(t.written("production/kustomization.yaml").await, listed);
         let (pr, _, body) = t.adoptions().remove(0);
         assert!(!t.row(&pr).contains("staging"), "{}", t.row(&pr));
         assert!(body.contains("Written: `production/adopted-configmap-p-web.yaml`"), "{body}");
@@ -231,7 +244,7 @@ fn what_an_overlay_says_after_all_patches_is_not_written_where_it_has_no_effect(
             ("deploy/web.yaml", REPLICAS),
         ];
         t.runs(&format!("{RULES}    sync: {{ timeout: 1s }}\n"), &files).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/web.yaml", &settings("place", "1")).await;
         t.kubectl(&["set", "image", "deployment/web", "web=nginx:1.2"]).await;
         t.looks().await;
         t.hears_of("dev", &place, "/bascule adopt production").await;
@@ -262,7 +275,7 @@ spec:
         resources: { requests: { cpu: 100m } }
 ";
         t.runs(&format!("{RULES}    sync: {{ timeout: 1s }}\n"), &[(WEB, file)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.kubectl(&["set", "image", "deployment/web", "web=nginx:2"]).await;
         t.kubectl(&["set", "resources", "deployment/web", "-c", "web", "--requests=cpu=200m"]).await;
         t.kubectl(&["scale", "deployment", "web", "--replicas=4"]).await;
@@ -277,19 +290,26 @@ spec:
 #[test]
 fn what_a_chart_makes_is_not_written_back_and_its_values_are_named() {
     check(async |t| {
-        let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: web }\ndata: { value: '{{ .Values.value }}' }\n";
+        let template =
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: web }\ndata: { value: '{{ .Values.value }}' }\n";
         let files = [
             ("deploy/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 0.1.0\n"),
             ("deploy/values.yaml", "value: 1\n"),
             ("deploy/templates/web.yaml", template),
         ];
         t.runs(RULES, &files).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/values.yaml", "value: 9\n").await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         t.hears_of("dev", &place, "/bascule adopt production").await;
         assert_eq!(t.adoptions(), []);
-        insta::assert_snapshot!(t.answers(&place), @"");
+        let said = t.answers(&place);
+        for part in [
+            "ConfigMap shop/web: the chart in `deploy` makes it, and what made `.data.value` cannot be told",
+            "change its values, or type `/bascule heal production`",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     });
 }
 
@@ -297,7 +317,7 @@ fn what_a_chart_makes_is_not_written_back_and_its_values_are_named() {
 fn what_the_branch_changed_since_is_not_written_over() {
     check(async |t| {
         t.runs(RULES, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         // Merged without consent: it waits, and the file is another one by now.
@@ -321,7 +341,7 @@ fn a_file_that_two_environments_read_as_it_is_is_left_alone() {
     check(async |t| {
         let rules = OVERLAYS.replace("path: staging", "path: deploy").replace("path: production", "path: deploy");
         t.runs(&rules, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         t.hears_of("dev", &place, "/bascule adopt production").await;
@@ -335,7 +355,7 @@ fn a_file_that_two_environments_read_as_it_is_is_left_alone() {
 fn names_and_values_of_others_are_words_and_nothing_else() {
     check(async |t| {
         t.runs(RULES, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         let evil = "'; } # @everybody ![x](https://example.org)\n---\nkind: Secret\n\u{202e}";
         t.somebody_puts("web", evil).await;
         t.looks().await;
@@ -347,7 +367,11 @@ fn names_and_values_of_others_are_words_and_nothing_else() {
         t.forge.lets("stranger", &t.shop, crate::fake::forge::Right::Read);
         t.hears_of("stranger", &place, "/bascule adopt production").await;
         assert_eq!(t.adoptions(), []);
-        assert!(t.answers(&place).contains("what drifted is adopted by the word of somebody with write access"), "{}", t.answers(&place));
+        assert!(
+            t.answers(&place).contains("what drifted is adopted by the word of somebody with write access"),
+            "{}",
+            t.answers(&place)
+        );
         t.hears_of("dev", &place, "/bascule adopt production").await;
         let (pr, _, body) = t.adoptions().remove(0);
         assert!(!body.contains("example.org"), "no value is told: {body}");
@@ -361,15 +385,14 @@ fn names_and_values_of_others_are_words_and_nothing_else() {
 fn whoever_died_after_it_was_opened_has_its_pull_request_found() {
     check(async |t| {
         t.runs(RULES, &[(WEB, KEPT)]).await;
-        let place = t.has_a_place().await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
         t.somebody_puts("web", "theirs").await;
         t.looks().await;
         t.forge.comments("lee", &place, "/bascule adopt production").await;
         t.dies_before("adoption.opened").await;
         assert_eq!(t.adoptions().len(), 1);
-        // Meanwhile somebody puts it right; what was opened is known all the same.
-        t.hears_of("dev", &place, "/bascule heal production").await;
         t.run_jobs().await;
+        assert_eq!(t.adoptions().len(), 1, "and no second one is opened");
         assert_eq!(t.actions("adoption.%").await, ["adoption.asked", "adoption.opened"]);
         let (pr, ..) = t.adoptions().remove(0);
         t.forge.approves("lee", &pr).await;

@@ -391,7 +391,10 @@ fn a_way_back_names_its_revert() {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let said = client.get(url).bearer_auth(token).send().await.unwrap();
         let said: serde_json::Value = said.json().await.unwrap();
-        assert_eq!((&said["revert_shown_as"], &said["not_reverted"]), (&shown.as_str().into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&said["revert_shown_as"], &said["not_reverted"]),
+            (&shown.as_str().into(), &serde_json::Value::Null)
+        );
         assert!(said["revert"].as_i64().is_some_and(|number| shown.ends_with(&number.to_string())), "{said}");
     });
 }

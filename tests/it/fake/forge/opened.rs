@@ -108,8 +108,7 @@ fn may_push(state: &State, repository: i64) -> bool {
 impl FakeForge {
     /// A file at the tip of a branch, as it is there.
     pub(crate) async fn file(&self, shop: &Shop, branch: &str, path: &str) -> String {
-        let bare = Bare::at(self.world.folder.path(), shop.id);
-        bare.git(&["show", &format!("refs/heads/{branch}:{path}")]).await
+        Bare::at(self.world.folder.path(), shop.id).file(branch, path).await
     }
 
     /// The pull requests of ours: each with its title and what it says, oldest first.
