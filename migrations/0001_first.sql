@@ -553,22 +553,48 @@ CREATE TABLE pin (
 );
 CREATE UNIQUE INDEX pin_stands ON pin (environment_id) WHERE ended_at IS NULL;
 
--- The pull request that takes out of the branch what a rollback took away: written ahead with the rollback, and opened by a job of its own,
--- for which nothing waits. Stays.
-CREATE TABLE revert (
-    rollback_id     uuid PRIMARY KEY REFERENCES rollback,
-    change          bytea NOT NULL,              -- what the rollback consented to: from the position's set to what was put back
+-- A pull request of ours that somebody asked for: what it is for has the same id in a table of its own. Written ahead with what asks for
+-- it, and opened by a job, for which nothing waits. Stays: whoever asked for it is its author.
+CREATE TABLE our_pull (
+    id              uuid PRIMARY KEY,
+    environment_id  bigint NOT NULL REFERENCES environment,
+    by_whom         text NOT NULL,               -- as the log names them
     branch          text,                        -- of ours, and the commit that is its tip: known before it is pushed
     commit_sha      text,
     number          bigint,                      -- the pull request, once it is open, and as people write it
     shown_as        text,
     why_not         text,                        -- why there is none; while it is not ended, it is tried again
     ended_at        timestamptz,
-    CONSTRAINT revert_planned CHECK ((branch IS NULL) = (commit_sha IS NULL)),
-    CONSTRAINT revert_ended CHECK ((number IS NULL) = (shown_as IS NULL) AND (number IS NULL OR (ended_at IS NOT NULL AND why_not IS NULL))
+    CONSTRAINT our_pull_planned CHECK ((branch IS NULL) = (commit_sha IS NULL)),
+    CONSTRAINT our_pull_ended CHECK ((number IS NULL) = (shown_as IS NULL) AND (number IS NULL OR (ended_at IS NOT NULL AND why_not IS NULL))
         AND (ended_at IS NULL OR number IS NOT NULL OR why_not IS NOT NULL))
 );
-CREATE INDEX revert_as ON revert (number) WHERE number IS NOT NULL;
+CREATE INDEX our_pull_as ON our_pull (number) WHERE number IS NOT NULL;
+CREATE INDEX our_pull_from ON our_pull (branch) WHERE branch IS NOT NULL;
+CREATE INDEX our_pull_of ON our_pull (environment_id);
+
+-- One that takes out of the branch what a rollback took away.
+CREATE TABLE revert (
+    rollback_id     uuid PRIMARY KEY REFERENCES rollback,
+    change          bytea NOT NULL,              -- what the rollback consented to: from the position's set to what was put back
+    CONSTRAINT revert_is_ours FOREIGN KEY (rollback_id) REFERENCES our_pull (id)
+);
+
+-- One that writes into the branch what is in the cluster, of fields that drifted.
+CREATE TABLE adoption (
+    id              uuid PRIMARY KEY,
+    kind            text,                        -- of the one object that is meant; null: everything that drifted
+    name            text,
+    place           bigint,                      -- the pull request, or the issue of ours, in which it was asked for
+    comment_id      bigint,                      -- and the comment
+    trace           uuid NOT NULL,
+    asked_at        timestamptz NOT NULL,
+    title           text,                        -- what its pull request says, known before its branch is pushed
+    body            text,
+    CONSTRAINT adoption_is_ours FOREIGN KEY (id) REFERENCES our_pull (id),
+    CONSTRAINT adoption_of CHECK ((kind IS NULL) = (name IS NULL))
+);
+CREATE INDEX adoption_asked_in ON adoption (place) WHERE place IS NOT NULL;
 
 CREATE TABLE inventory (
     cluster_uid     text NOT NULL,

@@ -52,10 +52,11 @@ REVOKE UPDATE, DELETE ON emergency_request, emergency FROM bascule_app;
 GRANT UPDATE (issue, reminders, reviewed_at, reviewed_by) ON emergency TO bascule_app;
 
 -- Who went back to what, and what was pinned, stays said; what came of it is its own columns.
-REVOKE UPDATE, DELETE ON rollback, pin, revert FROM bascule_app;
+REVOKE UPDATE, DELETE ON rollback, pin, our_pull, revert, adoption FROM bascule_app;
 GRANT UPDATE (taken_away, deployment_id, refused, ended_at) ON rollback TO bascule_app;
 GRANT UPDATE (ended_at, ended_by) ON pin TO bascule_app;
-GRANT UPDATE (branch, commit_sha, number, shown_as, why_not, ended_at) ON revert TO bascule_app;
+GRANT UPDATE (branch, commit_sha, number, shown_as, why_not, ended_at) ON our_pull TO bascule_app;
+GRANT UPDATE (title, body) ON adoption TO bascule_app;
 
 -- A token ends by being revoked, so that the log's "token ci" always names somebody.
 REVOKE UPDATE, DELETE ON api_token FROM bascule_app;

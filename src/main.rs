@@ -39,6 +39,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Status(status) => ask(async |client| status.ask(client).await),
         Command::Drift(drift) => ask(async |client| drift.ask(client).await),
         Command::Heal(heal) => ask(async |client| heal.ask(client).await),
+        Command::Adopt(adopt) => ask(async |client| adopt.ask(client).await),
         Command::Sync(sync) => ask(async |client| sync.ask(client).await),
         Command::Freeze(freeze) if freeze.of.everything => {
             with_config(freeze.of.config.clone().as_deref(), |loaded, _| app::host::freeze(loaded.server, freeze))

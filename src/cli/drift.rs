@@ -1,5 +1,7 @@
 //! `bascule drift` and `bascule heal`: what is not in the clusters as it was left, and putting it right.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::client::{Client, ClientError};
@@ -65,8 +67,28 @@ impl Drift {
         let told: String = items.iter().filter_map(more).collect();
         let mut said = table::show(self.output, DRIFT, &items);
         said.text += &told;
+        said.text += &ways_out(&items);
         Ok(said)
     }
+}
+
+/// What to type, for each environment once.
+fn ways_out(items: &[Value]) -> String {
+    let mut of: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for one in items {
+        let exits = one["exits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        of.entry(text(&one["full_name"])).or_default().extend(exits);
+    }
+    let mut lines = String::new();
+    for (name, exits) in of {
+        let heal = exits.contains("heal").then(|| format!("`bascule heal {name}` puts it back"));
+        let adopt = exits.contains("adopt").then(|| format!("`bascule adopt {name}` keeps it, by a pull request"));
+        let ways: Vec<String> = heal.into_iter().chain(adopt).collect();
+        if !ways.is_empty() {
+            lines += &format!("{}\n", ways.join("; "));
+        }
+    }
+    lines
 }
 
 /// What does not fit into columns.
@@ -122,6 +144,16 @@ impl Heal {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn both_ways_out_are_named_once_for_each_environment_where_they_are_any() {
+        let one = |name: &str, exits: &[&str]| json!({ "full_name": name, "exits": exits });
+        let all = [one("a:p", &["heal", "adopt"]), one("a:p", &["heal"]), one("b:p", &["heal"]), one("c:p", &[])];
+        insta::assert_snapshot!(ways_out(&all), @"
+        `bascule heal a:p` puts it back; `bascule adopt a:p` keeps it, by a pull request
+        `bascule heal b:p` puts it back
+        ");
+    }
 
     #[test]
     fn what_fits_into_no_column_is_said_below_and_moves_no_cursor() {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
+pub mod adopt;
 pub mod audit;
 pub mod check;
 pub mod client;
@@ -76,6 +77,8 @@ pub enum Command {
     Drift(drift::Drift),
     /// Apply again what drifted.
     Heal(drift::Heal),
+    /// Open a pull request that writes what drifted into the repository, as it is in the cluster.
+    Adopt(adopt::Adopt),
     /// Ask for a sync.
     Sync(sync::Sync),
     /// Sync nothing new for a while.
@@ -116,7 +119,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] = &["agent", "adopt", "approve", "clusters", "jobs show"];
+const LATER: &[&str] = &["agent", "approve", "clusters", "jobs show"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///
@@ -168,7 +171,7 @@ mod tests {
             let error = Arguments::try_parse_from(&words).unwrap_err();
             later(&error, &words)
         };
-        assert_eq!(refused("bascule adopt production --reason x"), Some("adopt"));
+        assert_eq!(refused("bascule approve production --reason x"), Some("approve"));
         assert_eq!(refused("bascule jobs show 3"), Some("jobs show"));
         assert_eq!(refused("bascule rolback"), None);
         assert_eq!(refused("bascule jobs rollback"), None);

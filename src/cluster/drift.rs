@@ -77,6 +77,15 @@ impl Cluster {
         Ok(Differs { fields, hands: hands(live, &would.object), ours })
     }
 
+    /// All of what an apply would make of what is there: the dry run that [`Self::differs`] asks for.
+    ///
+    /// # Errors
+    /// As [`Self::try_taking`].
+    pub async fn would(&self, write: Write<'_>, hash_key: &HashKey) -> Result<Value, ClusterError> {
+        let (would, _) = self.try_taking(write, hash_key).await?;
+        Ok(would.object)
+    }
+
     /// Applies an object over exactly what was looked at, and takes its fields back from whoever wrote them since. Only for what
     /// was ours as it is sent, was found to have drifted, and goes back by the environment's own rules or a person's word; and only
     /// when nobody else applies those fields. With the version that was looked at, nothing is taken that was not looked at.

@@ -317,15 +317,20 @@ pub async fn of_pull(conn: &mut PgConnection, repository: i64, number: i64) -> R
 /// Sets that are looked for among those that were healthy: the newest of them.
 const CONTENTS: i64 = 1_000;
 
-/// The sets that were deployed to an environment since it was last forgotten, and were healthy.
+/// The sets that were deployed to an environment since it was last forgotten, and were healthy: not what was taken away since by a
+/// rollback, nor what an emergency let pass and nobody has reviewed. What is not certain to be good is not lightly put back.
 ///
 /// # Errors
 /// The database's own.
 pub async fn were_healthy(conn: &mut PgConnection, environment: i64) -> Result<BTreeSet<SetDigest>, sqlx::Error> {
     let rows = sqlx::query_scalar!(
-        "SELECT set_digest FROM deployment
+        "SELECT set_digest FROM deployment d
          WHERE environment_id = $1 AND state = 'healthy'
            AND number >= (SELECT first_number FROM environment WHERE id = $1)
+           AND NOT EXISTS (SELECT FROM rollback b JOIN deployment t ON t.id = b.taken_away
+                           WHERE t.environment_id = $1 AND t.set_digest = d.set_digest AND t.number >= d.number)
+           AND NOT EXISTS (SELECT FROM emergency m JOIN deployment t ON t.id = m.deployment_id
+                           WHERE t.environment_id = $1 AND t.set_digest = d.set_digest AND m.reviewed_at IS NULL)
          GROUP BY set_digest ORDER BY max(number) DESC LIMIT $2",
         environment,
         CONTENTS

@@ -18,6 +18,7 @@ pub mod soaks;
 pub mod swept;
 
 pub mod act_answers;
+pub mod adoptions;
 pub mod approvals;
 pub mod charts;
 pub mod check_runs;
@@ -36,6 +37,7 @@ pub mod hook_runs;
 pub mod installation;
 pub mod inventory;
 pub mod merge_groups;
+pub mod our_pulls;
 pub mod ourselves;
 pub mod pins;
 pub mod previews;

@@ -194,7 +194,7 @@ pub async fn open(conn: &mut PgConnection, environment: i64) -> Result<Option<Ro
                   r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
-           LEFT JOIN revert r ON r.rollback_id = b.id
+           LEFT JOIN our_pull r ON r.id = b.id
            WHERE b.environment_id = $1 AND b.ended_at IS NULL"#,
         environment
     )
@@ -228,7 +228,7 @@ pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<Rollback>, 
                   r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
-           LEFT JOIN revert r ON r.rollback_id = b.id
+           LEFT JOIN our_pull r ON r.id = b.id
            WHERE b.id = $1"#,
         id
     )
@@ -253,7 +253,7 @@ pub async fn asked_in(
                   r.shown_as AS "reverted_by?", r.number AS "revert?", r.why_not AS "not_reverted?"
            FROM rollback b JOIN environment e ON e.id = b.environment_id JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
-           LEFT JOIN revert r ON r.rollback_id = b.id
+           LEFT JOIN our_pull r ON r.id = b.id
            WHERE e.repository_id = $1 AND b.place = $2 ORDER BY e.name, b.asked_at"#,
         repository,
         place
@@ -282,7 +282,7 @@ pub async fn of(conn: &mut PgConnection, deployments: &[Uuid]) -> Result<BTreeMa
            FROM deployment asked JOIN rollback b ON b.deployment_id = coalesce(asked.again_of, asked.id)
            JOIN deployment t ON t.id = b.back_to
            LEFT JOIN deployment d ON d.id = b.deployment_id LEFT JOIN deployment a ON a.id = b.taken_away
-           LEFT JOIN revert r ON r.rollback_id = b.id
+           LEFT JOIN our_pull r ON r.id = b.id
            WHERE asked.id = ANY($1)"#,
         deployments
     )

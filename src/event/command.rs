@@ -8,6 +8,7 @@
 
 use super::back_to;
 pub use super::back_to::BackTo;
+use super::of_object::{self, OfObject};
 pub use super::selector::Selector;
 use super::until::Until;
 
@@ -70,6 +71,13 @@ pub enum Command {
         /// Of which.
         environments: Selector,
     },
+    /// Write what drifted into the repository as it is in the cluster.
+    Adopt {
+        /// Of which.
+        environments: Selector,
+        /// `None`: everything that drifted.
+        of: Option<OfObject>,
+    },
     /// Sync nothing new for a while.
     Freeze {
         /// Which.
@@ -109,11 +117,6 @@ pub enum Command {
     Resume {
         /// Of which.
         environments: Selector,
-    },
-    /// A command of the contract that this version does not build.
-    NotInThisVersion {
-        /// Its first word.
-        word: &'static str,
     },
     /// Not understood; nothing is done, the sentence is the answer.
     Misunderstood {
@@ -192,8 +195,6 @@ const WORDS: [&str; 15] = [
     "heal",
     "adopt",
 ];
-/// How many of [`WORDS`] this version does.
-const DONE: usize = 14;
 
 fn read(rest: &str) -> Result<Command, String> {
     if rest.len() > LONGEST_LINE {
@@ -210,9 +211,8 @@ fn read(rest: &str) -> Result<Command, String> {
     let mut words = typed.split([' ', '\t']).filter(|word| !word.is_empty());
     let first = words.next().unwrap_or("help").to_ascii_lowercase();
     let rest: Vec<&str> = words.collect();
-    let known = WORDS.iter().position(|word| *word == first).ok_or_else(|| unknown(&first))?;
-    if known >= DONE {
-        return Ok(Command::NotInThisVersion { word: WORDS[known] });
+    if !WORDS.contains(&first.as_str()) {
+        return Err(unknown(&first));
     }
     let reasoned = ["approve", "waive", "freeze", "emergency", "reviewed", "rollback"];
     if reason.is_some() && !reasoned.contains(&first.as_str()) {
@@ -225,6 +225,7 @@ fn read(rest: &str) -> Result<Command, String> {
         "revoke" => Ok(Command::Revoke { environments: at_most_one("revoke", &rest)? }),
         "sync" => Ok(Command::Sync { environments: the_one("sync", &rest)? }),
         "heal" => Ok(Command::Heal { environments: the_one("heal", &rest)? }),
+        "adopt" => of_object::read(&rest),
         "unfreeze" => Ok(Command::Unfreeze { environments: the_one("unfreeze", &rest)? }),
         "freeze" => read_freeze(&rest, reason),
         "rollback" => back_to::read(&rest, reason),
@@ -387,7 +388,7 @@ pub(super) fn too_much(command: &str, word: &str) -> String {
 }
 
 fn unknown(word: &str) -> String {
-    let nearest = WORDS.iter().take(DONE).map(|known| (distance(word, known), known)).min();
+    let nearest = WORDS.iter().map(|known| (distance(word, known), known)).min();
     let hint = match nearest {
         Some((steps, known)) if steps <= 2 && steps < known.len() => format!(" Did you mean `/bascule {known}`?"),
         _ => " `/bascule help` lists the commands.".to_owned(),

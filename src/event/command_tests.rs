@@ -75,6 +75,17 @@ fn every_command_of_the_contract_is_read() {
             "/bascule reviewed --reason it was right",
             Some(Command::Reviewed { reason: Some("it was right".to_owned()) }),
         ),
+        (
+            "/bascule adopt production",
+            Some(Command::Adopt { environments: Selector::Name(name("production")), of: None }),
+        ),
+        (
+            "/bascule adopt stage=edge Deployment/web",
+            Some(Command::Adopt {
+                environments: Selector::parse("stage=edge").unwrap(),
+                of: Some("Deployment/web".parse().unwrap()),
+            }),
+        ),
         ("/bascule resume production", Some(Command::Resume { environments: Selector::parse("production").unwrap() })),
     ];
     for (body, expected) in cases {

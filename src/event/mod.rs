@@ -7,6 +7,7 @@
 pub mod back_to;
 pub mod command;
 pub mod deploys;
+pub mod of_object;
 pub mod queue;
 pub mod selector;
 pub mod until;

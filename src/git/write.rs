@@ -1,5 +1,9 @@
 //! What is written: a commit of ours, without a working tree, and its way to the remote as a new branch.
 
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+
 use super::history::Merge;
 use super::store::object_id;
 use super::{Bounds, BranchName, GitError, Mirror, Store};
@@ -50,6 +54,77 @@ impl Store {
             }
         }
         Ok(Merge::Clean { tree })
+    }
+
+    /// The tree that has these files, by their paths, and is `tree` otherwise. Reads the folders on the way to them, and no file.
+    ///
+    /// # Errors
+    /// [`GitError`]; a path that leads through a file, a link or a submodule is broken.
+    pub async fn with_files(&self, tree: &CommitId, files: &BTreeMap<String, Vec<u8>>) -> Result<CommitId, GitError> {
+        let mut blobs = Vec::new();
+        for (path, content) in files {
+            let doing = "write a file";
+            let said = self.run(doing, &["hash-object", "-t", "blob", "-w", "--stdin"], Bounds::ASK, content).await?;
+            blobs.push((path.as_str(), object_id(doing, &String::from_utf8_lossy(&said.success(doing)?))?));
+        }
+        self.folder_with(Some(tree.clone()), blobs).await
+    }
+
+    /// One folder, and those below it.
+    fn folder_with<'s>(
+        &'s self,
+        folder: Option<CommitId>,
+        files: Vec<(&'s str, CommitId)>,
+    ) -> BoxFuture<'s, Result<CommitId, GitError>> {
+        Box::pin(async move {
+            let doing = "write a folder";
+            let broken = |path: &str| GitError::Broken { doing, detail: format!("`{path}` is no place for a file") };
+            // As `ls-tree` prints them, which is what `mktree` reads: mode, type and id, by name.
+            let mut entries: BTreeMap<Vec<u8>, String> = BTreeMap::new();
+            if let Some(folder) = &folder {
+                let said = self.ask(doing, &["ls-tree", "-z", folder.as_str()]).await?.success(doing)?;
+                for line in said.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+                    let at = line.iter().position(|byte| *byte == b'\t').ok_or_else(|| broken("an entry"))?;
+                    entries.insert(line[at + 1..].to_vec(), String::from_utf8_lossy(&line[..at]).into_owned());
+                }
+            }
+            let mut below: BTreeMap<&str, Vec<(&str, CommitId)>> = BTreeMap::new();
+            for (path, blob) in files {
+                match path.split_once('/') {
+                    Some((name, rest)) => below.entry(name).or_default().push((rest, blob)),
+                    None => {
+                        let mode = match entries.get(path.as_bytes()).and_then(|entry| entry.split(' ').next()) {
+                            None => "100644",
+                            Some("100755") => "100755",
+                            Some("100644" | "100664") => "100644",
+                            Some(_) => return Err(broken(path)),
+                        };
+                        entries.insert(path.as_bytes().to_vec(), format!("{mode} blob {blob}"));
+                    }
+                }
+            }
+            for (name, files) in below {
+                let inner = match entries.get(name.as_bytes()).map(|entry| entry.split(' ').collect::<Vec<_>>()) {
+                    None => None,
+                    Some(entry) => match entry[..] {
+                        [_, "tree", id] => Some(object_id(doing, id)?),
+                        _ => return Err(broken(name)),
+                    },
+                };
+                let written = self.folder_with(inner, files).await?;
+                entries.insert(name.as_bytes().to_vec(), format!("040000 tree {written}"));
+            }
+            let mut text = Vec::new();
+            for (name, entry) in entries {
+                text.extend(entry.as_bytes());
+                text.push(b'\t');
+                text.extend(name);
+                text.push(0);
+            }
+            // What is not here is at the remote: the mirror has no files that nobody read.
+            let said = self.run(doing, &["mktree", "-z", "--missing"], Bounds::ASK, &text).await?;
+            object_id(doing, &String::from_utf8_lossy(&said.success(doing)?))
+        })
     }
 
     /// Makes a commit that nothing names yet.
@@ -129,6 +204,27 @@ mod tests {
         let later = repo.commit("main", &[("a", &lines("4", "3"))], "later").await;
         let conflict = store.taken_back(&later, &[step(&first, &second)]).await.unwrap();
         assert_eq!(conflict, Merge::Conflict { paths: vec!["a".to_owned()] });
+    }
+
+    #[tokio::test]
+    async fn files_are_written_into_a_tree_without_reading_the_others() {
+        let repo = Scratch::new().await;
+        let first = repo.commit("main", &[("a/b/c", "1\n"), ("a/d", "1\n"), ("e", "1\n")], "first").await;
+        let store = repo.store().await;
+        let tree = store.tree_of(&first).await.unwrap();
+        let files = [("a/b/c", "2\n"), ("a/x/y", "new\n"), ("f", "new\n")];
+        let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
+        let written = store.with_files(&tree, &files).await.unwrap();
+        let changed = store.changed_paths(&tree, &written).await.unwrap();
+        assert_eq!(changed.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["a/b/c", "a/x/y", "f"]);
+        let written = store.objects().tree(written);
+        assert_eq!(written.file("a/b/c", 100).await.unwrap().unwrap(), b"2\n");
+        assert_eq!(written.file("a/d", 100).await.unwrap().unwrap(), b"1\n");
+        assert_eq!(store.with_files(&tree, &BTreeMap::new()).await.unwrap(), tree, "nothing is nothing else");
+        let into_a_file = [("e/x".to_owned(), b"x".to_vec())].into();
+        assert!(store.with_files(&tree, &into_a_file).await.is_err(), "a file is no folder");
+        let over_a_folder = [("a".to_owned(), b"x".to_vec())].into();
+        assert!(store.with_files(&tree, &over_a_folder).await.is_err(), "nor is a folder a file");
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! | `attend_group` | repository, branch of a merge queue | says whether what would be merged has its consent |
 //! | `follow_branch` | repository, branch | finds the environments a branch moved, and the pull requests it changes the base of |
 //! | `sync_environment` | environment | looks at what [`drift`]ed; then goes back where somebody asked for that ([`roll_back`]), else judges the gate ([`start`]), and brings the environment to its newest covered content |
+//! | `open_adoption` | adoption | opens the pull request that writes what is in the cluster into the repository |
 //! | `open_revert` | rollback | opens the pull request that reverts what a rollback took away |
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
@@ -32,7 +33,9 @@ mod follow;
 mod gather;
 mod judge_deployed;
 mod look_at_checks;
+mod open_adoption;
 mod open_revert;
+mod our_pull;
 mod roll_back;
 mod room;
 pub mod route;
@@ -54,9 +57,9 @@ pub use context::{Context, ForgeAccess};
 pub use error::{ClusterAway, JobError};
 pub use gather::memory::Memory;
 pub use route::{
-    asked_heal, asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, look_at_drift, open_revert,
-    route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository, sync_environment,
-    tell_applications, tell_deployments, tell_emergencies,
+    asked_heal, asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, look_at_drift, open_adoption,
+    open_revert, route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository,
+    sync_environment, tell_applications, tell_deployments, tell_emergencies,
 };
 pub use step::{Observer, Step, Write};
 
@@ -86,6 +89,7 @@ async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Te
         "attend_group" => work::boxed(attend_group::run(context, job, lease)),
         "follow_branch" => work::boxed(follow::run(context, job)),
         "look_at_checks" => work::boxed(look_at_checks::run(context, job)),
+        "open_adoption" => work::boxed(open_adoption::run(context, job, lease)),
         "open_revert" => work::boxed(open_revert::run(context, job, lease)),
         "judge_deployed" => work::boxed(judge_deployed::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),

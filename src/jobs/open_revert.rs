@@ -12,24 +12,21 @@ use super::gather::contents::{Contents, SetAt};
 use super::gather::repository::{self, Repository};
 use super::gather::tips::Tips;
 use super::gather::whose::merged_from;
+use super::our_pull::{self, Opener, Plan, Stop};
 use super::route::attend_pull;
-use super::show::writer::Writer;
 use super::work;
 use crate::audit::{self, NewEntry};
 use crate::db::environments::{self, Environment};
+use crate::db::our_pulls::{self, OurPull};
 use crate::db::pins::{self, Pin};
-use crate::db::reverts::{self, Revert};
 use crate::db::rollbacks::Became;
 use crate::db::{holds, pulls};
-use crate::forge::{Fate, NewPull, PullState};
-use crate::git::{BranchName, GitError, Merge, NewCommit, Taken};
+use crate::forge::{NewPull, PullState};
+use crate::git::{Merge, NewCommit, Taken};
 use crate::ids::{CommitId, ForgeName, RepositoryKey};
 use crate::preview;
 use crate::queue::{self, Claimed, Lane, Lease, NewJob};
 use crate::sync::HoldReason;
-
-/// What our account needs for it, beside what it needs for everything else.
-const TO_PUSH: &str = "our account has to be able to push branches (`bascule connect` says which right is missing)";
 
 /// Files and pull requests named in one sentence.
 const NAMED: usize = 5;
@@ -47,32 +44,9 @@ struct Scene<'r> {
     repository: &'r Repository<'r>,
     lease: &'r Lease,
     rollback: Uuid,
-    revert: Revert,
+    revert: OurPull,
     environment: Environment,
     pin: Pin,
-}
-
-/// Why there is no pull request.
-enum Stop {
-    /// There never will be.
-    Never(String),
-    /// Our account may not: tried again, less and less often, until somebody lets it.
-    Refused(String),
-    /// Not now.
-    Job(JobError),
-}
-
-impl<E: Into<JobError>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Job(error.into())
-    }
-}
-
-/// A branch to push, and what to say of it.
-struct Plan {
-    branch: BranchName,
-    commit: CommitId,
-    pull: NewPull,
 }
 
 /// Runs the job.
@@ -86,7 +60,7 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         return work::finish(context, job).await;
     };
     let mut conn = context.pool.acquire().await?;
-    let Some(revert) = reverts::open(&mut conn, ids.rollback).await? else {
+    let Some(revert) = our_pulls::open(&mut conn, ids.rollback).await? else {
         drop(conn);
         return work::finish(context, job).await;
     };
@@ -95,101 +69,53 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
     drop(conn);
     let Some((environment, pin)) = environment.zip(pin.filter(|pin| pin.rollback.new.id == ids.rollback)) else {
         // Somebody resumed, or went further back: that has a revert of its own.
-        return resumed(context, job, ids.rollback).await;
+        return resumed(&repository, ids.rollback, &revert).await;
     };
     let rollback = ids.rollback;
     let scene = Scene { repository: &repository, lease, rollback, revert, environment, pin };
     match work::boxed(scene.opens()).await {
         Ok(number) => scene.record(Ok(number)).await,
-        Err(Stop::Never(why)) => scene.record(Err(why)).await,
+        Err(Stop::Never(why)) => {
+            // Nor would it be opened now; but it may have been.
+            let known = our_pull::found_of(scene.repository, &scene.revert).await?;
+            scene.record(known.ok_or(why)).await
+        }
         Err(Stop::Refused(why)) => scene.refused(why).await,
         Err(Stop::Job(error)) => Err(error),
     }
 }
 
-/// Nothing is pinned any more, and nothing is to be reverted.
-async fn resumed(context: &Context, job: &Claimed, rollback: Uuid) -> Result<(), JobError> {
-    let mut conn = context.pool.acquire().await?;
-    let why = "the pin had ended before it was opened";
-    reverts::not_opened(&mut conn, rollback, why, Some(context.clock.now())).await?;
-    drop(conn);
-    work::finish(context, job).await
+/// Nothing is pinned any more, and nothing is to be reverted. But whoever died may have opened it, and somebody asked for it then.
+async fn resumed(repository: &Repository<'_>, rollback: Uuid, revert: &OurPull) -> Result<(), JobError> {
+    let Repository { context, job, row, .. } = repository;
+    let known = our_pull::found_of(repository, revert).await?;
+    let now = context.clock.now();
+    let mut tx = context.pool.begin().await?;
+    queue::confirm(&mut tx, job).await?;
+    match known {
+        Some(number) => {
+            our_pulls::opened(&mut tx, rollback, (number, &repository.forge().place(number)), now).await?;
+            queue::enqueue(&mut tx, &attend_pull(&row.key, number, job.trace)).await?;
+        }
+        None => our_pulls::not_opened(&mut tx, rollback, "the pin had ended before it was opened", Some(now)).await?,
+    }
+    queue::finish(&mut tx, job).await?;
+    tx.commit().await?;
+    repository.met(super::Step::Recorded);
+    context.bell.ring(Lane::Default);
+    Ok(())
 }
 
 impl Scene<'_> {
     /// The number of the pull request, which is open then.
     async fn opens(&self) -> Result<i64, Stop> {
         let plan = work::boxed(self.plan()).await?;
-        let Plan { branch, commit, pull } = &plan;
-        let pool = &self.repository.context.pool;
-        if let Some(same) = self.is_open_already(commit).await? {
-            return Ok(same);
-        }
-        reverts::planned(&mut *pool.acquire().await?, self.rollback, (branch.as_str(), commit)).await?;
-        let (forge, at) = (self.repository.forge(), &self.repository.at);
-        let writer = Writer::new(self.repository, self.lease);
-        let name = self.environment.name.as_str();
-        match forge.branch(at, branch.as_str()).await {
-            Ok(there) if there.tip == *commit => {}
-            Ok(_) => return Err(Stop::Never(format!("a branch `{branch}` is there, and is not ours"))),
-            Err(error) if error.is_gone() => match writer.branch(name, branch, commit).await? {
-                Ok(()) => {}
-                Err(GitError::Refused { .. }) => return Err(Stop::Refused(TO_PUSH.to_owned())),
-                Err(error @ (GitError::Unreachable { .. } | GitError::TimedOut { .. })) => return Err(error.into()),
-                Err(error) => {
-                    return Err(Stop::Never(format!("the forge does not take the branch `{branch}`: {error}")));
-                }
-            },
-            Err(error) => return Err(error.into()),
-        }
-        // Whoever died after it was opened knows nothing of it.
-        if let Some(known) = self.found(branch).await? {
-            return Ok(known);
-        }
-        match writer.pull(name, pull).await? {
-            Ok(number) => Ok(number),
-            Err(error) => Err(match error.fate {
-                Fate::Refused => Stop::Refused(error.to_string()),
-                Fate::Retry { .. } => error.into(),
-                // It may be there all the same, where only the answer could not be read.
-                Fate::Invalid | Fate::Gone => match self.found(branch).await? {
-                    Some(known) => return Ok(known),
-                    None => Stop::Never(format!("the forge does not open it: {error}")),
-                },
-            }),
-        }
+        work::boxed(self.opener().opens(&plan)).await
     }
 
-    /// The one that is open from this branch, and is ours.
-    async fn found(&self, branch: &BranchName) -> Result<Option<i64>, JobError> {
-        let ourselves = self.repository.ourselves().await?;
-        let open = self.repository.forge().open_pulls(&self.repository.at).await?;
-        let is_it = |one: &&crate::forge::Pull| {
-            !one.from_fork && one.head_branch == branch.as_str() && one.author.as_ref() == Some(ourselves)
-        };
-        Ok(open.iter().find(is_it).map(|one| one.number))
-    }
-
-    /// The pull request of an earlier rollback that does the same: one that was resumed from, and failed again.
-    async fn is_open_already(&self, commit: &CommitId) -> Result<Option<i64>, Stop> {
-        let Self { repository, environment, .. } = self;
-        let mirror = &repository.mirror;
-        let earlier = reverts::earlier(&mut *repository.context.pool.acquire().await?, environment.id).await?;
-        for (number, known) in earlier {
-            let does_the_same = mirror.has_commit(&known).await?
-                && mirror.tree_of(&known).await? == mirror.tree_of(commit).await?
-                && mirror.parents(&known).await? == mirror.parents(commit).await?;
-            if !does_the_same {
-                continue;
-            }
-            match repository.forge().pull(&repository.at, number).await {
-                Ok(pull) if pull.state == PullState::Open && pull.head == known => return Ok(Some(number)),
-                Ok(_) => {}
-                Err(error) if error.is_gone() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
+    fn opener(&self) -> Opener<'_> {
+        let environment = (self.environment.id, &self.environment.name);
+        Opener { repository: self.repository, lease: self.lease, id: self.rollback, environment }
     }
 
     /// What there is to revert, as a commit on the branch, if that takes away what the rollback did.
@@ -218,8 +144,7 @@ impl Scene<'_> {
             by: (!rollback.new.is_by_itself).then(|| rollback.by()),
             reason: rollback.new.reason.as_deref(),
         };
-        let branch = format!("bascule/revert-{}-{number}", environment.name).parse::<BranchName>();
-        let branch = branch.map_err(|error| Stop::Never(error.to_string()))?;
+        let branch = our_pull::branch(&format!("revert-{}-{number}", environment.name), self.rollback)?;
         let (title, body) = (revert.title(), revert.body());
         let pull = NewPull { base_branch: environment.branch.clone(), head_branch: branch.to_string(), title, body };
         // What may have been pushed already stays what it is.
@@ -312,12 +237,12 @@ impl Scene<'_> {
         let (action, detail) = match &came {
             Ok(number) => {
                 let shown_as = self.repository.forge().place(*number);
-                reverts::opened(&mut tx, self.rollback, (*number, &shown_as), now).await?;
+                our_pulls::opened(&mut tx, self.rollback, (*number, &shown_as), now).await?;
                 queue::enqueue(&mut tx, &attend_pull(&row.key, *number, job.trace)).await?;
                 ("revert.opened", json!({ "rollback": self.rollback, "number": number }))
             }
             Err(why) => {
-                reverts::not_opened(&mut tx, self.rollback, why, Some(now)).await?;
+                our_pulls::not_opened(&mut tx, self.rollback, why, Some(now)).await?;
                 ("revert.not_opened", json!({ "rollback": self.rollback, "why": why }))
             }
         };
@@ -335,7 +260,7 @@ impl Scene<'_> {
         if self.revert.why_not.as_ref() != Some(&why) {
             let mut tx = context.pool.begin().await?;
             queue::confirm(&mut tx, job).await?;
-            reverts::not_opened(&mut tx, self.rollback, &why, None).await?;
+            our_pulls::not_opened(&mut tx, self.rollback, &why, None).await?;
             self.tell(&mut tx, "revert.not_opened", json!({ "rollback": self.rollback, "why": why })).await?;
             tx.commit().await?;
             context.bell.ring(Lane::Default);

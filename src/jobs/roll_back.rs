@@ -281,7 +281,7 @@ async fn start(context: &Context, job: &Claimed, scene: Scene) -> Result<bool, J
     let taken = earlier.map(|pin| pin.taken).unwrap_or_default().and(&way.running, &way.put_back);
     let ids = (context.clock.new_id(), environment.id);
     pins::begin(&mut tx, ids, asked.new.id, &taken, (asked.new.by.as_str(), now)).await?;
-    reverts::ask(&mut tx, asked.new.id, &consents).await?;
+    reverts::ask(&mut tx, asked.new.id, (environment.id, &asked.new.by), &consents).await?;
     let pin = pins::standing(&mut tx, environment.id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let before = holds::get(&mut tx, environment.id).await?;
     holds::put(&mut tx, &pin.hold(environment.id, &environment.name, before)).await?;

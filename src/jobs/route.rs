@@ -121,6 +121,12 @@ pub fn tell_emergencies(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     job("tell_emergencies", share(repository), Lane::Sync, repository, payload, trace)
 }
 
+/// Opens the pull request that writes into the repository what is in a cluster.
+pub fn open_adoption(repository: &RepositoryKey, adoption: Uuid, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id, "adoption": adoption });
+    job("open_adoption", adoption.to_string(), Lane::Default, repository, payload, trace)
+}
+
 /// Opens the pull request that reverts what a rollback took away.
 pub fn open_revert(repository: &RepositoryKey, rollback: Uuid, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "rollback": rollback });

@@ -22,6 +22,7 @@ mod canonical;
 mod checks;
 mod diff;
 mod edges;
+pub mod edit;
 mod error;
 mod fingerprint;
 mod fixed;
@@ -40,7 +41,8 @@ mod yaml;
 
 pub use canonical::{HashKey, canonical_json};
 pub use diff::{
-    Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, without_secrets,
+    Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, looks_secret,
+    without_secrets,
 };
 pub use edges::edges;
 pub use error::{ManifestError, Problem};

@@ -140,6 +140,13 @@ fn documents(text: &[u8], limits: &Limits, nodes: usize) -> Result<Vec<Spanned<E
     })
 }
 
+/// The values of one text's documents, empty ones left out; or why it cannot be read.
+pub(super) fn values(text: &[u8]) -> Result<Vec<Value>, String> {
+    let limits = Limits::default();
+    let read = documents(text, &limits, limits.nodes).map_err(|(_, problem)| problem.to_string())?;
+    Ok(read.into_iter().map(|document| document.value.0).filter(|value| !value.is_null()).collect())
+}
+
 /// The parser's words without the place they end in, which the error has as its own field; our own where a person
 /// needs to know what to do.
 fn words(error: &serde_saphyr::Error) -> String {

@@ -96,6 +96,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("freeze ENV --reason … [--until 2h]", "sync nothing new for a while (write access, or whom `may` names)"),
     ("unfreeze ENV", "end that"),
     ("heal ENV", "apply again what drifted from the last deployment"),
+    ("adopt ENV [KIND/NAME]", "a pull request that writes what drifted into the repository, as it is in the cluster"),
     ("emergency ENV --reason …", "let what waits there pass, as one of two (whom `may.emergency` names)"),
     (
         "rollback ENV [--to N|COMMIT] [--reason …]",

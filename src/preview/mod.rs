@@ -11,6 +11,7 @@
 //! through [`markdown`], where it becomes code or is escaped, so that the document has exactly our nodes. Sentences of
 //! ours are in this module alone.
 
+mod adoption;
 mod answer;
 mod baselines;
 mod check;
@@ -34,6 +35,7 @@ mod terminal;
 mod tests;
 mod words;
 
+pub use adoption::Adoption;
 pub use answer::{Answer, Answered, Meaning};
 pub use baselines::{HEADS, Weight};
 pub use check::{Check, check};

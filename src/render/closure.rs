@@ -13,7 +13,7 @@ use crate::ids::EntryKind;
 use crate::manifest::Dialect;
 
 /// The names kustomize knows its file by.
-pub(super) const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// The name helm knows a chart by.
 pub(super) const CHART: &str = "Chart.yaml";
 

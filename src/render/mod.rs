@@ -40,7 +40,7 @@ mod words;
 mod yaml;
 
 pub use capabilities::Capabilities;
-pub use closure::{Closure, InputHash};
+pub use closure::{Closure, InputHash, KUSTOMIZATIONS};
 pub use error::{Blame, RenderError};
 pub use files::{Entry, Files, FilesError};
 pub use judge::{matter, remarks};

@@ -12,6 +12,7 @@
 //! Nothing here knows HTTP or SQL: `cluster` brings the live facts, `db` the inventory, and the job
 //! `sync_environment` walks through the [`Step`]s.
 
+pub mod adopt;
 pub mod drift;
 pub mod explain;
 pub mod fence;

@@ -48,11 +48,17 @@ pub(super) struct Drift {
     healed_at: Option<String>,
     /// Why it could not be put right then.
     trouble: Option<String>,
+    /// What can be done: `heal` puts it right, `adopt` writes what is live into the repository, by a pull request.
+    exits: Vec<&'static str>,
 }
 
 impl From<Drifted> for Drift {
     fn from(one: Drifted) -> Self {
+        let is_secret = one.key.group.is_empty() && one.key.kind == "Secret";
+        let heal = one.drift.what.can_be_healed().then_some("heal");
+        let adopt = (one.drift.what.as_str() == "changed" && !is_secret).then_some("adopt");
         Self {
+            exits: heal.into_iter().chain(adopt).collect(),
             id: one.id,
             repository: one.repository,
             environment: one.name,

@@ -13,6 +13,7 @@
 
 mod acts;
 mod admin;
+mod adoptions;
 mod asked;
 mod audit;
 mod deliveries;
@@ -104,6 +105,8 @@ pub fn router(state: State) -> Router {
         .routes(routes!(environments::list))
         .routes(routes!(drift::list))
         .routes(routes!(drift::heal))
+        .routes(routes!(adoptions::adopt))
+        .routes(routes!(adoptions::show))
         .routes(routes!(forges::list))
         .routes(routes!(environments::deployments))
         .routes(routes!(ends::objects))

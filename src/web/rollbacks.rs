@@ -13,7 +13,7 @@ use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Operate, Read};
 use super::{Of, State};
 use crate::audit;
-use crate::db::rollbacks::{self, Became, NewRollback, Rollback, Way};
+use crate::db::rollbacks::{self, Became, NewRollback, Reverting, Rollback, Way};
 use crate::db::{environments, holds, pins, repositories, sets};
 use crate::event::back_to::BackTo;
 use crate::jobs::route::{asked_sync, attend_pull, sync_environment};
@@ -229,6 +229,12 @@ pub(super) struct WayBack {
     reason: Option<String>,
     /// Why nothing was done.
     why: Option<String>,
+    /// The number of the pull request that reverts what was taken away; `null`: there is none yet, or never.
+    revert: Option<i64>,
+    /// The same, as people write it there.
+    revert_shown_as: Option<String>,
+    /// Why there is none.
+    not_reverted: Option<String>,
     /// When it was asked for.
     asked_at: String,
 }
@@ -239,6 +245,11 @@ impl WayBack {
             None => ("asked", None, None, None),
             Some(Became::Deployment { number, taken_away, .. }) => ("started", Some(number), Some(taken_away), None),
             Some(Became::Refused(why)) => ("refused", None, None, Some(why)),
+        };
+        let (revert, revert_shown_as, not_reverted) = match way.revert {
+            None => (None, None, None),
+            Some(Reverting::By(number, shown_as)) => (Some(number), Some(shown_as), None),
+            Some(Reverting::Not(why)) => (None, None, Some(why)),
         };
         Self {
             id: way.new.id,
@@ -253,6 +264,9 @@ impl WayBack {
             by_itself: way.new.is_by_itself,
             reason: way.new.reason,
             why,
+            revert,
+            revert_shown_as,
+            not_reverted,
             asked_at: way.new.asked_at.to_string(),
         }
     }

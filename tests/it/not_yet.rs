@@ -6,7 +6,6 @@ use std::process::Command;
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
 agent
-adopt production
 approve production b1:01234567
 clusters move prod
 jobs show 3
@@ -24,6 +23,7 @@ status
 wait
 drift
 heal
+adopt
 sync
 freeze
 unfreeze

@@ -9,7 +9,7 @@ use super::place::whom;
 use super::pushes;
 use super::repository::Repository;
 use crate::consent::{Brings, Contributed, Contributors, FoundAt, Own, Push, Told, Written, every_push, gaps};
-use crate::db::reverts;
+use crate::db::our_pulls;
 use crate::forge;
 use crate::git::{CommitFacts, Mirror, Want};
 use crate::ids::{Account, CommitId};
@@ -45,14 +45,15 @@ pub(in crate::jobs) async fn contributors_of_pull(
     let pushes = pushes_to_pull(repository, pull, &own, listed, base.as_ref()).await?;
     let name = repository.forge().place(pull.number);
     let mut conn = repository.context.pool.acquire().await?;
-    let ours = reverts::of_pull(&mut conn, repository.row.id, pull.number).await?;
+    let branch = (!pull.from_fork).then_some(pull.head_branch.as_str());
+    let askers = our_pulls::askers(&mut conn, repository.row.id, pull.number, branch).await?;
     drop(conn);
     let mut all = match &pull.author {
         Some(author) => Contributors::of_pull((author.clone(), Contributed::Opened), &name, &pushes, &written),
         None => Contributors::of_pushes(&name, &pushes, &written),
     };
-    // Whoever asked for what we opened is its author, whatever else they did.
-    if let Some(asker) = ours.and_then(|ours| whom(&ours.by)) {
+    // Whoever asked for what we opened is its author, whatever else they did, and so is whoever asked for the same later.
+    for asker in askers.iter().filter_map(|by| whom(by)) {
         all.accounts.insert(asker, Contributed::Asked);
     }
     Ok(all)

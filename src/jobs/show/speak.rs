@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
+mod adopts;
 mod beside;
 mod commands;
 mod emergencies;

@@ -179,6 +179,11 @@ pub fn differing(old: &Value, new: &Value, most: usize) -> Vec<String> {
     paths.map(|path| format!(".{}", path.rsplit_once(" (").map_or(path.as_str(), |(path, _sizes)| path))).collect()
 }
 
+/// Whether a value of this name would not be shown to people as it is.
+pub fn looks_secret(name: &str, value: &str) -> bool {
+    secret::is_secret_name(name) || secret::is_redacted(value)
+}
+
 /// The difference of an environment's own rules: what its entry in the set stands for. No hunks: they are the same.
 pub fn diff_rules(old: Option<&Value>, new: &Value) -> Vec<Hunk> {
     let lines = |rules| lines(None, rules, Mark::Bare, &Hidden::new());

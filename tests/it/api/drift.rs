@@ -47,7 +47,8 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
         all["items"][1],
         json!({ "id": 1, "repository": "work/acme/shop", "environment": "production", "environment_id": 1, "cluster": "prod",
             "object": "ConfigMap shop/web", "what": "changed", "fields": [".data.value"], "by": ["kubectl-edit"], "detail": null,
-            "since": "2026-11-21T08:00:00Z", "heals": 2, "healed_at": "2026-11-21T08:30:00Z", "trouble": "no" })
+            "since": "2026-11-21T08:00:00Z", "heals": 2, "healed_at": "2026-11-21T08:30:00Z", "trouble": "no",
+            "exits": ["heal", "adopt"] })
     );
     let first = api.get("/api/v1/drift?limit=1", &reader).await.json();
     let next = api.get(&format!("/api/v1/drift?limit=1&before={}", first["items"][0]["id"]), &reader).await.json();
@@ -67,6 +68,7 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
         "kubectl-edit",
         "put right 2 times, last at 2026-11-21T08:30:00Z; kubectl-edit changes it again",
         "it could not be put right: no",
+        "`bascule heal work/acme/shop:production` puts it back; `bascule adopt work/acme/shop:production` keeps it, by a pull request",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -99,4 +101,44 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
         said.contains("nothing is put right while it is frozen until somebody ends it by work/lee: by hand"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn what_drifted_is_adopted_by_whoever_may_ask_for_a_sync_and_what_came_of_it_is_said() {
+    let api = Api::new().await;
+    let token = api.token("ci", &[Scope::Read, Scope::Operate]).await;
+    let reader = api.token("reader", &[Scope::Read]).await;
+    api.database.owner.execute(MADE).await.unwrap();
+    assert_eq!(api.post("/api/v1/environments/1/adopt", &reader).await.status, 403);
+    let everything = async |environment: i64| {
+        let url = format!("http://{}/api/v1/environments/{environment}/adopt", api.at);
+        api.ask(api.client.post(url).json(&json!({})), &token).await
+    };
+    assert_eq!(everything(2).await.status, 409, "nothing drifted there");
+    let asked = everything(1).await.json();
+    assert_eq!([&asked["state"], &asked["by"], &asked["object"]], [&json!("asked"), &json!("token ci"), &Value::Null]);
+    let jobs: Vec<(String, Value)> =
+        sqlx::query_as("SELECT kind, payload FROM job").fetch_all(&api.database.owner).await.unwrap();
+    assert_eq!(
+        jobs,
+        [("open_adoption".to_owned(), json!({ "forge": "work", "repository": 1, "adoption": asked["id"] }))]
+    );
+    assert_eq!(api.actions().await.iter().filter(|action| *action == "adoption.asked").count(), 1);
+    let at = format!("/api/v1/adoptions/{}", asked["id"].as_str().unwrap());
+    assert_eq!(api.get(&at, &reader).await.json(), asked);
+    assert_eq!(api.get(&at, "").await.status, 401);
+    assert_eq!(api.get("/api/v1/adoptions/00000000-0000-0000-0000-000000000000", &reader).await.status, 404);
+    let came = "UPDATE our_pull SET number = 7, shown_as = '#7', ended_at = now()";
+    api.database.owner.execute(came).await.unwrap();
+    let opened = api.get(&at, &reader).await.json();
+    assert_eq!([&opened["state"], &opened["number"], &opened["shown_as"]], [&json!("opened"), &json!(7), &json!("#7")]);
+
+    for (line, said) in [
+        ("adopt production Secret/none", "no drift of Secret/none is known"),
+        ("adopt production ../x", "`object` is an object (Deployment/web"),
+        ("adopt nowhere", "there is no environment `nowhere`"),
+    ] {
+        let (code, told) = types(&api, &token, line).await;
+        assert!(code == 2 && told.contains(said), "{line}: {code} {told}");
+    }
 }

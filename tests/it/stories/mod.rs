@@ -11,6 +11,7 @@
 //!         …
 //!     });
 
+mod adopt;
 mod app;
 mod asked;
 mod baselines;

@@ -1,10 +1,19 @@
 //! What a rollback took away is taken out of the branch, too, by a pull request of ours: the rollback has consented to it, and
 //! waits for none of it.
 
+use bascule::web::token::{self, Scope};
+use uuid::Uuid;
+
 use super::*;
 use crate::fake::forge::{Pr, Right};
 
 impl Town {
+    /// The branch that is meant for the newest one of ours.
+    async fn branch_of_ours(&self) -> String {
+        let newest = "SELECT branch FROM our_pull o JOIN rollback b USING (id) ORDER BY b.asked_at DESC LIMIT 1";
+        sqlx::query_scalar(newest).fetch_one(&self.database.owner).await.unwrap()
+    }
+
     /// The one pull request of ours: it, its title, and what it says, as it is shown.
     fn revert(&self) -> (Pr, String, String) {
         let mut ours = self.forge.our_pulls(&self.shop);
@@ -65,8 +74,9 @@ fn who_asked_for_the_rollback_consents_to_nothing_else_in_its_revert() {
         let pr = t.brings("2").await;
         t.hears_of("lee", &pr, "/bascule rollback production").await;
         let (revert, ..) = t.revert();
-        let branch = "bascule/revert-production-3";
-        t.forge.pushes_to("dev", &t.shop, branch, &[(WEB, &settings("web", "666"))]).await;
+        let branch = t.branch_of_ours().await;
+        assert!(branch.starts_with("bascule/revert-production-3-"), "{branch}");
+        t.forge.pushes_to("dev", &t.shop, &branch, &[(WEB, &settings("web", "666"))]).await;
         t.run_jobs().await;
         assert!(t.row(&revert).contains("0 of 1"), "{}", t.row(&revert));
         t.forge.approves("lee", &revert).await;
@@ -204,12 +214,57 @@ fn a_branch_of_that_name_that_is_somebody_elses_is_left_alone() {
     check(async |t| {
         t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
         let pr = t.brings("2").await;
-        let branch = "bascule/revert-production-3";
-        let theirs = t.forge.pushes_to("mallory", &t.shop, branch, &[(WEB, &settings("web", "666"))]).await;
-        t.hears_of("dev", &pr, "/bascule rollback production").await;
+        // Nobody can know its name before it is meant to be pushed, and then it cannot be.
+        t.forge.lets("bascule", &t.shop, Right::Read);
+        t.forge.comments("dev", &pr, "/bascule rollback production").await;
+        t.works().await;
+        let branch = t.branch_of_ours().await;
+        let theirs = t.forge.pushes_to("mallory", &t.shop, &branch, &[(WEB, &settings("web", "666"))]).await;
+        t.forge.lets("bascule", &t.shop, Right::Admin);
+        t.run_jobs().await;
         assert_eq!(t.objects().await, ["web=1"]);
-        assert_eq!((t.forge.our_pulls(&t.shop), t.forge.tip(&t.shop, branch)), (Vec::new(), Some(theirs)));
+        assert_eq!((t.forge.our_pulls(&t.shop), t.forge.tip(&t.shop, &branch)), (Vec::new(), Some(theirs)));
         assert!(t.answers(&pr).contains("is there, and is not ours"), "{}", t.answers(&pr));
+    });
+}
+
+#[test]
+fn whoever_asked_is_its_author_also_where_nobody_lived_to_write_that_down() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.brings("2").await;
+        t.forge.comments("lee", &pr, "/bascule rollback production").await;
+        t.dies_before("revert.opened").await;
+        let (revert, ..) = t.revert();
+        // Meanwhile somebody goes on: there is nothing to revert any more, and there is a pull request that does.
+        t.forge.comments("kim", &pr, "/bascule resume production").await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=2"]);
+        let known = "SELECT count(*) FROM our_pull WHERE number IS NOT NULL AND why_not IS NULL";
+        let known: i64 = sqlx::query_scalar(known).fetch_one(&t.database.owner).await.unwrap();
+        assert_eq!(known, 1, "{:?}", t.actions("revert.%").await);
+        t.forge.approves("lee", &revert).await;
+        t.run_jobs().await;
+        assert!(t.row(&revert).contains("0 of 1"), "{}", t.row(&revert));
+        assert!(t.comment(&revert).contains("asked for the pull request"), "{}", t.comment(&revert));
+    });
+}
+
+#[test]
+fn whoever_asked_for_what_is_open_already_and_whoever_asked_first_are_both_its_authors() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.brings("2").await;
+        t.hears_of("lee", &pr, "/bascule rollback production").await;
+        let (revert, ..) = t.revert();
+        t.hears_of("kim", &pr, "/bascule resume production").await;
+        t.hears_of("kim", &pr, "/bascule rollback production").await;
+        assert_eq!(t.revert().0, revert, "the one that is open does it");
+        t.hears_of("kim", &pr, "/bascule resume production").await;
+        t.forge.approves("lee", &revert).await;
+        t.run_jobs().await;
+        assert!(t.row(&revert).contains("0 of 1"), "{}", t.row(&revert));
+        assert!(t.comment(&revert).contains("asked for the pull request"), "{}", t.comment(&revert));
     });
 }
 
@@ -276,5 +331,70 @@ fn what_was_deployed_here_before_needs_what_its_rules_say_is_enough_for_that() {
         let by = "SELECT count(*) FROM audit_entry WHERE action = 'sync.started' AND json_array_length(detail->'by_reverts') = 1";
         let by: i64 = sqlx::query_scalar(by).fetch_one(&t.database.owner).await.unwrap();
         assert_eq!(by, 1);
+    });
+}
+
+#[test]
+fn what_was_taken_back_or_let_pass_unreviewed_is_no_content_to_come_back_to_lightly() {
+    check(async |t| {
+        let rules = RULES.replace("users: [lee] }] }", "users: [lee] }], reverts: { users: [kim] } }")
+            + "    may: { emergency: { users: [dev, sam] } }\n";
+        t.runs(&rules, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.brings("2").await;
+        t.hears_of("dev", &pr, "/bascule rollback production").await;
+        t.forge.closes("dev", &t.revert().0).await;
+        t.run_jobs().await;
+        t.brings("3").await;
+        t.hears_of("dev", &pr, "/bascule resume production").await;
+        assert_eq!(t.objects().await, ["web=3"]);
+        // What was taken away by the rollback was healthy, too.
+        let back = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "2"))]).await;
+        t.run_jobs().await;
+        assert!(!t.comment(&back).contains("enough for what was deployed here before"), "{}", t.comment(&back));
+        t.forge.closes("dev", &back).await;
+        // So is what an emergency let pass, until somebody has reviewed it.
+        let urgent = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "4"))]).await;
+        t.run_jobs().await;
+        t.forge.merges("dev", &urgent, Merge::Squash).await;
+        t.run_jobs().await;
+        for login in ["dev", "sam"] {
+            t.forge.comments(login, &urgent, "/bascule emergency production --reason tills").await;
+        }
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=4"]);
+        t.brings("5").await;
+        let back = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "4"))]).await;
+        t.run_jobs().await;
+        assert!(!t.comment(&back).contains("enough for what was deployed here before"), "{}", t.comment(&back));
+        t.forge.closes("dev", &back).await;
+        let reviewed = "UPDATE emergency SET reviewed_at = now(), reviewed_by = 'work/kim (1)'";
+        sqlx::raw_sql(reviewed).execute(&t.database.owner).await.unwrap();
+        let back = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "4"))]).await;
+        t.run_jobs().await;
+        assert!(t.comment(&back).contains("enough for what was deployed here before"), "{}", t.comment(&back));
+    });
+}
+
+#[test]
+fn a_way_back_names_its_revert() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        let pr = t.brings("2").await;
+        t.hears_of("kim", &pr, "/bascule rollback production").await;
+        let (_, shown) = t.forge.known_as(&t.revert().0);
+        let id: Uuid = sqlx::query_scalar("SELECT id FROM rollback").fetch_one(&t.database.owner).await.unwrap();
+        let hour = jiff::SignedDuration::from_hours(1);
+        let (pool, clock) = (&t.database.pool, &t.context.clock);
+        let token = token::create(pool, clock, "reader", &[Scope::Read], hour).await.unwrap();
+        let url = format!("{}/api/v1/rollbacks/{id}", t.url);
+        #[expect(clippy::disallowed_methods, reason = "a reader of the API")]
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let said = client.get(url).bearer_auth(token).send().await.unwrap();
+        let said: serde_json::Value = said.json().await.unwrap();
+        assert_eq!(
+            (&said["revert_shown_as"], &said["not_reverted"]),
+            (&shown.as_str().into(), &serde_json::Value::Null)
+        );
+        assert!(said["revert"].as_i64().is_some_and(|number| shown.ends_with(&number.to_string())), "{said}");
     });
 }

@@ -17,7 +17,8 @@ use crate::fake::forge::Tongue;
 const EVERYTHING: &str = "BASCULE_EVERY_STORY";
 
 /// Files whose stories are about what differs from forge to forge.
-const OFTEN: [&str; 11] = [
+const OFTEN: [&str; 12] = [
+    "adopt",
     "branches",
     "checks",
     "claims",
@@ -33,7 +34,8 @@ const OFTEN: [&str; 11] = [
 
 /// Stories in which GitLab shows itself to be another: checks that are jobs of a pipeline, approvals without a review, numbers counted apart, reactions that
 /// look like edits, statuses that are jobs, forks, merges that leave no commit of their own.
-const OFTEN_ON_GITLAB: [&str; 22] = [
+const OFTEN_ON_GITLAB: [&str; 23] = [
+    "adopt::what_somebody_changed_is_written_where_it_stands_and_whoever_asked_is_the_author",
     "branches::a_retargeted_pull_request_has_lost_its_approvals",
     "checks::what_was_approved_is_synced_when_its_checks_are_green",
     "checks::checks_that_cannot_be_read_are_not_green",
@@ -100,7 +102,12 @@ const APPROVED_ANEW: &str = "an approval that is gone on GitLab does not come ba
 const HIDES_NOTHING: &str = "nobody can hide there what they pushed";
 
 /// Stories that end in other words on some forges, and why. Elsewhere the rows of all forges are the same.
-const OTHERWISE: [(&str, &[Tongue], &str); 7] = [
+const OTHERWISE: [(&str, &[Tongue], &str); 8] = [
+    (
+        "adopt::what_somebody_changed_is_written_where_it_stands_and_whoever_asked_is_the_author",
+        &[Tongue::GitLab],
+        NUMBERED,
+    ),
     ("consent::asking_for_changes_takes_ones_approval_back", &[Tongue::GitHub], KEEPS_BOTH),
     (
         "doubts::what_only_looks_like_an_approval_is_none",
@@ -121,6 +128,7 @@ const OTHERWISE: [(&str, &[Tongue], &str); 7] = [
     ("reverts::a_rollback_opens_its_revert_and_whoever_merges_that_ends_the_pin", &[Tongue::GitLab], MARKED),
     ("reverts::a_right_that_is_missing_is_said_once_and_used_when_it_is_given", &[Tongue::GitLab], MARKED),
 ];
+const NUMBERED: &str = "what is said of it names its pull request, which is written `!3` there";
 const MARKED: &str = "what is said of it names its revert, which is written `!3` there";
 const KEEPS_BOTH: &str =
     "Gitea and GitLab take the approval before it back, GitHub keeps both, so that the reason is another";

@@ -127,13 +127,13 @@ impl Said {
                 | Command::Revoke { .. }
                 | Command::Sync { .. }
                 | Command::Heal { .. }
+                | Command::Adopt { .. }
                 | Command::Freeze { .. }
                 | Command::Unfreeze { .. }
                 | Command::Emergency { .. }
                 | Command::Reviewed { .. }
                 | Command::Rollback { .. }
                 | Command::Resume { .. }
-                | Command::NotInThisVersion { .. }
                 | Command::Misunderstood { .. } => return None,
             };
             Some(Given {

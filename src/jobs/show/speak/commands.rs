@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::ANSWERS;
+use super::adopts::{self, Adoptions};
 use super::emergencies;
 use super::explains;
 use super::freezes::{self, Freezing};
@@ -71,6 +72,11 @@ pub(in crate::jobs) async fn answers(
                 let may = permitted(repository, heard, &asked, (Gated::Sync, environments)).await?;
                 Some(Answered::Said { sentence: heals::answer(repository, environments, &may).await? })
             }
+            Command::Adopt { environments, of } => {
+                let may = permitted(repository, heard, &asked, (Gated::Sync, environments)).await?;
+                let sentence = adopts::answer(repository, (environments, of.as_ref()), &may).await?;
+                Some(Answered::Said { sentence })
+            }
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 let may = permitted(repository, heard, &asked, (Gated::Freeze, environments)).await?;
                 Some(Answered::Said { sentence: freezes::answer(repository, &asked, environments, &may).await? })
@@ -97,6 +103,7 @@ pub(in crate::jobs) async fn answers(
     }
     let mut answers = answers.split_off(answers.len().saturating_sub(ANSWERS));
     rollbacks::told(repository, heard.said.place.number, &mut answers).await?;
+    adopts::told(repository, heard.said.place.number, &mut answers).await?;
     Ok(answers)
 }
 
@@ -163,20 +170,20 @@ fn answered(heard: &Attended, page: &Page, asked: &Asked, public_url: &str) -> O
         // Answered by what they may.
         Command::Sync { .. }
         | Command::Heal { .. }
+        | Command::Adopt { .. }
         | Command::Freeze { .. }
         | Command::Unfreeze { .. }
         | Command::Emergency { .. }
         | Command::Rollback { .. }
         | Command::Resume { .. } => None,
         Command::Reviewed { .. } => sentence("an emergency is reviewed in its own issue"),
-        Command::NotInThisVersion { word } => sentence(&format!("`{word}` is not in this version")),
         Command::Misunderstood { answer } => sentence(answer),
     }
 }
 
 pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Result<(), JobError> {
     let reaction = match &asked.command {
-        Command::Misunderstood { .. } | Command::NotInThisVersion { .. } => Reaction::Confused,
+        Command::Misunderstood { .. } => Reaction::Confused,
         Command::Help
         | Command::Explain { .. }
         | Command::Preview
@@ -185,6 +192,7 @@ pub(super) async fn react(writer: Writer<'_>, number: i64, asked: &Asked) -> Res
         | Command::Revoke { .. }
         | Command::Sync { .. }
         | Command::Heal { .. }
+        | Command::Adopt { .. }
         | Command::Freeze { .. }
         | Command::Unfreeze { .. }
         | Command::Emergency { .. }
@@ -211,6 +219,7 @@ pub(super) struct Acts {
     /// What is asked to pass, as an emergency.
     requests: Vec<Request>,
     ways_back: WaysBack,
+    adoptions: Adoptions,
     pub(super) jobs: Vec<NewJob>,
 }
 
@@ -221,6 +230,7 @@ impl Acts {
         self.freezing.extend(more.freezing);
         self.requests.extend(more.requests);
         self.ways_back.extend(more.ways_back);
+        self.adoptions.extend(more.adoptions);
         self.jobs.extend(more.jobs);
     }
 
@@ -239,6 +249,7 @@ impl Acts {
             wanted::ask(conn, request).await?;
         }
         self.ways_back.record(conn).await?;
+        self.adoptions.record(conn).await?;
         for entry in &self.entries {
             audit::append(conn, entry).await?;
         }
@@ -287,6 +298,12 @@ pub(super) async fn acts(
                 ..Acts::default()
             }
         }
+        Command::Adopt { environments, of } => {
+            let may = permitted(repository, heard, asked, (Gated::Sync, environments)).await?;
+            let meant = (heard.said.place.number, of.as_ref());
+            let adoptions = adopts::adopting(repository, asked, meant, &may, (work::cause(job), job.trace)).await?;
+            Acts { jobs: adoptions.jobs(repository), adoptions, ..Acts::default() }
+        }
         Command::Preview if !held.is_empty() => Acts {
             entries: vec![entry("hold.moved_on", json!({ "environments": held, "comment": asked.id }))],
             jobs: sync(&held),
@@ -334,7 +351,6 @@ pub(super) async fn acts(
         | Command::Preview
         | Command::Revoke { .. }
         | Command::Reviewed { .. }
-        | Command::NotInThisVersion { .. }
         | Command::Misunderstood { .. } => Acts::default(),
     })
 }

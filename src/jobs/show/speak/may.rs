@@ -28,8 +28,10 @@ impl Gated {
     /// Which of them a comment gives, and of what.
     pub(super) fn of(command: &Command) -> Option<(Self, &Selector)> {
         match command {
-            // No word of `may`'s own: it is the same content once more.
-            Command::Sync { environments } | Command::Heal { environments } => Some((Self::Sync, environments)),
+            // No word of `may`'s own: it is the same content once more, or a pull request, which is reviewed as any other.
+            Command::Sync { environments } | Command::Heal { environments } | Command::Adopt { environments, .. } => {
+                Some((Self::Sync, environments))
+            }
             Command::Freeze { environments, .. } | Command::Unfreeze { environments } => {
                 Some((Self::Freeze, environments))
             }
@@ -44,7 +46,6 @@ impl Gated {
             | Command::Approve { .. }
             | Command::Waive { .. }
             | Command::Revoke { .. }
-            | Command::NotInThisVersion { .. }
             | Command::Misunderstood { .. } => None,
         }
     }

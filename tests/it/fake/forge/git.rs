@@ -59,6 +59,13 @@ impl Bare {
         run(Command::new("git").arg("-C").arg(&self.0).args(arguments), None).await
     }
 
+    /// A file as it is at the tip of a branch, to the last line feed.
+    pub(super) async fn file(&self, branch: &str, path: &str) -> String {
+        let mut show = Command::new("git");
+        show.arg("-C").arg(&self.0).args(["show", &format!("refs/heads/{branch}:{path}")]);
+        String::from_utf8(output(&mut show, None).await).unwrap()
+    }
+
     /// A commit of `files` on `branch`, whose tip becomes it; on top of `from`, or a first one.
     pub(super) async fn commit(&self, branch: &str, from: Option<&str>, by: &By<'_>, files: &[File<'_>]) -> String {
         self.import(branch, written(branch, from, by, files)).await

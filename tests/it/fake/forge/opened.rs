@@ -106,6 +106,11 @@ fn may_push(state: &State, repository: i64) -> bool {
 }
 
 impl FakeForge {
+    /// A file at the tip of a branch, as it is there.
+    pub(crate) async fn file(&self, shop: &Shop, branch: &str, path: &str) -> String {
+        Bare::at(self.world.folder.path(), shop.id).file(branch, path).await
+    }
+
     /// The pull requests of ours: each with its title and what it says, oldest first.
     pub(crate) fn our_pulls(&self, shop: &Shop) -> Vec<(Pr, String, String)> {
         let state = self.world.state();
