@@ -14,7 +14,7 @@ pub(crate) fn first(options: &Options) -> Vec<(String, String)> {
         ("deploy/base/service.yaml".to_owned(), SERVICE.to_owned()),
         ("deploy/staging/kustomization.yaml".to_owned(), "resources: [../base]\nnamespace: shop-staging\n".to_owned()),
         ("charts/shop/Chart.yaml".to_owned(), "apiVersion: v2\nname: shop\nversion: 1.0.0\n".to_owned()),
-        ("charts/shop/values.yaml".to_owned(), format!("image: {image}\nreplicas: 2\nlegacy: true\n")),
+        ("charts/shop/values.yaml".to_owned(), values(image, 2, true, "64Mi")),
         ("charts/shop/templates/web.yaml".to_owned(), CHART_WEB.to_owned()),
         ("charts/shop/templates/legacy.yaml".to_owned(), CHART_LEGACY.to_owned()),
     ]
@@ -25,20 +25,27 @@ pub(crate) fn second_image(options: &Options) -> Vec<(String, String)> {
     let image = &options.next_image;
     vec![
         ("deploy/base/web.yaml".to_owned(), deployment("web", image, 1)),
-        ("charts/shop/values.yaml".to_owned(), format!("image: {image}\nreplicas: 2\nlegacy: true\n")),
+        ("charts/shop/values.yaml".to_owned(), values(image, 2, true, "64Mi")),
     ]
 }
 
 /// Production loses an object.
 pub(crate) fn without_legacy(options: &Options) -> Vec<(String, String)> {
-    let image = &options.next_image;
-    vec![("charts/shop/values.yaml".to_owned(), format!("image: {image}\nreplicas: 2\nlegacy: false\n"))]
+    replicas(options, 2)
 }
 
-/// What somebody pushes past everybody.
-pub(crate) fn direct(options: &Options, replicas: u32) -> Vec<(String, String)> {
-    let image = &options.next_image;
-    vec![("charts/shop/values.yaml".to_owned(), format!("image: {image}\nreplicas: {replicas}\nlegacy: false\n"))]
+/// Production has so many replicas.
+pub(crate) fn replicas(options: &Options, replicas: u32) -> Vec<(String, String)> {
+    vec![("charts/shop/values.yaml".to_owned(), values(&options.next_image, replicas, false, "64Mi"))]
+}
+
+/// Production wants more memory than any node has.
+pub(crate) fn too_large(options: &Options, replicas: u32) -> Vec<(String, String)> {
+    vec![("charts/shop/values.yaml".to_owned(), values(&options.next_image, replicas, false, "64Ti"))]
+}
+
+fn values(image: &str, replicas: u32, legacy: bool, memory: &str) -> String {
+    format!("image: {image}\nreplicas: {replicas}\nlegacy: {legacy}\nmemory: {memory}\n")
 }
 
 const RULES: &str = "\
@@ -50,6 +57,7 @@ environments:
     cluster: demo
     namespace: shop-staging
     consent: none
+    drift: heal
   production:
     stage: production
     path: charts/shop
@@ -57,6 +65,7 @@ environments:
     cluster: demo
     namespace: shop
     after: [staging]
+    sync: { timeout: 20s }
     consent:
       approvals:
         - { count: 1, groups: [release] }
@@ -108,6 +117,7 @@ spec:
       containers:
         - name: web
           image: {{ .Values.image }}
+          resources: { requests: { memory: {{ .Values.memory }} } }
 ---
 apiVersion: v1
 kind: Service

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program for the terminal")]
 
 mod files;
+mod keeping;
 #[path = "../tests/parts/mod.rs"]
 mod parts;
 mod server;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use crate::Options;
 use crate::files::{self, Places};
@@ -30,6 +31,8 @@ pub(crate) struct Stage<'a> {
     /// The webhook's id on Gitea.
     pub(crate) hook: u64,
     pub(crate) begun: Instant,
+    /// What the command line shows to the server.
+    pub(crate) token: OnceCell<String>,
     /// What the server is told and keeps; removed at the end.
     pub(crate) folder: TempDir,
 }
@@ -81,6 +84,7 @@ impl Stage<'_> {
             listen,
             hook,
             begun,
+            token: OnceCell::new(),
             folder,
         })
     }

@@ -56,11 +56,14 @@ impl Stage<'_> {
         self.first_set().await?;
         self.pull_request().await?;
         self.removal().await?;
+        self.drift().await?;
         self.direct_push().await?;
+        self.freeze().await?;
+        self.failure().await?;
         self.proof().await
     }
 
-    fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         println!("{:>6.1} s  {text}", self.begun.elapsed().as_secs_f64());
     }
 
@@ -74,7 +77,7 @@ impl Stage<'_> {
         }
     }
 
-    async fn commit(&self, branch: &str, message: &str, files: &[(String, String)]) -> Result<String> {
+    pub(crate) async fn commit(&self, branch: &str, message: &str, files: &[(String, String)]) -> Result<String> {
         let files: Vec<(&str, Option<&str>)> =
             files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
         self.author.commit(&self.options.repository, branch, message, &files).await
@@ -167,12 +170,12 @@ impl Stage<'_> {
     }
 
     async fn direct_push(&self) -> Result<()> {
-        println!("\n4. A direct push is held; taken back, it needs nothing");
+        println!("\n5. A direct push is held; taken back, it needs nothing");
         let Options { author, .. } = self.options;
-        self.commit("main", "Five replicas, quickly", &files::direct(self.options, 5)).await?;
+        self.commit("main", "Five replicas, quickly", &files::replicas(self.options, 5)).await?;
         let (issue, _) = self.held_issue("production").await?;
         self.say(&format!("{author} pushed five replicas to main: production is held, in issue #{issue}"));
-        self.commit("main", "Revert: two replicas", &files::direct(self.options, 2)).await?;
+        self.commit("main", "Revert: two replicas", &files::replicas(self.options, 2)).await?;
         self.closed(issue).await?;
         let replicas = self.cluster.get("/apis/apps/v1/namespaces/shop/deployments/web").await?;
         ensure!(replicas["spec"]["replicas"] == json!(2), "production was synced to what nobody consented to");
@@ -181,13 +184,9 @@ impl Stage<'_> {
     }
 
     async fn proof(&self) -> Result<()> {
-        println!("\n5. The record, and its proof");
-        let token = self.bascule(&["token", "create", "demo", "--scope", "read,audit", "--expires", "1d"]).await?;
-        let token =
-            token.split_whitespace().find(|word| word.starts_with("bsc_")).context("no token was printed")?.to_owned();
-        let run = |arguments: &'static [&'static str]| self.client(&token, arguments);
-        print_quoted(&run(&["audit", "report", "deployments"]).await?);
-        let verified = run(&["audit", "verify"]).await?;
+        println!("\n8. The record, and its proof");
+        print_quoted(&self.client(&["audit", "report", "deployments"]).await?);
+        let verified = self.client(&["audit", "verify"]).await?;
         print_quoted(&verified);
         self.say("the log is whole; and with the server's own database connection, to change it:");
         for (tried, answer) in tamper::tries(&self.folder.path().join(DATA)).await? {
@@ -209,7 +208,13 @@ impl Stage<'_> {
     }
 
     /// Runs the command line as a client of the server.
-    async fn client(&self, token: &str, arguments: &[&str]) -> Result<String> {
+    pub(crate) async fn client(&self, arguments: &[&str]) -> Result<String> {
+        let token = self.token.get_or_try_init(async || {
+            let said = self.bascule(&["token", "create", "demo", "--scope", "read,audit", "--expires", "1d"]).await?;
+            let token = said.split_whitespace().find(|word| word.starts_with("bsc_"));
+            token.map(str::to_owned).context("no token was printed")
+        });
+        let token = token.await?;
         let mut command = tokio::process::Command::new(server::program()?);
         command
             .args(arguments)
@@ -218,7 +223,7 @@ impl Stage<'_> {
         said(command).await
     }
 
-    async fn branch(&self, name: &str) -> Result<()> {
+    pub(crate) async fn branch(&self, name: &str) -> Result<()> {
         let path = format!("/repos/{}/branches", self.options.repository);
         self.author.post(&path, json!({ "new_branch_name": name, "old_branch_name": "main" })).await?;
         Ok(())
@@ -233,7 +238,7 @@ async fn said(mut command: tokio::process::Command) -> Result<String> {
 }
 
 /// The line the comment prints for an environment.
-fn approve_line(comment: &str, environment: &str) -> Result<String> {
+pub(crate) fn approve_line(comment: &str, environment: &str) -> Result<String> {
     let begin = format!("/bascule approve {environment} ");
     let at = comment.find(&begin).with_context(|| format!("no line to approve {environment}:\n{comment}"))?;
     let line = comment[at..].lines().next().unwrap_or_default();
@@ -249,7 +254,7 @@ fn why_not(comment: &str) -> &str {
         .trim_matches([':', ' ', ')', '|'])
 }
 
-fn print_quoted(text: &str) {
+pub(crate) fn print_quoted(text: &str) {
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         println!("          │ {line}");
     }

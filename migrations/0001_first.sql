@@ -656,6 +656,7 @@ CREATE TABLE hook_run (
     kind            text NOT NULL,
     namespace       text NOT NULL DEFAULT '',    -- '' for cluster-scoped objects
     name            text NOT NULL,
+    api_version     text NOT NULL,               -- at which its object was made
     moment          text NOT NULL CONSTRAINT hook_run_moment CHECK (moment IN ('before', 'after')), -- some run at both
     deployment      uuid NOT NULL,               -- which ran it last
     attempt         integer NOT NULL DEFAULT 1,  -- a later deployment of the same set runs again what failed

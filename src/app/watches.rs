@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::reload::Live;
-use crate::cluster::{Cluster, Identity, Resource, Scope, Sighted};
+use crate::cluster::{Cause, Cluster, ClusterError, Identity, Resource, Scope, Sighted};
 use crate::db::watches::{self, Kind, Of};
 use crate::ids::{ClusterName, TraceId};
 use crate::jobs::{self, Context};
@@ -249,48 +249,83 @@ impl OneWatch {
         }
     }
 
+    /// Where the kind is served is found out each time: a version, or a whole definition, may go and come while it is watched, and while
+    /// nobody watches.
     async fn follow(&self) {
-        let mut pause = FIRST_PAUSE;
-        let resource = loop {
+        let (mut fold, mut pause) = (Fold::default(), FIRST_PAUSE);
+        loop {
             match self.cluster.resource_of(&self.api_version, &self.group, &self.kind).await {
-                Ok(resource) => break resource,
+                Ok(resource) => {
+                    let jitter = f64::from(self.context.clock.new_id().as_bytes()[15]) / 255.0;
+                    let until = tokio::time::sleep(RELIST.mul_f64(0.9 + jitter / 5.0));
+                    tokio::select! {
+                        () = until => {
+                            pause = FIRST_PAUSE;
+                            continue;
+                        }
+                        lists = self.once(&resource, &mut fold) => {
+                            if lists > 0 {
+                                pause = FIRST_PAUSE;
+                            }
+                        }
+                    }
+                    // What is remembered of what the cluster serves says otherwise. If it cannot say now, it is asked again.
+                    drop(self.cluster.served_now().await);
+                }
                 Err(error) => {
                     tracing::warn!(cluster = %self.cluster.name(), kind = self.kind, %error, "a kind cannot be watched");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.goes_with_its_kind(&error, &mut fold).await;
                 }
             }
-        };
-        let mut fold = Fold::default();
-        loop {
-            let jitter = f64::from(self.context.clock.new_id().as_bytes()[15]) / 255.0;
-            let until = tokio::time::sleep(RELIST.mul_f64(0.9 + jitter / 5.0));
-            tokio::select! {
-                () = until => {}
-                () = self.once(&resource, &mut fold) => {}
-            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// From everything that is there, on.
-    async fn once(&self, resource: &Resource, fold: &mut Fold) {
+    /// With a definition go all objects of its kind, and no watch tells of that any more.
+    async fn goes_with_its_kind(&self, error: &ClusterError, fold: &mut Fold) {
+        if !matches!(error, ClusterError::NotServed(_)) {
+            return;
+        }
+        // A server behind the cluster's that is silent takes nothing away.
+        if self.cluster.has_no(&self.group, &self.kind).await.is_ok_and(|is_gone| is_gone) {
+            fold.begins();
+            fold.is_told();
+            self.compares(fold).await;
+        }
+    }
+
+    /// From everything that is there, on, until the kind is not served so any more; how often everything was told.
+    async fn once(&self, resource: &Resource, fold: &mut Fold) -> u32 {
         let events = self.cluster.observe(resource, &self.scope, &self.context.hash_key);
         let mut events = events.ready_chunks(BATCH);
         let mut ticks = tokio::time::interval(SYNCING);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut said = None;
+        let (mut said, mut lists) = (None, 0_u32);
         loop {
+            let mut is_served = true;
             tokio::select! {
-                told = events.next() => match told {
-                    Some(batch) => batch.into_iter().for_each(|one| self.take(one, resource, fold, &mut said)),
-                    None => return,
-                },
+                told = events.next() => {
+                    let Some(batch) = told else { return lists };
+                    for one in batch {
+                        lists = lists.saturating_add(u32::from(one == Sighted::Whole));
+                        is_served &= !matches!(one, Sighted::Trouble { cause: Cause::NotServed, .. });
+                        self.take(one, resource, fold, &mut said);
+                    }
+                }
                 _ = ticks.tick(), if fold.due() != Due::Nothing => {}
             }
-            if let Err(error) = self.compare(resource, fold).await {
-                let error = queue::worker::chain(&error);
-                tracing::warn!(cluster = %self.cluster.name(), kind = self.kind, error, "what moved cannot be compared");
+            self.compares(fold).await;
+            if !is_served {
+                return lists;
             }
+        }
+    }
+
+    async fn compares(&self, fold: &mut Fold) {
+        if let Err(error) = self.compare(fold).await {
+            let error = queue::worker::chain(&error);
+            tracing::warn!(cluster = %self.cluster.name(), kind = self.kind, error, "what moved cannot be compared");
         }
     }
 
@@ -306,7 +341,8 @@ impl OneWatch {
                 fold.is_told();
             }
             Sighted::NoStreams => tracing::debug!(%cluster, kind = self.kind, "the server has no streaming lists"),
-            Sighted::Trouble { why, is_forbidden } => {
+            Sighted::Trouble { why, cause } => {
+                let is_forbidden = cause == Cause::Forbidden;
                 metrics::counter!("bascule_watch_troubles_total", "cluster" => cluster.to_string()).increment(1);
                 if is_forbidden && self.scope == Scope::All && resource.namespaced {
                     // Each namespace by itself, then, at the next look at what is to be watched.
@@ -327,7 +363,7 @@ impl OneWatch {
     }
 
     /// Asks for a look at what is not as it was looked at last.
-    async fn compare(&self, resource: &Resource, fold: &mut Fold) -> Result<(), sqlx::Error> {
+    async fn compare(&self, fold: &mut Fold) -> Result<(), sqlx::Error> {
         let due = fold.due();
         let namespace = match &self.scope {
             Scope::All => None,
@@ -335,7 +371,7 @@ impl OneWatch {
         };
         let of = match &due {
             Due::Nothing => return Ok(()),
-            Due::Everything => Of::Kind(&resource.group, &resource.kind, namespace),
+            Due::Everything => Of::Kind(&self.group, &self.kind, namespace),
             Due::These(keys) => Of::These(keys),
         };
         let known = watches::known(&mut *self.context.pool.acquire().await?, &self.uid, of).await?;

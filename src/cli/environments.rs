@@ -126,7 +126,7 @@ fn would(act: &str, environment: &str, now: &Value) -> String {
     }
     let what = match act {
         "forget" => "forgotten: these objects would stay in the cluster as they are, and be nobody's",
-        _ => "destroyed: these objects would be deleted, each as far as it is provably ours",
+        _ => "destroyed: these objects, and what hooks left, would be deleted, each as far as it is provably ours",
     };
     let mut told = format!("{environment}: {}\n{environment} would be {what}\n", text("orphaned"));
     let objects = now["objects"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -184,14 +184,14 @@ mod tests {
         to do it: bascule environments forget production --objects 2 --reason …
 
         production: the file does not name it
-        production would be destroyed: these objects would be deleted, each as far as it is provably ours
+        production would be destroyed: these objects, and what hooks left, would be deleted, each as far as it is provably ours
           ConfigMap shop/a
           ConfigMap shop/b\u{1b}[2J
         two people with write access have to say so, the second within a day
         to do it: bascule environments destroy production --objects 2 --reason …
 
         production: x
-        production would be destroyed: these objects would be deleted, each as far as it is provably ours
+        production would be destroyed: these objects, and what hooks left, would be deleted, each as far as it is provably ours
           ConfigMap shop/a
         work/ann (3) asked for it, and it takes a second person
         to do it: bascule environments destroy production --objects 1 --reason …

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::ids::ObjectKey;
-use crate::manifest::HashKey;
+use crate::manifest::{HashKey, wave};
 use crate::sync::fields::{LiveHash, applied_by_us};
 use crate::sync::{OWNER_ANNOTATION, PRUNE_ANNOTATION, Seen};
 
@@ -136,6 +136,7 @@ pub(super) fn read(resource: &Resource, object: &Value) -> Result<(ObjectKey, Se
         deleting,
         owner: mark("/metadata/annotations", OWNER_ANNOTATION),
         applied_by_us: applied_by_us(object),
+        wave: wave(object),
         prune_never: never("/metadata/annotations") || never("/metadata/labels"),
         live: None,
     };

@@ -44,7 +44,7 @@ pub use error::{ClusterError, Fate};
 pub use fence::Hold;
 pub use foresee::{Found, Trial};
 pub use named::Clusters;
-pub use observe::{Scope, Sighted};
+pub use observe::{Cause, Scope, Sighted};
 pub use watch::{Judges, NoRules, Until, Verdict, Watched};
 pub use wire::WRITE_LIMIT;
 

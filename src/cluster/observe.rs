@@ -8,11 +8,14 @@
 //!
 //! Bookmarks are kept, so that a quiet watch goes on where it was. At rest nothing is asked but the watch itself.
 
+use std::time::Duration;
+
 use futures::stream::{BoxStream, StreamExt as _};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use serde_json::json;
 
 use crate::ids::ObjectKey;
@@ -43,15 +46,26 @@ pub enum Sighted {
     Gone(ObjectKey),
     /// Everything that is there was told.
     Whole,
-    /// It is asked for again after a pause; and whether we are not allowed to.
+    /// It is asked for again after a pause.
     Trouble {
         /// For people.
         why: String,
-        /// Whether it is a permission that is missing.
-        is_forbidden: bool,
+        /// Of which kind.
+        cause: Cause,
     },
     /// The server has no streaming lists.
     NoStreams,
+}
+
+/// What is in the way of a watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A permission is missing.
+    Forbidden,
+    /// The kind is not served at this version: its definition may be gone, or the version alone.
+    NotServed,
+    /// Anything else, which passes.
+    Passing,
 }
 
 /// How everything that is there is asked for at first.
@@ -116,9 +130,26 @@ impl Cluster {
             First::Listed => watcher::Config::default(),
         };
         let (resource, key) = (resource.clone(), key.clone());
-        let events = watcher(api, config).default_backoff();
+        let events = watcher(api, config).backoff(Patience::default());
         events.filter_map(move |event| std::future::ready(read(&resource, &key, event))).boxed()
     }
+}
+
+/// Pauses that grow for as long as there is trouble, and begin anew after two minutes without any. A list that came is no end of it: a
+/// server that gives lists and breaks off every watch would be listed over and over.
+#[derive(Default)]
+struct Patience(DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
 }
 
 type Metadata = PartialObjectMeta<DynamicObject>;
@@ -161,7 +192,31 @@ fn trouble(error: &watcher::Error) -> Sighted {
     match status {
         // `sendInitialEvents` is a field it forbids, or does not know.
         Some(status) if matches!(status.code, 400 | 422) => Sighted::NoStreams,
-        Some(status) => Sighted::Trouble { why: status.message.clone(), is_forbidden: status.code == 403 },
-        None => Sighted::Trouble { why: wire::unreachable(error).to_string(), is_forbidden: false },
+        Some(status) => {
+            let cause = match status.code {
+                403 => Cause::Forbidden,
+                404 => Cause::NotServed,
+                _ => Cause::Passing,
+            };
+            Sighted::Trouble { why: status.message.clone(), cause }
+        }
+        None => Sighted::Trouble { why: wire::unreachable(error).to_string(), cause: Cause::Passing },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_came_does_not_shorten_the_pause_after_the_next_trouble() {
+        let mut patience = Patience::default();
+        // What a stream does at each list, and at each watch that breaks off.
+        let pauses = std::iter::from_fn(|| {
+            patience.reset();
+            patience.next()
+        });
+        let pauses: Vec<u64> = pauses.take(12).map(|pause| pause.as_secs()).collect();
+        assert!(pauses[0] < 5 && pauses[8..].iter().all(|pause| *pause >= 30), "{pauses:?}");
     }
 }

@@ -11,11 +11,13 @@ mod look;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::context::Context;
 use super::error::JobError;
 use super::route::look_at_drift;
+use super::sync_environment::turn::Turn;
 use super::sync_environment::{Interrupted, Observer, World};
 use super::work;
 use crate::audit::NewEntry;
@@ -67,6 +69,8 @@ struct Scene<'a> {
     cluster: Cluster,
     cluster_uid: String,
     owner: String,
+    /// Among the syncs of the cluster: one that is slow or dead takes no more of a server for looks than for syncs.
+    _turn: Turn,
 }
 
 /// Looks at what is suspect, and puts right what is to be.
@@ -96,7 +100,19 @@ pub(super) async fn attend(
     }
     // One that cannot be looked at, as behind a webhook that fails, keeps no other from being put right.
     let healed = scene.heal(asked).await;
+    // Also where there was nothing to put right, or it is frozen; but not where nobody could look.
+    if looked.is_ok() && healed.is_ok() && asked == Asked::ByAPerson {
+        let mut tx = context.pool.begin().await?;
+        obeyed(&mut tx, job).await?;
+        tx.commit().await?;
+    }
     looked.and(healed)
+}
+
+/// A person's word was carried out: whatever else this job is tried again for, it is not obeyed once more. What could not be looked at
+/// by then stays suspect, and is shown when it is looked at.
+async fn obeyed(conn: &mut PgConnection, job: &Claimed) -> Result<(), JobError> {
+    Ok(queue::amend(conn, job, &json!({ "heal": false, "look": true })).await?)
 }
 
 /// What moved during a sync, or drifted before and was not deployed anew, is looked at after it.
@@ -140,6 +156,8 @@ impl<'a> Scene<'a> {
             .map(|(key, why)| ((*key).clone(), format!("grant `{}` does not reach it: {why}", granted.name)));
         let outside = outside.collect();
         let identity = Identity::of(granted.grant.acts_as(&set.target.namespace));
+        let turn = Turn::of(context.clusters.turns(&set.target.cluster));
+        turn.take(lease).await.map_err(ended)?;
         let own = context.clusters.get(&set.target.cluster, &Identity::Own).await?;
         let cluster_uid = own.uid().await?.to_owned();
         let cluster = context.clusters.get(&set.target.cluster, &identity).await?;
@@ -171,6 +189,7 @@ impl<'a> Scene<'a> {
             cluster,
             cluster_uid,
             owner,
+            _turn: turn,
         }))
     }
 

@@ -21,7 +21,7 @@ mod hooks;
 mod prune;
 mod record;
 mod send;
-mod turn;
+pub(super) mod turn;
 mod waves;
 
 use std::collections::BTreeSet;

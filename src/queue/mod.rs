@@ -46,7 +46,7 @@ pub use lease::{Lease, LeaseLost, Permit};
 pub use measure::{Depth, Waiting, age, depths, measure, waiting};
 pub use operate::{Job, State, hurry_refused, is_to_run, is_waiting, list, list_of, retry, show};
 pub use room::Rest;
-pub use settle::{Unsettled, confirm, finish};
+pub use settle::{Unsettled, amend, confirm, finish};
 
 /// Which workers a job waits for. Lanes never wait for each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

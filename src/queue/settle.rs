@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
 use super::enqueue::seconds;
@@ -75,6 +76,23 @@ pub async fn confirm(connection: &mut PgConnection, job: &Claimed) -> Result<(),
     .fetch_optional(connection)
     .await?;
     held.map(|_| ()).ok_or(Unsettled::Lost(LeaseLost))
+}
+
+/// Writes these fields into the payload of a job that runs: of what it was asked for something was done, and a later run of it is
+/// not to do that again. Part of the transaction that records what was done.
+///
+/// # Errors
+/// [`Unsettled::Lost`] when it is ours no more.
+pub async fn amend(connection: &mut PgConnection, job: &Claimed, fields: &Value) -> Result<(), Unsettled> {
+    let done = sqlx::query!(
+        "UPDATE job SET payload = payload || $3 WHERE id = $1 AND fence = $2 AND state = 'running'",
+        job.id,
+        job.fence,
+        fields
+    )
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == 0 { Err(LeaseLost.into()) } else { Ok(()) }
 }
 
 /// Ends a run with any verdict. A job that is not ours any more, or that [`finish`] already ended, is left alone.
@@ -151,6 +169,8 @@ async fn later(pool: &PgPool, job: &Claimed, wait: &Wait<'_>) -> Result<(), sqlx
                 $5, created_at
          FROM back
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+             payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                            THEN EXCLUDED.payload || job.payload ELSE job.payload END,
              attempt = greatest(job.attempt, EXCLUDED.attempt), waits = greatest(job.waits, EXCLUDED.waits),
              refused = EXCLUDED.refused, error = EXCLUDED.error",
         job.id,

@@ -74,16 +74,17 @@ impl Fold {
     }
 
     /// Compares what is remembered of what was [`Self::due`]; gives the suspects. What a sync is about is compared again when that
-    /// has ended.
+    /// has ended, and what a look was asked for already when that has been: it may have read what was there before this.
     pub fn compare(&mut self, remembered: &[Known]) -> Vec<ObjectKey> {
         let (was_whole, mut later) = (std::mem::take(&mut self.is_whole), BTreeSet::new());
         let mut suspects = Vec::new();
         for known in remembered {
             self.known.insert(known.key.clone());
             let has_moved = known.has_moved(self.seen.get(&known.key));
-            if known.is_syncing {
+            if known.is_syncing || (has_moved && known.is_suspect) {
                 later.insert(known.key.clone());
-            } else if has_moved && (was_whole || !known.is_suspect) {
+            }
+            if !known.is_syncing && has_moved && (was_whole || !known.is_suspect) {
                 // A look that was asked for and never came is asked for again when everything is told.
                 suspects.push(known.key.clone());
             }
@@ -171,10 +172,32 @@ mod tests {
         assert_eq!(fold.due(), Due::These(vec![key("a")]), "compared again when it has ended");
         let suspect = Known { is_suspect: true, ..known("a", 1) };
         assert_eq!(fold.compare(std::slice::from_ref(&suspect)), []);
-        assert_eq!(fold.due(), Due::Nothing);
         fold.begins();
         fold.is_told();
-        assert_eq!(fold.compare(&[suspect]), [key("a")], "and this time it is gone, too");
+        assert_eq!(fold.compare(std::slice::from_ref(&suspect)), [key("a")], "and this time it is gone, too");
         assert!(fold.is_empty());
+    }
+
+    #[test]
+    fn what_moves_while_it_is_looked_at_is_compared_again_when_that_look_has_ended() {
+        let mut fold = begun(&[("a", 1, true)]);
+        assert_eq!(fold.compare(&[known("a", 1)]), []);
+        fold.sees(key("a"), sighting(2, true));
+        assert_eq!(fold.compare(&[known("a", 1)]), [key("a")]);
+        assert_eq!(fold.due(), Due::Nothing, "it is asked for");
+        // The look reads it; then somebody's hand is on it once more, and the look knows nothing of that.
+        fold.sees(key("a"), sighting(3, true));
+        let looked_at = Known { is_suspect: true, ..known("a", 1) };
+        assert_eq!(fold.compare(std::slice::from_ref(&looked_at)), [], "one look is asked for at a time");
+        assert_eq!(fold.due(), Due::These(vec![key("a")]));
+        assert_eq!(fold.compare(std::slice::from_ref(&looked_at)), [], "it still runs");
+        assert_eq!(fold.due(), Due::These(vec![key("a")]));
+        // It records what it read.
+        assert_eq!(fold.compare(&[known("a", 2)]), [key("a")]);
+        assert_eq!(fold.due(), Due::Nothing);
+        // One that read the last of it leaves nothing to compare.
+        fold.sees(key("a"), sighting(4, true));
+        assert_eq!(fold.compare(&[Known { is_suspect: true, ..known("a", 2) }]), []);
+        assert_eq!((fold.compare(&[known("a", 4)]), fold.due()), (vec![], Due::Nothing));
     }
 }

@@ -36,7 +36,7 @@ pub use outcome::{Explained, Failure, FieldConflict, Kept, Outcome, State, Troub
 pub use owner::Owner;
 pub use pace::Pace;
 pub use plan::{
-    Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Pruning, Recorded, Seen, Why, plan, prune, suspects,
+    Action, Blocked, Desired, Live, Plan, Prune, PruneRule, Pruning, Recorded, Round, Seen, Why, plan, prune, suspects,
 };
 pub use step::Step;
 

@@ -63,6 +63,8 @@ pub struct Seen {
     pub applied_by_us: bool,
     /// Whether it asks not to be pruned.
     pub prune_never: bool,
+    /// The wave it says that it was sent in.
+    pub wave: i64,
     /// Of our fields; read only for the [`suspects`].
     pub live: Option<LiveHash>,
 }
@@ -173,13 +175,22 @@ impl From<Pruning> for PruneRule {
     }
 }
 
+/// When an object is deleted. What was sent last goes first, and all of one round is gone before the next begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Round {
+    /// In which phase it was sent.
+    pub phase: Phase,
+    /// In which wave of that: only the last phase has any.
+    pub wave: i64,
+}
+
 /// What a sync does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Every object of the set, in the order of sending.
     pub actions: Vec<(Phase, Desired, Action)>,
     /// Every object of the inventory that is not in the set, in the order of deleting.
-    pub prunes: Vec<(Phase, Recorded, Prune)>,
+    pub prunes: Vec<(Round, Recorded, Prune)>,
 }
 
 /// Which objects' fields have to be read: their version moved since our last write, which may be anybody's business.
@@ -228,10 +239,12 @@ pub fn plan(
             (phase(&wanted.key), (*wanted).clone(), action)
         })
         .collect();
-    let prunes = delete_order(recorded.keys().filter(|key| !wanted.contains_key(key)))
+    let mut prunes: Vec<_> = delete_order(recorded.keys().filter(|key| !wanted.contains_key(key)))
         .into_iter()
         .filter_map(|key| recorded.get(key))
         .map(|record| {
+            let live = look(&record.key);
+            let round = round(&record.key, &live);
             let verdict = match (rule, desired.is_empty()) {
                 (PruneRule::Off, _) => Prune::Keep("pruning is off for this environment".to_owned()),
                 (PruneRule::Restored, _) => Prune::Keep(
@@ -240,12 +253,23 @@ pub fn plan(
                         .to_owned(),
                 ),
                 (PruneRule::WithProof, true) => Prune::Keep("an empty set deletes nothing".to_owned()),
-                (PruneRule::WithProof, false) | (PruneRule::Everything, _) => prune(owner, record, look(&record.key)),
+                (PruneRule::WithProof, false) | (PruneRule::Everything, _) => prune(owner, record, live),
             };
-            (phase(&record.key), record.clone(), verdict)
+            (round, record.clone(), verdict)
         })
         .collect();
+    // Within a round the order of kinds stays.
+    prunes.sort_by_key(|(round, ..)| std::cmp::Reverse(*round));
     Plan { actions, prunes }
+}
+
+/// Its set is not at hand any more, but the object says itself in which wave it came.
+fn round(key: &ObjectKey, live: &Live) -> Round {
+    let wave = match (phase(key), live) {
+        (Phase::Rest, Live::Seen(seen)) => seen.wave,
+        (Phase::Namespaces | Phase::Definitions | Phase::Rest, _) => 0,
+    };
+    Round { phase: phase(key), wave }
 }
 
 fn act(owner: &str, wanted: &Desired, record: Option<&Recorded>, live: Live) -> Action {

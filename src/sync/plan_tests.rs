@@ -160,6 +160,35 @@ fn namespaces_and_definitions_go_first_and_leave_last() {
 }
 
 #[test]
+fn what_was_sent_in_a_later_wave_goes_before_what_was_sent_in_an_earlier_one() {
+    let rows = [
+        ("", "Namespace", "last", 7),
+        ("", "ConfigMap", "early", -1),
+        ("apps", "Deployment", "early", -1),
+        ("apps", "Deployment", "plain", 0),
+        ("", "ConfigMap", "late", 2),
+        ("", "Secret", "gone", 0),
+    ];
+    let rows = rows.map(|(group, kind, name, wave)| (key(group, kind, name), wave));
+    let of = |key: &ObjectKey| Recorded { key: key.clone(), ..recorded(&key.name, 1) };
+    let recorded = rows.iter().map(|(key, _)| (key.clone(), of(key))).collect();
+    let look = |(key, wave): &(ObjectKey, i64)| match key.name.as_str() {
+        "gone" => (key.clone(), Live::Absent),
+        name => (key.clone(), Live::Seen(Seen { wave: *wave, ..seen(name) })),
+    };
+    let plan = plan(OWNER, &[wanted("other", 1)], &recorded, &rows.iter().map(look).collect(), PruneRule::WithProof);
+    let told = plan.prunes.iter().map(|(round, row, _)| format!("{:?} {} {}", round.phase, round.wave, row.key));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+    Rest 2 ConfigMap shop/late
+    Rest 0 Deployment shop/plain
+    Rest 0 Secret shop/gone
+    Rest -1 Deployment shop/early
+    Rest -1 ConfigMap shop/early
+    Namespaces 0 Namespace last
+    ");
+}
+
+#[test]
 fn only_what_moved_since_our_write_is_read_in_full() {
     let desired = ["same", "moved", "changed", "recreated", "gone"]
         .map(|name| wanted(name, if name == "changed" { 2 } else { 1 }));

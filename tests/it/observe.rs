@@ -88,7 +88,7 @@ async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_as
             Sighted::Seen(key, seen) => format!("{key} at {}, ours: {}", seen.resource_version, seen.is_ours),
             Sighted::Gone(key) => format!("{key} gone"),
             Sighted::Whole => "whole".to_owned(),
-            Sighted::Trouble { why, is_forbidden } => format!("{why}, forbidden: {is_forbidden}"),
+            Sighted::Trouble { why, cause } => format!("{why}: {cause:?}"),
             Sighted::NoStreams => "no streams".to_owned(),
         })
         .collect()
@@ -100,7 +100,7 @@ async fn what_is_too_old_is_told_anew_and_a_server_without_streaming_lists_is_as
     whole
     ConfigMap shop/web at 7, ours: false
     ConfigMap shop/web gone
-    too old resource version: 1 (2072), forbidden: false
+    too old resource version: 1 (2072): Passing
     began
     ConfigMap shop/web at 2, ours: false
     whole

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 
 use super::look::Looked;
 use super::{Asked, NAMED, Scene, ended};
@@ -15,8 +16,9 @@ use crate::audit;
 use crate::cluster::{Applied, ClusterError, Fate, Onto, WRITE_LIMIT, Write};
 use crate::db::drift::{self, Drifted};
 use crate::db::environments::EnvironmentState;
+use crate::db::freezes::{self, Freeze};
 use crate::db::repositories::RepositoryState;
-use crate::db::{freezes, inventory, restored, watches};
+use crate::db::{inventory, restored, watches};
 use crate::ids::ObjectKey;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::there::find;
@@ -39,6 +41,17 @@ enum Healed {
     AsItWas,
     /// It was not, and why.
     Not(String),
+    /// Somebody froze the environment meanwhile: nothing was written.
+    Frozen(Freeze),
+}
+
+/// What may be written of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// The fence is ours.
+    Everything,
+    /// It is not yet: only what is not there, which is nobody's, is made.
+    ToMake,
 }
 
 impl Scene<'_> {
@@ -63,20 +76,31 @@ impl Scene<'_> {
             tracing::warn!(environment = self.environment.id, "nothing is healed until a restore is confirmed");
             return Ok(());
         }
-        // Whoever froze it may be mending it by hand at this moment.
-        if let Some(freeze) = freezes::standing(&mut conn, Some(self.environment.id), now).await? {
-            drop(conn);
-            return self.come_back(freeze.until.map(|until| wait(now, until))).await;
-        }
+        let frozen = self.frozen(&mut conn).await?;
         drop(conn);
+        if let Some(freeze) = frozen {
+            return self.come_back_after(&freeze).await;
+        }
         let due =
             |one: &Drifted| one.healed_at.map_or(now, |at| at.saturating_add(signed(pause(one.heals))).unwrap_or(now));
         let (ready, later): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|one| asked == Asked::ByAPerson || due(one) <= now);
-        if !ready.is_empty() {
-            self.put_right(&ready).await?;
+        if !ready.is_empty()
+            && let Some(freeze) = self.put_right(&ready, asked).await?
+        {
+            return self.come_back_after(&freeze).await;
         }
         self.come_back(later.iter().map(due).min().map(|at| wait(now, at))).await
+    }
+
+    /// Whoever froze it may be mending it by hand at this moment: it is asked before anything is begun, and before each write.
+    async fn frozen(&self, conn: &mut PgConnection) -> Result<Option<Freeze>, JobError> {
+        Ok(freezes::standing(conn, Some(self.environment.id), self.context.clock.now()).await?)
+    }
+
+    async fn come_back_after(&self, freeze: &Freeze) -> Result<(), JobError> {
+        let now = self.context.clock.now();
+        self.come_back(freeze.until.map(|until| wait(now, until))).await
     }
 
     async fn come_back(&self, after: Option<Duration>) -> Result<(), JobError> {
@@ -88,7 +112,8 @@ impl Scene<'_> {
         Ok(tx.commit().await?)
     }
 
-    async fn put_right(&self, drifted: &[Drifted]) -> Result<(), JobError> {
+    /// What keeps it from going on is a freeze that began meanwhile.
+    async fn put_right(&self, drifted: &[Drifted], asked: Asked) -> Result<Option<Freeze>, JobError> {
         let keys: Vec<ObjectKey> = apply_order(drifted.iter().map(|one| &one.key)).into_iter().cloned().collect();
         let contents = self.contents(&keys).await?;
         let named: Vec<String> = keys.iter().take(NAMED).map(ToString::to_string).collect();
@@ -96,13 +121,16 @@ impl Scene<'_> {
             "more": keys.len().saturating_sub(NAMED) });
         let mut tx = self.context.pool.begin().await?;
         queue::confirm(&mut tx, self.job).await?;
+        if let Some(freeze) = self.frozen(&mut tx).await? {
+            return Ok(Some(freeze));
+        }
         let intent = audit::intent(&mut tx, &self.entry("environment.heal", detail)).await?;
         tx.commit().await?;
 
         let mut done = Vec::new();
         let ended = self.heal_all(&keys, &contents, &mut done).await;
         // What was done before is recorded, whatever stopped it.
-        self.record_healed(intent, done).await?;
+        self.record_healed(intent, done, ended.is_ok().then_some(asked)).await?;
         ended
     }
 
@@ -113,14 +141,17 @@ impl Scene<'_> {
         keys: &'k [ObjectKey],
         contents: &RenderedSet,
         done: &mut Vec<(&'k ObjectKey, Healed)>,
-    ) -> Result<(), JobError> {
+    ) -> Result<Option<Freeze>, JobError> {
         let namespace = &self.set.target.namespace;
         let mut left: Vec<&ObjectKey> = keys.iter().collect();
         let mut fenced = self.take_fence().await?;
         let is_its_own = |key: &&ObjectKey| key.group.is_empty() && key.kind == "Namespace" && key.name == *namespace;
         if let (Fenced::NoNamespace, Some(at)) = (&fenced, left.iter().position(is_its_own)) {
             let key = left.remove(at);
-            done.push((key, self.heal_one(key, contents).await?));
+            match self.heal_one(key, contents, Leave::ToMake).await? {
+                Healed::Frozen(freeze) => return Ok(Some(freeze)),
+                healed => done.push((key, healed)),
+            }
             fenced = self.take_fence().await?;
         }
         let why = match fenced {
@@ -130,12 +161,15 @@ impl Scene<'_> {
         };
         for key in left {
             let healed = match &why {
-                None => self.heal_one(key, contents).await?,
+                None => self.heal_one(key, contents, Leave::Everything).await?,
                 Some(why) => Healed::Not(why.clone()),
             };
-            done.push((key, healed));
+            match healed {
+                Healed::Frozen(freeze) => return Ok(Some(freeze)),
+                healed => done.push((key, healed)),
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn take_fence(&self) -> Result<Fenced, JobError> {
@@ -149,7 +183,12 @@ impl Scene<'_> {
         fence::take(self.world, (self.job, self.lease), &of, self.observe).await.map_err(ended)
     }
 
-    async fn record_healed(&self, intent: i64, done: Vec<(&ObjectKey, Healed)>) -> Result<(), JobError> {
+    async fn record_healed(
+        &self,
+        intent: i64,
+        done: Vec<(&ObjectKey, Healed)>,
+        carried_out: Option<Asked>,
+    ) -> Result<(), JobError> {
         let now = self.context.clock.now();
         let (mut right, mut not): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
         let mut is_unsure = false;
@@ -171,6 +210,7 @@ impl Scene<'_> {
                     not.push(json!({ "object": key.to_string(), "why": why }));
                     Some(why)
                 }
+                Healed::Frozen(_) => continue,
             };
             let outcome = if trouble.is_some() { "not" } else { "healed" };
             metrics::counter!("bascule_heals_total", "outcome" => outcome).increment(1);
@@ -186,15 +226,13 @@ impl Scene<'_> {
         not.truncate(NAMED);
         let detail = json!({ "healed": right, "not": not, "more": more });
         audit::outcome(&mut tx, intent, &self.entry("environment.healed", detail)).await?;
+        if carried_out == Some(Asked::ByAPerson) {
+            super::obeyed(&mut tx, self.job).await?;
+        }
         Ok(tx.commit().await?)
     }
 
-    async fn remember(
-        &self,
-        conn: &mut sqlx::PgConnection,
-        key: &ObjectKey,
-        applied: &Applied,
-    ) -> Result<(), JobError> {
+    async fn remember(&self, conn: &mut PgConnection, key: &ObjectKey, applied: &Applied) -> Result<(), JobError> {
         let Some(before) = self.recorded.get(key) else { return Ok(()) };
         let row = Recorded {
             uid: Some(applied.uid.clone()),
@@ -206,7 +244,7 @@ impl Scene<'_> {
     }
 
     /// One object: looked at once more, so that what is written is written over what was judged.
-    async fn heal_one(&self, key: &ObjectKey, contents: &RenderedSet) -> Result<Healed, JobError> {
+    async fn heal_one(&self, key: &ObjectKey, contents: &RenderedSet, leave: Leave) -> Result<Healed, JobError> {
         let (Some(content), Some(recorded)) = (contents.objects.get(key), self.recorded.get(key)) else {
             return Ok(Healed::Not(
                 "it is not in the last deployment as it was sent: a sync has to bring it".to_owned(),
@@ -233,6 +271,8 @@ impl Scene<'_> {
         };
         let onto = match (&what, &live) {
             (What::Gone, None) => Onto::Nothing,
+            // Somebody made it anew since there was no fence: whose that is says the next one who takes it.
+            (_, Some(_)) if leave == Leave::ToMake => return Ok(Healed::AsItWas),
             (_, Some(found)) if what != What::Gone => {
                 let seen = &found.seen;
                 // It is another one than was judged, or somebody else's by now: judged anew the next time.
@@ -250,6 +290,9 @@ impl Scene<'_> {
         let object = sent.as_ref().unwrap_or(&content.json);
         let write = Write { resource: &resource, key, object, owner: &self.owner, onto: &onto };
         let key_of = &self.context.hash_key;
+        if let Some(freeze) = self.frozen_now().await? {
+            return Ok(Healed::Frozen(freeze));
+        }
         self.permit()?;
         let fields = match self.cluster.apply(write, key_of).await {
             Ok(applied) => return Ok(Healed::Applied(Box::new(applied))),
@@ -274,11 +317,18 @@ impl Scene<'_> {
             let why = format!("{held}; `{name}` applies it, too: take it out of one of the two");
             return Ok(Healed::Not(why));
         }
+        if let Some(freeze) = self.frozen_now().await? {
+            return Ok(Healed::Frozen(freeze));
+        }
         self.permit()?;
         match self.cluster.take_back(write, key_of).await {
             Ok(applied) => Ok(Healed::Applied(Box::new(applied))),
             Err(error) => unclear(key, error),
         }
+    }
+
+    async fn frozen_now(&self) -> Result<Option<Freeze>, JobError> {
+        self.frozen(&mut *self.context.pool.acquire().await?).await
     }
 
     /// Before every write: the lease outlasts it.

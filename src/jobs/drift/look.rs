@@ -55,7 +55,7 @@ impl Scene<'_> {
         self.record(looks).await
     }
 
-    /// What a list of metadata shows to have moved since it was looked at: nobody knows whether a watch told of it.
+    /// What a list of metadata shows to have moved since it was looked at, or could not show: nobody knows whether a watch told of it.
     async fn moved(&self) -> Result<Vec<ObjectKey>, JobError> {
         let defined = BTreeSet::new();
         let mut look = Look { cluster: &self.cluster, defined: &defined, live: BTreeMap::new() };
@@ -66,7 +66,8 @@ impl Scene<'_> {
                 recorded.uid.as_ref() != Some(&seen.uid)
                     || recorded.resource_version.as_ref() != Some(&seen.resource_version)
             }
-            (Some(Live::Unknown(_)) | None, _) | (_, None) => false,
+            (Some(Live::Unknown(_)) | None, Some(_)) => true,
+            (_, None) => false,
         };
         Ok(self.recorded.keys().filter(has_moved).cloned().collect())
     }

@@ -18,14 +18,15 @@ use crate::cluster::{ClusterError, Identity};
 use crate::consent::Identities;
 use crate::db::destructions::{self, Destruction, End};
 use crate::db::environments::{self, Environment, EnvironmentState};
+use crate::db::hook_runs::{self, Made};
 use crate::db::repositories::{self, Repository, RepositoryState};
 use crate::db::{deployments, inventory, restored, sets};
-use crate::ids::ObjectHash;
+use crate::ids::{ObjectHash, ObjectKey};
 use crate::jobs::gather::there::{Look, identity};
 use crate::manifest::RenderedSet;
 use crate::policy::health::HealthRules;
 use crate::queue::{Claimed, Lease, finish};
-use crate::sync::{Outcome, Owner, Pace, PruneRule, Step, fence, plan};
+use crate::sync::{Live, Outcome, Owner, Pace, Prune, PruneRule, Recorded, Round, Step, fence, plan};
 
 /// Objects named in one entry of the log; the rest is counted.
 const NAMED: usize = 500;
@@ -173,17 +174,29 @@ impl Run<'_> {
         let mut conn = self.world.pool.acquire().await?;
         let own = clusters.get(&set.target.cluster, &Identity::Own).await.map_err(away)?;
         let cluster_uid = own.uid().await.map_err(away)?.to_owned();
-        let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
+        let mut recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
+        let hooks = hook_runs::all_made(&mut conn, environment.id).await?;
         let is_restored = restored::open(&mut conn).await?.is_some();
         drop(conn);
-        let identity = match identity(self.world.platform, repository, &set.target, recorded.keys()) {
+        let identity = match identity(self.world.platform, repository, &set.target, recorded.keys().chain(hooks.keys()))
+        {
             Ok(identity) => identity,
             Err(why) => return Ok(Err(why)),
         };
         let cluster = clusters.get(&set.target.cluster, &identity).await.map_err(away)?;
+        // What hooks made is nobody's state, and goes with the rest; the uid that it was given proves it, as of the rest.
+        let of_hooks = hooks.iter().filter(|(key, _)| !recorded.contains_key(*key));
+        let of_hooks: BTreeMap<_, _> = of_hooks.map(|(key, made)| (key.clone(), left_by_a_hook(key, made))).collect();
         let defined = BTreeSet::new();
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&[], &recorded).await.map_err(away)?;
+        look.at_all(&[], &of_hooks).await.map_err(away)?;
+        for (key, mut row) in of_hooks {
+            if let (Some(made), Some(Live::Seen(seen))) = (hooks.get(&key), look.live.get(&key)) {
+                row.uid = made.uids.get(&seen.uid).cloned();
+            }
+            recorded.insert(key, row);
+        }
         let owner = Owner::of(self.world.installation, &repository.key, &environment.name).to_string();
         let rule = if is_restored { PruneRule::Restored } else { PruneRule::Everything };
         let plan = plan(&owner, &[], &recorded, &look.live, rule);
@@ -226,7 +239,8 @@ impl Run<'_> {
         destructions::lock_environment(&mut tx, environment).await?;
         let stood = stands(&mut tx, environment, &due.destruction).await?
             && destructions::drop_of(&mut tx, environment).await?;
-        let left = inventory::count(&mut tx, environment).await?;
+        let stays = inventory::of(&mut tx, environment, &scene.cluster_uid).await?;
+        let left = inventory::count(&mut tx, environment).await? + left_of_hooks(scene, outcome, &stays);
         let is_over = stood && left == 0;
         if is_over {
             environments::forget(&mut tx, environment, EnvironmentState::Forgotten).await?;
@@ -249,6 +263,30 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// As the inventory would have it, but for whose uid it has: that is seen when it is looked at.
+fn left_by_a_hook(key: &ObjectKey, made: &Made) -> Recorded {
+    Recorded {
+        key: key.clone(),
+        api_version: made.api_version.clone(),
+        uid: None,
+        hash: ObjectHash([0; 32]),
+        resource_version: None,
+        live: None,
+    }
+}
+
+/// How many objects of hooks are there still, of those that were to go or are kept, beside what the inventory has.
+fn left_of_hooks(scene: &Scene, outcome: &Outcome, stays: &BTreeMap<ObjectKey, Recorded>) -> i64 {
+    let told = outcome.failed.iter().chain(&outcome.unhealthy).map(|failure| &failure.object);
+    let told: BTreeSet<&ObjectKey> = told.chain(outcome.kept.iter().map(|kept| &kept.object)).collect();
+    let is_left = |(_, row, verdict): &&(Round, Recorded, Prune)| {
+        matches!(verdict, Prune::Delete { .. } | Prune::Keep(_))
+            && told.contains(&row.key)
+            && !stays.contains_key(&row.key)
+    };
+    i64::try_from(scene.plan.prunes.iter().filter(is_left).count()).unwrap_or(i64::MAX)
 }
 
 /// Whether nobody follows it.

@@ -92,7 +92,8 @@ impl Run<'_> {
         let mut is_to_clear = self.took_over(scene);
         for &(object, ref hook) in &hooks {
             let set = &scene.deployment.new.to.set;
-            let which = Which { environment: scene.environment.id, set, key: &object.key, when };
+            let (environment, api_version) = (scene.environment.id, object.api_version.as_str());
+            let which = Which { environment, set, key: &object.key, api_version, when };
             let mut tx = self.begin().await?;
             let run = hook_runs::begin(&mut tx, which, scene.deployment.new.id).await?;
             tx.commit().await?;

@@ -26,7 +26,7 @@ const LOOKS: u32 = 5;
 const ANEW: &str = "somebody else made it anew: it is not ours any more";
 
 impl Run<'_> {
-    /// One after the other, in the plan's order: what uses something goes before it.
+    /// One after the other, in the plan's order: what uses something goes before it, and what was sent in a later wave is gone before it.
     pub(super) async fn prune(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
         self.prune_while(scene, None, outcome).await
     }
@@ -48,9 +48,9 @@ impl Run<'_> {
         outcome: &mut Outcome,
     ) -> Result<(), Interrupted> {
         let mut pending = Vec::new();
-        let mut phase = None;
+        let mut round = None;
         for (of, row, verdict) in &scene.plan.prunes {
-            if phase.replace(*of).is_some_and(|before| before != *of) {
+            if round.replace(*of).is_some_and(|before| before != *of) {
                 self.confirm_gone(scene, std::mem::take(&mut pending), outcome).await?;
             }
             let keep = |why: &str| Kept { object: row.key.clone(), why: why.to_owned() };
@@ -63,6 +63,9 @@ impl Run<'_> {
                 }
                 Prune::Delete { .. } if !outcome.is_applied() => {
                     outcome.kept.push(keep("nothing is deleted while something could not be applied"));
+                }
+                Prune::Delete { .. } if !outcome.unhealthy.is_empty() => {
+                    outcome.kept.push(keep("what goes before it is not gone yet"));
                 }
                 // With it everything in it would go, what was just said to stay too.
                 Prune::Delete { .. } if holds_kept(&row.key, &outcome.kept) => {

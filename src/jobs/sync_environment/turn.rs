@@ -1,4 +1,5 @@
-//! A run's turn among the syncs of its cluster: taken before it asks the cluster anything, given back while it waits for health.
+//! A run's turn among the syncs, and the looks, of its cluster: taken before it asks the cluster anything, given back while it
+//! waits for health.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,19 +11,19 @@ use super::Interrupted;
 
 /// One of a cluster's turns, held or not.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(in crate::jobs) struct Turn {
     of: Arc<Semaphore>,
     held: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Turn {
     /// One of these, not held yet.
-    pub(super) fn of(turns: Arc<Semaphore>) -> Self {
+    pub(in crate::jobs) fn of(turns: Arc<Semaphore>) -> Self {
         Self { of: turns, held: Mutex::default() }
     }
 
     /// Until it is held. Waiting for it takes no slot of the worker: other clusters' syncs have it.
-    pub(super) async fn take(&self, lease: &Lease) -> Result<(), Interrupted> {
+    pub(in crate::jobs) async fn take(&self, lease: &Lease) -> Result<(), Interrupted> {
         if self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }

@@ -156,6 +156,27 @@ async fn what_was_enqueued_while_a_job_failed_becomes_one_with_it() {
 }
 
 #[tokio::test]
+async fn what_was_asked_for_is_kept_whatever_a_job_waits_for_and_what_was_done_is_not_asked_for_again() {
+    let database = Database::new().await;
+    let (retry, later) = (Verdict::Retry { error: "no".to_owned() }, Verdict::Later { error: "no".to_owned() });
+    for verdict in [retry, later, Verdict::Snooze { wait: OVER }, Verdict::Refused { error: "no".to_owned() }] {
+        put(&database.pool, &[NewJob { payload: json!({ "id": 1, "gate": true, "heal": true }), ..job("shop#1") }])
+            .await;
+        let running = claim(&database, 10).await.remove(0);
+        let mut connection = database.pool.acquire().await.unwrap();
+        queue::amend(&mut connection, &running, &json!({ "heal": false, "look": true })).await.unwrap();
+        put(&database.pool, &[NewJob { payload: json!({ "id": 1, "look": true }), ..job("shop#1") }]).await;
+        source(&database).settle(&running, &verdict).await.unwrap();
+        let_time_pass(&database).await;
+        let next = claim(&database, 10).await.remove(0);
+        let all = json!({ "id": 1, "gate": true, "heal": false, "look": true });
+        assert_eq!(next.payload, all, "{verdict:?}");
+        assert!(matches!(queue::amend(&mut connection, &running, &json!({})).await, Err(Unsettled::Lost(_))));
+        queue::finish(&mut connection, &next).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_failed_for_good_stands_beside_what_comes_after_it() {
     let database = Database::new().await;
     put(&database.pool, &[job("shop#1")]).await;

@@ -1,13 +1,20 @@
 //! Drift while everything goes wrong: whoever works dies, somebody edits again, a kind or the API server goes away, and very much
 //! happens at once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bascule::cluster::Identity;
+use bascule::db::freezes::{self, Freeze};
+use bascule::ids::{RepositoryKey, TraceId};
+use bascule::{jobs, queue};
 use futures::{StreamExt as _, stream};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::drift::{BY_HAND, REPLICAS, Watching, writes};
 use super::*;
@@ -20,6 +27,47 @@ impl Town {
     fn hours_pass(&self) {
         self.context.clock.advance(SignedDuration::from_hours(3));
         self.forge.waits(SignedDuration::from_hours(3));
+    }
+
+    /// Its job is asked for, for the gate and by a person who wants everything put right.
+    async fn is_asked_for_everything(&self) {
+        let key = RepositoryKey { forge: "work".parse().unwrap(), id: self.shop.id };
+        let trace = TraceId(Uuid::from_u128(7));
+        let mut conn = self.database.pool.acquire().await.unwrap();
+        let jobs = [jobs::asked_heal(&key, 1, trace), jobs::sync_environment(&key, 1, trace)];
+        queue::enqueue_all(&mut conn, &jobs).await.unwrap();
+    }
+
+    /// Toys, a kind of this town's, at these versions; the last one is stored.
+    async fn has_toys(&self, versions: &[&str]) {
+        let group = self.toys();
+        let schema = "{ type: object, x-kubernetes-preserve-unknown-fields: true }";
+        let version = |(at, name): (usize, &&str)| {
+            let stored = at + 1 == versions.len();
+            format!("{{ name: {name}, served: true, storage: {stored}, schema: {{ openAPIV3Schema: {schema} }} }}")
+        };
+        let versions: Vec<String> = versions.iter().enumerate().map(version).collect();
+        let definition = format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{ name: toys.{group} }}\n\
+             spec: {{ group: {group}, scope: Namespaced, names: {{ plural: toys, kind: Toy }}, versions: [{}] }}\n",
+            versions.join(", ")
+        );
+        self.plane.apply(&definition).await.unwrap();
+        let named = format!("crd/toys.{group}");
+        self.plane.kubectl(&["wait", "--for=condition=Established", &named]).await.unwrap();
+    }
+
+    fn toys(&self) -> String {
+        format!("{}.example.com", self.namespace)
+    }
+
+    async fn has_no_toys(&self) {
+        self.plane.kubectl(&["delete", &format!("crd/toys.{}", self.toys())]).await.unwrap();
+    }
+
+    /// A toy at this version, as a file.
+    fn toy(&self, version: &str) -> String {
+        format!("apiVersion: {}/{version}\nkind: Toy\nmetadata: {{ name: bear }}\nspec: {{ legs: 4 }}\n", self.toys())
     }
 
     /// Somebody writes this at this place of an object, whatever its version is: as fast as it goes.
@@ -121,23 +169,13 @@ fn what_an_autoscaler_counts_is_no_drift_and_stays_when_the_rest_is_put_right() 
 #[test]
 fn a_kind_that_goes_away_under_a_watch_takes_its_objects_along_and_they_come_back_with_it() {
     check(async |t| {
-        let group = format!("{}.example.com", t.namespace);
-        let schema = "{ type: object, x-kubernetes-preserve-unknown-fields: true }";
-        let definition = format!(
-            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{ name: toys.{group} }}\n\
-             spec: {{ group: {group}, scope: Namespaced, names: {{ plural: toys, kind: Toy }},\n  \
-             versions: [{{ name: v1, served: true, storage: true, schema: {{ openAPIV3Schema: {schema} }} }}] }}\n"
-        );
-        let named = format!("crd/toys.{group}");
-        let established = ["wait", "--for=condition=Established", named.as_str()];
-        t.plane.apply(&definition).await.unwrap();
-        t.plane.kubectl(&established).await.unwrap();
-        let toy = format!("apiVersion: {group}/v1\nkind: Toy\nmetadata: {{ name: bear }}\nspec: {{ legs: 4 }}\n");
+        t.has_toys(&["v1"]).await;
+        let (group, toy) = (t.toys(), t.toy("v1"));
         let front = t.runs_behind_a_front("", &[(WEB, &settings("web", "1")), ("deploy/toy.yaml", &toy)]).await;
         let pr = t.forge.opens_pull("dev", &t.shop, &[(WEB, &settings("web", "9"))]).await;
         t.run_jobs().await;
         let (watching, _) = t.watches(&front, "one", 2).await;
-        t.plane.kubectl(&["delete", &named]).await.unwrap();
+        t.has_no_toys().await;
         t.until("SELECT FROM inventory WHERE suspect").await;
         t.run_jobs().await;
         let drifted = t.drifted().await;
@@ -148,14 +186,15 @@ fn a_kind_that_goes_away_under_a_watch_takes_its_objects_along_and_they_come_bac
         t.until("SELECT FROM inventory WHERE suspect AND kind = 'ConfigMap'").await;
         t.run_jobs().await;
         assert_eq!(t.drifted().await.len(), 2, "{:?}", t.drifted().await);
-        t.plane.apply(&definition).await.unwrap();
-        t.plane.kubectl(&established).await.unwrap();
+        t.has_toys(&["v1"]).await;
+        // A watch asks within a minute what is served; whoever renders takes its word.
+        let other = t.context.clusters.get(&"other".parse().unwrap(), &Identity::Own).await.unwrap();
+        other.served_now().await.unwrap();
         t.forge.comments("dev", &pr, "/bascule heal production").await;
         t.is_right_again(&["web=1"]).await;
         let path = format!("/apis/{group}/v1/namespaces/{}/toys/bear", t.namespace);
         assert_eq!(t.plane.get(&path).await.unwrap()["spec"]["legs"], 4);
         watching.ends().await;
-        t.plane.kubectl(&["delete", &named]).await.unwrap();
     });
 }
 
@@ -227,7 +266,7 @@ fn a_hand_is_known_of_as_soon_as_it_was_there() {
             match t.claim().await {
                 Some(job) => {
                     ran.push(format!("{} after {:?}", job.kind, began.elapsed()));
-                    t.run(&job, &tokio_util::sync::CancellationToken::new()).await;
+                    t.run(&job, &CancellationToken::new()).await;
                 }
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
             }
@@ -237,5 +276,197 @@ fn a_hand_is_known_of_as_soon_as_it_was_there() {
         assert_eq!(t.drifted().await, [BY_HAND]);
         assert_eq!(ran.len(), 1, "one look: {ran:?}");
         watching.ends().await;
+    });
+}
+
+#[test]
+fn a_person_s_word_is_carried_out_once_whatever_its_job_is_tried_again_for() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, &settings("web", "1"))]).await;
+        t.somebody_writes("theirs").await;
+        t.is_asked_for_everything().await;
+        // The cluster is there, and the forge is not: the gate is judged again and again.
+        t.forge.goes_away().await;
+        t.tries(1).await;
+        assert_eq!(t.objects().await, ["web=1"]);
+        t.somebody_writes("mine").await;
+        t.forge.returns().await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=mine"], "nobody said that this is to go");
+        assert_eq!(t.actions("environment.heal").await.len(), 1);
+        // Said once more, it goes.
+        t.is_asked_for_everything().await;
+        t.run_jobs().await;
+        assert_eq!(t.objects().await, ["web=1"]);
+    });
+}
+
+#[test]
+fn a_word_that_the_cluster_was_not_there_for_is_carried_out_when_it_is_back() {
+    check(async |t| {
+        let front = t.runs_behind_a_front("", &[(WEB, &settings("web", "1"))]).await;
+        t.somebody_writes("theirs").await;
+        t.is_asked_for_everything().await;
+        front.refuses(503);
+        t.tries(1).await;
+        front.recovers();
+        t.run_jobs().await;
+        assert_eq!((t.objects().await, t.drifted().await), (vec!["web=1".to_owned()], Vec::new()));
+        t.troubles.clear();
+    });
+}
+
+#[test]
+fn a_freeze_that_begins_while_much_is_put_right_keeps_hands_off_the_rest() {
+    check(async |t| {
+        let files = [(WEB, settings("web", "1")), ("deploy/b.yaml", settings("b", "1"))];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        let front = t.runs_behind_a_front("    drift: heal\n", &files).await;
+        let (watching, _) = t.watches(&front, "one", 1).await;
+        // Between the two tries of the first, and after it was written.
+        let asked: [(fn(&str) -> bool, &[&str]); 2] = [
+            (
+                |asked| asked.starts_with("PATCH ") && asked.contains("dryRun") && asked.contains("force=true"),
+                &["b=theirs", "web=theirs"],
+            ),
+            (
+                |asked| asked.starts_with("PATCH ") && !asked.contains("dryRun") && asked.contains("force=true"),
+                &["b=1", "web=theirs"],
+            ),
+        ];
+        for (is_it, left) in asked {
+            t.hours_pass();
+            let (pool, began_at) = (t.database.pool.clone(), t.context.clock.now());
+            let until = Some(began_at + SignedDuration::from_hours(1));
+            let freeze = Freeze {
+                id: Uuid::new_v4(),
+                environment: Some(1),
+                by: "work/lee (5)".to_owned(),
+                reason: "by hand".to_owned(),
+                until,
+                began_at,
+            };
+            for name in ["b", "web"] {
+                let patch = r#"{"data":{"value":"theirs"}}"#;
+                let edit = ["--field-manager=kubectl-edit", "patch", "configmap", name, "--type=merge", "-p", patch];
+                t.kubectl(&edit).await;
+                t.until(&format!("SELECT FROM inventory WHERE suspect AND name = '{name}'")).await;
+            }
+            front.before_it_answers(
+                is_it,
+                Box::pin(async move { freezes::begin(&mut *pool.acquire().await.unwrap(), &freeze).await.unwrap() }),
+            );
+            t.tries(1).await;
+            assert_eq!(t.objects().await, left);
+            t.context.clock.advance(SignedDuration::from_hours(2));
+            t.forge.waits(SignedDuration::from_hours(2));
+            t.is_right_again(&["b=1", "web=1"]).await;
+        }
+        watching.ends().await;
+    });
+}
+
+#[test]
+fn a_look_takes_its_turn_among_the_syncs_of_its_cluster() {
+    check(async |t| {
+        let front = t.runs_behind_a_front("    drift: heal\n", &[(WEB, &settings("web", "1"))]).await;
+        let (watching, _) = t.watches(&front, "one", 1).await;
+        t.somebody_writes("theirs").await;
+        t.until("SELECT FROM inventory WHERE suspect").await;
+        t.until("SELECT FROM job WHERE state = 'pending' AND kind = 'sync_environment'").await;
+        front.asked();
+        let turns = t.context.clusters.turns(&"other".parse().unwrap());
+        let all = turns.available_permits();
+        let others = turns.clone().acquire_many_owned(u32::try_from(all).unwrap()).await.unwrap();
+        let job = t.claim().await.unwrap();
+        // Whoever waits for a turn stops at once when it is told to.
+        let told = CancellationToken::new();
+        told.cancel();
+        t.run(&job, &told).await;
+        assert_eq!(front.asked(), [""; 0], "it asks nothing before it is its turn");
+        drop(others);
+        t.is_right_again(&["web=1"]).await;
+        assert_eq!(turns.available_permits(), all, "and gives it back");
+        watching.ends().await;
+    });
+}
+
+#[test]
+fn a_version_that_goes_under_a_watch_leaves_its_objects_watched_at_another() {
+    check(async |t| {
+        t.has_toys(&["v1", "v2"]).await;
+        let toy = t.toy("v1");
+        let front = t.runs_behind_a_front("", &[("deploy/toy.yaml", &toy)]).await;
+        let (watching, _) = t.watches(&front, "one", 1).await;
+        let crd = format!("toys.{}", t.toys());
+        let unserved = r#"[{"op":"replace","path":"/spec/versions/0/served","value":false}]"#;
+        t.plane.kubectl(&["patch", "crd", &crd, "--type=json", "-p", unserved]).await.unwrap();
+        let toys = format!("toys.v2.{}", t.toys());
+        t.kubectl(&["patch", &toys, "bear", "--type=merge", "-p", r#"{"spec":{"legs":5}}"#]).await;
+        // What that is, only a deployment at the other version says: an apply at this one is refused.
+        t.until("SELECT FROM inventory WHERE suspect").await;
+        watching.ends().await;
+        t.has_no_toys().await;
+        t.troubles.clear();
+    });
+}
+
+#[test]
+fn a_kind_that_goes_while_nobody_watches_is_found_by_who_watches_next() {
+    check(async |t| {
+        t.has_toys(&["v1"]).await;
+        let toy = t.toy("v1");
+        let front = t.runs_behind_a_front("", &[(WEB, &settings("web", "1")), ("deploy/toy.yaml", &toy)]).await;
+        t.has_no_toys().await;
+        let (watching, _) = t.watches(&front, "one", 1).await;
+        t.until("SELECT FROM inventory WHERE suspect AND kind = 'Toy'").await;
+        t.run_jobs().await;
+        let drifted: Vec<String> = t.drifted().await.into_iter().map(|one| one.replace(&t.toys(), "x")).collect();
+        assert_eq!(drifted.len(), 1, "{drifted:?}");
+        assert!(drifted[0].ends_with(" gone [] by []: the cluster does not have its kind any more"), "{drifted:?}");
+        watching.ends().await;
+        t.troubles.clear();
+    });
+}
+
+#[test]
+fn a_namespace_that_somebody_made_anew_is_not_written_to_before_the_fence() {
+    check(async |t| {
+        let mut platform = (*t.context.platform).clone();
+        platform.grants.get_mut("shop").unwrap().cluster_scoped.push("Namespace".to_owned());
+        Arc::get_mut(&mut t.context).expect("no job runs").platform = Arc::new(platform);
+        let (name, plane) = (t.namespace.clone(), t.plane);
+        let namespace =
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {name}, labels: {{ tier: web }} }}\n");
+        let front = t.runs_behind_a_front("", &[(WEB, &settings("web", "1")), ("deploy/ns.yaml", &namespace)]).await;
+        // Nothing here clears a namespace that is deleted: it goes, and its objects with it.
+        t.kubectl(&["delete", "leases,configmaps", "--all"]).await;
+        let path = format!("/api/v1/namespaces/{name}");
+        t.plane.request(Method::DELETE, &path, None).await.unwrap();
+        let mut leaving = t.plane.get(&path).await.unwrap();
+        leaving["spec"]["finalizers"] = json!([]);
+        t.plane.request(Method::PUT, &format!("{path}/finalize"), Some(&leaving)).await.unwrap();
+        assert!(t.plane.get(&path).await.is_err(), "it is gone");
+        // Somebody makes it after the fence was not to be had.
+        let again = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "tier": "theirs" } } });
+        front.before_it_answers(
+            |asked| asked.starts_with("POST ") && asked.contains("/leases"),
+            Box::pin(async move {
+                plane.request(Method::POST, "/api/v1/namespaces", Some(&again)).await.unwrap();
+            }),
+        );
+        t.is_asked_for_everything().await;
+        t.tries(1).await;
+        let asked = front.asked();
+        let is_write = |one: &&String| !one.starts_with("GET ") && !one.contains("dryRun");
+        let written: Vec<&String> = asked.iter().filter(is_write).collect();
+        let fence = |one: &&&String| one.starts_with("POST ") && one.contains("/leases");
+        assert_eq!(written.iter().take(2).filter(fence).count(), 2, "tried, and taken: {written:#?}");
+        let namespaces = written.iter().filter(|one| one.contains(&format!("/namespaces/{name}?")));
+        assert_eq!(namespaces.count(), 0, "whose it is, is for the next look to say: {written:#?}");
+        assert_eq!(t.objects().await, ["web=1"]);
+        t.run_jobs().await;
+        assert!(t.drifted().await[0].starts_with("Namespace shop replaced ["), "{:?}", t.drifted().await);
+        t.troubles.clear();
     });
 }

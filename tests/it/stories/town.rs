@@ -324,10 +324,13 @@ impl Town {
         administrator.execute(AssertSqlSafe(kill)).await.unwrap();
         gate.execute("SELECT pg_advisory_unlock(4)").await.unwrap();
         owner.execute("DROP TRIGGER waits ON audit_entry").await.unwrap();
-        let back = "DELETE FROM job r WHERE state = 'running'
+        // A watch may ask for a look at this moment.
+        let back = "BEGIN; LOCK TABLE job IN EXCLUSIVE MODE;
+                    DELETE FROM job r WHERE state = 'running'
                         AND EXISTS (SELECT FROM job p WHERE p.state = 'pending' AND (p.kind, p.key) = (r.kind, r.key));
                     UPDATE job SET state = 'pending', holder = NULL, fence = NULL, lease_until = NULL, crashes = crashes + 1
-                        WHERE state = 'running'";
+                        WHERE state = 'running';
+                    COMMIT";
         sqlx::raw_sql(back).execute(&owner).await.unwrap();
     }
 

@@ -46,6 +46,8 @@ struct Inside {
     says: Mutex<Vec<(String, String)>>,
     /// The next write is handed on, this happens, and its answer is lost.
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// When a request is such a one, this happens before its answer is handed on.
+    meanwhile: Mutex<Option<(fn(&str) -> bool, BoxFuture<'static, ()>)>>,
     /// Dry runs are answered once this is false again.
     thinks: watch::Sender<bool>,
     /// Method and path of every request.
@@ -67,6 +69,7 @@ impl Front {
             refuses_writes: Mutex::default(),
             says: Mutex::default(),
             loses: Mutex::default(),
+            meanwhile: Mutex::default(),
             thinks: watch::Sender::new(false),
             asked: watch::Sender::default(),
         };
@@ -123,6 +126,11 @@ impl Front {
     /// The next write is carried out, then this happens, and the answer is that the time is up.
     pub(crate) fn loses_the_next_answer(&self, then: BoxFuture<'static, ()>) {
         *self.inside.loses.lock().unwrap() = Some(then);
+    }
+
+    /// The next request of which this holds (`PATCH /api/…`) is carried out, then this happens, and then it is answered.
+    pub(crate) fn before_it_answers(&self, asked: fn(&str) -> bool, then: BoxFuture<'static, ()>) {
+        *self.inside.meanwhile.lock().unwrap() = Some((asked, then));
     }
 
     /// What it was asked since the last time: method and path of each request.
@@ -196,6 +204,11 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     }
     let body = to_bytes(body, LARGEST).await.unwrap();
     let answer = asked.bearer_auth(&inside.token).body(body).send().await.unwrap();
+    let line = format!("{} {path}", parts.method);
+    let meanwhile = inside.meanwhile.lock().unwrap().take_if(|(asked, _)| asked(&line));
+    if let Some((_, then)) = meanwhile {
+        then.await;
+    }
     // The fence of a sync is no object of it.
     let is_write = parts.method != Method::GET && !path.contains("dryRun") && !path.contains("/leases");
     let lost = if is_write { inside.loses.lock().unwrap().take() } else { None };

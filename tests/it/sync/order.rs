@@ -66,6 +66,39 @@ fn a_wave_begins_when_the_one_before_it_is_well() {
 }
 
 #[test]
+fn what_was_sent_last_is_deleted_first_and_what_was_sent_before_it_when_that_is_gone() {
+    on_plane(async |plane| {
+        let mut place = Place::new(plane, "sync-backwards").await;
+        place.block.sync.timeout_seconds = 1;
+        let of_wave = |name: &str, wave: &str| {
+            let marked = format!(r#""annotations":{{"bascule.dev/wave":"{wave}"}},"name":"{name}""#);
+            settings(name, "1").replace(&format!(r#""name":"{name}""#), &marked)
+        };
+        let held =
+            of_wave("held", "1").replace(r#""name":"held""#, r#""finalizers":["example.com/held"],"name":"held""#);
+        let set =
+            of_wave("first", "-1") + &settings("stays", "1") + &settings("second", "1") + &held + &of_wave("last", "2");
+        place.syncs(&set).await;
+        let (outcome, _) = place.syncs(&settings("stays", "1")).await;
+        assert_eq!(
+            place.settings().await,
+            ["first", "held", "second", "stays"],
+            "the last is gone, and nothing before what is held"
+        );
+        let told = outcome.kept.iter().map(|one| format!("{}: {}", one.object, one.why));
+        assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+        ConfigMap sync-backwards/second: what goes before it is not gone yet
+        ConfigMap sync-backwards/first: what goes before it is not gone yet
+        ");
+        assert_eq!(outcome.unhealthy.iter().map(|one| one.object.name.as_str()).collect::<Vec<_>>(), ["held"]);
+        place.kubectl(&["patch", "configmap", "held", "--type=merge", "-p", r#"{"metadata":{"finalizers":[]}}"#]).await;
+        let (outcome, _) = place.syncs(&settings("stays", "1")).await;
+        assert_eq!((outcome.deleted, place.settings().await), (2, vec!["stays".to_owned()]));
+        assert_eq!(place.inventory().await, ["ConfigMap sync-backwards/stays"]);
+    });
+}
+
+#[test]
 fn a_wave_that_does_not_become_well_keeps_the_next_from_being_sent() {
     on_rolling_plane(async |plane| {
         let mut place = Place::new(plane, "sync-stuck").await;

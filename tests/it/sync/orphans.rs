@@ -88,6 +88,43 @@ fn what_two_people_agreed_on_is_deleted_with_proof_and_forgotten() {
 }
 
 #[test]
+fn what_hooks_left_goes_with_the_rest_and_what_only_looks_like_it_stays() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "orphan-hooks").await;
+        let hook = |name: &str| {
+            let marked = format!(r#""annotations":{{"bascule.dev/hook":"pre-sync"}},"name":"{name}""#);
+            settings(name, "1").replace(&format!(r#""name":"{name}""#), &marked)
+        };
+        place.syncs(&(settings("a", "1") + &hook("old"))).await;
+        // A later set has another hook, and nobody runs the old one any more: its object is there still.
+        let set = settings("a", "1") + &["left", "anew", "never"].map(hook).concat();
+        assert_eq!(place.syncs(&set).await.0.hooks, 3);
+        place.kubectl(&["delete", "configmap", "anew"]).await;
+        place.kubectl(&["create", "configmap", "anew"]).await;
+        place.kubectl(&["annotate", "configmap", "never", "bascule.dev/prune=never"]).await;
+        assert_eq!(place.inventory().await, ["ConfigMap orphan-hooks/a"]);
+        place.is_orphaned().await;
+        let (_, log) = Box::pin(place.is_destroyed_by(person("bob", 2), 1)).await;
+        assert_snapshot!(log.join("\n"), @r"
+        environment.destroy null null
+        environment.not_destroyed 3 1
+        ");
+        assert_eq!(place.settings().await, ["anew", "never"]);
+        assert_eq!(place.stands().await, EnvironmentState::Orphaned, "somebody asked for one to stay");
+        place.kubectl(&["annotate", "configmap", "never", "bascule.dev/prune-"]).await;
+        let (_, log) = Box::pin(place.is_destroyed_by(person("bob", 2), 0)).await;
+        assert_snapshot!(log.join("\n"), @r"
+        environment.destroy null null
+        environment.destroyed 1 0
+        ");
+        assert_eq!(
+            (place.settings().await, place.stands().await),
+            (vec!["anew".to_owned()], EnvironmentState::Forgotten)
+        );
+    });
+}
+
+#[test]
 fn what_is_not_provably_ours_stays_and_the_environment_with_it() {
     on_plane(async |plane| {
         let place = Place::new(plane, "orphan-kept").await;
