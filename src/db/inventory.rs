@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use crate::ids::{ClusterName, EnvironmentName, ObjectHash, ObjectKey};
-use crate::sync::fields::LiveHash;
 use crate::sync::drift::Mark;
+use crate::sync::fields::LiveHash;
 use crate::sync::{Desired, Recorded};
 
 /// An object that is in another environment's inventory.
@@ -197,7 +197,8 @@ pub async fn confirm(
     let uids: Vec<Option<String>> = sent.iter().map(|(row, _)| row.uid.clone()).collect();
     let hashes: Vec<Vec<u8>> = sent.iter().map(|(row, _)| row.hash.as_bytes().to_vec()).collect();
     let moved: Vec<Option<String>> = sent.iter().map(|(row, _)| row.resource_version.clone()).collect();
-    let live: Vec<Option<Vec<u8>>> = sent.iter().map(|(row, _)| row.live.as_ref().map(|live| live.0.to_vec())).collect();
+    let live: Vec<Option<Vec<u8>>> =
+        sent.iter().map(|(row, _)| row.live.as_ref().map(|live| live.0.to_vec())).collect();
     let marks: Vec<Vec<u8>> = sent.iter().map(|(_, mark)| mark.0.to_vec()).collect();
     let done = sqlx::query!(
         "UPDATE inventory SET api_version = new.v, uid = new.u, hash = new.h, resource_version = new.rv, live_hash = new.l,

@@ -211,6 +211,8 @@ pub struct Proof {
     pub approvals: Vec<ApprovalUsed>,
     /// Of a rollback, or of one that sends what it brought once more.
     pub rollback: Option<Rollback>,
+    /// Whether it brought the branch, by the rollback's own pull request, what a rollback had consented to.
+    pub gives_back: bool,
 }
 
 /// An approval a deployment used up.
@@ -300,7 +302,10 @@ pub async fn deployments(
                   (e.position_set IS NOT DISTINCT FROM d.set_digest
                       OR EXISTS (SELECT FROM rollback b WHERE b.deployment_id = coalesce(d.again_of, d.id)))
                       AND d.number = (SELECT max(number) FROM deployment WHERE environment_id = e.id) AS "current!",
-                  asked.rules AS "rules?"
+                  asked.rules AS "rules?",
+                  EXISTS (SELECT FROM our_pull o JOIN revert v ON v.rollback_id = o.id
+                          WHERE o.environment_id = d.environment_id AND v.change = d.change_digest
+                            AND d.pulls @> to_jsonb(o.number)) AS "gives_back!"
            FROM deployment d
            JOIN environment e ON e.id = d.environment_id
            JOIN repository r ON r.id = e.repository_id
@@ -370,6 +375,7 @@ pub async fn deployments(
                 rules: row.rules,
                 approvals: own.into_iter().map(|(_, approval)| approval).collect(),
                 rollback: ways_back.remove(&row.id),
+                gives_back: row.gives_back,
             })
         })
         .collect()

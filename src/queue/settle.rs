@@ -130,8 +130,8 @@ fn delay(attempt: i32) -> Duration {
 }
 
 /// Back to pending after about `wait`. Without an error the try did not count. Where the same kind and key was
-/// enqueued meanwhile, the two become one: the newer's payload (joined as in [`super::enqueue()`]) and time, the older's
-/// count.
+/// enqueued meanwhile, the two become one: the newer's payload (joined as in [`super::enqueue()`]), the earlier time, the
+/// older's count.
 async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH back AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
@@ -145,6 +145,7 @@ async fn again(pool: &PgPool, job: &Claimed, wait: Duration, error: Option<&str>
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
              payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
                             THEN EXCLUDED.payload || job.payload ELSE job.payload END,
+             run_at = least(job.run_at, EXCLUDED.run_at),
              attempt = greatest(job.attempt, EXCLUDED.attempt), error = coalesce(EXCLUDED.error, job.error)",
         job.id,
         job.fence,
@@ -171,6 +172,7 @@ async fn later(pool: &PgPool, job: &Claimed, wait: &Wait<'_>) -> Result<(), sqlx
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
              payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
                             THEN EXCLUDED.payload || job.payload ELSE job.payload END,
+             run_at = least(job.run_at, EXCLUDED.run_at),
              attempt = greatest(job.attempt, EXCLUDED.attempt), waits = greatest(job.waits, EXCLUDED.waits),
              refused = EXCLUDED.refused, error = EXCLUDED.error",
         job.id,
@@ -200,6 +202,7 @@ async fn no_room(pool: &PgPool, job: &Claimed, wait: Duration, (of, error): (&st
          ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
              payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
                             THEN EXCLUDED.payload || job.payload ELSE job.payload END,
+             run_at = least(job.run_at, EXCLUDED.run_at),
              attempt = greatest(job.attempt, EXCLUDED.attempt), error = EXCLUDED.error,
              created_at = least(job.created_at, EXCLUDED.created_at)",
         job.id,
@@ -274,7 +277,7 @@ pub(super) async fn rescue(pool: &PgPool) -> Result<(), sqlx::Error> {
                ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
                    payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
                                   THEN EXCLUDED.payload || job.payload ELSE job.payload END,
-                   attempt = greatest(job.attempt, EXCLUDED.attempt),
+                   run_at = least(job.run_at, EXCLUDED.run_at), attempt = greatest(job.attempt, EXCLUDED.attempt),
                    crashes = greatest(job.crashes, EXCLUDED.crashes), error = EXCLUDED.error),
            aside AS (
                INSERT INTO job (id, kind, key, lane, share, payload, trace, attempt, crashes, error, created_at, state,

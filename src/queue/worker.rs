@@ -240,6 +240,10 @@ async fn run_one<S: Source, H: Handler>(source: &S, handler: &H, job: Claimed, l
 /// Between two tries to say how a job ended: a database that restarts is back within a few.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
+/// Until a lease is asked for again whose row somebody had locked, most likely its own job: one that writes much has it locked most of
+/// the time, and must not lose its lease by that.
+const PASSED_OVER: Duration = Duration::from_millis(100);
+
 async fn renew<S: Source>(source: &S, held: &Held, term: Duration, idle: CancellationToken) {
     // The first look is at once, and a late one is not made up for by two in a row.
     let mut ticks = tokio::time::interval(term / 3);
@@ -259,12 +263,18 @@ async fn renew<S: Source>(source: &S, held: &Held, term: Duration, idle: Cancell
         let answer = tokio::time::timeout(term / 3, source.renew(&pairs, term)).await;
         match answer {
             Ok(Ok(renewal)) => {
+                let mut is_passed_over = false;
                 for (id, lease) in &leases {
                     if renewal.lost.contains(id) {
                         lease.lose();
                     } else if renewal.renewed.contains(id) {
                         lease.renewed(asked, term);
+                    } else {
+                        is_passed_over = true;
                     }
+                }
+                if is_passed_over {
+                    ticks.reset_after(PASSED_OVER);
                 }
             }
             Ok(Err(error)) => tracing::warn!(jobs = pairs.len(), error = chain(&error), "leases were not renewed"),

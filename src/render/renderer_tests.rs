@@ -254,7 +254,8 @@ async fn a_renderer_that_hangs_forks_floods_or_says_nothing_costs_its_own_render
     let sleeps = || {
         let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         all.filter(|one| {
-            std::fs::read(one.path().join("cmdline")).is_ok_and(|line| line.windows(mark.len()).any(|at| at == mark.as_bytes()))
+            std::fs::read(one.path().join("cmdline"))
+                .is_ok_and(|line| line.windows(mark.len()).any(|at| at == mark.as_bytes()))
         })
         .count()
     };

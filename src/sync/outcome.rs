@@ -125,8 +125,20 @@ impl State {
 impl Outcome {
     /// What came of more of the same sync.
     pub fn add(&mut self, more: Self) {
-        let Self { created, updated, adopted, unchanged, deleted, kept, failed, conflicts, unhealthy, hooks, unsent, .. } =
-            more;
+        let Self {
+            created,
+            updated,
+            adopted,
+            unchanged,
+            deleted,
+            kept,
+            failed,
+            conflicts,
+            unhealthy,
+            hooks,
+            unsent,
+            ..
+        } = more;
         self.created += created;
         self.updated += updated;
         self.adopted += adopted;

@@ -113,6 +113,9 @@ pub(super) enum Answer {
     Emergency,
     /// A rollback, by its own rule: to objects that were consented to before.
     RolledBack,
+    /// Nobody approved: what a rollback took away was taken out of the branch, too, by the pull request that the rollback opened,
+    /// and that is what it had consented to.
+    GivenBack,
     /// Nobody approved, and the rules in force are not stored.
     Unknown,
 }
@@ -217,6 +220,7 @@ fn answer(proof: &Proof) -> Answer {
     match (counted.as_slice(), proof.rules) {
         ([], None) => Answer::Unknown,
         ([], Some(0)) => Answer::NotAsked,
+        ([], Some(_)) if proof.gives_back => Answer::GivenBack,
         ([], Some(_)) => Answer::Unapproved,
         (given, _) if given.iter().any(|one| one.shown_as == "held") => Answer::Held,
         (given, _) if given.iter().all(|one| one.change == proof.change) => Answer::Exact,

@@ -38,15 +38,16 @@ impl<'r> ByRule<'r> {
     /// Objects of one kind: a rule that takes too long costs no other's.
     async fn ask(&self, (by, rule): (&str, &Rule), objects: BTreeMap<ObjectKey, Value>) -> BTreeMap<ObjectKey, Health> {
         if let Some(why) = self.given_up(&rule.kind) {
-            return objects.into_keys().map(|key| (key, Health::Unknown(why.clone()))).collect();
+            return objects.into_keys().map(|key| (key, Health::Failed(why.clone()))).collect();
         }
         let asked = |object: Value| Asked { by: by.to_owned(), rule: rule.clone(), object };
         let keys: BTreeMap<String, ObjectKey> = objects.keys().map(|key| (key.to_string(), key.clone())).collect();
         let order = objects.into_iter().map(|(key, object)| (key.to_string(), asked(object))).collect();
         let mut answers = match self.renderer.judge(&Order::Health(order)).await {
             Ok(answers) => answers,
+            // That is this machine's fault: what is asked with the next status may be answered. Meanwhile it is not well.
             Err(error) => {
-                let why = self.gives_up(&rule.kind, by, &error.to_string());
+                let why = Health::Progressing(cannot(by, &error.to_string()));
                 return keys.into_values().map(|key| (key, why.clone())).collect();
             }
         };
@@ -63,12 +64,17 @@ impl<'r> ByRule<'r> {
         keys.into_iter().map(|(name, key)| (key, verdict(&name))).collect()
     }
 
+    /// Not unknown, which counts as applied: whoever can make a rule too costly could make it pass.
     fn gives_up(&self, kind: &str, by: &str, why: &str) -> Health {
-        let why = format!("health rule {by} cannot be asked: {why}");
+        let why = cannot(by, why);
         // The first is the reason; what came after it was not asked at all.
-        let Ok(mut given_up) = self.given_up.lock() else { return Health::Unknown(why) };
-        Health::Unknown(given_up.entry(kind.to_owned()).or_insert(why).clone())
+        let Ok(mut given_up) = self.given_up.lock() else { return Health::Failed(why) };
+        Health::Failed(given_up.entry(kind.to_owned()).or_insert(why).clone())
     }
+}
+
+fn cannot(by: &str, why: &str) -> String {
+    format!("health rule {by} cannot be asked: {why}")
 }
 
 impl Judges for ByRule<'_> {

@@ -116,6 +116,7 @@ fn what_became_of_it_is_in_the_same_comment() {
     > - `/bascule freeze ENV --reason … [--until 2h]`: sync nothing new for a while (write access, or whom `may` names)
     > - `/bascule unfreeze ENV`: end that
     > - `/bascule heal ENV`: apply again what drifted from the last deployment
+    > - `/bascule adopt ENV [KIND/NAME]`: a pull request that writes what drifted into the repository, as it is in the cluster
     > - `/bascule emergency ENV --reason …`: let what waits there pass, as one of two (whom `may.emergency` names)
     > - `/bascule rollback ENV [--to N|COMMIT] [--reason …]`: go back to what was healthy before, and stay there (write access, or whom `may` names)
     > - `/bascule resume ENV`: end that, or try again after a failure

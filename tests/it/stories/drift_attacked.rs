@@ -405,6 +405,7 @@ fn a_version_that_goes_under_a_watch_leaves_its_objects_watched_at_another() {
         t.kubectl(&["patch", &toys, "bear", "--type=merge", "-p", r#"{"spec":{"legs":5}}"#]).await;
         // What that is, only a deployment at the other version says: an apply at this one is refused.
         t.until("SELECT FROM inventory WHERE suspect").await;
+        t.run_jobs().await;
         watching.ends().await;
         t.has_no_toys().await;
         t.troubles.clear();

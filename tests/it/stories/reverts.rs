@@ -1,6 +1,7 @@
 //! What a rollback took away is taken out of the branch, too, by a pull request of ours: the rollback has consented to it, and
 //! waits for none of it.
 
+use bascule::db::reports::{self, WhichDeployments};
 use bascule::web::token::{self, Scope};
 use uuid::Uuid;
 
@@ -60,6 +61,12 @@ fn a_rollback_opens_its_revert_and_whoever_merges_that_ends_the_pin() {
         assert_eq!(t.objects().await, ["web=1"]);
         assert_eq!(t.deployments().await, ["#1 healthy", "#2 healthy", "#3 healthy, back to #1", "#4 healthy"]);
         assert_eq!(t.actions("pin.ended").await.len(), 1);
+        // Which of them nobody had to approve, and why, is known later.
+        let mut conn = t.database.pool.acquire().await.unwrap();
+        let all = reports::deployments(&mut conn, &WhichDeployments::default(), 10).await.unwrap();
+        let of_rollbacks: Vec<_> = all.iter().map(|one| (one.number, one.rollback.is_some(), one.gives_back)).collect();
+        assert_eq!(of_rollbacks, [(4, false, true), (3, true, false), (2, false, false), (1, false, false)]);
+        drop(conn);
         // And on: what comes next is asked for its own consent, as ever.
         t.brings("3").await;
         assert_eq!(t.objects().await, ["web=3"]);
