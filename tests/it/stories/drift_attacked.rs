@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::drift::{BY_HAND, REPLICAS, Watching, writes};
 use super::*;
+use crate::support::front::IsIt;
 
 /// Changes of our object and of strangers that come at once.
 const BURST: usize = 300;
@@ -324,7 +325,7 @@ fn a_freeze_that_begins_while_much_is_put_right_keeps_hands_off_the_rest() {
         let front = t.runs_behind_a_front("    drift: heal\n", &files).await;
         let (watching, _) = t.watches(&front, "one", 1).await;
         // Between the two tries of the first, and after it was written.
-        let asked: [(fn(&str) -> bool, &[&str]); 2] = [
+        let asked: [(IsIt, &[&str]); 2] = [
             (
                 |asked| asked.starts_with("PATCH ") && asked.contains("dryRun") && asked.contains("force=true"),
                 &["b=theirs", "web=theirs"],
@@ -354,7 +355,7 @@ fn a_freeze_that_begins_while_much_is_put_right_keeps_hands_off_the_rest() {
             }
             front.before_it_answers(
                 is_it,
-                Box::pin(async move { freezes::begin(&mut *pool.acquire().await.unwrap(), &freeze).await.unwrap() }),
+                Box::pin(async move { freezes::begin(&mut pool.acquire().await.unwrap(), &freeze).await.unwrap() }),
             );
             t.tries(1).await;
             assert_eq!(t.objects().await, left);

@@ -32,6 +32,9 @@ pub(crate) struct Front {
     stop: CancellationToken,
 }
 
+/// Whether a request, by its method and path, is the one that is meant.
+pub(crate) type IsIt = fn(&str) -> bool;
+
 struct Inside {
     client: reqwest::Client,
     url: String,
@@ -47,7 +50,7 @@ struct Inside {
     /// The next write is handed on, this happens, and its answer is lost.
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
     /// When a request is such a one, this happens before its answer is handed on.
-    meanwhile: Mutex<Option<(fn(&str) -> bool, BoxFuture<'static, ()>)>>,
+    meanwhile: Mutex<Option<(IsIt, BoxFuture<'static, ()>)>>,
     /// Dry runs are answered once this is false again.
     thinks: watch::Sender<bool>,
     /// Method and path of every request.
@@ -129,7 +132,7 @@ impl Front {
     }
 
     /// The next request of which this holds (`PATCH /api/…`) is carried out, then this happens, and then it is answered.
-    pub(crate) fn before_it_answers(&self, asked: fn(&str) -> bool, then: BoxFuture<'static, ()>) {
+    pub(crate) fn before_it_answers(&self, asked: IsIt, then: BoxFuture<'static, ()>) {
         *self.inside.meanwhile.lock().unwrap() = Some((asked, then));
     }
 

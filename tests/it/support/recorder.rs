@@ -124,20 +124,24 @@ impl Inside {
         }
     }
 
+    /// By whom a request is that arrives now. When it is answered, that worker may be dead and its place another's.
+    fn asking(&self, path: &str) -> i64 {
+        let numbers = self.numbers.lock().unwrap();
+        namespace(path).and_then(|namespace| numbers.get(namespace)).copied().unwrap_or(-1)
+    }
+
     /// Writes down what was done, and by whom.
-    fn note(&self, method: &Method, path: &str, answer: &[u8]) {
+    fn note(&self, method: &Method, path: &str, asked_by: i64, answer: &[u8]) {
         let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return };
-        let Some(namespace) = path.split("/namespaces/").nth(1).and_then(|rest| rest.split(['/', '?']).next()) else {
-            return;
-        };
+        let Some(namespace) = namespace(path) else { return };
         let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
         let Some(version) = text("/metadata/resourceVersion").and_then(|version| version.parse().ok()) else { return };
         let fence = answer.pointer("/metadata/annotations").and_then(|marks| marks.get(FENCE_ANNOTATION));
-        let mut numbers = self.numbers.lock().unwrap();
-        if let Some(number) = fence.and_then(Value::as_str).and_then(|number| number.parse().ok()) {
-            numbers.insert(namespace.to_owned(), number);
+        let taken = fence.and_then(Value::as_str).and_then(|number| number.parse().ok());
+        if let Some(number) = taken {
+            self.numbers.lock().unwrap().insert(namespace.to_owned(), number);
         }
-        let number = numbers.get(namespace).copied().unwrap_or(-1);
+        let number = taken.unwrap_or(asked_by);
         let what = format!("{method} {}", path.split('?').next().unwrap_or(path));
         let written = Written { version, number, namespace: namespace.to_owned(), what };
         let mut record = self.record.0.lock().unwrap();
@@ -146,6 +150,10 @@ impl Inside {
             record.push(written);
         }
     }
+}
+
+fn namespace(path: &str) -> Option<&str> {
+    path.split("/namespaces/").nth(1).and_then(|rest| rest.split(['/', '?']).next())
 }
 
 async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Response {
@@ -162,6 +170,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
         }
     }
     let body = to_bytes(body, LARGEST).await.unwrap();
+    let asked_by = inside.asking(path);
     let answer = asked.bearer_auth(&inside.token).body(body).send().await.unwrap();
     let (status, kind) = (answer.status(), answer.headers().get(header::CONTENT_TYPE).cloned());
     let body = if parts.method == Method::GET {
@@ -169,7 +178,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     } else {
         let body = answer.bytes().await.unwrap();
         if status.is_success() && !path.contains("dryRun") {
-            inside.note(&parts.method, path, &body);
+            inside.note(&parts.method, path, asked_by, &body);
         }
         Body::from(body)
     };
