@@ -67,9 +67,9 @@ impl Run<'_> {
                 Prune::Delete { .. } if !outcome.unhealthy.is_empty() => {
                     outcome.kept.push(keep("what goes before it is not gone yet"));
                 }
-                // With it everything in it would go, what was just said to stay too.
+                // With it everything in it, or of it, would go: what was just said to stay, too.
                 Prune::Delete { .. } if holds_kept(&row.key, &outcome.kept) => {
-                    outcome.kept.push(keep("something that stays is in it"));
+                    outcome.kept.push(keep("something that stays would go with it"));
                 }
                 Prune::Delete { uid, resource_version } => {
                     pending.extend(self.delete((scene, agreed), row, (uid, resource_version), outcome).await?);
@@ -216,9 +216,43 @@ impl Run<'_> {
     }
 }
 
-/// Whether it is the namespace of something that stays.
+/// Whether it is the namespace of something that stays, or the definition of its kind: of any kind of its group, since a definition is
+/// named `plural.group` and a plural is nobody's to guess.
 fn holds_kept(key: &ObjectKey, kept: &[Kept]) -> bool {
-    key.group.is_empty()
-        && key.kind == "Namespace"
-        && kept.iter().any(|kept| kept.object.namespace.as_deref() == Some(key.name.as_str()))
+    let goes_with_it = |kept: &ObjectKey| match (key.group.as_str(), key.kind.as_str()) {
+        ("", "Namespace") => kept.namespace.as_deref() == Some(key.name.as_str()),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            key.name.split_once('.').is_some_and(|(_, group)| group == kept.group)
+        }
+        _ => false,
+    };
+    kept.iter().any(|kept| goes_with_it(&kept.object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> ObjectKey {
+        let words = |text: &str| text.to_owned();
+        ObjectKey { group: words(group), kind: words(kind), namespace: namespace.map(words), name: words(name) }
+    }
+
+    #[test]
+    fn what_would_take_something_that_stays_with_it_stays() {
+        let kept = [key("shop.example.org", "Till", Some("shop"), "front")];
+        let kept = kept.map(|object| Kept { object, why: "`bascule.dev/prune: never`".to_owned() });
+        let definition = |name| key("apiextensions.k8s.io", "CustomResourceDefinition", None, name);
+        for (object, stays) in [
+            (key("", "Namespace", None, "shop"), true),
+            (key("", "Namespace", None, "till"), false),
+            (definition("tills.shop.example.org"), true),
+            (definition("tills.example.org"), false),
+            (definition("shop.example.org"), false),
+            (key("", "ConfigMap", Some("shop"), "tills.shop.example.org"), false),
+        ] {
+            assert_eq!(holds_kept(&object, &kept), stays, "{object}");
+        }
+        assert!(!holds_kept(&definition("tills.shop.example.org"), &[]));
+    }
 }
