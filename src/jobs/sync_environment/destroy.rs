@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 
 use super::fence::Fenced;
 use super::gather::Scene;
+use super::prune::ANEW;
 use super::record::Subject;
 use super::turn::Turn;
 use super::{Interrupted, Observer, Run, World};
@@ -192,8 +193,15 @@ impl Run<'_> {
         look.at_all(&[], &recorded).await.map_err(away)?;
         look.at_all(&[], &of_hooks).await.map_err(away)?;
         for (key, mut row) in of_hooks {
-            if let (Some(made), Some(Live::Seen(seen))) = (hooks.get(&key), look.live.get(&key)) {
-                row.uid = made.uids.get(&seen.uid).cloned();
+            match look.live.get(&key) {
+                Some(Live::Seen(seen)) => row.uid = hooks.get(&key).and_then(|made| made.uids.get(&seen.uid)).cloned(),
+                Some(Live::Absent) | None => continue,
+                // With a definition went all objects of its kind.
+                Some(Live::Unknown(_)) => {
+                    if cluster.has_no(&key.group, &key.kind).await.is_ok_and(|has_no| has_no) {
+                        continue;
+                    }
+                }
             }
             recorded.insert(key, row);
         }
@@ -280,7 +288,8 @@ fn left_by_a_hook(key: &ObjectKey, made: &Made) -> Recorded {
 /// How many objects of hooks are there still, of those that were to go or are kept, beside what the inventory has.
 fn left_of_hooks(scene: &Scene, outcome: &Outcome, stays: &BTreeMap<ObjectKey, Recorded>) -> i64 {
     let told = outcome.failed.iter().chain(&outcome.unhealthy).map(|failure| &failure.object);
-    let told: BTreeSet<&ObjectKey> = told.chain(outcome.kept.iter().map(|kept| &kept.object)).collect();
+    let told: BTreeSet<&ObjectKey> =
+        told.chain(outcome.kept.iter().filter(|kept| kept.why != ANEW).map(|kept| &kept.object)).collect();
     let is_left = |(_, row, verdict): &&(Round, Recorded, Prune)| {
         matches!(verdict, Prune::Delete { .. } | Prune::Keep(_))
             && told.contains(&row.key)

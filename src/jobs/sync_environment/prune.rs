@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LOOKS: u32 = 5;
 
 /// Why an object that was made again under the name of ours stays.
-const ANEW: &str = "somebody else made it anew: it is not ours any more";
+pub(super) const ANEW: &str = "somebody else made it anew: it is not ours any more";
 
 impl Run<'_> {
     /// One after the other, in the plan's order: what uses something goes before it, and what was sent in a later wave is gone before it.
