@@ -41,8 +41,8 @@ mod yaml;
 
 pub use canonical::{HashKey, canonical_json};
 pub use diff::{
-    Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, looks_secret,
-    without_secrets,
+    Body, Hunk, Manner, ObjectDiff, Quiet, Room, Verb, compare, diff, diff_rules, differing, is_secret_flag,
+    looks_secret, without_secrets,
 };
 pub use edges::edges;
 pub use error::{ManifestError, Problem};

@@ -88,6 +88,13 @@ pub(super) async fn adopt(
     if let Some(said) = once.said(&who, &state).await? {
         return Ok(Json(said));
     }
+    // Who asks is the author of what is opened, and a token is nobody: whoever holds it could approve alone what it asked for.
+    if who.session().is_none() {
+        return Err(Problem::forbidden(
+            "a machine token cannot ask for an adoption, since whoever asks is its author: sign in with `bascule login`, or type \
+             `/bascule adopt` in a pull request",
+        ));
+    }
     let asked: AdoptAsked = once.body()?;
     let of = asked.object.as_deref().map(str::parse::<OfObject>).transpose();
     let of = of.map_err(|error| Problem::bad(format!("`object` is {error}")))?;

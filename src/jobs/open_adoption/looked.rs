@@ -13,8 +13,8 @@ use crate::jobs::error::JobError;
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::gather::there::{find, identity};
 use crate::jobs::our_pull::Stop;
-use crate::manifest::edit::{Edit, Step, change, shown};
-use crate::manifest::{looks_secret, visible};
+use crate::manifest::edit::{Edit, Step, at, change, shown};
+use crate::manifest::{is_secret_flag, looks_secret, visible};
 use crate::sync::adopt::adopt;
 use crate::sync::drift::{Glance, What, but_for_scalers, glance};
 use crate::sync::{Owner, Recorded};
@@ -134,16 +134,16 @@ impl<'r> Looker<'r> {
             Ok(edits) => edits,
             Err(why) => return Ok(Looked::Not(why)),
         };
-        if let Some(hidden) = edits.iter().find(|edit| is_hidden(edit)) {
-            let path = readable(&hidden.path);
-            return Ok(Looked::Not(format!(
-                "`{path}` looks like a credential, which is never written into a repository"
-            )));
-        }
         // The server has the last word: with these edits, an apply would change nothing any more.
         let mut wanted = sent.clone();
         if !edits.iter().all(|edit| change(&mut wanted, edit)) {
             return not("what is live has no place in what is written");
+        }
+        if let Some(hidden) = edits.iter().find(|edit| is_hidden(edit, &wanted)) {
+            let path = readable(&hidden.path);
+            return Ok(Looked::Not(format!(
+                "`{path}` looks like a credential, which is never written into a repository"
+            )));
         }
         let wanted = but_for_scalers(&wanted, &found.live);
         let write = Write { resource: &resource, key, object: &wanted, owner: &self.owner, onto: &onto };
@@ -208,32 +208,73 @@ fn word(what: What, detail: Option<&str>) -> String {
     }
 }
 
-/// Whether what would be written is what no preview shows.
-fn is_hidden(edit: &Edit) -> bool {
+/// Whether what would be written is what no preview shows, by itself or for what stands beside it in `wanted`, which has it.
+fn is_hidden(edit: &Edit, wanted: &Value) -> bool {
     let name = |step: &Step| match step {
         Step::Key(key) => Some(key.clone()),
         Step::Item(keys) => keys.get("name").and_then(Value::as_str).map(str::to_owned),
         Step::At(_) => None,
     };
+    // What an item of a list is may be said by the one before it.
+    let end = edit.path.iter().rposition(|step| !matches!(step, Step::At(_))).map_or(0, |place| place + 1);
+    let (path, items) = edit.path.split_at(end);
+    let to = if items.is_empty() { edit.to.as_ref() } else { at(wanted, path) };
     // The value of a variable goes by the name of its item.
-    let names = edit.path.iter().rev().filter_map(name).take(2).collect::<Vec<_>>();
+    let names = path.iter().rev().filter_map(name).take(2).collect::<Vec<_>>();
     let is_of_item = names.first().is_some_and(|name| name == "value");
     let named = names.iter().take(if is_of_item { 2 } else { 1 });
-    edit.to.as_ref().is_some_and(|to| named.into_iter().any(|name| hides(name, to)))
+    to.is_some_and(|to| named.into_iter().any(|name| hides(name, to)))
 }
 
 fn hides(name: &str, value: &Value) -> bool {
     match value {
         Value::String(text) => looks_secret(name, text),
-        Value::Array(items) => items.iter().any(|item| {
-            let name = item.get("name").and_then(Value::as_str).unwrap_or(name);
-            hides(name, item)
-        }),
+        Value::Array(items) => {
+            let by_flag = |pair: &[Value]| pair.first().and_then(Value::as_str).is_some_and(is_secret_flag);
+            items.windows(2).any(by_flag)
+                || items.iter().any(|item| {
+                    let name = item.get("name").and_then(Value::as_str).unwrap_or(name);
+                    hides(name, item)
+                })
+        }
         Value::Object(map) => {
             let name = map.get("name").and_then(Value::as_str);
             map.iter()
                 .any(|(key, value)| hides(key, value) || name.is_some_and(|name| key == "value" && hides(name, value)))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::Number(number) => looks_secret(name, &number.to_string()),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_no_preview_shows_is_written_nowhere() {
+        let key = |key: &str| Step::Key(key.to_owned());
+        let wanted = json!({ "spec": {
+            "args": ["--quiet", "--password", "hunter2"], "ports": ["--port", 8080], "adminPassword": 12_345_678, "replicas": 3,
+            "env": [{ "name": "API_TOKEN", "value": "hunter2" }], "words": { "password": "hunter2" },
+        } });
+        for (path, hidden) in [
+            (vec![key("spec"), key("args")], true),
+            (vec![key("spec"), key("args"), Step::At(2)], true),
+            (vec![key("spec"), key("ports")], false),
+            (vec![key("spec"), key("ports"), Step::At(1)], false),
+            (vec![key("spec"), key("adminPassword")], true),
+            (vec![key("spec"), key("replicas")], false),
+            (vec![key("spec"), key("env")], true),
+            (vec![key("spec"), key("env"), Step::At(0)], true),
+            (vec![key("spec"), key("words")], true),
+            (vec![key("spec"), key("words"), key("password")], true),
+        ] {
+            let edit = Edit { to: at(&wanted, &path).cloned(), path };
+            assert!(edit.to.is_some(), "{}", readable(&edit.path));
+            assert_eq!(is_hidden(&edit, &wanted), hidden, "{}", readable(&edit.path));
+        }
     }
 }

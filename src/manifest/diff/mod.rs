@@ -184,6 +184,11 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
     secret::is_secret_name(name) || secret::is_redacted(value)
 }
 
+/// Whether what comes after it in a list is such a value: `--password`.
+pub fn is_secret_flag(item: &str) -> bool {
+    lines::is_secret_flag(item)
+}
+
 /// The difference of an environment's own rules: what its entry in the set stands for. No hunks: they are the same.
 pub fn diff_rules(old: Option<&Value>, new: &Value) -> Vec<Hunk> {
     let lines = |rules| lines(None, rules, Mark::Bare, &Hidden::new());

@@ -1,9 +1,13 @@
 //! What drifted, as the API and the command line show it, and asking to have it put right.
 
+use bascule::db::adoptions::{self, Adoption};
+use bascule::ids::TraceId;
 use bascule::web::token::Scope;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 use tokio::process::Command;
+use uuid::Uuid;
 
 use super::Api;
 
@@ -104,7 +108,7 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
 }
 
 #[tokio::test]
-async fn what_drifted_is_adopted_by_whoever_may_ask_for_a_sync_and_what_came_of_it_is_said() {
+async fn what_drifted_is_adopted_by_no_machine_and_what_came_of_it_is_said() {
     let api = Api::new().await;
     let token = api.token("ci", &[Scope::Read, Scope::Operate]).await;
     let reader = api.token("reader", &[Scope::Read]).await;
@@ -114,18 +118,23 @@ async fn what_drifted_is_adopted_by_whoever_may_ask_for_a_sync_and_what_came_of_
         let url = format!("http://{}/api/v1/environments/{environment}/adopt", api.at);
         api.ask(api.client.post(url).json(&json!({})), &token).await
     };
-    assert_eq!(everything(2).await.status, 409, "nothing drifted there");
-    let asked = everything(1).await.json();
-    assert_eq!([&asked["state"], &asked["by"], &asked["object"]], [&json!("asked"), &json!("token ci"), &Value::Null]);
-    let jobs: Vec<(String, Value)> =
-        sqlx::query_as("SELECT kind, payload FROM job").fetch_all(&api.database.owner).await.unwrap();
+    // Whoever asks is the author of what is opened, and a token is nobody.
+    let refused = everything(1).await;
+    assert_eq!(refused.status, 403);
+    let said = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("a machine token cannot ask for an adoption"), "{said}");
+    let mut conn = api.database.pool.acquire().await.unwrap();
+    let (id, trace) = (Uuid::new_v4(), TraceId(Uuid::new_v4()));
+    let (by, asked_at) = ("work/dev (2)".to_owned(), Timestamp::UNIX_EPOCH);
+    let new = Adoption { id, environment: 1, of: None, by, asked_in: None, trace, asked_at };
+    adoptions::ask(&mut conn, &new).await.unwrap();
+    drop(conn);
+    let at = format!("/api/v1/adoptions/{id}");
+    let asked = api.get(&at, &reader).await.json();
     assert_eq!(
-        jobs,
-        [("open_adoption".to_owned(), json!({ "forge": "work", "repository": 1, "adoption": asked["id"] }))]
+        [&asked["state"], &asked["by"], &asked["object"]],
+        [&json!("asked"), &json!("work/dev (2)"), &Value::Null]
     );
-    assert_eq!(api.actions().await.iter().filter(|action| *action == "adoption.asked").count(), 1);
-    let at = format!("/api/v1/adoptions/{}", asked["id"].as_str().unwrap());
-    assert_eq!(api.get(&at, &reader).await.json(), asked);
     assert_eq!(api.get(&at, "").await.status, 401);
     assert_eq!(api.get("/api/v1/adoptions/00000000-0000-0000-0000-000000000000", &reader).await.status, 404);
     let came = "UPDATE our_pull SET number = 7, shown_as = '#7', ended_at = now()";
@@ -134,8 +143,7 @@ async fn what_drifted_is_adopted_by_whoever_may_ask_for_a_sync_and_what_came_of_
     assert_eq!([&opened["state"], &opened["number"], &opened["shown_as"]], [&json!("opened"), &json!(7), &json!("#7")]);
 
     for (line, said) in [
-        ("adopt production Secret/none", "no drift of Secret/none is known"),
-        ("adopt production ../x", "`object` is an object (Deployment/web"),
+        ("adopt production", "a machine token cannot ask for an adoption"),
         ("adopt nowhere", "there is no environment `nowhere`"),
     ] {
         let (code, told) = types(&api, &token, line).await;

@@ -123,6 +123,18 @@ async fn a_command_line_acts_as_the_person_until_they_leave() {
     };
     assert_eq!((sync(1, "k1").await, sync(1, "k1").await), (200, 200));
     assert_eq!(sync(2, "k1").await, 422);
+    // She is the author of what is opened because she asked for it.
+    let drifted =
+        "INSERT INTO inventory (cluster_uid, api_group, kind, namespace, name, environment_id, api_version, uid, hash)
+        VALUES ('c', '', 'ConfigMap', 'shop', 'web', 1, 'v1', 'u', '\\x00');
+        INSERT INTO drift (cluster_uid, api_group, kind, namespace, name, what, fields, by_whom, since, heals)
+        VALUES ('c', '', 'ConfigMap', 'shop', 'web', 'changed', '[\".data.value\"]', '[]', now(), 0)";
+    sqlx::raw_sql(drifted).execute(&house.database.owner).await.unwrap();
+    let request = alice.client().post(house.at("/api/v1/environments/1/adopt")).bearer_auth(&token);
+    let asked = request.json(&json!({})).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+    let asked: Value = asked.json().await.unwrap();
+    assert!(asked["state"] == "asked" && asked["by"].as_str().unwrap().starts_with("work/alice ("), "{asked}");
     house.forge.lets("alice", &house.shop, Right::None);
     house.clock.advance(jiff::SignedDuration::from_mins(5));
     assert_eq!(sync(1, "k1").await, 404);
