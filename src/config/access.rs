@@ -19,8 +19,10 @@ use crate::policy::windows::windows;
 /// The keys of `[group.NAME]`.
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
 /// The keys of `[grant.NAME]`.
-pub const GRANT_KEYS: Keys =
-    Keys { known: &["repositories", "clusters", "namespaces", "kinds", "impersonate", "owners"], later: &[] };
+pub const GRANT_KEYS: Keys = Keys {
+    known: &["repositories", "clusters", "namespaces", "kinds", "impersonate", "secrets", "owners"],
+    later: &[],
+};
 /// The keys of a grant's `kinds`.
 pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &[] };
 /// The keys of `[floor.NAME]`.
@@ -53,8 +55,9 @@ pub(super) fn platform(
             platform.groups.insert(name.0, group);
         }
     }
+    let sealed = section_names(root.get("secrets"));
     for (name, node) in tables::<Name>(root.get("grant"), "grant", complaints) {
-        if let Some(grant) = grant(&name.0, node, forges, clusters, complaints) {
+        if let Some(grant) = grant(&name.0, node, forges, clusters, &sealed, complaints) {
             platform.grants.insert(name.0, grant);
         }
     }
@@ -167,7 +170,14 @@ fn on_forge(
     known
 }
 
-fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complaints: &mut Complaints) -> Option<Grant> {
+fn grant(
+    name: &str,
+    node: &Node,
+    forges: &Forges,
+    clusters: &Clusters,
+    sealed: &[&str],
+    complaints: &mut Complaints,
+) -> Option<Grant> {
     let before = complaints.len();
     let block = Block::open(node, &format!("in `[grant.{name}]`"), GRANT_KEYS, complaints)?;
     let mut repositories = Vec::new();
@@ -192,6 +202,12 @@ fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complain
         cluster_scoped: Vec::new(),
         deny: Vec::new(),
         impersonate: impersonate(&block, complaints),
+        secrets: block.text("secrets", complaints).map(|(name, at)| {
+            if !sealed.contains(&name) {
+                unknown("secrets", name, at, sealed, complaints);
+            }
+            name.to_owned()
+        }),
         owners: block.get("owners").and_then(|node| owners(node, &format!("of grant `{name}`"), complaints)),
     };
     if let Some(kinds) = block.get("kinds").and_then(|node| Block::open(node, "in `kinds`", KINDS_KEYS, complaints)) {

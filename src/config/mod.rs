@@ -15,6 +15,7 @@ mod floor_policies;
 mod reading;
 mod registries;
 mod secret;
+mod secrets;
 mod sections;
 mod tree;
 mod world;
@@ -29,6 +30,7 @@ pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
 pub use registries::REGISTRY_KEYS;
 pub use secret::{Secret, SecretError};
+pub use secrets::SECRETS_KEYS;
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
 pub use world::{APP_KEYS, APPLICATION_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
@@ -61,6 +63,8 @@ pub struct Server {
     pub clusters: BTreeMap<ClusterName, Cluster>,
     /// `[registry.NAME]`.
     pub registries: BTreeMap<RegistryName, Registry>,
+    /// `[secrets.NAME]`: where keys of age are that open sealed Secrets.
+    pub secrets: BTreeMap<String, Secret>,
     /// `[group.NAME]`, `[grant.NAME]`, `[floor.NAME]`: what policy judges by.
     pub platform: Platform,
     /// `[sweep]`.
@@ -260,7 +264,7 @@ impl Loaded {
 
     /// Every secret by its key, and the files that are read like one.
     pub fn secrets(&self) -> Vec<(String, Secret)> {
-        let Server { http, database, audit, forges, clusters, registries, .. } = &self.server;
+        let Server { http, database, audit, forges, clusters, registries, secrets, .. } = &self.server;
         let mut all = vec![("server.key".to_owned(), http.key.clone()), ("audit.key".to_owned(), audit.key.clone())];
         if let DatabaseUrl::At(url) = &database.url {
             all.push(("database.url".to_owned(), url.clone()));
@@ -281,6 +285,7 @@ impl Loaded {
             let ca_file = registry.ca_file.clone().map(Secret::File);
             all.extend(ca_file.map(|file| (format!("registry.{name}.ca_file"), file)));
         }
+        all.extend(secrets.iter().map(|(name, keys)| (format!("secrets.{name}.age_keys"), keys.clone())));
         for (name, cluster) in clusters {
             if let Some(Reach::Kubeconfig(file)) = &cluster.reach {
                 all.push((format!("cluster.{name}.kubeconfig"), Secret::File(file.clone())));

@@ -19,7 +19,7 @@ use crate::manifest::HashKey;
 use crate::policy::rules::Platform;
 use crate::queue::Bell;
 use crate::registry::Registries;
-use crate::render::Renderer;
+use crate::render::{Renderer, Unsealer};
 
 /// One configured forge.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub struct Context {
     pub mirrors: PathBuf,
     /// Renders in its box.
     pub renderer: Arc<Renderer>,
+    /// Opens sealed Secrets.
+    pub unsealer: Arc<Unsealer>,
     /// Hashes objects.
     pub hash_key: HashKey,
     /// Seals stored objects.

@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 
 use super::context::Context;
 use super::error::JobError;
+use super::gather::opened::keys_of;
 use super::route::look_at_drift;
 use super::sync_environment::turn::Turn;
 use super::sync_environment::{Interrupted, Observer, World};
@@ -28,7 +29,7 @@ use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, rollbacks, sets, watches};
 use crate::ids::{ObjectHash, ObjectKey, SetKey};
-use crate::manifest::{RenderedSet, hook};
+use crate::manifest::{RenderedSet, hook, is_sealed};
 use crate::policy::rules::OnDrift;
 use crate::queue::{self, Claimed, Lease};
 use crate::sync::{Owner, Recorded};
@@ -208,8 +209,21 @@ impl<'a> Scene<'a> {
         let some = HashedSet { target: self.set.target.clone(), hashes };
         let mut conn = self.context.pool.acquire().await?;
         let mut contents = sets::load_objects(&mut conn, some, &self.context.seal).await?;
+        drop(conn);
         // Hooks are run, and are nobody's state afterwards.
         contents.objects.retain(|_, object| hook(&object.json).is_none());
+        // What is in the cluster is in clear, and only so can be compared and put back. What cannot be opened stays sealed.
+        let name = format!("{}/{}", self.repository.key.forge, self.repository.full_name);
+        let keys = keys_of(&self.context.platform, &name, &self.set.target, objects(&self.set).map(|(key, _)| key));
+        if let Ok(keys) = keys {
+            for object in contents.objects.values_mut() {
+                if is_sealed(&object.json)
+                    && let Ok(opened) = Box::pin(self.context.unsealer.open(&object.json, &keys)).await
+                {
+                    object.json = opened;
+                }
+            }
+        }
         Ok(contents)
     }
 

@@ -144,6 +144,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         run: context.clock.new_id(),
         platform: &context.platform,
         renderer: &context.renderer,
+        unsealer: &context.unsealer,
         shown_on: context
             .forges
             .values()

@@ -38,7 +38,7 @@ use crate::ids::ForgeName;
 use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
-use crate::render::Renderer;
+use crate::render::{Renderer, Unsealer};
 use crate::sync::{Outcome, Pace, Step};
 
 pub use destroy::destroy;
@@ -66,6 +66,8 @@ pub struct World<'a> {
     pub platform: &'a Platform,
     /// Asks health rules, in its box.
     pub renderer: &'a Renderer,
+    /// Opens sealed Secrets.
+    pub unsealer: &'a Unsealer,
     /// Forges with a page of deployments of their own.
     pub shown_on: BTreeSet<&'a ForgeName>,
 }

@@ -75,6 +75,7 @@ fn set_of(case: &Case) -> String {
         cluster_scoped: setting("cluster_scoped").unwrap_or_default(),
         deny: setting("deny").unwrap_or_default(),
         impersonate: None,
+        secrets: None,
         owners: None,
     });
     let judge = grant.map(|grant| move |key: &ObjectKey| grant.allows(key).map_err(|outside| outside.to_string()));

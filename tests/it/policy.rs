@@ -157,6 +157,7 @@ fn platform() -> Platform {
         cluster_scoped: vec!["Namespace".into()],
         deny: vec!["rbac.authorization.k8s.io/*".into()],
         impersonate: None,
+        secrets: None,
         owners: None,
     };
     Platform {

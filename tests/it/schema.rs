@@ -210,6 +210,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("application", config::APPLICATION_KEYS),
         ("cluster", config::CLUSTER_KEYS),
         ("registry", config::REGISTRY_KEYS),
+        ("secrets", config::SECRETS_KEYS),
         ("group", config::GROUP_KEYS),
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),

@@ -221,6 +221,8 @@ impl Run<'_> {
             cluster_uid,
             owner,
             set,
+            // Nothing is sent.
+            sealed: BTreeMap::new(),
             recorded,
             defined,
             plan,

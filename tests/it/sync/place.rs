@@ -17,7 +17,7 @@ use bascule::jobs::sync_environment::{Interrupted, Ran, World, run_deployment};
 use bascule::manifest::{Dialect, HashKey, Limits, RenderedSet, Scopes, Within, parse};
 use bascule::policy::rules::{self, Consent, Grant, Platform, SyncMode, SyncRules};
 use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, Verdict, enqueue};
-use bascule::render::{self, Programs, Renderer};
+use bascule::render::{self, Programs, Renderer, Unsealer};
 use bascule::sync::{Outcome, Step};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) platform: Platform,
     pub(crate) steps: Mutex<Vec<Step>>,
     renderer: Renderer,
+    pub(crate) unsealer: Unsealer,
     /// Where its boxes are.
     _boxes: tempfile::TempDir,
 }
@@ -63,6 +64,7 @@ impl Server {
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
             renderer,
+            unsealer: Unsealer::find(None, BTreeMap::new()).now_or_never().unwrap(),
             _boxes: boxes,
         }
     }
@@ -78,6 +80,7 @@ impl Server {
             run: self.clock.new_id(),
             platform: &self.platform,
             renderer: &self.renderer,
+            unsealer: &self.unsealer,
             shown_on: Default::default(),
         }
     }
@@ -309,6 +312,7 @@ pub(crate) fn grant() -> Grant {
         cluster_scoped: vec!["Namespace".to_owned(), "apiextensions.k8s.io/*".to_owned()],
         deny: Vec::new(),
         impersonate: None,
+        secrets: None,
         owners: None,
     }
 }
