@@ -349,7 +349,7 @@ fn what_waited_for_a_right_is_written_as_it_is_by_then() {
         assert!(t.answers(&place).contains("`bascule connect` says which right is missing"), "{}", t.answers(&place));
         // Days later, both the cluster and the branch have gone on.
         t.somebody_puts("web", "theirs again").await;
-        let moved = KEPT.replace("other: \"x\"", "other: \"y\" # new");
+        let moved = KEPT.replace("Ask marketing", "Ask sales");
         t.forge.pushes_to("kim", &t.shop, "main", &[(WEB, &moved)]).await;
         t.forge.lets("bascule", &t.shop, Right::Admin);
         t.time_passes().await;
