@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bascule::db::pool;
 use bascule::jobs::sync_environment::{Ran, run_deployment};
 use bascule::queue::worker::{self, Settings};
 use bascule::queue::{Bell, Claimed, Lease, PgSource, Verdict};
@@ -316,7 +317,8 @@ pub(crate) fn child(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let pool = PgPool::connect_with(options.application_name("syncer")).await.unwrap();
+        // With the server's own bounds: what stands still in the middle of a record holds up nobody for longer.
+        let pool = pool::connect_with(options.application_name("syncer")).await.unwrap();
         let server = Arc::new(Server::new(pool.clone(), kubeconfig.into()));
         let order = Order::read(orders);
         let handler = Arc::new(move |job: Claimed, lease: Lease| {
