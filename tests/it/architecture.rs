@@ -14,7 +14,7 @@ use tokens::{Token, tokens, without_tests};
 
 const WORDS: &[&str] = &["ids", "clock"];
 const THINKING: &[&str] = &["event", "policy", "manifest", "preview", "consent", "sync"];
-const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "registry", "cluster"];
+const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "registry", "prometheus", "cluster"];
 
 /// Module → what it may use of ours. `all` is everything; `jobs::route` is that one name of `jobs`.
 ///
@@ -35,6 +35,7 @@ const TABLE: &[(&str, &[&[&str]])] = &[
     ("render", &[WORDS, THINKING]),
     ("forge", &[WORDS, THINKING]),
     ("registry", &[WORDS, THINKING]),
+    ("prometheus", &[WORDS, THINKING]),
     ("cluster", &[WORDS, THINKING]),
     ("audit", &[WORDS, &["db"]]),
     ("jobs", &[WORDS, THINKING, WORLD, &["audit"]]),
@@ -54,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("axum", &["webhook", "web", "app"]),
     ("kube", &["cluster"]),
     ("k8s_openapi", &["cluster"]),
-    ("reqwest", &["forge", "registry", "cli"]),
+    ("reqwest", &["forge", "registry", "prometheus", "cli"]),
     ("octocrab", &[]),
     ("regorus", &["policy"]),
     ("cel", &["policy"]),
