@@ -39,7 +39,13 @@ async fn whatever_else_it_does_is_said_and_bounded() {
         let error = client.holds("up").await.unwrap_err();
         said.push(format!("{:?}: {error}", error.fate));
     }
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @"
+    Refused: prometheus `main`: it sends us elsewhere, and nobody is followed: `url` has to say where it is
+    Never: prometheus `main`: its answer is larger than 1 MiB: ask for less, `sum(…)` or `topk`
+    Never: prometheus `main`: its answer is larger than 1 MiB: ask for less, `sum(…)` or `topk`
+    Refused: prometheus `main`: what it answers is no answer of a Prometheus
+    Refused: prometheus `main`: it does not let us in (403): `token` of its section is what it is shown
+    ");
     assert_eq!(other.asked(), [""; 0], "nobody is followed");
     drop(server);
     let error = client.holds("up").await.unwrap_err();
