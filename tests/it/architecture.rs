@@ -395,7 +395,7 @@ fn every_kind_of_addition_is_found() {
     fn g() { kube::Client::new() }
         jobs/mod.rs: `kube` is not used in `jobs`, only in ["cluster"]
     use reqwest;
-        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "registry", "cli"]
+        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "registry", "prometheus", "cli"]
     fn g() { jobs::run() }
         webhook/mod.rs: a window may use `jobs::route`, not `jobs::run`
     use crate::jobs::{route, run};

@@ -278,6 +278,20 @@ async fn what_people_read() {
     ╞══════════════════════════════════════════════════════════════════════════════════════════════════╡
     │ 1    attend_pull   work/1/1   default   failed   12      TIME   gave up: because │
     └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+    $ bascule jobs show 1
+    attempt     12
+    created_at  TIME
+    error       gave up: because
+    holder      
+    id          1
+    key         work/1/1
+    kind        attend_pull
+    lane        default
+    payload     {}
+    run_at      TIME
+    state       failed
+    trace       0000000000007000800000000000000e
     "#);
 }
 
