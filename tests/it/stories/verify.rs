@@ -148,7 +148,7 @@ fn who_cannot_be_asked_is_asked_again_for_so_long_and_then_it_is_held_with_the_r
         t.run_jobs().await;
         assert_eq!(prometheus.asked().len(), 1);
         assert!(t.is_held_for().await.contains("does not understand the query"), "{}", t.is_held_for().await);
-        assert!(!t.comment(&pr).contains("<b>no"), "{}", t.comment(&pr));
+        assert!(t.comment(&pr).contains("`<b>no</b>`"), "as code: {}", t.comment(&pr));
         prometheus.says(Says::Something);
         t.forge.comments("lee", &pr, "/bascule resume production").await;
         t.run_jobs().await;
