@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::reading::tables;
 use super::{ForgeKind, floor_policies};
-use crate::ids::{ClusterName, ForgeName, WordError};
+use crate::ids::{ClusterName, ForgeName, PrometheusName, WordError};
 use crate::policy::approvals::{FLOOR_RULE_KEYS, approval_rules, groups_named, owners};
 use crate::policy::block::{Block, Keys, map, named};
 use crate::policy::document::{Node, Value};
@@ -19,14 +19,17 @@ use crate::policy::windows::windows;
 /// The keys of `[group.NAME]`.
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
 /// The keys of `[grant.NAME]`.
-pub const GRANT_KEYS: Keys =
-    Keys { known: &["repositories", "clusters", "namespaces", "kinds", "impersonate", "owners"], later: &[] };
+pub const GRANT_KEYS: Keys = Keys {
+    known: &["repositories", "clusters", "namespaces", "kinds", "prometheus", "impersonate", "owners"],
+    later: &[],
+};
 /// The keys of a grant's `kinds`.
 pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &[] };
 /// The keys of `[floor.NAME]`.
 pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals", "policies", "windows"], later: &["deletions"] };
 
 type Forges = BTreeMap<ForgeName, Option<super::Forge>>;
+type PrometheusServers = BTreeMap<PrometheusName, Option<super::Prometheus>>;
 type Clusters = BTreeMap<ClusterName, Option<super::Cluster>>;
 
 /// A name of ours that needs no type of its own.
@@ -44,6 +47,7 @@ pub(super) fn platform(
     root: &Block<'_>,
     forges: &Forges,
     clusters: &Clusters,
+    prometheus: &PrometheusServers,
     complaints: &mut Complaints,
 ) -> Platform {
     let mut platform = Platform::default();
@@ -54,7 +58,7 @@ pub(super) fn platform(
         }
     }
     for (name, node) in tables::<Name>(root.get("grant"), "grant", complaints) {
-        if let Some(grant) = grant(&name.0, node, forges, clusters, complaints) {
+        if let Some(grant) = grant(&name.0, node, forges, clusters, prometheus, complaints) {
             platform.grants.insert(name.0, grant);
         }
     }
@@ -167,7 +171,14 @@ fn on_forge(
     known
 }
 
-fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complaints: &mut Complaints) -> Option<Grant> {
+fn grant(
+    name: &str,
+    node: &Node,
+    forges: &Forges,
+    clusters: &Clusters,
+    prometheus: &PrometheusServers,
+    complaints: &mut Complaints,
+) -> Option<Grant> {
     let before = complaints.len();
     let block = Block::open(node, &format!("in `[grant.{name}]`"), GRANT_KEYS, complaints)?;
     let mut repositories = Vec::new();
@@ -191,6 +202,7 @@ fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complain
         namespaces,
         cluster_scoped: Vec::new(),
         deny: Vec::new(),
+        prometheus: prometheus_names(&block, prometheus, complaints),
         impersonate: impersonate(&block, complaints),
         owners: block.get("owners").and_then(|node| owners(node, &format!("of grant `{name}`"), complaints)),
     };
@@ -199,6 +211,21 @@ fn grant(name: &str, node: &Node, forges: &Forges, clusters: &Clusters, complain
         grant.deny = kind_patterns(&kinds, "deny", complaints);
     }
     (complaints.len() == before).then_some(grant)
+}
+
+fn prometheus_names(
+    block: &Block<'_>,
+    known: &PrometheusServers,
+    complaints: &mut Complaints,
+) -> BTreeSet<PrometheusName> {
+    let mut found = BTreeSet::new();
+    for (word, at) in block.texts("prometheus", complaints).unwrap_or_default() {
+        match word.parse::<PrometheusName>() {
+            Ok(name) if known.contains_key(&name) => drop(found.insert(name)),
+            _ => unknown("prometheus", word, at, &names(known.keys()), complaints),
+        }
+    }
+    found
 }
 
 fn impersonate(block: &Block<'_>, complaints: &mut Complaints) -> Option<String> {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::environ::Environ;
 use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
-use super::{Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, registries, world};
+use super::{
+    Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, prometheus, registries, world,
+};
 use crate::policy::block::{Block, Keys, one_of};
 use crate::policy::code::health::{Rule, fault};
 use crate::policy::document::{Key, Node, Value};
@@ -19,8 +21,20 @@ use crate::policy::repository::version;
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
     known: &[
-        "version", "include", "server", "database", "audit", "forge", "cluster", "registry", "group", "grant", "floor",
-        "health", "sweep",
+        "version",
+        "include",
+        "server",
+        "database",
+        "audit",
+        "forge",
+        "cluster",
+        "registry",
+        "prometheus",
+        "group",
+        "grant",
+        "floor",
+        "health",
+        "sweep",
     ],
     later: &["notify", "tools", "sandbox"],
 };
@@ -47,7 +61,8 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
     let forges = world::forges(root.get("forge"), &mut reading);
     let clusters = world::clusters(root.get("cluster"), &mut reading);
     let registries = registries::registries(root.get("registry"), &mut reading);
-    let mut platform = access::platform(&root, &forges, &clusters, reading.complaints);
+    let prometheus = prometheus::servers(root.get("prometheus"), &mut reading);
+    let mut platform = access::platform(&root, &forges, &clusters, &prometheus, reading.complaints);
     platform.registries = registries.keys().cloned().collect();
     platform.health = health(root.get("health"), reading.complaints);
     let sweep = sweep(root.get("sweep"), reading.complaints);
@@ -63,6 +78,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
         forges: forges.into_iter().filter_map(|(name, forge)| Some((name, forge?))).collect(),
         clusters: clusters.into_iter().filter_map(|(name, cluster)| Some((name, cluster?))).collect(),
         registries: registries.into_iter().filter_map(|(name, registry)| Some((name, registry?))).collect(),
+        prometheus: prometheus.into_iter().filter_map(|(name, one)| Some((name, one?))).collect(),
         platform,
         sweep,
     })

@@ -217,6 +217,7 @@ impl Run<'_> {
             rules,
             // Nobody waits for anything to be well.
             health: HealthRules::default(),
+            verify: Vec::new(),
             cluster,
             cluster_uid,
             owner,

@@ -44,6 +44,7 @@ pub(crate) struct Server {
     pub(crate) steps: Mutex<Vec<Step>>,
     renderer: Renderer,
     /// Where its boxes are.
+    prometheus: bascule::prometheus::Servers,
     _boxes: tempfile::TempDir,
 }
 
@@ -63,6 +64,7 @@ impl Server {
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
             renderer,
+            prometheus: Default::default(),
             _boxes: boxes,
         }
     }
@@ -78,6 +80,7 @@ impl Server {
             run: self.clock.new_id(),
             platform: &self.platform,
             renderer: &self.renderer,
+            prometheus: &self.prometheus,
             shown_on: Default::default(),
         }
     }
@@ -203,6 +206,7 @@ impl<'a> Place<'a> {
         match ran? {
             Ran::Recorded(outcome) => Ok(*outcome),
             Ran::Nothing => panic!("no deployment runs"),
+            Ran::Waits(_) => panic!("nothing is verified here"),
         }
     }
 
@@ -293,6 +297,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         limits: rules::Limits::default(),
         may: rules::May::default(),
         on_failure: Default::default(),
+        verify: Vec::new(),
         runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
@@ -308,6 +313,7 @@ pub(crate) fn grant() -> Grant {
         namespaces: vec!["*".to_owned()],
         cluster_scoped: vec!["Namespace".to_owned(), "apiextensions.k8s.io/*".to_owned()],
         deny: Vec::new(),
+        prometheus: Default::default(),
         impersonate: None,
         owners: None,
     }
