@@ -195,6 +195,7 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
     }
     // What arrived is done and written down, also where nobody lives to hear of it. Otherwise the next worker, to whom the server
     // answers with the same version because there is nothing left to do, would be taken for the one who wrote it.
+    #[expect(clippy::disallowed_methods, reason = "it outlives whoever asked for it, which is what is meant")]
     let answered = tokio::spawn(async move { inside.ask(request).await }).await.unwrap();
     if fate == Fate::AnswerIsLost { broken() } else { answered }
 }
