@@ -31,7 +31,7 @@ pub(super) fn missing(said: &Value) -> Option<String> {
     let is_known = is_name(verb) && is_name(resource) && (group.is_empty() || is_name(group));
     is_known.then(|| {
         let rule = format!("{{ apiGroups: [\"{group}\"], resources: [\"{resource}\"]{only}, verbs: [\"{verb}\"] }}");
-        format!("with RBAC, {place} lacks the rule {rule}")
+        format!("{place} needs {rule}")
     })
 }
 
@@ -61,11 +61,11 @@ mod tests {
             ]
             .join("\n"),
             @r#"
-        with RBAC, a Role in shop lacks the rule { apiGroups: [""], resources: ["configmaps"], verbs: ["patch"] }
-        with RBAC, a Role in shop lacks the rule { apiGroups: ["apps"], resources: ["deployments"], verbs: ["list"] }
-        with RBAC, a Role in shop lacks the rule { apiGroups: [""], resources: ["pods/log"], verbs: ["get"] }
-        with RBAC, a ClusterRole lacks the rule { apiGroups: [""], resources: ["namespaces"], verbs: ["get"] }
-        with RBAC, a Role in shop lacks the rule { apiGroups: [""], resources: ["serviceaccounts"], resourceNames: ["deployer"], verbs: ["impersonate"] }
+        a Role in shop needs { apiGroups: [""], resources: ["configmaps"], verbs: ["patch"] }
+        a Role in shop needs { apiGroups: ["apps"], resources: ["deployments"], verbs: ["list"] }
+        a Role in shop needs { apiGroups: [""], resources: ["pods/log"], verbs: ["get"] }
+        a ClusterRole needs { apiGroups: [""], resources: ["namespaces"], verbs: ["get"] }
+        a Role in shop needs { apiGroups: [""], resources: ["serviceaccounts"], resourceNames: ["deployer"], verbs: ["impersonate"] }
         "#
         );
     }
