@@ -487,7 +487,7 @@ CREATE TABLE deployment (
     again_of        uuid REFERENCES deployment,  -- whose content it sends once more, because somebody asked
     state           text NOT NULL CONSTRAINT deployment_state CHECK (state IN
                     ('running', 'healthy', 'failed', 'conflict', 'superseded')),
-    outcome         jsonb,                       -- sync::Outcome: counts, and the object it failed at and why
+    outcome         jsonb,                       -- sync::Outcome: counts, and the object it failed at and why; while it runs: of its sync
     trace           uuid NOT NULL,
     fence           bigint NOT NULL,
     started_at      timestamptz NOT NULL DEFAULT now(),
@@ -512,6 +512,16 @@ CREATE TABLE soak (
     environment_id  bigint PRIMARY KEY REFERENCES environment,
     deployment_id   uuid NOT NULL REFERENCES deployment,
     since           timestamptz NOT NULL
+);
+
+-- A deployment whose sync ended well (its `outcome` is there, and it runs on), and of which it is asked whether it does well before it
+-- counts as healthy (`verify`). Written when that begins and at each answer; goes when the deployment ends, and stays when another takes
+-- its place.
+CREATE TABLE verification (
+    deployment_id   uuid PRIMARY KEY REFERENCES deployment,
+    began_at        timestamptz NOT NULL,
+    asked_at        timestamptz,                 -- last
+    watched         jsonb NOT NULL               -- sync::verify::Watched of each query of the set's rules, in their order
 );
 
 -- A way back that somebody asked for, or that a failed sync asked for by itself: to the objects of a content that was healthy here. The

@@ -89,6 +89,10 @@ word!(
     RegistryName, "registry", is_config_name, "must be 1 to 63 letters, digits, `-` or `_`"
 );
 word!(
+    /// The name of a configured Prometheus: the `main` of `[prometheus.main]`.
+    PrometheusName, "prometheus", is_config_name, "must be 1 to 63 letters, digits, `-` or `_`"
+);
+word!(
     /// The name of an environment within its repository.
     EnvironmentName, "environment", is_environment_name,
     "must be 1 to 63 letters, digits, `-`, `_` or `.`, and begin and end with a letter or digit"

@@ -43,6 +43,7 @@ pub mod git;
 pub mod render;
 
 pub mod forge;
+pub mod prometheus;
 pub mod registry;
 
 pub mod cluster;

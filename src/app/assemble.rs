@@ -16,9 +16,10 @@ use crate::db::installation;
 use crate::db::seal::{Seal, derive};
 use crate::forge::{self, Forge};
 use crate::git;
-use crate::ids::RegistryName;
+use crate::ids::{PrometheusName, RegistryName};
 use crate::jobs::{self, ForgeAccess};
 use crate::manifest::HashKey;
+use crate::prometheus::{self, Prometheus, Servers};
 use crate::queue::Bell;
 use crate::registry::{self, Registries, Registry};
 use crate::render::{AgeKeys, Limits, Programs, Renderer, Unsealer};
@@ -110,6 +111,7 @@ pub async fn context(
         forges,
         clusters: Arc::new(clusters(server, environ)?),
         registries: registries(server, &data.join("charts"))?,
+        prometheus: prometheus(server)?,
         git: git::Program::find(&program("git", search.as_deref())?).await?,
         mirrors: std::fs::canonicalize(&mirrors)?,
         renderer: Arc::new(renderer),
@@ -154,8 +156,9 @@ pub(super) fn reloaded(
     let clusters = if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ)?) };
     let registries = registries(new, &new.database.data_dir.join("charts"))?;
     let unsealer = Arc::new(context.unsealer.with_keys(age_keys(new)));
+    let prometheus = prometheus(new)?;
     let platform = Arc::new(new.platform.clone());
-    Ok(jobs::Context { forges, clusters, registries, unsealer, platform, ..context.clone() })
+    Ok(jobs::Context { forges, clusters, registries, prometheus, unsealer, platform, ..context.clone() })
 }
 
 /// Keys that open sealed Secrets, read at each use.
@@ -202,6 +205,30 @@ fn registry_settings(name: &RegistryName, registry: &crate::config::Registry) ->
         hosts: registry.hosts.clone(),
         token_host: registry.token_host.clone(),
     })
+}
+
+/// Those who are asked whether what was deployed does well, secrets as they are now.
+///
+/// # Errors
+/// One that cannot be set up, with what to do.
+pub(super) fn prometheus(server: &Server) -> anyhow::Result<Servers> {
+    let one = |(name, one): (&PrometheusName, &crate::config::Prometheus)| {
+        let token = match &one.token {
+            Some(token) => Some(token.read().with_context(|| format!("prometheus.{name}.token"))?),
+            None => None,
+        };
+        let ca_pem = match &one.ca_file {
+            Some(file) => {
+                Some(std::fs::read(file).with_context(|| format!("prometheus.{name}.ca_file {}", file.display()))?)
+            }
+            None => None,
+        };
+        let answer_within = prometheus::ANSWER_WITHIN;
+        let settings = prometheus::Settings { name: name.clone(), url: one.url.clone(), token, ca_pem, answer_within };
+        Ok((name.clone(), Prometheus::new(&settings)?))
+    };
+    let all: anyhow::Result<BTreeMap<PrometheusName, Prometheus>> = server.prometheus.iter().map(one).collect();
+    Ok(Servers::new(all?))
 }
 
 /// The clusters that can be reached.

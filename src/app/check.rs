@@ -8,9 +8,10 @@ use crate::cluster::{ClusterError, Clusters, Identity};
 use crate::config::{DatabaseUrl, Environ, Loaded, Server};
 use crate::db::embedded::EmbeddedError;
 use crate::forge::{self, Forge, ForgeError, Repository, RepositoryAt};
-use crate::ids::{ClusterName, ForgeName, RegistryName};
+use crate::ids::{ClusterName, ForgeName, PrometheusName, RegistryName};
 use crate::local::report::{Report, Verdict};
 use crate::local::schemas;
+use crate::prometheus;
 use crate::registry::{self, Registry};
 use crate::render::{Limits, Programs, Renderer, Unsealer};
 
@@ -51,6 +52,9 @@ pub async fn live(loaded: &Loaded, environ: &Environ) -> Report {
     }
     for name in server.registries.keys() {
         report = report.and(one_registry(server, name).await);
+    }
+    for name in server.prometheus.keys() {
+        report = report.and(one_prometheus(server, name).await);
     }
     report.and(renderers(environ).await)
 }
@@ -178,6 +182,22 @@ async fn one_registry(server: &Server, name: &RegistryName) -> Report {
             Err(error) => bad(error),
         },
         None => bad(format!("registry {name}: cannot be set up")),
+    }
+}
+
+async fn one_prometheus(server: &Server, name: &PrometheusName) -> Report {
+    let servers = match assemble::prometheus(server) {
+        Ok(servers) => servers,
+        Err(error) => return bad(format!("prometheus {name}: {error:#}")),
+    };
+    let asked = match servers.named(name) {
+        Ok(server) => server.is_there().await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(()) => good(format!("prometheus {name}: there, and answers queries")),
+        Err(error) if error.fate == prometheus::Fate::Later => could_not(error),
+        Err(error) => bad(error),
     }
 }
 

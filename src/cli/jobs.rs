@@ -26,6 +26,14 @@ pub enum Act {
         #[command(flatten)]
         listed: Listed,
     },
+    /// One, with what it is about and what its last try said.
+    Show {
+        /// Its number.
+        id: i64,
+        /// How to show it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Gives one that failed or waits a new beginning.
     Retry {
         /// Its number.
@@ -52,6 +60,7 @@ impl Act {
     pub async fn ask(&self, client: &Client) -> Result<Said, ClientError> {
         match self {
             Self::List { state, listed } => listed.ask(client, "jobs", &[("state", state.clone())], JOB).await,
+            Self::Show { id, output } => Ok(table::show_one(*output, &client.get(&format!("jobs/{id}"), &[]).await?)),
             Self::Retry { id } => Ok(table::show_one(Output::Table, &client.post(&format!("jobs/{id}/retry")).await?)),
         }
     }

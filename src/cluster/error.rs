@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::rights;
 use crate::manifest::without_secrets;
 use crate::sync::FieldConflict;
 
@@ -134,6 +135,13 @@ pub(super) fn refusal(status: u16, body: &[u8], after: Option<Duration>, about: 
         // Mistakes of the object come as a bare 500; to retry them would never end.
         (500, "") if is_our_mistake(raw) => ClusterError::Refused { status, message },
         (429 | 500..=599, _) => ClusterError::Busy { status, message, after },
+        (403, "Forbidden") => match rights::missing(&said) {
+            Some(rule) => {
+                let rule = without_secrets(&rule, about);
+                ClusterError::Refused { status, message: format!("{message}: {rule}") }
+            }
+            None => ClusterError::Refused { status, message },
+        },
         _ => ClusterError::Refused { status, message },
     }
 }

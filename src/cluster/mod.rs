@@ -32,6 +32,7 @@ mod look;
 mod named;
 mod observe;
 mod openapi;
+mod rights;
 mod watch;
 mod wire;
 

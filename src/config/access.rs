@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::reading::tables;
 use super::{ForgeKind, floor_policies};
-use crate::ids::{ClusterName, ForgeName, WordError};
+use crate::ids::{ClusterName, ForgeName, PrometheusName, WordError};
 use crate::policy::approvals::{FLOOR_RULE_KEYS, approval_rules, groups_named, owners};
 use crate::policy::block::{Block, Keys, map, named};
 use crate::policy::document::{Node, Value};
@@ -20,7 +20,7 @@ use crate::policy::windows::windows;
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
 /// The keys of `[grant.NAME]`.
 pub const GRANT_KEYS: Keys = Keys {
-    known: &["repositories", "clusters", "namespaces", "kinds", "impersonate", "secrets", "owners"],
+    known: &["repositories", "clusters", "namespaces", "kinds", "prometheus", "impersonate", "secrets", "owners"],
     later: &[],
 };
 /// The keys of a grant's `kinds`.
@@ -29,6 +29,7 @@ pub const KINDS_KEYS: Keys = Keys { known: &["cluster_scoped", "deny"], later: &
 pub const FLOOR_KEYS: Keys = Keys { known: &["clusters", "approvals", "policies", "windows"], later: &["deletions"] };
 
 type Forges = BTreeMap<ForgeName, Option<super::Forge>>;
+type PrometheusServers = BTreeMap<PrometheusName, Option<super::Prometheus>>;
 type Clusters = BTreeMap<ClusterName, Option<super::Cluster>>;
 
 /// A name of ours that needs no type of its own.
@@ -46,6 +47,7 @@ pub(super) fn platform(
     root: &Block<'_>,
     forges: &Forges,
     clusters: &Clusters,
+    prometheus: &PrometheusServers,
     complaints: &mut Complaints,
 ) -> Platform {
     let mut platform = Platform::default();
@@ -57,7 +59,7 @@ pub(super) fn platform(
     }
     let sealed = section_names(root.get("secrets"));
     for (name, node) in tables::<Name>(root.get("grant"), "grant", complaints) {
-        if let Some(grant) = grant(&name.0, node, forges, clusters, &sealed, complaints) {
+        if let Some(grant) = grant(&name.0, node, forges, clusters, prometheus, &sealed, complaints) {
             platform.grants.insert(name.0, grant);
         }
     }
@@ -175,6 +177,7 @@ fn grant(
     node: &Node,
     forges: &Forges,
     clusters: &Clusters,
+    prometheus: &PrometheusServers,
     sealed: &[&str],
     complaints: &mut Complaints,
 ) -> Option<Grant> {
@@ -201,6 +204,7 @@ fn grant(
         namespaces,
         cluster_scoped: Vec::new(),
         deny: Vec::new(),
+        prometheus: prometheus_names(&block, prometheus, complaints),
         impersonate: impersonate(&block, complaints),
         secrets: block.text("secrets", complaints).map(|(name, at)| {
             if !sealed.contains(&name) {
@@ -215,6 +219,21 @@ fn grant(
         grant.deny = kind_patterns(&kinds, "deny", complaints);
     }
     (complaints.len() == before).then_some(grant)
+}
+
+fn prometheus_names(
+    block: &Block<'_>,
+    known: &PrometheusServers,
+    complaints: &mut Complaints,
+) -> BTreeSet<PrometheusName> {
+    let mut found = BTreeSet::new();
+    for (word, at) in block.texts("prometheus", complaints).unwrap_or_default() {
+        match word.parse::<PrometheusName>() {
+            Ok(name) if known.contains_key(&name) => drop(found.insert(name)),
+            _ => unknown("prometheus", word, at, &names(known.keys()), complaints),
+        }
+    }
+    found
 }
 
 fn impersonate(block: &Block<'_>, complaints: &mut Complaints) -> Option<String> {

@@ -12,6 +12,7 @@ mod difference;
 mod environ;
 mod files;
 mod floor_policies;
+mod prometheus;
 mod reading;
 mod registries;
 mod secret;
@@ -28,13 +29,14 @@ use std::time::Duration;
 pub use access::{FLOOR_KEYS, GRANT_KEYS, GROUP_KEYS, KINDS_KEYS};
 pub use difference::{Difference, Keys, difference, is_read_at_start};
 pub use environ::{Environ, PREFIX};
+pub use prometheus::PROMETHEUS_KEYS;
 pub use registries::REGISTRY_KEYS;
 pub use secret::{Secret, SecretError};
 pub use secrets::SECRETS_KEYS;
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
 pub use world::{APP_KEYS, APPLICATION_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
-use crate::ids::{ClusterName, ForgeName, RegistryName};
+use crate::ids::{ClusterName, ForgeName, PrometheusName, RegistryName};
 use crate::policy::document::{Node, Value};
 use crate::policy::located::{Complaints, Located, Place};
 use crate::policy::rules::Platform;
@@ -63,6 +65,8 @@ pub struct Server {
     pub clusters: BTreeMap<ClusterName, Cluster>,
     /// `[registry.NAME]`.
     pub registries: BTreeMap<RegistryName, Registry>,
+    /// `[prometheus.NAME]`.
+    pub prometheus: BTreeMap<PrometheusName, Prometheus>,
     /// `[secrets.NAME]`: where keys of age are that open sealed Secrets.
     pub secrets: BTreeMap<String, Secret>,
     /// `[group.NAME]`, `[grant.NAME]`, `[floor.NAME]`: what policy judges by.
@@ -224,6 +228,17 @@ pub struct Registry {
     pub token_host: Option<String>,
 }
 
+/// `[prometheus.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prometheus {
+    /// Its address, without a slash at its end: the folder of `/api/v1/query`.
+    pub url: String,
+    /// What it is shown, as a bearer token.
+    pub token: Option<Secret>,
+    /// Certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// How a cluster is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -264,7 +279,7 @@ impl Loaded {
 
     /// Every secret by its key, and the files that are read like one.
     pub fn secrets(&self) -> Vec<(String, Secret)> {
-        let Server { http, database, audit, forges, clusters, registries, secrets, .. } = &self.server;
+        let Server { http, database, audit, forges, clusters, registries, prometheus, secrets, .. } = &self.server;
         let mut all = vec![("server.key".to_owned(), http.key.clone()), ("audit.key".to_owned(), audit.key.clone())];
         if let DatabaseUrl::At(url) = &database.url {
             all.push(("database.url".to_owned(), url.clone()));
@@ -284,6 +299,11 @@ impl Loaded {
             all.extend(password.map(|secret| (format!("registry.{name}.password"), secret)));
             let ca_file = registry.ca_file.clone().map(Secret::File);
             all.extend(ca_file.map(|file| (format!("registry.{name}.ca_file"), file)));
+        }
+        for (name, one) in prometheus {
+            all.extend(one.token.clone().map(|secret| (format!("prometheus.{name}.token"), secret)));
+            let ca_file = one.ca_file.clone().map(Secret::File);
+            all.extend(ca_file.map(|file| (format!("prometheus.{name}.ca_file"), file)));
         }
         all.extend(secrets.iter().map(|(name, keys)| (format!("secrets.{name}.age_keys"), keys.clone())));
         for (name, cluster) in clusters {

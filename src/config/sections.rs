@@ -9,7 +9,8 @@ use super::environ::Environ;
 use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
 use super::{
-    Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, registries, secrets, world,
+    Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, prometheus, registries, secrets,
+    world,
 };
 use crate::policy::block::{Block, Keys, one_of};
 use crate::policy::code::health::{Rule, fault};
@@ -21,8 +22,21 @@ use crate::policy::repository::version;
 /// The keys of the file.
 pub const FILE_KEYS: Keys = Keys {
     known: &[
-        "version", "include", "server", "database", "audit", "forge", "cluster", "registry", "secrets", "group",
-        "grant", "floor", "health", "sweep",
+        "version",
+        "include",
+        "server",
+        "database",
+        "audit",
+        "forge",
+        "cluster",
+        "registry",
+        "prometheus",
+        "secrets",
+        "group",
+        "grant",
+        "floor",
+        "health",
+        "sweep",
     ],
     later: &["notify", "tools", "sandbox"],
 };
@@ -49,8 +63,9 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
     let forges = world::forges(root.get("forge"), &mut reading);
     let clusters = world::clusters(root.get("cluster"), &mut reading);
     let registries = registries::registries(root.get("registry"), &mut reading);
+    let prometheus = prometheus::servers(root.get("prometheus"), &mut reading);
     let secrets = secrets::secrets(root.get("secrets"), &mut reading);
-    let mut platform = access::platform(&root, &forges, &clusters, reading.complaints);
+    let mut platform = access::platform(&root, &forges, &clusters, &prometheus, reading.complaints);
     platform.registries = registries.keys().cloned().collect();
     platform.health = health(root.get("health"), reading.complaints);
     let sweep = sweep(root.get("sweep"), reading.complaints);
@@ -66,6 +81,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
         forges: forges.into_iter().filter_map(|(name, forge)| Some((name, forge?))).collect(),
         clusters: clusters.into_iter().filter_map(|(name, cluster)| Some((name, cluster?))).collect(),
         registries: registries.into_iter().filter_map(|(name, registry)| Some((name, registry?))).collect(),
+        prometheus: prometheus.into_iter().filter_map(|(name, one)| Some((name, one?))).collect(),
         secrets,
         platform,
         sweep,

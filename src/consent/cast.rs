@@ -75,6 +75,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         limits: Limits::default(),
         may: May::default(),
         on_failure: Default::default(),
+        verify: Vec::new(),
         runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),

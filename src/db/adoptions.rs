@@ -109,6 +109,21 @@ pub async fn get(conn: &mut PgConnection, id: Uuid) -> Result<Option<(Adoption, 
     }))
 }
 
+/// Those of the same environment that were asked for before this one, and of which nothing came yet.
+///
+/// # Errors
+/// The database's own.
+pub async fn before(conn: &mut PgConnection, id: Uuid, environment: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT id FROM adoption JOIN our_pull o USING (id)
+         WHERE o.environment_id = $2 AND o.ended_at IS NULL AND o.why_not IS NULL AND id < $1 ORDER BY id",
+        id,
+        environment
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// What its pull request says, before its branch is pushed: its title and its text.
 ///
 /// # Errors

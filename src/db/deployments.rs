@@ -45,6 +45,8 @@ pub struct Deployment {
     pub new: NewDeployment,
     /// `None` while it runs.
     pub ended: Option<Ended>,
+    /// Its sync ended well, and it runs on until what its rules ask for has held (`verify`).
+    pub is_being_verified: bool,
     /// When it started.
     pub started_at: Timestamp,
     /// When everything was sent.
@@ -80,6 +82,7 @@ macro_rules! deployment {
             }
             _ => None,
         };
+        let is_being_verified = row.state == "running" && row.outcome.is_some();
         let ended = row.finished_at.map(|at| Ended {
             state: row.state,
             outcome: row.outcome.map(|Json(outcome)| outcome).unwrap_or_default(),
@@ -103,6 +106,7 @@ macro_rules! deployment {
                 fence: row.fence,
             },
             ended,
+            is_being_verified,
             started_at: row.started_at.to_jiff(),
             applied_at: row.applied_at.map(|at| at.to_jiff()),
         })

@@ -6,7 +6,8 @@ use jiff_sqlx::{Timestamp as Stored, ToSqlx as _};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::ids::Account;
+use super::{hook_runs, inventory};
+use crate::ids::{Account, ObjectKey};
 
 /// What becomes of the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,19 @@ pub async fn of(conn: &mut PgConnection, environment: i64) -> Result<Option<Dest
         asked_at: row.asked_at.to_jiff(),
         agreed_by: row.agreed_by.map(|Json(account)| account),
     }))
+}
+
+/// Every object that an end of this environment is about: what its inventory has, in whatever cluster, and what its hooks made and
+/// may have left.
+///
+/// # Errors
+/// The database's own.
+pub async fn reach(conn: &mut PgConnection, environment: i64) -> Result<Vec<ObjectKey>, sqlx::Error> {
+    let mut all = inventory::named(&mut *conn, environment).await?;
+    let of_hooks = hook_runs::all_made(conn, environment).await?.into_keys();
+    let more: Vec<ObjectKey> = of_hooks.filter(|key| !all.contains(key)).collect();
+    all.extend(more);
+    Ok(all)
 }
 
 /// Somebody asks; one that stands goes.

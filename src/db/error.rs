@@ -71,10 +71,10 @@ pub fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
-/// 25006 read_only_sql_transaction (a standby after a failover), 57014 query_canceled (our own statement_timeout); the
-/// classes 08 connection, 53 out of disk, memory or connections, 57P operator stops it, 58 system error.
+/// 25006 read_only_sql_transaction (a standby after a failover), 25P03 idle_in_transaction_session_timeout (we stood still), 57014
+/// query_canceled (our own statement_timeout); the classes 08 connection, 53 out of disk, memory or connections, 57P operator stops it, 58 system error.
 fn says_away(code: &str) -> bool {
-    ["25006", "57014"].contains(&code) || ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
+    ["25006", "25P03", "57014"].contains(&code) || ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
 }
 
 impl From<sqlx::Error> for DbError {

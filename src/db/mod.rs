@@ -52,6 +52,7 @@ pub mod rollbacks;
 pub mod sessions;
 pub mod tokens;
 pub mod told_deployments;
+pub mod verifications;
 pub mod watches;
 
 pub use error::{DbError, Fate, is_away, retrying};

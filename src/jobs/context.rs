@@ -17,6 +17,7 @@ use crate::git;
 use crate::ids::{Account, ForgeName};
 use crate::manifest::HashKey;
 use crate::policy::rules::Platform;
+use crate::prometheus::Servers;
 use crate::queue::Bell;
 use crate::registry::Registries;
 use crate::render::{Renderer, Unsealer};
@@ -57,6 +58,8 @@ pub struct Context {
     pub clusters: Arc<Clusters>,
     /// Where charts come from.
     pub registries: Registries,
+    /// Who is asked whether what was deployed does well.
+    pub prometheus: Servers,
     /// The `git` program.
     pub git: git::Program,
     /// Where mirrors are kept.

@@ -144,6 +144,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         run: context.clock.new_id(),
         platform: &context.platform,
         renderer: &context.renderer,
+        prometheus: &context.prometheus,
         unsealer: &context.unsealer,
         shown_on: context
             .forges
@@ -186,6 +187,10 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         Err(error) => return verdict(job, Err(error)),
     }
     match work::boxed(sync_environment::run_deployment(&world, job, lease, environment.environment, &observe)).await {
+        Ok(sync_environment::Ran::Waits(wait)) => {
+            context.bell.ring(Lane::Default);
+            Verdict::Snooze { wait }
+        }
         Ok(ran) => {
             if let sync_environment::Ran::Recorded(outcome) = &ran {
                 tracing::info!(environment = job.key, trace = %job.trace, outcome = outcome.sentence(), "synced");

@@ -12,6 +12,8 @@ mod looked;
 mod places;
 mod proof;
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -37,6 +39,10 @@ use crate::queue::{self, Claimed, Lane, Lease};
 
 /// Objects of one pull request: each is rendered for by itself, at least once.
 const MOST: usize = 30;
+/// Objects that are looked at for it, be it that nothing of them can be adopted.
+const LOOKED_AT: usize = 300;
+/// How long an adoption waits for one that was asked for before it.
+const BEFORE: Duration = Duration::from_secs(2);
 
 /// The payload.
 #[derive(Debug, Deserialize)]
@@ -75,6 +81,13 @@ pub(super) async fn run(context: &Context, job: &Claimed, lease: &Lease) -> Resu
         drop(conn);
         return work::finish(context, job).await;
     };
+    // Of two that are asked for at once the second sees what the first has opened.
+    for earlier in adoptions::before(&mut conn, adoption.id, adoption.environment).await? {
+        if queue::is_to_run(&mut conn, &job.kind, &earlier.to_string()).await? {
+            let why = "an adoption that was asked for before it is on its way".to_owned();
+            return Err(JobError::NotNow { wait: BEFORE, why });
+        }
+    }
     let environment = environments::get(&mut conn, adoption.environment).await?;
     drop(conn);
     let Some(environment) = environment else { return work::finish(context, job).await };
@@ -103,14 +116,13 @@ impl Scene<'_> {
     async fn plan(&self) -> Result<Plan, Stop> {
         let Self { repository, environment, adoption, .. } = self;
         let branch = our_pull::branch(&format!("adopt-{}", environment.name), adoption.id)?;
-        // What may have been pushed already stays what it is, with the words that were meant for it.
-        if let Some((_, commit)) = &self.known.planned
-            && repository.mirror.has_commit(commit).await?
+        // What was pushed already stays what it is, with the words that were meant for it.
+        if let Some(commit) = our_pull::pushed(repository, &self.known).await?
             && let Some((title, body)) =
                 adoptions::words(&mut *repository.context.pool.acquire().await?, adoption.id).await?
         {
             let pull = self.pull(&branch, title, body);
-            return Ok(Plan { branch, commit: commit.clone(), pull });
+            return Ok(Plan { branch, commit, pull });
         }
         if environment.state != EnvironmentState::Active {
             return Err(Stop::Never("it is not in the default branch's file any more".to_owned()));
@@ -133,8 +145,12 @@ impl Scene<'_> {
         let mut words = preview::Adoption::of(&environment.name, &environment.branch, person(&adoption.by));
         let looker = looked::Looker::at(repository, environment).await?;
         let mut draft = Draft::default();
-        let more = meant.len().saturating_sub(MOST);
-        for one in meant.into_iter().take(MOST) {
+        let mut more = meant.len();
+        for one in meant.into_iter().take(LOOKED_AT) {
+            if words.objects.len() == MOST {
+                break;
+            }
+            more -= 1;
             let object = one.key.to_string();
             let wanted = match looker.look(&one.key).await? {
                 Looked::Wants(wanted) => wanted,
@@ -152,9 +168,8 @@ impl Scene<'_> {
             }
         }
         if more > 0 {
-            words
-                .left_out
-                .push((format!("{more} more"), format!("one pull request adopts {MOST}; ask again for them")));
+            let why = format!("one pull request adopts {MOST} objects, of {LOOKED_AT}; ask again for them");
+            words.left_out.insert(0, (format!("{more} more"), why));
         }
         if words.objects.is_empty() {
             return Err(Stop::Never(words.none()));

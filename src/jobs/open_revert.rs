@@ -147,11 +147,9 @@ impl Scene<'_> {
         let branch = our_pull::branch(&format!("revert-{}-{number}", environment.name), self.rollback)?;
         let (title, body) = (revert.title(), revert.body());
         let pull = NewPull { base_branch: environment.branch.clone(), head_branch: branch.to_string(), title, body };
-        // What may have been pushed already stays what it is.
-        if let Some((_, commit)) = &self.revert.planned
-            && mirror.has_commit(commit).await?
-        {
-            return Ok(Plan { branch, commit: commit.clone(), pull });
+        // What was pushed already stays what it is.
+        if let Some(commit) = our_pull::pushed(repository, &self.revert).await? {
+            return Ok(Plan { branch, commit, pull });
         }
         let tree = match mirror.taken_back(&tip, &steps).await? {
             Merge::Clean { tree } => tree,

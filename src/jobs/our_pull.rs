@@ -48,6 +48,21 @@ pub(super) fn branch(name: &str, id: Uuid) -> Result<BranchName, Stop> {
     format!("bascule/{name}-{letters}").parse::<BranchName>().map_err(|error| Stop::Never(error.to_string()))
 }
 
+/// What was meant to be pushed and is there already, so that nothing else is made of it. What is not there is planned anew: a
+/// forge may have refused it for weeks.
+pub(super) async fn pushed(repository: &Repository<'_>, known: &OurPull) -> Result<Option<CommitId>, Stop> {
+    let Some((branch, commit)) = &known.planned else { return Ok(None) };
+    if !repository.mirror.has_commit(commit).await? {
+        return Ok(None);
+    }
+    match repository.forge().branch(&repository.at, branch).await {
+        Ok(there) if there.tip == *commit => Ok(Some(commit.clone())),
+        Ok(_) => Ok(None),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens one.
 pub(super) struct Opener<'r> {
     pub(super) repository: &'r Repository<'r>,

@@ -5,7 +5,8 @@
 //!   decide   one plan (sync::plan)
 //!   act      intent ─ fence ─ inventory grows ─ namespaces ─ definitions ─ hooks before ─ waves ─ deletes ─ watch until well ─
 //!            hooks after ─ what the cluster says of what is not well
-//!   record   outcome, hold, next jobs and the end of this job in one transaction
+//!   record   outcome, hold, next jobs and the end of this job in one transaction; where something has to hold afterwards (`verify`),
+//!            each look at that is a run of its own before
 //! ```
 //!
 //! A worker may die between any two [`Step`]s. Nothing is remembered but rows and the cluster, so the next worker does
@@ -22,6 +23,7 @@ mod prune;
 mod record;
 mod send;
 pub(super) mod turn;
+mod verify;
 mod waves;
 
 use std::collections::BTreeSet;
@@ -37,9 +39,10 @@ use crate::db::{deployments, rollbacks, seal::Seal};
 use crate::ids::ForgeName;
 use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
+use crate::prometheus::Servers;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
 use crate::render::{Renderer, Unsealer};
-use crate::sync::{Outcome, Pace, Step};
+use crate::sync::{Outcome, Pace, State, Step};
 
 pub use destroy::destroy;
 use fence::Fenced;
@@ -66,6 +69,8 @@ pub struct World<'a> {
     pub platform: &'a Platform,
     /// Asks health rules, in its box.
     pub renderer: &'a Renderer,
+    /// Who is asked whether what was deployed does well.
+    pub prometheus: &'a Servers,
     /// Opens sealed Secrets.
     pub unsealer: &'a Unsealer,
     /// Forges with a page of deployments of their own.
@@ -90,6 +95,8 @@ struct Run<'a> {
 pub enum Ran {
     /// No deployment of this environment is running.
     Nothing,
+    /// The sync is over, and its deployment has yet to be verified: to be looked at again after this long.
+    Waits(Duration),
     /// The deployment has ended so, and with it the job: its row is gone.
     Recorded(Box<Outcome>),
 }
@@ -163,6 +170,9 @@ pub async fn run_deployment(
 ) -> Result<Ran, Interrupted> {
     let run = Run { world, job, lease, observe, pace: Pace::new(gather::WIDTH) };
     let Some(deployment) = run.take_over(environment).await? else { return Ok(Ran::Nothing) };
+    if let Some(begun) = run.is_verified(&deployment).await? {
+        return Box::pin(run.verify(&deployment, begun)).await;
+    }
 
     let mut scene = match Box::pin(run.gather(deployment)).await {
         Ok(scene) => scene,
@@ -183,6 +193,14 @@ pub async fn run_deployment(
     run.observe(Step::IntentWritten);
     let mut outcome = Outcome::default();
     match Box::pin(run.act(&mut scene, &mut outcome)).await {
+        Ok(()) if outcome.state() == State::Healthy && !scene.verify.is_empty() => {
+            run.begin_to_verify(&scene, intent, &outcome).await?;
+            let Some(begun) = run.is_verified(&scene.deployment).await? else {
+                // It was ended behind our back; the next run finds what runs now.
+                return Ok(Ran::Waits(Duration::ZERO));
+            };
+            Box::pin(run.verify(&scene.deployment, begun)).await
+        }
         Ok(()) => run.record(&scene, intent, outcome).await,
         Err(Interrupted::Older { ours, theirs }) => {
             let why = Interrupted::Older { ours, theirs };

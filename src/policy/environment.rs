@@ -17,6 +17,7 @@ use super::rules::{
     Admission, ApprovalRule, ApprovalSource, Binds, Consent, Environment, Helm, Limits, May, OnDrift, OnPush, SyncMode,
     SyncRules,
 };
+use super::verify::verify;
 use super::windows::windows;
 use crate::ids::{EnvironmentName, Target};
 
@@ -37,13 +38,14 @@ pub const ENVIRONMENT_KEYS: Keys = Keys {
         "admission",
         "drift",
         "on_failure",
+        "verify",
         "runbook",
         "may",
         "helm",
         "ignore",
         "for",
     ],
-    later: &["health", "secrets", "verify", "notify", "engine", "promote", "include", "extends", "policies"],
+    later: &["health", "secrets", "notify", "engine", "promote", "include", "extends", "policies"],
 };
 /// The keys of `consent`.
 pub const CONSENT_KEYS: Keys =
@@ -117,6 +119,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
     let drift = on_drift(&block, complaints);
     let on_failure = failure::on_failure(&block, complaints);
+    let verify = block.get("verify").map(|node| verify(node, complaints)).unwrap_or_default();
     let runbook = failure::runbook(&block, complaints);
     let may = block.get("may").and_then(|node| may(node, complaints)).unwrap_or_default();
     let helm = block.get("helm").and_then(|node| helm(node, path.as_deref(), complaints));
@@ -129,6 +132,10 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     if let (Some(at), OnDrift::Heal, SyncMode::None) = (block.place_of("drift"), drift, sync.mode) {
         let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `drift: heal`", key.name);
         complaints.add(at, problem, "remove `drift`: what is never synced is never healed");
+    }
+    if let (Some(at), SyncMode::None, false) = (block.place_of("verify"), sync.mode, verify.is_empty()) {
+        let problem = format!("environment `{}` has `sync: {{ mode: none }}` and `verify`", key.name);
+        complaints.add(at, problem, "write `verify: []`: what is never synced is never verified");
     }
     if let Some(at) = block.place_of("after")
         && sync.mode == SyncMode::None
@@ -150,13 +157,15 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     if complaints.len() > before {
         return None;
     }
+    let (name, target) = (name?, Target { cluster: cluster?, namespace: namespace? });
+    let verify = verify.into_iter().map(|one| one.of(&name, &target)).collect();
     Some(Environment {
-        name: name?,
+        name,
         stage,
         path: path?,
         chart,
         helm,
-        target: Target { cluster: cluster?, namespace: namespace? },
+        target,
         branch,
         after,
         windows,
@@ -166,6 +175,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         admission,
         drift,
         on_failure,
+        verify,
         runbook,
         owners: owners.cloned(),
         limits: Limits::default(),

@@ -30,6 +30,7 @@ pub mod paths;
 pub mod pattern;
 pub mod platform;
 pub mod policies;
+pub mod verify;
 pub mod windows;
 
 pub use codeowners::{Dialect, OwnerFile};

@@ -39,8 +39,8 @@ pub fn fill(text: &str, binding: &Binding) -> Result<String, String> {
     Ok(filled)
 }
 
-/// A copy of a tree with every text filled in. Keys stay as they are, and so does `ignore`, whose patterns have braces of
-/// their own.
+/// A copy of a tree with every text filled in. Keys stay as they are, and so do `ignore` and `verify`, whose patterns and queries
+/// have braces of their own.
 pub fn fill_tree(node: &Node, binding: &Binding, complaints: &mut Complaints) -> Node {
     let value = match &node.value {
         Value::Text(text) if text.contains(['{', '}']) => match filled(node, text, binding) {
@@ -53,7 +53,8 @@ pub fn fill_tree(node: &Node, binding: &Binding, complaints: &mut Complaints) ->
         Value::List(items) => Value::List(items.iter().map(|item| fill_tree(item, binding, complaints)).collect()),
         Value::Map(entries) => {
             let fill_entry = |(key, value): &(Key, Node)| {
-                let filled = if key.name == "ignore" { value.clone() } else { fill_tree(value, binding, complaints) };
+                let has_braces = ["ignore", "verify"].contains(&key.name.as_str());
+                let filled = if has_braces { value.clone() } else { fill_tree(value, binding, complaints) };
                 (key.clone(), filled)
             };
             Value::Map(entries.iter().map(fill_entry).collect())

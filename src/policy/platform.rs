@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::code::health::Rule as HealthRule;
 use super::rules::{ApprovalRule, Policy};
 use super::windows::Window;
-use crate::ids::{ClusterName, RegistryName};
+use crate::ids::{ClusterName, PrometheusName, RegistryName};
 
 /// `[grant.NAME]`: what a repository may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Grant {
     pub cluster_scoped: Vec<String>,
     /// Kinds it may not write.
     pub deny: Vec<String>,
+    /// Which Prometheus its environments may name in `verify`; none where the file does not say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub prometheus: BTreeSet<PrometheusName>,
     /// As whom the cluster is asked, with `{namespace}` standing for the environment's; the kubeconfig's own user when
     /// absent. See [`Grant::acts_as`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! What the platform allows: which grants a repository has, what is inside one, which floors lie under an environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::approvals::groups_named;
 use super::expand::Expanded;
@@ -8,7 +8,7 @@ use super::globs::{kind_matches, name_matches, repository_matches};
 use super::located::{Complaints, Located, did_you_mean};
 use super::repository::RepositoryFile;
 use super::rules::{Environment, Floor, Grant, Platform};
-use crate::ids::{ClusterName, ObjectKey, RegistryName, Target};
+use crate::ids::{ClusterName, ObjectKey, PrometheusName, RegistryName, Target};
 
 /// A grant with its name, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,11 @@ impl Platform {
             (granted, refused.collect::<BTreeMap<_, _>>())
         };
         self.grants_reaching(repository, target).into_iter().map(refused).min_by_key(|(_, refused)| refused.len())
+    }
+
+    /// Whether an environment may have a Prometheus asked: a grant that reaches its target names it.
+    pub fn may_ask(&self, repository: &str, target: &Target, prometheus: &PrometheusName) -> bool {
+        self.grants_reaching(repository, target).iter().any(|granted| granted.grant.prometheus.contains(prometheus))
     }
 
     /// The floors under every environment of a cluster, with their names.
@@ -124,6 +129,10 @@ pub fn refusals(platform: &Platform, repository: &str, environment: &Environment
         let known = platform.registries.iter().map(RegistryName::as_str);
         let meant = did_you_mean(chart.registry.as_str(), known).map(|meant| format!(": did you mean `{meant}`?"));
         found.push(format!("registry `{}` is not in the server's file{}", chart.registry, meant.unwrap_or_default()));
+    }
+    let asked: BTreeSet<_> = environment.verify.iter().map(|one| &one.prometheus).collect();
+    for name in asked.into_iter().filter(|name| !platform.may_ask(repository, target, name)) {
+        found.push(format!("prometheus `{name}` is not granted to this repository"));
     }
     if environment.consent.is_none() {
         let asking =

@@ -16,6 +16,7 @@ use super::codeowners::OwnerFile;
 use super::ignore::Ignore;
 pub use super::on_drift::OnDrift;
 pub use super::platform::{Floor, Grant, Group, Platform};
+pub use super::verify::Verify;
 use super::windows::Window;
 use crate::ids::{EnvironmentName, Target};
 
@@ -317,6 +318,9 @@ pub struct Environment {
     /// What follows a sync that failed.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
+    /// What has to hold after a sync before the environment counts as healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<Verify>,
     /// Where it is written what to do: a file of the repository, or an address. Named with every failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,

@@ -41,6 +41,7 @@ impl EnvironmentRow {
             Deployment::Nothing
             | Deployment::Queued
             | Deployment::Running { .. }
+            | Deployment::Verifying { .. }
             | Deployment::Healthy { .. }
             | Deployment::Failed { .. } => false,
         };

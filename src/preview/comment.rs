@@ -228,8 +228,13 @@ fn removals(row: &EnvironmentRow, most: usize) -> String {
 
 /// Whether its digest is printed: no sync has begun with it.
 fn prints(row: &EnvironmentRow) -> bool {
-    let begun =
-        matches!(row.deployment, Deployment::Running { .. } | Deployment::Healthy { .. } | Deployment::Failed { .. });
+    let begun = matches!(
+        row.deployment,
+        Deployment::Running { .. }
+            | Deployment::Verifying { .. }
+            | Deployment::Healthy { .. }
+            | Deployment::Failed { .. }
+    );
     !begun && row.digest().is_some()
 }
 

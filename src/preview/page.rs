@@ -285,6 +285,11 @@ pub enum Deployment {
         /// The deployment's number.
         number: i64,
     },
+    /// Synced, and watched for a while before it counts as healthy.
+    Verifying {
+        /// The deployment's number.
+        number: i64,
+    },
     /// Synced and well.
     Healthy {
         /// The deployment's number.

@@ -85,6 +85,7 @@ pub(super) fn deployment_cell(deployment: &Deployment) -> String {
         Deployment::Local => "—".to_owned(),
         Deployment::Queued => "merged, queued".to_owned(),
         Deployment::Running { number } => format!("`#{number}` running"),
+        Deployment::Verifying { number } => format!("`#{number}` synced, being verified"),
         Deployment::Healthy { number, kept } if kept.is_empty() => format!("`#{number}` healthy"),
         Deployment::Healthy { number, .. } => format!("`#{number}` healthy, see below"),
         Deployment::Failed { number, .. } => format!("`#{number}` **failed**, see below"),
@@ -149,7 +150,8 @@ pub(super) fn sentences(row: &EnvironmentRow) -> Vec<String> {
         | Deployment::Never
         | Deployment::Local
         | Deployment::Queued
-        | Deployment::Running { .. } => {}
+        | Deployment::Running { .. }
+        | Deployment::Verifying { .. } => {}
     }
     let found = counted(found(row).map(|(_, live)| live));
     if !found.is_empty() {

@@ -191,7 +191,7 @@ pub async fn is_waiting(connection: &mut PgConnection, kind: &str, key: &str) ->
 }
 
 /// Gives a job that failed, or waits for a later time, a new beginning: pending, due now, no tries and no waits counted.
-/// Where the same kind and key is already pending, that one is it. False when there is no such job of this id.
+/// Where the same kind and key is already pending, that one is it, with what both were asked for. False when there is no such job of this id.
 ///
 /// # Errors
 /// The statement's.
@@ -205,6 +205,8 @@ pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<bool, sqlx:
                     OVERRIDING SYSTEM VALUE
                     SELECT id, kind, key, lane, share, payload, trace, created_at FROM failed
                     ON CONFLICT (kind, key) WHERE state = 'pending' DO UPDATE SET
+                        payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                                       THEN EXCLUDED.payload || job.payload ELSE job.payload END,
                         run_at = least(job.run_at, EXCLUDED.run_at))
            SELECT (SELECT count(*) FROM failed) + (SELECT count(*) FROM waiting) AS "count!""#,
         id

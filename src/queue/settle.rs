@@ -44,15 +44,18 @@ pub enum Unsettled {
 }
 
 /// Ends a job as done, inside the transaction that records what it did; a failure of the same job before it is
-/// forgotten with it. Whoever took the job over meanwhile makes this fail, and the record with it.
+/// forgotten with it, unless that one was asked for something of which this one does not speak. Whoever took the job over
+/// meanwhile makes this fail, and the record with it.
 ///
 /// # Errors
 /// [`Unsettled::Lost`] when it is ours no more.
 pub async fn finish(connection: &mut PgConnection, job: &Claimed) -> Result<(), Unsettled> {
     let ended = sqlx::query_scalar!(
-        r#"WITH done AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING kind, key),
+        r#"WITH done AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING kind, key, payload),
                 healed AS (DELETE FROM job USING done
-                           WHERE job.state = 'failed' AND job.kind = done.kind AND job.key = done.key)
+                           WHERE job.state = 'failed' AND job.kind = done.kind AND job.key = done.key
+                             AND CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(done.payload) = 'object'
+                                      THEN job.payload - ARRAY(SELECT jsonb_object_keys(done.payload)) = '{}' ELSE true END)
            SELECT count(*) AS "count!" FROM done"#,
         job.id,
         job.fence
@@ -233,7 +236,8 @@ impl<'e> Wait<'e> {
     }
 }
 
-/// Set aside until somebody retries it; the newest failure of a kind and key is the one that is kept.
+/// Set aside until somebody retries it; the newest failure of a kind and key is the one that is kept, with what the older one
+/// was asked for.
 async fn fail(pool: &PgPool, job: &Claimed, error: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH dead AS (DELETE FROM job WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING *)
@@ -241,8 +245,9 @@ async fn fail(pool: &PgPool, job: &Claimed, error: &str) -> Result<(), sqlx::Err
          OVERRIDING SYSTEM VALUE
          SELECT id, kind, key, lane, share, payload, trace, attempt, $3, created_at, 'failed', now() FROM dead
          ON CONFLICT (kind, key) WHERE state = 'failed' DO UPDATE SET
-             payload = EXCLUDED.payload, trace = EXCLUDED.trace, attempt = EXCLUDED.attempt, error = EXCLUDED.error,
-             ended_at = EXCLUDED.ended_at",
+             payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                            THEN job.payload || EXCLUDED.payload ELSE EXCLUDED.payload END,
+             trace = EXCLUDED.trace, attempt = EXCLUDED.attempt, error = EXCLUDED.error, ended_at = EXCLUDED.ended_at",
         job.id,
         job.fence,
         short(error)
@@ -288,7 +293,9 @@ pub(super) async fn rescue(pool: &PgPool) -> Result<(), sqlx::Error> {
                       'failed', now()
                FROM gone WHERE poison
                ON CONFLICT (kind, key) WHERE state = 'failed' DO UPDATE SET
-                   payload = EXCLUDED.payload, trace = EXCLUDED.trace, attempt = EXCLUDED.attempt,
+                   payload = CASE WHEN jsonb_typeof(job.payload) = 'object' AND jsonb_typeof(EXCLUDED.payload) = 'object'
+                                  THEN job.payload || EXCLUDED.payload ELSE EXCLUDED.payload END,
+                   trace = EXCLUDED.trace, attempt = EXCLUDED.attempt,
                    crashes = EXCLUDED.crashes, error = EXCLUDED.error, ended_at = EXCLUDED.ended_at)
            SELECT kind, key, poison AS "poison!" FROM gone"#,
         MAX_CRASHES

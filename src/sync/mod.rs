@@ -27,12 +27,13 @@ mod owner;
 mod pace;
 mod plan;
 mod step;
+pub mod verify;
 
 pub use health::Health;
 pub use hold::{HoldReason, Relief};
 pub use line::Line;
 pub use orphan::Orphan;
-pub use outcome::{Explained, Failure, FieldConflict, Kept, Outcome, State, Troubled};
+pub use outcome::{Explained, Failure, FieldConflict, Kept, Outcome, State, Troubled, Unverified};
 pub use owner::Owner;
 pub use pace::Pace;
 pub use plan::{

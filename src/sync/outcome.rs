@@ -4,6 +4,9 @@ use crate::ids::ObjectKey;
 
 use super::hold::HoldReason;
 
+/// Characters of a query that are told.
+const QUERY: usize = 200;
+
 /// What came of a sync: stored with the deployment, told on the pull request, kept in the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -39,6 +42,9 @@ pub struct Outcome {
     /// Objects that are sent, and of which nothing tells whether they are well: they count as applied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unjudged: Vec<Kept>,
+    /// What was to hold after it (`verify`), and did not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<Unverified>,
     /// What the cluster says of the first objects that are not well.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explained: Vec<Explained>,
@@ -60,6 +66,17 @@ pub struct Kept {
     /// Which.
     pub object: ObjectKey,
     /// Why.
+    pub why: String,
+}
+
+/// A query that was to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unverified {
+    /// Whom it was asked of, as the server's file calls it.
+    pub prometheus: String,
+    /// What was asked.
+    pub query: String,
+    /// What came of it.
     pub why: String,
 }
 
@@ -151,6 +168,7 @@ impl Outcome {
         self.unhealthy.extend(unhealthy);
         self.unsent.extend(unsent);
         self.unjudged.extend(more.unjudged);
+        self.unverified.extend(more.unverified);
         self.explained.extend(more.explained);
         self.broken = self.broken.take().or(more.broken);
         self.orphaned |= more.orphaned;
@@ -169,7 +187,7 @@ impl Outcome {
     /// How it ended.
     pub fn state(&self) -> State {
         let is_short = !self.failed.is_empty() || !self.unsent.is_empty() || !self.unhealthy.is_empty();
-        if is_short || self.broken.is_some() {
+        if is_short || self.broken.is_some() || !self.unverified.is_empty() {
             State::Failed
         } else if !self.conflicts.is_empty() {
             State::Conflict
@@ -254,6 +272,9 @@ impl Outcome {
         if let Some(Failure { object, why }) = self.unhealthy.first() {
             return format!("not healthy: {object}: {why}{}{unsent}", more(self.unhealthy.len()));
         }
+        if let Some(Unverified { query, why, .. }) = self.unverified.first() {
+            return format!("not verified: {}: {why}{}", short(query), more(self.unverified.len()));
+        }
         let mut parts = Vec::new();
         for (count, what) in [
             (self.created, "created"),
@@ -273,6 +294,15 @@ impl Outcome {
             parts.push(format!("{} kept", self.kept.len()));
         }
         if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+    }
+}
+
+/// A query on one line, and no longer than one reads.
+fn short(query: &str) -> String {
+    let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(QUERY) {
+        Some((at, _)) => format!("`{}…`", &line[..at]),
+        None => format!("`{line}`"),
     }
 }
 

@@ -34,13 +34,17 @@ pub enum Step {
     ObjectForgotten,
     /// The wait for health has ended, one way or the other.
     HealthJudged,
+    /// The sync is over, and the database knows that its deployment has yet to be verified.
+    VerifyBegun,
+    /// What has to hold after it was asked, and the database does not know the answers.
+    VerifyAsked,
     /// Outcome, audit entry, next jobs and the end of this job are one transaction, now committed.
     Recorded,
 }
 
 impl Step {
     /// All of them, in the order a sync meets them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Gathered,
         Self::IntentWritten,
         Self::FenceTaken,
@@ -57,6 +61,8 @@ impl Step {
         Self::DeleteSent,
         Self::ObjectForgotten,
         Self::HealthJudged,
+        Self::VerifyBegun,
+        Self::VerifyAsked,
         Self::Recorded,
     ];
 
@@ -78,6 +84,8 @@ impl Step {
             Self::Applied => "applied",
             Self::DeleteSent => "delete-sent",
             Self::ObjectForgotten => "object-forgotten",
+            Self::VerifyBegun => "verify-begun",
+            Self::VerifyAsked => "verify-asked",
             Self::HealthJudged => "health-judged",
             Self::Recorded => "recorded",
         }

@@ -54,7 +54,7 @@ pub(super) struct Deployment {
     /// Of a rollback, or of one that sends what it brought once more.
     #[serde(skip_serializing_if = "Option::is_none")]
     rollback: Option<WentBack>,
-    /// Objects sent, skipped, deleted; where it failed.
+    /// Objects sent, skipped, deleted; where it failed. Of one that runs: its sync has ended well, and it is being verified.
     #[schema(value_type = Object)]
     outcome: Option<Value>,
     /// From delivery to sync.

@@ -21,7 +21,7 @@ use crate::audit;
 use crate::db::destructions::{self, Destruction, End};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::repositories::{self, Repository, RepositoryState};
-use crate::db::{deployments, holds, inventory};
+use crate::db::{deployments, holds};
 use crate::ids::Account;
 use crate::jobs::route::sync_environment;
 use crate::queue::{self, Lane};
@@ -40,7 +40,7 @@ pub(super) struct Objects {
     name: String,
     /// Why nobody follows it; `null`: somebody does, and it is neither forgotten nor destroyed.
     orphaned: Option<String>,
-    /// How many objects we applied that are not confirmed gone.
+    /// How many objects we applied that are not confirmed gone, with those that hooks made and may have left.
     count: i64,
     /// Each of them.
     objects: Vec<String>,
@@ -48,7 +48,8 @@ pub(super) struct Objects {
     destroy_asked_by: Option<String>,
 }
 
-/// What an environment has in clusters: every object that we applied and that is not confirmed gone.
+/// What an environment has in clusters: every object that we applied and that is not confirmed gone, and what its hooks made and
+/// may have left.
 #[utoipa::path(get, path = "/api/v1/environments/{id}/objects", tag = "environments",
     params(("id" = i64, Path, description = "The environment's number")),
     responses((status = 200, body = Objects), (status = "4XX", body = ProblemBody)))]
@@ -64,7 +65,8 @@ pub(super) async fn objects(
     drop(connection);
     who.may_read(&state, repository.id, "environment").await?;
     let mut connection = state.pool.acquire().await?;
-    let objects: Vec<String> = inventory::named(&mut connection, id).await?.iter().map(ToString::to_string).collect();
+    let objects: Vec<String> =
+        destructions::reach(&mut connection, id).await?.iter().map(ToString::to_string).collect();
     let hold = holds::get(&mut connection, id).await?;
     let asked = destructions::of(&mut connection, id).await?;
     let asked = asked.filter(|one| one.end == End::Destroy && one.agreed_by.is_none());
@@ -137,7 +139,7 @@ pub(super) async fn forget(
         }
     }
     let named_objects: Vec<String> =
-        inventory::named(&mut tx, id).await?.iter().take(500).map(ToString::to_string).collect();
+        destructions::reach(&mut tx, id).await?.iter().take(500).map(ToString::to_string).collect();
     // One whose cluster is another now is still named by its file: it begins anew.
     let goes_on = environment.state == EnvironmentState::Active && repository.state == RepositoryState::Active;
     let becomes = if goes_on { EnvironmentState::Active } else { EnvironmentState::Forgotten };
@@ -291,8 +293,8 @@ async fn ended(
     if deployments::is_running(&mut *conn, id).await? {
         return Err(Problem::conflict("a sync of it runs: ask again when it has ended"));
     }
-    let count = inventory::count(&mut *conn, id).await?;
-    if count != objects {
+    let count = destructions::reach(&mut *conn, id).await?.len();
+    if i64::try_from(count) != Ok(objects) {
         return Err(Problem::conflict(format!("it has {count} objects, and not {objects}: look at them first")));
     }
     Ok((repository, environment))

@@ -95,6 +95,24 @@ pub(super) async fn list(
     Ok(Json(Page::of(items, limit, |job: &Job| job.id.to_string())))
 }
 
+/// One job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = i64, Path, description = "Its number")),
+    responses((status = 200, body = Job), (status = "4XX", body = ProblemBody)))]
+pub(super) async fn show(
+    who: Allowed<Read>,
+    Of(state): Of<State>,
+    Named(id): Named<i64>,
+) -> Result<Json<Job>, Problem> {
+    let absent = || Problem::absent("job");
+    let job = queue::show(&mut *state.pool.acquire().await?, id).await?.ok_or_else(absent)?;
+    // As in the list: a person sees those of the repositories they may read.
+    let shares = who.sees(&state, None).await?.shares();
+    if shares.is_some_and(|shares| !shares.contains(&job.share)) {
+        return Err(absent());
+    }
+    Ok(Json(job.into()))
+}
+
 /// The repository whose work a job is.
 fn whose(share: &str) -> Option<RepositoryKey> {
     let (forge, id) = share.split_once('/')?;

@@ -127,6 +127,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(deliveries::show))
         .routes(routes!(deliveries::replay))
         .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
         .routes(routes!(jobs::retry))
         .routes(routes!(previews::list))
         .routes(routes!(restored::show))

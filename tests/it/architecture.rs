@@ -14,7 +14,7 @@ use tokens::{Token, tokens, without_tests};
 
 const WORDS: &[&str] = &["ids", "clock"];
 const THINKING: &[&str] = &["event", "policy", "manifest", "preview", "consent", "sync"];
-const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "registry", "cluster"];
+const WORLD: &[&str] = &["queue", "db", "git", "render", "forge", "registry", "prometheus", "cluster"];
 
 /// Module → what it may use of ours. `all` is everything; `jobs::route` is that one name of `jobs`.
 ///
@@ -35,6 +35,7 @@ const TABLE: &[(&str, &[&[&str]])] = &[
     ("render", &[WORDS, THINKING]),
     ("forge", &[WORDS, THINKING]),
     ("registry", &[WORDS, THINKING]),
+    ("prometheus", &[WORDS, THINKING]),
     ("cluster", &[WORDS, THINKING]),
     ("audit", &[WORDS, &["db"]]),
     ("jobs", &[WORDS, THINKING, WORLD, &["audit"]]),
@@ -54,7 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("axum", &["webhook", "web", "app"]),
     ("kube", &["cluster"]),
     ("k8s_openapi", &["cluster"]),
-    ("reqwest", &["forge", "registry", "cli"]),
+    ("reqwest", &["forge", "registry", "prometheus", "cli"]),
     ("octocrab", &[]),
     ("regorus", &["policy"]),
     ("cel", &["policy"]),
@@ -394,7 +395,7 @@ fn every_kind_of_addition_is_found() {
     fn g() { kube::Client::new() }
         jobs/mod.rs: `kube` is not used in `jobs`, only in ["cluster"]
     use reqwest;
-        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "registry", "cli"]
+        jobs/mod.rs: `reqwest` is not used in `jobs`, only in ["forge", "registry", "prometheus", "cli"]
     fn g() { jobs::run() }
         webhook/mod.rs: a window may use `jobs::route`, not `jobs::run`
     use crate::jobs::{route, run};

@@ -7,6 +7,7 @@ use bascule::manifest::{Fit, ServedSchemas};
 use serde_json::{Value, json};
 
 use crate::fake::forge::{FakeForge, TOKEN};
+use crate::fake::prometheus::FakePrometheus;
 use crate::fake::registry::FakeRegistry;
 use crate::plane::on_plane;
 use crate::support::database::Database;
@@ -101,8 +102,13 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
              [registry.closed]\nurl = \"oci://{}/acme\"\nplain_http = true\n",
             charts.host, closed.host
         );
+        let measures = FakePrometheus::new().await;
+        let measured = format!(
+            "[prometheus.away]\nurl = \"http://127.0.0.1:1\"\n[prometheus.main]\nurl = \"{}/\"\ntoken = {{ file = \"secret\" }}\n",
+            measures.url
+        );
         let write = |text: &str| std::fs::write(folder.path().join("bascule.toml"), text).unwrap();
-        write(&format!("{text}{registries}"));
+        write(&format!("{text}{registries}{measured}"));
         let url = forge.url();
         let hidden = [(url.as_str(), "FORGE"), ("127.0.0.1:1)", "…)")];
         insta::assert_snapshot!(checked(folder.path(), &database.server_url(), &hidden), @r"
@@ -119,9 +125,12 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
         ?    registry `away`: it cannot be reached
         registry charts: there, and lets us in
         BAD  registry `closed`: it does not let us have a token (401): `[registry.closed]` has no `username` and `password`
+        ?    prometheus `away`: it cannot be reached
+        prometheus main: there, and answers queries
         ends with 2
         ");
 
+        assert_eq!(measures.shown().as_deref(), Some("Bearer hunter2"));
         judges_like_the_server(folder.path());
 
         // With its webhook, and without the grant that the cluster does not know.

@@ -334,7 +334,7 @@ fn who_may_not_is_told_so_and_who_is_unknown_ends_it() {
         let write = Write { resource: &resource, key: &key, object: &object, owner: OWNER, onto: &Onto::Nothing };
         let forbidden = stranger.apply(write, &hash_key()).await.unwrap_err();
         assert_eq!(forbidden.fate(), Fate::Never);
-        assert_snapshot!(forbidden, @r#"configmaps "settings" is forbidden: User "stranger" cannot patch resource "configmaps" in API group "" in the namespace "rights" (403)"#);
+        assert_snapshot!(forbidden, @r#"configmaps "settings" is forbidden: User "stranger" cannot patch resource "configmaps" in API group "" in the namespace "rights": a Role in rights needs { apiGroups: [""], resources: ["configmaps"], verbs: ["patch"] } (403)"#);
         let named = Identity::Impersonated("system:serviceaccount:rights:deployer".to_owned());
         let deployer = connect_by(plane.kubeconfig(), &named).await;
         let forbidden = deployer.apply(write, &hash_key()).await.unwrap_err();

@@ -77,7 +77,7 @@ async fn server_that_remembers(word: &str) -> (Api, String) {
 }
 
 /// Every reading command of the contract that is built.
-const READING: [&str; 14] = [
+const READING: [&str; 15] = [
     "status",
     "status production",
     "status acme/shop:production",
@@ -92,6 +92,7 @@ const READING: [&str; 14] = [
     "deliveries list",
     "deliveries show 00000000-0000-7000-8000-00000000000d",
     "jobs list",
+    "jobs show 1",
 ];
 
 fn is_quiet(text: &str) -> bool {
@@ -116,6 +117,7 @@ async fn what_anybody_wrote_moves_no_cursor_and_json_says_it_exactly() {
     }
     let jobs = run("jobs list --output json", &api.url(), &token).await.json();
     assert_eq!(jobs[0]["error"], json!(format!("gave up: {HOSTILE}")), "in JSON it is what it is");
+    assert_eq!(run("jobs show 1 --output json", &api.url(), &token).await.json(), jobs[0], "the same of one");
     let export = run("audit export", &api.url(), &token).await;
     assert!(export.code == 0 && is_quiet(&export.out), "{:?}", export.out);
     assert!(export.out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", export.out);
@@ -276,6 +278,20 @@ async fn what_people_read() {
     ╞══════════════════════════════════════════════════════════════════════════════════════════════════╡
     │ 1    attend_pull   work/1/1   default   failed   12      TIME   gave up: because │
     └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+    $ bascule jobs show 1
+    attempt     12
+    created_at  TIME
+    error       gave up: because
+    holder      
+    id          1
+    key         work/1/1
+    kind        attend_pull
+    lane        default
+    payload     {}
+    run_at      TIME
+    state       failed
+    trace       0000000000007000800000000000000e
     "#);
 }
 
@@ -357,6 +373,7 @@ async fn a_command_that_gets_no_answer_says_why_and_ends_with_2() {
         ("audit list", here.as_str(), reader.as_str()),
         ("jobs retry 1", here.as_str(), reader.as_str()),
         ("jobs retry 999", here.as_str(), token.as_str()),
+        ("jobs show 999", here.as_str(), token.as_str()),
         ("status nowhere", here.as_str(), token.as_str()),
         ("history nowhere", here.as_str(), token.as_str()),
         ("preview show 999", here.as_str(), token.as_str()),
@@ -397,6 +414,8 @@ async fn a_command_that_gets_no_answer_says_why_and_ends_with_2() {
     $ bascule jobs retry 1
     bascule: 403 Forbidden: the token does not have the scope `operate`
     $ bascule jobs retry 999
+    bascule: 404 Not Found: there is no such job
+    $ bascule jobs show 999
     bascule: 404 Not Found: there is no such job
     $ bascule status nowhere
     bascule: there is no environment `nowhere`; `bascule status` lists them

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bascule::db::{DbError, Fate, retrying};
+use bascule::queue::worker::Settings;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -57,6 +58,24 @@ async fn a_database_that_is_away_or_full_is_for_later() {
     let refused: Vec<_> = asked.into_iter().filter_map(Result::err).map(DbError::from).collect();
     assert!(!refused.is_empty(), "two from a pool of one");
     assert!(refused.iter().all(|error| error.fate() == Fate::Later), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_stands_still_in_a_transaction_holds_its_job_no_longer_than_a_lease() {
+    let database = Database::new().await;
+    let pool = bascule::db::connect(&database.server_url()).await.unwrap();
+    let limit = "SELECT setting::bigint FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'";
+    let limit: i64 = sqlx::query_scalar(limit).fetch_one(&pool).await.unwrap();
+    let limit = Duration::from_millis(u64::try_from(limit).unwrap());
+    assert!(Duration::ZERO < limit && limit < Settings::default().term, "{limit:?}");
+
+    let mut still = pool.begin().await.unwrap();
+    still.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'").await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *still).await.unwrap();
+    let is_there = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)";
+    while sqlx::query_scalar(is_there).bind(pid).fetch_one(&database.owner).await.unwrap() {}
+    // Whoever it is, another has the job by then: nothing was wrong with what was asked.
+    assert_eq!(fate_of(&mut still, "SELECT 1").await, (Fate::Later, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

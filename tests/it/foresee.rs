@@ -103,11 +103,11 @@ fn who_may_only_read_is_told_what_a_sync_would_be_refused() {
         let user = format!("system:serviceaccount:{ns}:deployer");
         let deployer = connect(plane, &Identity::Impersonated(user)).await;
         let unread = foresee(&deployer, ns, &settings("a", &json!({}))).await.unwrap_err();
-        assert_snapshot!(unread, @r#"configmaps "a" is forbidden: User "system:serviceaccount:foresee-rights:deployer" cannot get resource "configmaps" in API group "" in the namespace "foresee-rights" (403)"#);
+        assert_snapshot!(unread, @r#"configmaps "a" is forbidden: User "system:serviceaccount:foresee-rights:deployer" cannot get resource "configmaps" in API group "" in the namespace "foresee-rights": a Role in foresee-rights needs { apiGroups: [""], resources: ["configmaps"], verbs: ["get"] } (403)"#);
         let kubectl = async |arguments: &[&str]| plane.kubectl(&[&["-n", ns], arguments].concat()).await.unwrap();
         kubectl(&["create", "role", "reads", "--verb=get", "--resource=configmaps"]).await;
         kubectl(&["create", "rolebinding", "reads", "--role=reads", &format!("--serviceaccount={ns}:deployer")]).await;
         let refused = foresee(&deployer, ns, &settings("a", &json!({}))).await.unwrap();
-        assert_snapshot!(format!("{refused:?}"), @r#"Refused("configmaps \"a\" is forbidden: User \"system:serviceaccount:foresee-rights:deployer\" cannot patch resource \"configmaps\" in API group \"\" in the namespace \"foresee-rights\"")"#);
+        assert_snapshot!(format!("{refused:?}"), @r#"Refused("configmaps \"a\" is forbidden: User \"system:serviceaccount:foresee-rights:deployer\" cannot patch resource \"configmaps\" in API group \"\" in the namespace \"foresee-rights\": a Role in foresee-rights needs { apiGroups: [\"\"], resources: [\"configmaps\"], verbs: [\"patch\"] }")"#);
     });
 }

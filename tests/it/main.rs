@@ -39,6 +39,7 @@ mod parts;
 mod people;
 mod plane;
 mod policy;
+mod prometheus;
 mod proof;
 mod queue;
 mod quiet;

@@ -74,6 +74,7 @@ fn set_of(case: &Case) -> String {
         namespaces,
         cluster_scoped: setting("cluster_scoped").unwrap_or_default(),
         deny: setting("deny").unwrap_or_default(),
+        prometheus: Default::default(),
         impersonate: None,
         secrets: None,
         owners: None,

@@ -8,7 +8,6 @@ const COMMANDS: &str = "
 agent
 approve production b1:01234567
 clusters move prod
-jobs show 3
 diff --live
 audit report policy-changes
 audit report access
@@ -42,6 +41,7 @@ audit report
 deliveries list
 deliveries show
 jobs list
+jobs show
 token list
 repositories list
 restored show

@@ -156,6 +156,7 @@ fn platform() -> Platform {
         namespaces: vec!["shop".into(), "shop-*".into()],
         cluster_scoped: vec!["Namespace".into()],
         deny: vec!["rbac.authorization.k8s.io/*".into()],
+        prometheus: Default::default(),
         impersonate: None,
         secrets: None,
         owners: None,

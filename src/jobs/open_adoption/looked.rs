@@ -92,6 +92,9 @@ impl<'r> Looker<'r> {
         loop {
             match self.try_looking(key).await {
                 Err(Ended::Cluster(error)) if error.fate() == Fate::Look && looks < LOOKS => looks += 1,
+                Err(Ended::Cluster(error)) if error.fate() == Fate::Look => {
+                    return Ok(Looked::Not("it changes faster than it can be looked at; ask again later".to_owned()));
+                }
                 Err(Ended::Cluster(ClusterError::Refused { message, .. })) => {
                     return Ok(Looked::Not(format!("the server would not take it: {message}")));
                 }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::looked::{Field, Wanted};
-use super::proof::{Draft, Ground};
+use super::proof::{Draft, Ground, RENDERS};
+use crate::git::GitError;
 use crate::ids::ObjectKey;
 use crate::jobs::error::JobError;
 use crate::manifest::Dialect;
@@ -123,6 +124,9 @@ impl Ground<'_> {
     async fn tried(&self, draft: &Draft, files: &[(String, String)]) -> Result<Result<Draft, String>, JobError> {
         let mut next = draft.clone();
         next.files.extend(files.iter().cloned());
+        if !self.may_prove() {
+            return Ok(Err(format!("an adoption renders {RENDERS} times at most; ask for fewer objects at once")));
+        }
         Ok(self.proves(&next).await?.map(|()| next))
     }
 
@@ -232,8 +236,12 @@ impl Ground<'_> {
         if let Some(text) = draft.files.get(file) {
             return Ok(Some(text.clone()));
         }
-        let text = self.tree.file(file, LARGEST).await?;
-        Ok(text.and_then(|text| String::from_utf8(text).ok()))
+        match self.tree.file(file, LARGEST).await {
+            Ok(text) => Ok(text.and_then(|text| String::from_utf8(text).ok())),
+            // Nothing is looked for in it.
+            Err(GitError::TooLarge { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether files that were written make exactly what is live of what was adopted, and nothing else anywhere: rendered as a preview is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -15,6 +16,9 @@ use crate::jobs::gather::contents::{Content, Contents, FileAt, SetAt};
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::gather::tips::Tips;
 use crate::policy::rules;
+
+/// Drafts of one adoption that are rendered: some for each object, and a few minutes in all.
+pub(super) const RENDERS: usize = 200;
 
 /// Files with what was adopted so far.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +40,8 @@ pub(super) struct Ground<'r> {
     pub(super) tree: Tree,
     pub(super) file: FileAt,
     pub(super) base: Content,
+    /// Drafts that were proved.
+    proofs: AtomicUsize,
 }
 
 impl<'r> Ground<'r> {
@@ -54,7 +60,18 @@ impl<'r> Ground<'r> {
         let tree = contents.tree(&tip).await?;
         let file = file_at(&contents, environment, repository, &tree, &default_tip).await?;
         let SetAt::Set(base) = contents.set_at(&block, &tree).await? else { return Ok(None) };
-        Ok(Some(Self { repository, environment, contents, block, tip, default_tip, tree, file, base }))
+        Ok(Some(Self {
+            repository,
+            environment,
+            contents,
+            block,
+            tip,
+            default_tip,
+            tree,
+            file,
+            base,
+            proofs: AtomicUsize::new(0),
+        }))
     }
 
     /// An object as it is rendered there.
@@ -81,6 +98,11 @@ impl<'r> Ground<'r> {
     pub(super) async fn tree_of(&self, draft: &Draft) -> Result<CommitId, JobError> {
         let files = draft.files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect();
         Ok(self.repository.mirror.with_files(self.tree.id(), &files).await?)
+    }
+
+    /// Whether one more draft may be proved; it is counted.
+    pub(super) fn may_prove(&self) -> bool {
+        self.proofs.fetch_add(1, Ordering::Relaxed) < RENDERS
     }
 
     /// Why a draft does not do what it is for, if so.

@@ -119,7 +119,10 @@ async fn settled(
         };
         row.deployment = rows::with_runbook(row.deployment.clone(), environment.block.as_ref());
         row.consent = rows::consented(row, of_this.as_ref(), remembered);
-        over &= !matches!(row.deployment, Deployment::Running { .. } | Deployment::Held { .. });
+        over &= !matches!(
+            row.deployment,
+            Deployment::Running { .. } | Deployment::Verifying { .. } | Deployment::Held { .. }
+        );
     }
     drop(conn);
     let head = newest.head.clone();

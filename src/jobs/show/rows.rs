@@ -203,6 +203,9 @@ pub(super) fn held_by(hold: &Hold) -> Deployment {
 /// again, while that is what it waits for.
 pub(super) fn deployed(deployment: &Stored, hold: Option<&Hold>) -> Deployment {
     let number = deployment.new.number;
+    if deployment.is_being_verified {
+        return Deployment::Verifying { number };
+    }
     let Some(ended) = &deployment.ended else {
         let away = hold.filter(|hold| hold.reason == HoldReason::ClusterAway.as_str());
         return away.map_or(Deployment::Running { number }, held_by);

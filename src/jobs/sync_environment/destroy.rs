@@ -134,12 +134,12 @@ impl Run<'_> {
         let environment = environments::get(&mut tx, environment).await?.ok_or_else(gone)?;
         let repository = repositories::get(&mut tx, environment.repository).await?.ok_or_else(gone)?;
         let is_running = deployments::is_running(&mut tx, environment.id).await?;
-        let objects = inventory::count(&mut tx, environment.id).await?;
+        let objects = destructions::reach(&mut tx, environment.id).await?.len();
         let why = if !is_orphaned(&environment, &repository) || is_running {
             Some("it is not orphaned any more, or a sync of it runs")
         } else if Identities::of(&self.world.platform.groups).same(&destruction.asked_by, agreed_by) {
             Some("who asked and who agreed are one person, by the server's file")
-        } else if objects > destruction.objects {
+        } else if i64::try_from(objects).is_ok_and(|objects| objects > destruction.objects) {
             Some("it has more objects than they were shown")
         } else {
             None
@@ -217,6 +217,7 @@ impl Run<'_> {
             rules,
             // Nobody waits for anything to be well.
             health: HealthRules::default(),
+            verify: Vec::new(),
             cluster,
             cluster_uid,
             owner,

@@ -12,7 +12,7 @@ use crate::jobs::gather::opened::keys_of;
 use crate::jobs::gather::there::{Look, identity, wanted};
 use crate::manifest::{Object, RenderedSet, is_sealed};
 use crate::policy::health::HealthRules;
-use crate::policy::rules::SyncRules;
+use crate::policy::rules::{SyncRules, Verify};
 use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
 
 use super::record::Subject;
@@ -31,6 +31,8 @@ pub(super) struct Scene {
     pub(super) rules: SyncRules,
     /// When objects of somebody's own kinds are well.
     pub(super) health: HealthRules,
+    /// What has to hold before it counts as healthy.
+    pub(super) verify: Vec<Verify>,
     pub(super) cluster: Cluster,
     pub(super) cluster_uid: String,
     pub(super) owner: String,
@@ -86,7 +88,7 @@ impl Run<'_> {
             Err(error) => return Err(broken(error.to_string())),
         };
         let rules = sets::entries(&mut conn, &[set.entry]).await?.remove(&set.entry);
-        let Some((rules, own)) = rules.map(|entry| (entry.sync, entry.health)) else {
+        let Some((rules, own, verify)) = rules.map(|entry| (entry.sync, entry.health, entry.verify)) else {
             return Err(broken("the rules of its set are not stored".to_owned()));
         };
         let health = HealthRules::of(&self.world.platform.health, &own);
@@ -129,6 +131,7 @@ impl Run<'_> {
             subject,
             rules,
             health,
+            verify,
             cluster,
             cluster_uid,
             owner,

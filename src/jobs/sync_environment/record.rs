@@ -12,6 +12,7 @@ use crate::db::pins;
 use crate::db::repositories::Repository;
 use crate::db::rollbacks;
 use crate::db::sets::SetError;
+use crate::db::verifications;
 use crate::ids::{EnvironmentName, ObjectKey, RepositoryKey};
 use crate::jobs::roll_back;
 use crate::jobs::route::{report_in, sync_environment, tell_applications, tell_deployments};
@@ -47,6 +48,10 @@ impl Subject {
             repository: repository.key.clone(),
             full_name: repository.full_name.clone(),
         }
+    }
+
+    pub(super) fn repository(&self) -> &RepositoryKey {
+        &self.repository
     }
 
     pub(super) fn entry(&self, action: &'static str, detail: Value) -> NewEntry {
@@ -127,7 +132,7 @@ impl Run<'_> {
         self.end(&scene.subject, Some(intent), outcome).await
     }
 
-    /// The end of a deployment that could not begin.
+    /// The end of a deployment whose sync ended before, or could not begin.
     pub(super) async fn record_broken(&self, subject: &Subject, outcome: Outcome) -> Result<Ran, Interrupted> {
         self.end(subject, None, outcome).await
     }
@@ -140,6 +145,7 @@ impl Run<'_> {
             // It was ended behind our back; what is true of the environment now is somebody else's to say.
             return self.overtaken(tx, subject, intent, outcome).await;
         }
+        verifications::end(&mut tx, new.id).await?;
         if state == State::Healthy {
             environments::set_healthy(&mut tx, subject.environment, &new.to).await?;
         }

@@ -64,6 +64,7 @@ pub(super) fn deployment(deployment: &Deployment) -> String {
         Deployment::Local => "none: a local look".to_owned(),
         Deployment::Queued => "its turn comes".to_owned(),
         Deployment::Running { number } => format!("number {number} runs"),
+        Deployment::Verifying { number } => format!("number {number} is synced, and being verified"),
         Deployment::Healthy { number, kept } if kept.is_empty() => format!("number {number} is healthy"),
         Deployment::Healthy { number, kept } => format!("number {number} is healthy; {kept}"),
         Deployment::Failed { number, object, why, runbook } => {

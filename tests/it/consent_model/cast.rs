@@ -187,6 +187,7 @@ impl Cast {
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),
             on_failure: Default::default(),
+            verify: Vec::new(),
             runbook: None,
             owner_file: None,
             policies: policies(environment, rules),

@@ -80,6 +80,10 @@ async fn what_changes_something_needs_a_page_of_ours_and_the_right_to_write() {
     }
     assert_eq!(asked(&mut alice, &retry, &house.url, &csrf).await, 200);
 
+    for (job, status) in [(1, 200), (2, 404), (9, 404)] {
+        assert_eq!(alice.open(&house.at(&format!("/api/v1/jobs/{job}"))).await.status, status, "{job}");
+    }
+
     // An act asks for the right anew: what was so a moment ago does not count.
     sqlx::query("UPDATE job SET state = 'failed', ended_at = now()").execute(&house.database.owner).await.unwrap();
     house.forge.lets("alice", &house.shop, Right::Read);

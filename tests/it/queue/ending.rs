@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bascule::queue::{self, Lane, NewJob, Source, State, Unsettled, Verdict};
 use insta::assert_snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Executor;
 
 use super::{LONG, OVER, claim, job, let_time_pass, put, rows, source};
@@ -193,6 +193,48 @@ async fn a_job_that_failed_for_good_stands_beside_what_comes_after_it() {
     let id = queue::list(&mut connection, Some(State::Failed), None, 1).await.unwrap()[0].id;
     assert!(queue::retry(&mut connection, id).await.unwrap(), "the pending one is it");
     assert_eq!(rows(&database).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_is_forgotten_only_by_a_job_that_was_asked_for_as_much() {
+    let database = Database::new().await;
+    let mut connection = database.pool.acquire().await.unwrap();
+    let asked = |payload: Value| NewJob { payload, ..job("shop#1") };
+    let fail = Verdict::Fail { error: "not readable".to_owned() };
+    for payload in [json!({ "id": 1, "gate": true }), json!({ "id": 1, "heal": true })] {
+        put(&database.pool, &[asked(payload)]).await;
+        let running = claim(&database, 10).await.remove(0);
+        source(&database).settle(&running, &fail).await.unwrap();
+    }
+    // A look that ends well says nothing of the gate.
+    put(&database.pool, &[asked(json!({ "id": 1, "look": true }))]).await;
+    let look = claim(&database, 10).await.remove(0);
+    queue::finish(&mut connection, &look).await.unwrap();
+    let failed = queue::list(&mut connection, Some(State::Failed), None, 2).await.unwrap();
+    assert_eq!(failed.len(), 1);
+    // Whoever has it tried again has both done, and a look that waits beside them.
+    put(&database.pool, &[asked(json!({ "id": 1, "look": true }))]).await;
+    assert!(queue::retry(&mut connection, failed[0].id).await.unwrap());
+    let all = claim(&database, 10).await.remove(0);
+    assert_eq!(all.payload, json!({ "id": 1, "gate": true, "heal": true, "look": true }));
+    source(&database).settle(&all, &fail).await.unwrap();
+    put(&database.pool, &[asked(json!({ "id": 1, "gate": true, "heal": true, "look": true, "asked": true }))]).await;
+    let running = claim(&database, 10).await.remove(0);
+    queue::finish(&mut connection, &running).await.unwrap();
+    assert_eq!(rows(&database).await, []);
+}
+
+#[tokio::test]
+async fn a_job_that_was_to_wait_is_due_when_it_is_asked_for_at_once_and_not_later_for_one_that_waits() {
+    let database = Database::new().await;
+    put(&database.pool, &[NewJob { run_after: LONG, ..job("shop#1") }]).await;
+    assert_eq!(claim(&database, 10).await, []);
+    put(&database.pool, &[job("shop#1")]).await;
+    let running = claim(&database, 10).await.remove(0);
+    put(&database.pool, &[job("shop#1")]).await;
+    // What waits for its time comes back to one that is due.
+    source(&database).settle(&running, &Verdict::Snooze { wait: LONG }).await.unwrap();
+    assert_eq!(claim(&database, 10).await.len(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::drift::REPLICAS;
 use super::*;
-use crate::fake::forge::Pr;
+use crate::fake::forge::{Pr, Right};
 
 /// A config map that people look after.
 const KEPT: &str = "\
@@ -333,6 +333,29 @@ fn what_the_branch_changed_since_is_not_written_over() {
         t.run_jobs().await;
         t.hears_of("dev", &place, "/bascule adopt production").await;
         assert_eq!(t.written(WEB).await, moved.replacen("'1'", "'theirs'", 1), "{}", t.answers(&place));
+    });
+}
+
+#[test]
+fn what_waited_for_a_right_is_written_as_it_is_by_then() {
+    check(async |t| {
+        t.runs(RULES, &[(WEB, KEPT)]).await;
+        let place = t.has_a_place("deploy/place.yaml", &settings("place", "1")).await;
+        t.somebody_puts("web", "theirs").await;
+        t.looks().await;
+        t.forge.lets("bascule", &t.shop, Right::Read);
+        t.forge.comments("lee", &place, "/bascule adopt production").await;
+        t.works().await;
+        assert!(t.answers(&place).contains("`bascule connect` says which right is missing"), "{}", t.answers(&place));
+        // Days later, both the cluster and the branch have gone on.
+        t.somebody_puts("web", "theirs again").await;
+        let moved = KEPT.replace("Ask marketing", "Ask sales");
+        t.forge.pushes_to("kim", &t.shop, "main", &[(WEB, &moved)]).await;
+        t.forge.lets("bascule", &t.shop, Right::Admin);
+        t.time_passes().await;
+        t.run_jobs().await;
+        assert_eq!(t.written(WEB).await, moved.replacen("'1'", "'theirs again'", 1), "{}", t.answers(&place));
+        assert_eq!(t.adoptions().len(), 1);
     });
 }
 

@@ -271,7 +271,7 @@ fn a_grant_that_names_a_user_has_everything_asked_and_written_as_that_user() {
         let issue = t.held_issues().await.remove(0);
         assert_snapshot!(t.found(&issue), @r#"
         `production` in the cluster: 1 not known
-        - ConfigMap `shop/web`: not known: configmaps "web" is forbidden: User `"system:serviceaccount:shop:deployer"` cannot get resource "configmaps" in API group "" in the namespace "shop" (403)
+        - ConfigMap `shop/web`: not known: configmaps "web" is forbidden: User `"system:serviceaccount:shop:deployer"` cannot get resource "configmaps" in API group "" in the namespace "shop": a Role in shop needs `{` apiGroups: `[""]`, resources: `["configmaps"]`, verbs: `["get"] }` (403)
         "#);
 
         let (role, path) = ("deployer", format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}", t.namespace));

@@ -72,6 +72,7 @@ mod thinned;
 mod town;
 mod trains;
 mod unconsented;
+mod verify;
 mod windows;
 
 use std::sync::atomic::{AtomicU32, Ordering};

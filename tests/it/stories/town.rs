@@ -25,6 +25,8 @@ use crate::support::database::Database;
 
 /// Longer than any story.
 pub(super) const TERM: Duration = Duration::from_secs(600);
+/// How long a sync waits that is looked at again by the clock (`verify`): in the next moment of a story it is over.
+const NEXT_LOOK: Duration = Duration::from_secs(15);
 /// More jobs than any story has, so that one that goes in circles is told apart.
 const MOST_JOBS: usize = 400;
 
@@ -263,6 +265,11 @@ impl Town {
             self.troubles.push(format!("{}: {error}", job.kind));
         }
         self.settles(job, &verdict).await;
+        if let Verdict::Snooze { wait } = &verdict
+            && *wait == NEXT_LOOK
+        {
+            self.context.clock.advance(jiff::SignedDuration::try_from(*wait).unwrap());
+        }
         if let Verdict::NoRoom { wait, .. } = &verdict {
             // The forge has room for it a while later.
             self.context.clock.advance(jiff::SignedDuration::try_from(*wait).unwrap());

@@ -137,3 +137,48 @@ webhooks:
         assert_eq!((outcome.created, outcome.deleted), (1, 1), "{outcome:?}");
     });
 }
+
+#[test]
+fn what_is_altered_at_every_write_is_written_once_and_is_no_drift() {
+    on_own_plane(async |plane| {
+        let place = Place::new(&plane, "sync-altered").await;
+        // Each write of a config map of ours comes out as something else than was sent.
+        let alters = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: { name: alters }
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps] }] }
+  matchConditions: [{ name: ours, expression: \"object.metadata.namespace == 'sync-altered'\" }]
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch: { expression: '[JSONPatch{ op: \"replace\", path: \"/data/value\", value: object.data.value + \"!\" }]' }
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: { name: alters }
+spec: { policyName: alters }
+";
+        plane.apply(alters).await.unwrap();
+        let probe =
+            ["-n", "sync-altered", "create", "configmap", "probe", "--from-literal=value=1", "--dry-run=server"];
+        let probe = [&probe[..], &["-o", "jsonpath={.data.value}"]].concat();
+        let mut tries = 0;
+        while plane.kubectl(&probe).await.unwrap() != "1!" {
+            tries += 1;
+            assert!(tries < 1_000, "the policy is never in force");
+        }
+
+        let value = async || place.kubectl(&["get", "configmap", "a", "-o", "jsonpath={.data.value}"]).await;
+        let set = settings("a", "1") + &settings("b", "1");
+        let (outcome, _) = place.syncs(&set).await;
+        assert_eq!((outcome.created, value().await.as_str()), (2, "1!"), "{outcome:?}");
+        // What came out of it is what is compared: nothing is sent again, and nothing has drifted.
+        let (outcome, writes) = place.syncs(&set).await;
+        assert_eq!((outcome.updated, writes), (0, 0), "{outcome:?}");
+        let (outcome, _) = place.syncs(&(settings("a", "2") + &settings("b", "1"))).await;
+        assert_eq!((outcome.updated, value().await.as_str()), (1, "2!"), "{outcome:?}");
+    });
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bascule::db::pool;
 use bascule::jobs::sync_environment::{Ran, run_deployment};
 use bascule::queue::worker::{self, Settings};
 use bascule::queue::{Bell, Claimed, Lease, PgSource, Verdict};
@@ -46,7 +47,10 @@ enum Blow {
 }
 
 fn blow(random: &mut Random, round: usize, is_long: bool) -> Blow {
-    let step = Step::ALL[random.below(Step::ALL.len())];
+    // Nothing is verified here.
+    let verified = [Step::VerifyBegun, Step::VerifyAsked];
+    let steps: Vec<Step> = Step::ALL.into_iter().filter(|step| !verified.contains(step)).collect();
+    let step = steps[random.below(steps.len())];
     let passes = u32::try_from(random.below(3)).unwrap();
     // Few syncs of the short form meet a later step more often than once.
     let passes = if matches!(step, Step::ObjectSent | Step::ObjectRecorded) { passes } else { 0 };
@@ -316,7 +320,8 @@ pub(crate) fn child(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let pool = PgPool::connect_with(options.application_name("syncer")).await.unwrap();
+        // With the server's own bounds: what stands still in the middle of a record holds up nobody for longer.
+        let pool = pool::connect_with(options.application_name("syncer")).await.unwrap();
         let server = Arc::new(Server::new(pool.clone(), kubeconfig.into()));
         let order = Order::read(orders);
         let handler = Arc::new(move |job: Claimed, lease: Lease| {
@@ -372,6 +377,7 @@ async fn sync(server: &Server, job: &Claimed, lease: &Lease, order: &Order) -> V
     match Box::pin(run_deployment(&server.world(), job, lease, environment, &observe)).await {
         // The job's row is gone with the record.
         Ok(Ran::Recorded(_) | Ran::Nothing) => Verdict::Done,
+        Ok(Ran::Waits(wait)) => Verdict::Snooze { wait },
         Err(interrupted) => interrupted.verdict(),
     }
 }

@@ -63,7 +63,7 @@ rules: [{ apiGroups: [''], resources: [namespaces], resourceNames: [kube-system]
         let service = "---\n{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}\n";
         let (outcome, _) = place.syncs(&(settings("a", "1") + service)).await;
         assert_eq!(outcome.created, 1);
-        assert_snapshot!(outcome.sentence(), @r#"failed at Service sync-forbidden/web: the cluster did not say what is there: services is forbidden: User "narrow" cannot list resource "services" in API group "" in the namespace "sync-forbidden" (403)"#);
+        assert_snapshot!(outcome.sentence(), @r#"failed at Service sync-forbidden/web: the cluster did not say what is there: services is forbidden: User "narrow" cannot list resource "services" in API group "" in the namespace "sync-forbidden": a Role in sync-forbidden needs { apiGroups: [""], resources: ["services"], verbs: ["list"] } (403)"#);
     });
 }
 
@@ -210,7 +210,7 @@ fn what_no_grant_reaches_any_more_is_not_sent_and_another_user_is_who_the_grant_
         grant.deny = Vec::new();
         grant.impersonate = Some("system:serviceaccount:{namespace}:deployer".to_owned());
         let (outcome, _) = place.syncs(&settings("a", "1")).await;
-        assert_snapshot!(outcome.sentence(), @r#"failed at ConfigMap sync-grant/a: the cluster did not say what is there: configmaps is forbidden: User "system:serviceaccount:sync-grant:deployer" cannot list resource "configmaps" in API group "" in the namespace "sync-grant" (403)"#);
+        assert_snapshot!(outcome.sentence(), @r#"failed at ConfigMap sync-grant/a: the cluster did not say what is there: configmaps is forbidden: User "system:serviceaccount:sync-grant:deployer" cannot list resource "configmaps" in API group "" in the namespace "sync-grant": a Role in sync-grant needs { apiGroups: [""], resources: ["configmaps"], verbs: ["list"] } (403)"#);
     });
 }
 

@@ -146,7 +146,7 @@ subjects: [{ kind: User, name: fenceless, apiGroup: rbac.authorization.k8s.io }]
         let narrow = plane.kubeconfig_for("fenceless", &["system:authenticated"]).unwrap();
         let place = Place { server: Server::new(place.database.pool.clone(), narrow), ..place };
         let (outcome, writes) = place.syncs(&settings("a", "1")).await;
-        assert_snapshot!(outcome.sentence(), @r#"nothing could be tried: who deploys is written down in a Lease of the namespace fence-forbidden, and that is refused: leases.coordination.k8s.io "bascule-fence-fcd20ff360628bdc5bce" is forbidden: User "fenceless" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "fence-forbidden" (403). The account needs `get`, `create` and `update` of `leases` (`coordination.k8s.io`) there"#);
+        assert_snapshot!(outcome.sentence(), @r#"nothing could be tried: who deploys is written down in a Lease of the namespace fence-forbidden, and that is refused: leases.coordination.k8s.io "bascule-fence-fcd20ff360628bdc5bce" is forbidden: User "fenceless" cannot get resource "leases" in API group "coordination.k8s.io" in the namespace "fence-forbidden": a Role in fence-forbidden needs { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["get"] } (403). The account needs `get`, `create` and `update` of `leases` (`coordination.k8s.io`) there"#);
         assert_eq!((writes, place.settings().await.len(), place.inventory().await.len()), (0, 0, 0));
     });
 }

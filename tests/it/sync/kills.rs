@@ -152,7 +152,9 @@ async fn check(place: &Place<'_>, name: &str, step: Step, passes: u32) {
 #[test]
 fn a_sync_survives_its_worker_at_every_step() {
     on_plane(async |plane| {
-        for step in Step::ALL {
+        // What follows a sync has its own story (`stories/verify.rs`).
+        let verified = [Step::VerifyBegun, Step::VerifyAsked];
+        for step in Step::ALL.into_iter().filter(|step| !verified.contains(step)) {
             let name = format!("kill-{}", step.label());
             Box::pin(check(&Place::new(plane, &name).await, &name, step, 0)).await;
         }

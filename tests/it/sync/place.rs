@@ -45,6 +45,7 @@ pub(crate) struct Server {
     renderer: Renderer,
     pub(crate) unsealer: Unsealer,
     /// Where its boxes are.
+    prometheus: bascule::prometheus::Servers,
     _boxes: tempfile::TempDir,
 }
 
@@ -64,6 +65,7 @@ impl Server {
             platform: Platform { grants: BTreeMap::from([("shop".to_owned(), grant())]), ..Platform::default() },
             steps: Mutex::default(),
             renderer,
+            prometheus: Default::default(),
             unsealer: Unsealer::find(None, BTreeMap::new()).now_or_never().unwrap(),
             _boxes: boxes,
         }
@@ -80,6 +82,7 @@ impl Server {
             run: self.clock.new_id(),
             platform: &self.platform,
             renderer: &self.renderer,
+            prometheus: &self.prometheus,
             unsealer: &self.unsealer,
             shown_on: Default::default(),
         }
@@ -206,6 +209,7 @@ impl<'a> Place<'a> {
         match ran? {
             Ran::Recorded(outcome) => Ok(*outcome),
             Ran::Nothing => panic!("no deployment runs"),
+            Ran::Waits(_) => panic!("nothing is verified here"),
         }
     }
 
@@ -296,6 +300,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         limits: rules::Limits::default(),
         may: rules::May::default(),
         on_failure: Default::default(),
+        verify: Vec::new(),
         runbook: None,
         owner_file: None,
         policies: BTreeMap::new(),
@@ -311,6 +316,7 @@ pub(crate) fn grant() -> Grant {
         namespaces: vec!["*".to_owned()],
         cluster_scoped: vec!["Namespace".to_owned(), "apiextensions.k8s.io/*".to_owned()],
         deny: Vec::new(),
+        prometheus: Default::default(),
         impersonate: None,
         secrets: None,
         owners: None,

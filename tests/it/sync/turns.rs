@@ -57,6 +57,7 @@ fn a_rollout_that_hangs_holds_up_nobody_else() {
                 };
                 match Box::pin(run_deployment(&server.world(), &job, &lease, environment, &observe)).await {
                     Ok(Ran::Recorded(_) | Ran::Nothing) => Verdict::Done,
+                    Ok(Ran::Waits(wait)) => Verdict::Snooze { wait },
                     Err(interrupted) => interrupted.verdict(),
                 }
             }

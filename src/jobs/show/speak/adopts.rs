@@ -8,13 +8,16 @@ use crate::audit::{self, NewEntry};
 use crate::db::adoptions::{self, Adopting, Adoption};
 use crate::event::command::Selector;
 use crate::event::of_object::OfObject;
-use crate::ids::TraceId;
+use crate::ids::{EnvironmentName, TraceId};
 use crate::jobs::error::JobError;
 use crate::jobs::gather::place::{Asked, actor};
 use crate::jobs::gather::repository::Repository;
 use crate::jobs::route::open_adoption;
 use crate::preview::{Answer, Answered};
 use crate::queue::NewJob;
+
+/// Between the sentences of an answer.
+const BETWEEN: &str = "; ";
 
 /// What commands ask for.
 #[derive(Debug, Default)]
@@ -98,7 +101,7 @@ pub(super) async fn answer(
             _ => format!("{name}: {}", Adopting::Asked.sentence()),
         });
     }
-    Ok(if sentences.is_empty() { format!("no environment is called {selector}") } else { sentences.join("; ") })
+    Ok(if sentences.is_empty() { format!("no environment is called {selector}") } else { sentences.join(BETWEEN) })
 }
 
 /// Answers to adoptions say what came of them.
@@ -108,9 +111,36 @@ pub(super) async fn told(repository: &Repository<'_>, place: i64, answers: &mut 
     for answer in answers {
         let Answered::Said { sentence } = &mut answer.answered else { continue };
         for (name, came) in all.get(&answer.asked).into_iter().flatten() {
-            let asked = format!("{name}: {}", Adopting::Asked.sentence());
-            *sentence = sentence.replace(&asked, &format!("{name}: {}", came.sentence()));
+            *sentence = with(sentence, name, came);
         }
     }
     Ok(())
+}
+
+/// An answer in which what came of an environment's adoption stands where it was said that it is being made. A whole sentence is
+/// compared: one name may end as another does.
+fn with(answer: &str, name: &EnvironmentName, came: &Adopting) -> String {
+    let asked = format!("{name}: {}", Adopting::Asked.sentence());
+    let said = format!("{name}: {}", came.sentence());
+    let sentences: Vec<&str> =
+        answer.split(BETWEEN).map(|one| if one == asked { said.as_str() } else { one }).collect();
+    sentences.join(BETWEEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_one_environment_is_not_said_of_another_whose_name_ends_so() {
+        let name = |name: &str| name.parse::<EnvironmentName>().unwrap();
+        let asked = Adopting::Asked.sentence();
+        let answer = format!("us-prod: {asked}; prod: {asked}; qa: no drift is known");
+        let came = Adopting::By(7, "#7".to_owned());
+        let first = with(&answer, &name("prod"), &came);
+        assert_eq!(first, format!("us-prod: {asked}; prod: {}; qa: no drift is known", came.sentence()));
+        let not = Adopting::Not("nothing of it has drifted; ask again".to_owned());
+        let both = with(&first, &name("us-prod"), &not);
+        assert_eq!(both, format!("us-prod: {}; prod: {}; qa: no drift is known", not.sentence(), came.sentence()));
+    }
 }

@@ -46,6 +46,7 @@ pub(super) fn answer(page: &Page, environments: Option<&Selector>, public_url: &
             | Deployment::Local
             | Deployment::Queued
             | Deployment::Running { .. }
+            | Deployment::Verifying { .. }
             | Deployment::Healthy { .. }
             | Deployment::Failed { .. } => consent,
         }
