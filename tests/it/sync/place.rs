@@ -296,6 +296,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         admission: bascule::policy::rules::Admission::default(),
         drift: Default::default(),
+        drift_issue: false,
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
