@@ -649,6 +649,15 @@ CREATE TABLE drift (
 );
 CREATE UNIQUE INDEX drift_in_turn ON drift (id) WHERE ended_at IS NULL;
 
+-- The issue of ours in which the drift of an environment is told, where its rules ask for that. Begun by whoever saw it drift, kept
+-- by `tell_drift`; goes when the environment was as it was left for two hours, and the issue with it, closed.
+CREATE TABLE drift_issue (
+    environment_id  bigint PRIMARY KEY REFERENCES environment,
+    issue           bigint,                      -- null: not opened yet
+    told            text NOT NULL DEFAULT '',    -- digest of the drift that it tells of; empty: of none
+    calm_since      timestamptz                  -- since when it tells of none
+);
+
 -- Which server watches a cluster. It does no harm when two do, since what a watch finds is a job, which one worker runs: this is so
 -- that the cluster is asked once. Taken over when the holder stopped renewing it; gone when the holder stops.
 CREATE TABLE cluster_watch (

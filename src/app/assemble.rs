@@ -22,7 +22,7 @@ use crate::manifest::HashKey;
 use crate::prometheus::{self, Prometheus, Servers};
 use crate::queue::Bell;
 use crate::registry::{self, Registries, Registry};
-use crate::render::{Limits, Programs, Renderer};
+use crate::render::{AgeKeys, Limits, Programs, Renderer, Unsealer};
 use crate::web;
 use crate::webhook::signature::Kind;
 use crate::webhook::{self, Endpoint, Endpoints, store};
@@ -99,6 +99,10 @@ pub async fn context(
             Err(why) => tracing::warn!(program = name, why, "environments that need it will not render"),
         }
     }
+    let unsealer = Unsealer::find(search.as_deref(), age_keys(server)).await;
+    if let (Err(why), false) = (unsealer.version(), server.secrets.is_empty()) {
+        tracing::warn!(program = "sops", why, "sealed Secrets will not be sent");
+    }
     let forges = forges(server, clock, &SharedBudget::new(pool.clone(), clock.clone()))?;
     Ok(jobs::Context {
         pool: pool.clone(),
@@ -111,6 +115,7 @@ pub async fn context(
         git: git::Program::find(&program("git", search.as_deref())?).await?,
         mirrors: std::fs::canonicalize(&mirrors)?,
         renderer: Arc::new(renderer),
+        unsealer: Arc::new(unsealer),
         hash_key: HashKey::new(derive(key, "bascule object hashes 1")),
         seal: Arc::new(Seal::new(key)),
         public_url: server.http.public_url.clone(),
@@ -150,9 +155,20 @@ pub(super) fn reloaded(
     let is_same = old.clusters == new.clusters;
     let clusters = if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ)?) };
     let registries = registries(new, &new.database.data_dir.join("charts"))?;
+    let unsealer = Arc::new(context.unsealer.with_keys(age_keys(new)));
     let prometheus = prometheus(new)?;
     let platform = Arc::new(new.platform.clone());
-    Ok(jobs::Context { forges, clusters, registries, prometheus, platform, ..context.clone() })
+    Ok(jobs::Context { forges, clusters, registries, prometheus, unsealer, platform, ..context.clone() })
+}
+
+/// Keys that open sealed Secrets, read at each use.
+fn age_keys(server: &Server) -> BTreeMap<String, AgeKeys> {
+    let one = |(name, keys): (&String, &Secret)| {
+        let keys = keys.clone();
+        let read: AgeKeys = Box::new(move || keys.read().map_err(|error| error.to_string()));
+        (name.clone(), read)
+    };
+    server.secrets.iter().map(one).collect()
 }
 
 /// The registries, which keep what they gave in a folder.

@@ -1,6 +1,6 @@
 //! `bascule check --live`: whether what `bascule.toml` names is there and lets us in. It asks and changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use crate::local::report::{Report, Verdict};
 use crate::local::schemas;
 use crate::prometheus;
 use crate::registry::{self, Registry};
-use crate::render::{Limits, Programs, Renderer};
+use crate::render::{Limits, Programs, Renderer, Unsealer};
 
 use super::assemble;
 
@@ -71,7 +71,12 @@ pub async fn renderers(environ: &Environ) -> Report {
         Ok(tool) => good(format!("renderer {}: walls: {}", tool.title(), tool.walls())),
         Err(why) => good(format!("renderer {name}: not here, and environments that need it will not render: {why}")),
     });
-    said.into_iter().fold(Report::new(Verdict::Good, ""), Report::and)
+    let unsealer = Unsealer::find(programs.search.as_deref(), BTreeMap::new()).await;
+    let sops = match unsealer.version() {
+        Ok(version) => good(format!("sops {version}: opens sealed Secrets")),
+        Err(why) => good(format!("sops: not here, and sealed Secrets will not be sent: {why}")),
+    };
+    said.into_iter().fold(Report::new(Verdict::Good, ""), Report::and).and(sops)
 }
 
 async fn database(server: &Server) -> Report {

@@ -68,6 +68,9 @@ pub enum ClusterError {
         /// What it says.
         message: String,
     },
+    /// It was not sent: what it is made of cannot be had.
+    #[error("{0}")]
+    Unsendable(String),
     /// The configuration of the cluster cannot be used.
     #[error("{0}")]
     Configuration(String),
@@ -82,7 +85,7 @@ impl ClusterError {
             Self::Busy { after, .. } => Fate::Retry { after: *after },
             Self::Conflict(_) => Fate::Held,
             Self::Stale(_) => Fate::Look,
-            Self::NotFound(_) | Self::NotServed(_) | Self::Refused { .. } => Fate::Never,
+            Self::NotFound(_) | Self::NotServed(_) | Self::Refused { .. } | Self::Unsendable(_) => Fate::Never,
         }
     }
 

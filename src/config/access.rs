@@ -20,7 +20,7 @@ use crate::policy::windows::windows;
 pub const GROUP_KEYS: Keys = Keys { known: &["teams", "people"], later: &[] };
 /// The keys of `[grant.NAME]`.
 pub const GRANT_KEYS: Keys = Keys {
-    known: &["repositories", "clusters", "namespaces", "kinds", "prometheus", "impersonate", "owners"],
+    known: &["repositories", "clusters", "namespaces", "kinds", "prometheus", "impersonate", "secrets", "owners"],
     later: &[],
 };
 /// The keys of a grant's `kinds`.
@@ -57,8 +57,9 @@ pub(super) fn platform(
             platform.groups.insert(name.0, group);
         }
     }
+    let sealed = section_names(root.get("secrets"));
     for (name, node) in tables::<Name>(root.get("grant"), "grant", complaints) {
-        if let Some(grant) = grant(&name.0, node, forges, clusters, prometheus, complaints) {
+        if let Some(grant) = grant(&name.0, node, forges, clusters, prometheus, &sealed, complaints) {
             platform.grants.insert(name.0, grant);
         }
     }
@@ -177,6 +178,7 @@ fn grant(
     forges: &Forges,
     clusters: &Clusters,
     prometheus: &PrometheusServers,
+    sealed: &[&str],
     complaints: &mut Complaints,
 ) -> Option<Grant> {
     let before = complaints.len();
@@ -204,6 +206,12 @@ fn grant(
         deny: Vec::new(),
         prometheus: prometheus_names(&block, prometheus, complaints),
         impersonate: impersonate(&block, complaints),
+        secrets: block.text("secrets", complaints).map(|(name, at)| {
+            if !sealed.contains(&name) {
+                unknown("secrets", name, at, sealed, complaints);
+            }
+            name.to_owned()
+        }),
         owners: block.get("owners").and_then(|node| owners(node, &format!("of grant `{name}`"), complaints)),
     };
     if let Some(kinds) = block.get("kinds").and_then(|node| Block::open(node, "in `kinds`", KINDS_KEYS, complaints)) {

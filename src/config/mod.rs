@@ -16,6 +16,7 @@ mod prometheus;
 mod reading;
 mod registries;
 mod secret;
+mod secrets;
 mod sections;
 mod tree;
 mod world;
@@ -31,6 +32,7 @@ pub use environ::{Environ, PREFIX};
 pub use prometheus::PROMETHEUS_KEYS;
 pub use registries::REGISTRY_KEYS;
 pub use secret::{Secret, SecretError};
+pub use secrets::SECRETS_KEYS;
 pub use sections::{AUDIT_KEYS, DATABASE_KEYS, FILE_KEYS, SERVER_KEYS, SWEEP_KEYS};
 pub use world::{APP_KEYS, APPLICATION_KEYS, CLUSTER_KEYS, FORGE_KEYS};
 
@@ -65,6 +67,8 @@ pub struct Server {
     pub registries: BTreeMap<RegistryName, Registry>,
     /// `[prometheus.NAME]`.
     pub prometheus: BTreeMap<PrometheusName, Prometheus>,
+    /// `[secrets.NAME]`: where keys of age are that open sealed Secrets.
+    pub secrets: BTreeMap<String, Secret>,
     /// `[group.NAME]`, `[grant.NAME]`, `[floor.NAME]`: what policy judges by.
     pub platform: Platform,
     /// `[sweep]`.
@@ -275,7 +279,7 @@ impl Loaded {
 
     /// Every secret by its key, and the files that are read like one.
     pub fn secrets(&self) -> Vec<(String, Secret)> {
-        let Server { http, database, audit, forges, clusters, registries, prometheus, .. } = &self.server;
+        let Server { http, database, audit, forges, clusters, registries, prometheus, secrets, .. } = &self.server;
         let mut all = vec![("server.key".to_owned(), http.key.clone()), ("audit.key".to_owned(), audit.key.clone())];
         if let DatabaseUrl::At(url) = &database.url {
             all.push(("database.url".to_owned(), url.clone()));
@@ -301,6 +305,7 @@ impl Loaded {
             let ca_file = one.ca_file.clone().map(Secret::File);
             all.extend(ca_file.map(|file| (format!("prometheus.{name}.ca_file"), file)));
         }
+        all.extend(secrets.iter().map(|(name, keys)| (format!("secrets.{name}.age_keys"), keys.clone())));
         for (name, cluster) in clusters {
             if let Some(Reach::Kubeconfig(file)) = &cluster.reach {
                 all.push((format!("cluster.{name}.kubeconfig"), Secret::File(file.clone())));

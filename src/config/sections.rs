@@ -9,7 +9,8 @@ use super::environ::Environ;
 use super::reading::{Reading, path, secret, url};
 use super::secret::Secret;
 use super::{
-    Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, prometheus, registries, world,
+    Audit, Database, DatabaseUrl, Http, LogFormat, Server, ServerRole, Sweep, access, prometheus, registries, secrets,
+    world,
 };
 use crate::policy::block::{Block, Keys, one_of};
 use crate::policy::code::health::{Rule, fault};
@@ -30,6 +31,7 @@ pub const FILE_KEYS: Keys = Keys {
         "cluster",
         "registry",
         "prometheus",
+        "secrets",
         "group",
         "grant",
         "floor",
@@ -62,6 +64,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
     let clusters = world::clusters(root.get("cluster"), &mut reading);
     let registries = registries::registries(root.get("registry"), &mut reading);
     let prometheus = prometheus::servers(root.get("prometheus"), &mut reading);
+    let secrets = secrets::secrets(root.get("secrets"), &mut reading);
     let mut platform = access::platform(&root, &forges, &clusters, &prometheus, reading.complaints);
     platform.registries = registries.keys().cloned().collect();
     platform.health = health(root.get("health"), reading.complaints);
@@ -79,6 +82,7 @@ pub(super) fn server(tree: &Node, environ: &Environ, complaints: &mut Complaints
         clusters: clusters.into_iter().filter_map(|(name, cluster)| Some((name, cluster?))).collect(),
         registries: registries.into_iter().filter_map(|(name, registry)| Some((name, registry?))).collect(),
         prometheus: prometheus.into_iter().filter_map(|(name, one)| Some((name, one?))).collect(),
+        secrets,
         platform,
         sweep,
     })

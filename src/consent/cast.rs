@@ -71,6 +71,7 @@ pub(super) fn rules(approvals: Vec<ApprovalRule>) -> Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 300 },
         admission: Admission::default(),
         drift: Default::default(),
+        drift_issue: false,
         owners: Some(rule(1, "leads")),
         limits: Limits::default(),
         may: May::default(),

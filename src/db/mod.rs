@@ -29,6 +29,7 @@ pub mod deployments;
 pub mod deploys;
 pub mod destructions;
 pub mod drift;
+pub mod drift_issues;
 pub mod emergencies;
 pub mod environments;
 pub mod freezes;

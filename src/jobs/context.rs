@@ -20,7 +20,7 @@ use crate::policy::rules::Platform;
 use crate::prometheus::Servers;
 use crate::queue::Bell;
 use crate::registry::Registries;
-use crate::render::Renderer;
+use crate::render::{Renderer, Unsealer};
 
 /// One configured forge.
 #[derive(Debug)]
@@ -66,6 +66,8 @@ pub struct Context {
     pub mirrors: PathBuf,
     /// Renders in its box.
     pub renderer: Arc<Renderer>,
+    /// Opens sealed Secrets.
+    pub unsealer: Arc<Unsealer>,
     /// Hashes objects.
     pub hash_key: HashKey,
     /// Seals stored objects.

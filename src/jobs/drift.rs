@@ -16,7 +16,8 @@ use sqlx::PgConnection;
 
 use super::context::Context;
 use super::error::JobError;
-use super::route::look_at_drift;
+use super::gather::opened::keys_of;
+use super::route::{look_at_drift, tell_drift};
 use super::sync_environment::turn::Turn;
 use super::sync_environment::{Interrupted, Observer, World};
 use super::work;
@@ -26,11 +27,11 @@ use crate::consent::HashedSet;
 use crate::db::deployments::{self, Deployment};
 use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::repositories::{self, Repository};
-use crate::db::{inventory, rollbacks, sets, watches};
+use crate::db::{drift, drift_issues, inventory, rollbacks, sets, watches};
 use crate::ids::{ObjectHash, ObjectKey, SetKey};
-use crate::manifest::{RenderedSet, hook};
+use crate::manifest::{RenderedSet, hook, is_sealed};
 use crate::policy::rules::OnDrift;
-use crate::queue::{self, Claimed, Lease};
+use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{Owner, Recorded};
 
 /// How long it is waited where the database went back, before it is looked whether an operator has looked.
@@ -61,6 +62,8 @@ struct Scene<'a> {
     /// The one that was started last.
     last: Deployment,
     on_drift: OnDrift,
+    /// Whether it is told in an issue.
+    tells: bool,
     /// What the last deployment brought.
     set: HashedSet,
     recorded: BTreeMap<ObjectKey, Recorded>,
@@ -86,11 +89,12 @@ pub(super) async fn attend(
 ) -> Result<(), JobError> {
     let mut conn = context.pool.acquire().await?;
     // One that runs decides about everything by itself, and so does one that goes back: nothing is brought back before it.
-    if deployments::is_running(&mut conn, environment).await?
-        || rollbacks::is_open(&mut conn, environment).await?
-        || (asked == Asked::ByAWatch && watches::is_quiet(&mut conn, environment).await?)
-    {
+    if deployments::is_running(&mut conn, environment).await? || rollbacks::is_open(&mut conn, environment).await? {
         return Ok(());
+    }
+    if asked == Asked::ByAWatch && watches::is_quiet(&mut conn, environment).await? {
+        drop(conn);
+        return tell(context, job, environment, false).await;
     }
     drop(conn);
     let Some(scene) = Scene::open(context, world, (job, lease, observe), environment).await? else { return Ok(()) };
@@ -100,6 +104,7 @@ pub(super) async fn attend(
     }
     // One that cannot be looked at, as behind a webhook that fails, keeps no other from being put right.
     let healed = scene.heal(asked).await;
+    tell(context, job, environment, scene.tells).await?;
     // Also where there was nothing to put right, or it is frozen; but not where nobody could look.
     if looked.is_ok() && healed.is_ok() && asked == Asked::ByAPerson {
         let mut tx = context.pool.begin().await?;
@@ -107,6 +112,25 @@ pub(super) async fn attend(
         tx.commit().await?;
     }
     looked.and(healed)
+}
+
+/// Has people told of what drifts now, where the rules ask for that, and of its end. What could be put right at once is told to
+/// nobody.
+async fn tell(context: &Context, job: &Claimed, environment: i64, tells: bool) -> Result<(), JobError> {
+    let mut tx = context.pool.begin().await?;
+    let of = drift::Which { environment: Some(environment), ..drift::Which::default() };
+    if tells && !drift::list(&mut tx, &of, 1).await?.is_empty() {
+        drift_issues::begin(&mut tx, environment).await?;
+    }
+    let Some(row) = environments::repository_of(&mut tx, environment).await? else { return Ok(()) };
+    if drift_issues::due(&mut tx, row, Some(environment), context.clock.now()).await?.is_empty() {
+        return Ok(tx.commit().await?);
+    }
+    let Some(repository) = repositories::get(&mut tx, row).await? else { return Ok(()) };
+    queue::enqueue(&mut tx, &tell_drift(&repository.key, job.trace)).await?;
+    tx.commit().await?;
+    context.bell.ring(Lane::Default);
+    Ok(())
 }
 
 /// A person's word was carried out: whatever else this job is tried again for, it is not obeyed once more. What could not be looked at
@@ -119,7 +143,9 @@ async fn obeyed(conn: &mut PgConnection, job: &Claimed) -> Result<(), JobError> 
 pub(super) async fn look_later(context: &Context, job: &Claimed, environment: i64) -> Result<(), JobError> {
     let mut tx = context.pool.begin().await?;
     if watches::is_quiet(&mut tx, environment).await? {
-        return Ok(());
+        drop(tx);
+        // What it took away may have been all that drifted.
+        return tell(context, job, environment, false).await;
     }
     let Some(row) = environments::repository_of(&mut tx, environment).await? else { return Ok(()) };
     let Some(repository) = repositories::get(&mut tx, row).await? else { return Ok(()) };
@@ -172,6 +198,7 @@ impl<'a> Scene<'a> {
         let recorded = inventory::of(&mut conn, environment.id, &cluster_uid).await?;
         drop(conn);
         let owner = Owner::of(context.installation, &repository.key, &environment.name).to_string();
+        let tells = rules.as_ref().is_some_and(|rules| rules.drift_issue);
         let on_drift = rules.map(|rules| rules.drift).unwrap_or_default();
         Ok(Some(Self {
             context,
@@ -183,6 +210,7 @@ impl<'a> Scene<'a> {
             repository,
             last,
             on_drift,
+            tells,
             set,
             recorded,
             outside,
@@ -208,8 +236,21 @@ impl<'a> Scene<'a> {
         let some = HashedSet { target: self.set.target.clone(), hashes };
         let mut conn = self.context.pool.acquire().await?;
         let mut contents = sets::load_objects(&mut conn, some, &self.context.seal).await?;
+        drop(conn);
         // Hooks are run, and are nobody's state afterwards.
         contents.objects.retain(|_, object| hook(&object.json).is_none());
+        // What is in the cluster is in clear, and only so can be compared and put back. What cannot be opened stays sealed.
+        let name = format!("{}/{}", self.repository.key.forge, self.repository.full_name);
+        let keys = keys_of(&self.context.platform, &name, &self.set.target, objects(&self.set).map(|(key, _)| key));
+        if let Ok(keys) = keys {
+            for object in contents.objects.values_mut() {
+                if is_sealed(&object.json)
+                    && let Ok(opened) = Box::pin(self.context.unsealer.open(&object.json, &keys)).await
+                {
+                    object.json = opened;
+                }
+            }
+        }
         Ok(contents)
     }
 

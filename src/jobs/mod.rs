@@ -11,6 +11,7 @@
 //! | `look_at_checks` | repository | finds out whether checks that environments wait for are green by now |
 //! | `tell_deployments` | repository | tells the forge's page of deployments how ours stand, where it has one |
 //! | `tell_applications` | deployment | says beside commits of applications what became of the deployment that deploys them |
+//! | `tell_drift` | repository | tells of drift in an issue for each environment whose rules ask for that, and closes it |
 //! | `tell_emergencies` | repository | opens an issue for each emergency, reminds of its review, and hears it |
 //! | `judge_deployed` | environment | asks the floors' policies about what is deployed there, and reports what they say |
 //! | `sweep_repository` | repository | compares our memory of pull requests and branches with the forge |
@@ -49,6 +50,7 @@ mod sweep_installations;
 pub mod sync_environment;
 mod tell_applications;
 mod tell_deployments;
+mod tell_drift;
 mod tell_emergencies;
 mod work;
 
@@ -59,7 +61,7 @@ pub use gather::memory::Memory;
 pub use route::{
     asked_heal, asked_sync, attend_pull, follow_branch, judge_deployed, look_at_checks, look_at_drift, open_adoption,
     open_revert, route, sweep_app_deliveries, sweep_deliveries, sweep_installations, sweep_repository,
-    sync_environment, tell_applications, tell_deployments, tell_emergencies,
+    sync_environment, tell_applications, tell_deployments, tell_drift, tell_emergencies,
 };
 pub use step::{Observer, Step, Write};
 
@@ -93,6 +95,7 @@ async fn run_on(context: &Context, job: &Claimed, lease: &Lease, terms: room::Te
         "open_revert" => work::boxed(open_revert::run(context, job, lease)),
         "judge_deployed" => work::boxed(judge_deployed::run(context, job)),
         "tell_deployments" => work::boxed(tell_deployments::run(context, job, lease)),
+        "tell_drift" => work::boxed(tell_drift::run(context, job, lease)),
         "tell_emergencies" => work::boxed(tell_emergencies::run(context, job, lease)),
         "tell_applications" => work::boxed(tell_applications::run(context, job, lease)),
         "sweep_repository" => work::boxed(sweep::run(context, job)),
@@ -145,6 +148,7 @@ async fn sync(context: &Context, job: &Claimed, lease: &Lease) -> Verdict {
         platform: &context.platform,
         renderer: &context.renderer,
         prometheus: &context.prometheus,
+        unsealer: &context.unsealer,
         shown_on: context
             .forges
             .values()

@@ -25,7 +25,7 @@ use crate::db::rollbacks::{self, NewRollback, Rollback, Way};
 use crate::db::{pins, reverts, sets};
 use crate::event::back_to::BackTo;
 use crate::ids::{ChangeDigest, RepositoryKey};
-use crate::manifest::{HashKey, Object, RenderedSet, hook};
+use crate::manifest::{HashKey, Object, RenderedSet, hook, is_sealed, with_placeholders};
 use crate::policy::rules;
 use crate::queue::{self, Claimed, Lane, Lease, NewJob};
 use crate::sync::{Outcome, Owner, State};
@@ -191,7 +191,12 @@ impl Trier<'_> {
             let comes_with_it = self.defined.contains(&(key.group.clone(), key.kind.clone()));
             return if comes_with_it { Ok(None) } else { refused(format!("the cluster serves no {api_version}")) };
         };
-        let trial = Trial { resource, key, object: json, owner: self.owner };
+        // Placeholders would be other values, which such a one never takes.
+        if is_sealed(json) && json["immutable"] == true {
+            return Ok(None);
+        }
+        let stand_in = is_sealed(json).then(|| with_placeholders(json));
+        let trial = Trial { resource, key, object: stand_in.as_ref().unwrap_or(json), owner: self.owner };
         match self.cluster.foresee(trial, self.hash_key).await {
             Ok((found, _)) => match found {
                 // What cannot be asked without its being done is no refusal.

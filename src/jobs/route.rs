@@ -121,6 +121,12 @@ pub fn tell_emergencies(repository: &RepositoryKey, trace: TraceId) -> NewJob {
     job("tell_emergencies", share(repository), Lane::Sync, repository, payload, trace)
 }
 
+/// Tells of drift in the issues of a repository.
+pub fn tell_drift(repository: &RepositoryKey, trace: TraceId) -> NewJob {
+    let payload = json!({ "forge": repository.forge, "repository": repository.id });
+    job("tell_drift", share(repository), Lane::Default, repository, payload, trace)
+}
+
 /// Opens the pull request that writes into the repository what is in a cluster.
 pub fn open_adoption(repository: &RepositoryKey, adoption: Uuid, trace: TraceId) -> NewJob {
     let payload = json!({ "forge": repository.forge, "repository": repository.id, "adoption": adoption });

@@ -58,6 +58,8 @@ pub enum Write {
     Reaction,
     /// An issue for a held change.
     Issue,
+    /// Another text in such an issue.
+    IssueEdit,
     /// The end of such an issue.
     IssueEnd,
     /// A deployment on the forge's page of them.
@@ -80,6 +82,7 @@ impl Write {
             Self::Status => ["status.post", "status.posted", "status.not_posted"],
             Self::Reaction => ["reaction.post", "reaction.posted", "reaction.not_posted"],
             Self::Issue => ["issue.open", "issue.opened", "issue.not_opened"],
+            Self::IssueEdit => ["issue.edit", "issue.edited", "issue.not_edited"],
             Self::IssueEnd => ["issue.close", "issue.closed", "issue.not_closed"],
             Self::Deployment => ["deployment.show", "deployment.shown", "deployment.not_shown"],
             Self::DeploymentWord => ["deployment.tell", "deployment.told", "deployment.not_told"],
@@ -96,6 +99,7 @@ impl Write {
             Self::Edit
             | Self::Status
             | Self::Reaction
+            | Self::IssueEdit
             | Self::IssueEnd
             | Self::Deployment
             | Self::DeploymentWord
@@ -112,6 +116,7 @@ impl Write {
             Self::Status => "status",
             Self::Reaction => "reaction",
             Self::Issue => "issue",
+            Self::IssueEdit => "issue-edit",
             Self::IssueEnd => "issue-end",
             Self::Deployment => "deployment",
             Self::DeploymentWord => "deployment-word",

@@ -13,13 +13,15 @@ use super::context::Context;
 use super::error::JobError;
 use super::gather::repository::{self, Opened, Repository};
 use super::gather::{pull, pushes};
-use super::route::{attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments, tell_emergencies};
+use super::route::{
+    attend_group, attend_pull, follow_branch, look_at_checks, tell_deployments, tell_drift, tell_emergencies,
+};
 use super::step::Step;
 use super::work;
 use crate::db::pulls::{self, PullState};
 use crate::db::swept::Tip;
 use crate::db::{
-    self, check_runs, comment_edits, emergencies, environments, holds, merge_groups, repositories, swept,
+    self, check_runs, comment_edits, drift_issues, emergencies, environments, holds, merge_groups, repositories, swept,
     told_deployments,
 };
 use crate::event::queue::QueueBranch;
@@ -120,6 +122,10 @@ pub(super) async fn run(context: &Context, job: &Claimed) -> Result<(), JobError
     if !emergencies::list(&mut tx, &owed, 1).await?.is_empty() {
         // What was said in their issues is found there.
         queue::enqueue(&mut tx, &tell_emergencies(&key, job.trace)).await?;
+    }
+    if !drift_issues::due(&mut tx, repository.row.id, None, context.clock.now()).await?.is_empty() {
+        // Not told, or calm for long enough.
+        queue::enqueue(&mut tx, &tell_drift(&key, job.trace)).await?;
     }
     if forge.has_queues() {
         // Not heard of, or not answered.

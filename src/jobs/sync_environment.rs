@@ -41,7 +41,7 @@ use crate::manifest::{HashKey, When};
 use crate::policy::rules::Platform;
 use crate::prometheus::Servers;
 use crate::queue::{Claimed, Lease, LeaseLost, Permit, Unsettled, Verdict, confirm};
-use crate::render::Renderer;
+use crate::render::{Renderer, Unsealer};
 use crate::sync::{Outcome, Pace, State, Step};
 
 pub use destroy::destroy;
@@ -71,6 +71,8 @@ pub struct World<'a> {
     pub renderer: &'a Renderer,
     /// Who is asked whether what was deployed does well.
     pub prometheus: &'a Servers,
+    /// Opens sealed Secrets.
+    pub unsealer: &'a Unsealer,
     /// Forges with a page of deployments of their own.
     pub shown_on: BTreeSet<&'a ForgeName>,
 }

@@ -98,7 +98,7 @@ pub enum Problem {
     /// One of our own annotations or labels.
     #[error("{0}")]
     OurMark(String),
-    /// SOPS.
-    #[error("is encrypted with SOPS, which is not in this version: a cluster would get the encrypted text")]
-    Sops,
+    /// Sealed where it may not be, or in a way that is not opened.
+    #[error("{0}")]
+    Sealed(String),
 }

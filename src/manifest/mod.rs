@@ -15,8 +15,8 @@
 //! * What a person looks for first in a change is told beside its lines ([`Notable`]).
 //! * Identity has no version: the same object may be written at another API version ([`crate::ids::ObjectKey`]).
 //!
-//! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), and SOPS: an object that
-//! asks for the latter is refused by name.
+//! Absent on purpose: schemas (the cluster's dry run knows them; [`checks`] has what it would not say clearly), and opening
+//! what is sealed: a Secret of SOPS is hashed, compared and judged as it is written ([`is_sealed`]).
 
 mod canonical;
 mod checks;
@@ -32,6 +32,7 @@ mod notable;
 mod order;
 mod schema;
 mod scope;
+mod sealed;
 mod served;
 mod set;
 mod shape;
@@ -52,6 +53,7 @@ pub use notable::Notable;
 pub use order::{Phase, apply_order, delete_order, phase, wave};
 pub use schema::{Fit, fit as schema_fit};
 pub use scope::{Scope, Scopes, is_built_in_group};
+pub use sealed::{for_opening, is_sealed, with_opened, with_placeholders};
 pub use served::ServedSchemas;
 pub use set::{LeftOut, Object, RenderedSet};
 pub use visible::visible;

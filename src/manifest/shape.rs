@@ -16,6 +16,7 @@ use super::checks::check;
 use super::error::Problem;
 use super::identity::Identity;
 use super::scope::is_built_in_group;
+use super::{hooks, sealed};
 
 const SERVER_ONLY: &[&str] = &[
     "creationTimestamp",
@@ -30,8 +31,10 @@ const SERVER_ONLY: &[&str] = &[
 
 /// Brings a manifest into the shape that is hashed and sent.
 pub(super) fn shape(json: &mut Map<String, Value>, identity: &Identity) -> Result<(), Vec<Problem>> {
-    if json.contains_key("sops") {
-        return Err(vec![Problem::Sops]);
+    let is_secret = identity.group.is_empty() && identity.kind == "Secret";
+    let sealed = sealed::faults(json, is_secret);
+    if !sealed.is_empty() {
+        return Err(sealed.into_iter().map(Problem::Sealed).collect());
     }
     let mut problems = marks(json);
     if is_built_in_group(&identity.group) {
@@ -50,7 +53,13 @@ pub(super) fn shape(json: &mut Map<String, Value>, identity: &Identity) -> Resul
         drop_null_timestamps(value);
     }
     problems.extend(check(json, identity));
-    if identity.group.is_empty() && identity.kind == "Secret" {
+    // What is sealed stays as it is written: it is brought into shape when it is opened.
+    if is_secret && json.contains_key(sealed::BLOCK) {
+        if hooks::hook(&Value::Object(json.clone())).is_some() {
+            let why = "is a hook, and a sealed Secret cannot be one: make it an object of the set";
+            problems.push(Problem::Sealed(why.to_owned()));
+        }
+    } else if is_secret {
         problems.extend(secret(json));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -94,7 +103,8 @@ fn marks(json: &Map<String, Value>) -> Vec<Problem> {
     ours.filter_map(refusal).map(Problem::OurMark).collect()
 }
 
-fn secret(json: &mut Map<String, Value>) -> Vec<Problem> {
+/// A Secret's values as the API server takes them; nothing that is said of them quotes one.
+pub(super) fn secret(json: &mut Map<String, Value>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut bad = |key: &str, why: &str| {
         let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();

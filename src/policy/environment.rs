@@ -117,7 +117,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
     let words = [("best_effort", Admission::BestEffort), ("required", Admission::Required)];
     let admission = block.text("admission", complaints);
     let admission = admission.and_then(|written| one_of(written, "admission", &words, complaints)).unwrap_or_default();
-    let drift = on_drift(&block, complaints);
+    let (drift, drift_issue) = on_drift(&block, complaints);
     let on_failure = failure::on_failure(&block, complaints);
     let verify = block.get("verify").map(|node| verify(node, complaints)).unwrap_or_default();
     let runbook = failure::runbook(&block, complaints);
@@ -174,6 +174,7 @@ pub fn read(key: &Key, node: &Node, owners: Option<&ApprovalRule>, complaints: &
         sync,
         admission,
         drift,
+        drift_issue,
         on_failure,
         verify,
         runbook,

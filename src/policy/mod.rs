@@ -25,7 +25,7 @@ pub mod globs;
 pub mod health;
 pub mod ignore;
 pub mod located;
-mod on_drift;
+pub mod on_drift;
 pub mod paths;
 pub mod pattern;
 pub mod platform;

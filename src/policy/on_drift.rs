@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::block::{Block, one_of};
+use super::block::{Block, Keys, one_of, text};
+use super::document::{Node, Value};
 use super::located::Complaints;
+
+/// The keys of `drift`, where it is more than a word.
+pub const DRIFT_KEYS: Keys = Keys { known: &["mode", "tell"], later: &[] };
 
 /// What is done about drift.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,9 +26,20 @@ impl OnDrift {
     }
 }
 
-/// Reads it.
-pub(super) fn on_drift(block: &Block<'_>, complaints: &mut Complaints) -> OnDrift {
+/// Reads it; and whether it is told in an issue.
+pub(super) fn on_drift(block: &Block<'_>, complaints: &mut Complaints) -> (OnDrift, bool) {
     let words = [("report", OnDrift::Report), ("heal", OnDrift::Heal)];
-    let written = block.text("drift", complaints);
-    written.and_then(|written| one_of(written, "drift", &words, complaints)).unwrap_or_default()
+    let mode = |node: &Node, complaints: &mut Complaints| {
+        let written = text(node, "drift", complaints)?;
+        one_of(written, "drift", &words, complaints)
+    };
+    let Some(node) = block.get("drift") else { return Default::default() };
+    if matches!(node.value, Value::Text(_)) {
+        return (mode(node, complaints).unwrap_or_default(), false);
+    }
+    let Some(block) = Block::open(node, "in `drift`", DRIFT_KEYS, complaints) else { return Default::default() };
+    let done = block.get("mode").and_then(|node| mode(node, complaints)).unwrap_or_default();
+    let tells =
+        block.text("tell", complaints).and_then(|written| one_of(written, "tell", &[("issue", true)], complaints));
+    (done, tells.unwrap_or_default())
 }

@@ -29,6 +29,9 @@ pub struct Grant {
     /// absent. See [`Grant::acts_as`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impersonate: Option<String>,
+    /// Which of the server's `[secrets.NAME]` opens what its environments keep sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<String>,
     /// Who judges first sets, and may approve a held change with a reason.
     pub owners: Option<ApprovalRule>,
 }

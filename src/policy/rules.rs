@@ -315,6 +315,9 @@ pub struct Environment {
     /// What is done when the cluster is not as it was left.
     #[serde(default, skip_serializing_if = "OnDrift::is_default")]
     pub drift: OnDrift,
+    /// Whether it is told in an issue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drift_issue: bool,
     /// What follows a sync that failed.
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,

@@ -30,6 +30,7 @@ const PAGES: &[(&str, &str)] = &[
     ("policies", include_str!("../../docs/policies.md")),
     ("previews", include_str!("../../docs/previews.md")),
     ("rendering", include_str!("../../docs/rendering.md")),
+    ("secrets", include_str!("../../docs/secrets.md")),
     ("sign-in", include_str!("../../docs/sign-in.md")),
     ("stories", include_str!("../../docs/stories.md")),
     ("syncing", include_str!("../../docs/syncing.md")),

@@ -76,6 +76,7 @@ fn the_reference_says_the_defaults_and_knows_every_key() {
         config::FORGE_KEYS,
         config::CLUSTER_KEYS,
         config::REGISTRY_KEYS,
+        config::SECRETS_KEYS,
         config::GROUP_KEYS,
         config::GRANT_KEYS,
         config::KINDS_KEYS,

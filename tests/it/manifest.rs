@@ -76,6 +76,7 @@ fn set_of(case: &Case) -> String {
         deny: setting("deny").unwrap_or_default(),
         prometheus: Default::default(),
         impersonate: None,
+        secrets: None,
         owners: None,
     });
     let judge = grant.map(|grant| move |key: &ObjectKey| grant.allows(key).map_err(|outside| outside.to_string()));

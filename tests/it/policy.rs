@@ -158,6 +158,7 @@ fn platform() -> Platform {
         deny: vec!["rbac.authorization.k8s.io/*".into()],
         prometheus: Default::default(),
         impersonate: None,
+        secrets: None,
         owners: None,
     };
     Platform {

@@ -199,6 +199,7 @@ fn schemas_and_readers_know_the_same_keys() {
         same(&repository["definitions"][name], keys, name);
     }
     same(&repository["definitions"]["consent"]["anyOf"][1], policy::environment::CONSENT_KEYS, "consent");
+    same(&repository["definitions"]["drift"]["anyOf"][1], policy::on_drift::DRIFT_KEYS, "drift");
 
     let server: Value = serde_json::from_str(config::SCHEMA).unwrap();
     same(&server, config::FILE_KEYS, "file");
@@ -212,6 +213,7 @@ fn schemas_and_readers_know_the_same_keys() {
         ("cluster", config::CLUSTER_KEYS),
         ("registry", config::REGISTRY_KEYS),
         ("prometheus", config::PROMETHEUS_KEYS),
+        ("secrets", config::SECRETS_KEYS),
         ("group", config::GROUP_KEYS),
         ("grant", config::GRANT_KEYS),
         ("kinds", config::KINDS_KEYS),

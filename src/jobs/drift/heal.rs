@@ -24,7 +24,7 @@ use crate::jobs::error::JobError;
 use crate::jobs::gather::there::find;
 use crate::jobs::route::look_at_drift;
 use crate::jobs::sync_environment::fence::{self, FenceOf, Fenced, no_namespace};
-use crate::manifest::{RenderedSet, apply_order};
+use crate::manifest::{RenderedSet, apply_order, is_sealed};
 use crate::policy::rules::OnDrift;
 use crate::queue::{self, NewJob};
 use crate::sync::Recorded;
@@ -252,6 +252,9 @@ impl Scene<'_> {
         };
         if let Some(why) = self.outside.get(key) {
             return Ok(Healed::Not(why.clone()));
+        }
+        if is_sealed(&content.json) {
+            return Ok(Healed::Not(super::look::SEALED.to_owned()));
         }
         let what = match self.look_at(key, contents).await {
             Looked::Settled(_) => return Ok(Healed::AsItWas),

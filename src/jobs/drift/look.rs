@@ -13,11 +13,14 @@ use crate::db::watches;
 use crate::ids::ObjectKey;
 use crate::jobs::error::JobError;
 use crate::jobs::gather::there::{Look, find};
-use crate::manifest::RenderedSet;
+use crate::manifest::{RenderedSet, is_sealed};
 use crate::queue;
 use crate::sync::Live;
 use crate::sync::drift::{Drift, Glance, Mark, What, but_for_scalers, glance};
 
+/// Said of a sealed Secret whose values nobody can compare or put back for the moment.
+pub(super) const SEALED: &str =
+    "it is sealed and cannot be opened now, so its values are not compared or put back: a sync says why";
 /// How often an object is read again that changes while it is looked at.
 const LOOKS: u32 = 3;
 
@@ -123,6 +126,11 @@ impl Scene<'_> {
                 Glance::Settled | Glance::Ask => rest(mark),
             });
         };
+        if is_sealed(content) {
+            let why = Some(SEALED.to_owned());
+            let drift = Drift { what: What::Changed, fields: Vec::new(), by: Vec::new(), detail: why };
+            return Ok(Looked::Drifted(drift, Some(mark)));
+        }
         let onto = Onto::This { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() };
         let content = but_for_scalers(content, &live);
         let write = Write { resource: &resource, key, object: &content, owner: &self.owner, onto: &onto };

@@ -12,7 +12,7 @@ use crate::db::inventory;
 use crate::ids::{EnvironmentName, ObjectKey};
 use crate::jobs::error::JobError;
 use crate::jobs::work;
-use crate::manifest::{HashKey, Object, RenderedSet, apply_order, hook};
+use crate::manifest::{HashKey, Object, RenderedSet, apply_order, hook, is_sealed, with_placeholders};
 use crate::policy::rules::{SyncMode, SyncRules};
 use crate::preview::Live;
 use crate::sync::Owner;
@@ -116,7 +116,8 @@ pub(in crate::jobs) async fn look(
         let defined: BTreeSet<_> = set.objects.values().filter_map(Object::defines).collect();
         let served = served(&cluster, &open, &defined).await?;
         let hash_key = &repository.context.hash_key;
-        let asker = Asker { cluster: &cluster, served: &served, defined: &defined, owner: &owner, hash_key };
+        let keyless = granted.grant.secrets.is_none().then(|| super::opened::keyless(granted.name));
+        let asker = Asker { cluster: &cluster, served: &served, defined: &defined, owner: &owner, hash_key, keyless };
         asker.all(open.into_iter().take(MOST), &mut looked.live).await
     };
     match patience.ask(Box::pin(asked)).await {
@@ -153,6 +154,8 @@ struct Asker<'a> {
     defined: &'a BTreeSet<(String, String)>,
     owner: &'a str,
     hash_key: &'a HashKey,
+    /// Why nothing sealed could be opened at a sync.
+    keyless: Option<String>,
 }
 
 impl Asker<'_> {
@@ -189,6 +192,9 @@ impl Asker<'_> {
                 Live::Refused { why: format!("it serves no {api_version} {}", key.kind) }
             });
         };
+        if let (true, Some(why)) = (is_sealed(json), &self.keyless) {
+            return Ok(Live::Refused { why: why.clone() });
+        }
         let is_secret = key.group.is_empty() && key.kind == "Secret";
         // Whether it is the same would tell everybody who reads this whether somebody guessed it: a merged change is not
         // consented to either.
@@ -202,7 +208,8 @@ impl Asker<'_> {
             let why = "it is there from an earlier run, and is made anew".to_owned();
             return Ok(if is_ours { Live::Unknown { why } } else { Live::Foreign });
         }
-        let trial = Trial { resource, key, object: json, owner: self.owner };
+        let stand_in = is_sealed(json).then(|| with_placeholders(json));
+        let trial = Trial { resource, key, object: stand_in.as_ref().unwrap_or(json), owner: self.owner };
         let (found, _warnings) = self.cluster.foresee(trial, self.hash_key).await?;
         Ok(match found {
             Found::Absent => Live::Absent { unchecked: None },

@@ -25,6 +25,7 @@ pub(super) mod court;
 pub(super) mod lists;
 pub(super) mod live;
 pub(in crate::jobs) mod memory;
+pub(super) mod opened;
 pub(super) mod people;
 pub(super) mod place;
 pub(super) mod policies;

@@ -163,6 +163,15 @@ impl<'a> Writer<'a> {
         Ok(written)
     }
 
+    /// Another text in an issue of ours.
+    pub(in crate::jobs) async fn issue_text(&self, issue: &Issue) -> Answer<Issue> {
+        let detail = json!({ "issue": issue.number });
+        let begun = self.begin(Write::IssueEdit, self.repository.place(issue.number), detail).await?;
+        let written = self.repository.forge().edit_issue(&self.repository.at, issue).await;
+        self.end(begun, &written, |_| json!({}), None, None).await?;
+        Ok(written)
+    }
+
     /// Closes an issue of ours.
     pub(in crate::jobs) async fn end_issue(&self, issue: &Issue) -> Answer<Issue> {
         let closed = Issue { is_open: false, ..issue.clone() };

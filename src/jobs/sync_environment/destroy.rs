@@ -222,6 +222,8 @@ impl Run<'_> {
             cluster_uid,
             owner,
             set,
+            // Nothing is sent.
+            sealed: BTreeMap::new(),
             recorded,
             defined,
             plan,

@@ -15,11 +15,17 @@ const OBJECTS: usize = 3;
 /// How long it may take: the news is that it failed, and that does not wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
+impl Scene {
+    /// Words of others that are stored and shown: a webhook that judges one object may have read another.
+    pub(super) fn hide(&self, text: &str) -> String {
+        without_secrets(text, self.set.objects.values().map(|object| &object.json))
+    }
+}
+
 impl Run<'_> {
     /// Of each once: what a hook's pods said is asked before they go.
     pub(super) async fn explain(&self, scene: &Scene, outcome: &mut Outcome) -> Result<(), Interrupted> {
-        let secrets = || scene.set.objects.values().map(|object| &object.json);
-        let redact = |text: &str| without_secrets(text, secrets());
+        let redact = |text: &str| scene.hide(text);
         let look = async {
             let mut explained = Vec::new();
             let known = |key: &ObjectKey| outcome.explained.iter().any(|one: &Explained| one.object == *key);

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cluster::{Cluster, ClusterError, Identity};
 use crate::db::deployments::Deployment;
 use crate::db::environments::{self, Environment};
-use crate::db::repositories;
+use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
+use crate::jobs::gather::opened::keys_of;
 use crate::jobs::gather::there::{Look, identity, wanted};
-use crate::manifest::{Object, RenderedSet};
+use crate::manifest::{Object, RenderedSet, is_sealed};
 use crate::policy::health::HealthRules;
 use crate::policy::rules::{SyncRules, Verify};
 use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
@@ -35,7 +36,10 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     pub(super) cluster_uid: String,
     pub(super) owner: String,
+    /// What is sealed in it is opened: in memory alone, and no longer than the run.
     pub(super) set: RenderedSet,
+    /// What stayed sealed, and why.
+    pub(super) sealed: BTreeMap<ObjectKey, String>,
     pub(super) recorded: BTreeMap<ObjectKey, Recorded>,
     /// Kinds the set itself defines: not served yet is not wrong.
     pub(super) defined: BTreeSet<(String, String)>,
@@ -78,7 +82,7 @@ impl Run<'_> {
         let repository = repositories::get(&mut conn, environment.repository).await?.ok_or_else(gone)?;
         let subject = Subject::of(&deployment, &environment, &repository);
         let broken = |why: String| Unready::Broken { subject: subject.clone(), why };
-        let set = match sets::load(&mut conn, &deployment.new.to.set, self.world.seal).await {
+        let mut set = match sets::load(&mut conn, &deployment.new.to.set, self.world.seal).await {
             Ok(set) => set,
             Err(sets::SetError::Database(error)) => return Err(error.into()),
             Err(error) => return Err(broken(error.to_string())),
@@ -111,6 +115,7 @@ impl Run<'_> {
         drop(conn);
 
         let defined = set.objects.values().filter_map(Object::defines).collect();
+        let sealed = self.open(&mut set, &repository).await;
         let desired = wanted(&set);
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&desired, &recorded).await.map_err(away)?;
@@ -131,10 +136,30 @@ impl Run<'_> {
             cluster_uid,
             owner,
             set,
+            sealed,
             recorded,
             defined,
             plan,
             turn,
         })
+    }
+
+    /// Puts what is sealed in the set in clear there, and tells what stays sealed, and why. All of it, also what is not sent:
+    /// what the cluster quotes of one is hidden by knowing it.
+    async fn open(&self, set: &mut RenderedSet, repository: &Repository) -> BTreeMap<ObjectKey, String> {
+        let name = format!("{}/{}", repository.key.forge, repository.full_name);
+        let keys = keys_of(self.world.platform, &name, &set.target, set.objects.keys());
+        let mut stays = BTreeMap::new();
+        for (key, object) in set.objects.iter_mut().filter(|(_, object)| is_sealed(&object.json)) {
+            let opened = match &keys {
+                Ok(keys) => Box::pin(self.world.unsealer.open(&object.json, keys)).await,
+                Err(why) => Err(why.clone()),
+            };
+            match opened {
+                Ok(opened) => object.json = opened,
+                Err(why) => drop(stays.insert(key.clone(), why)),
+            }
+        }
+        stays
     }
 }

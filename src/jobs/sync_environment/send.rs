@@ -156,9 +156,11 @@ impl Run<'_> {
                 Sent::Disputed(troubled) => outcome.conflicts.push(troubled),
                 Sent::Refused(why) => {
                     self.let_go(&mut tx, scene, &object.key).await?;
-                    outcome.failed.push(Failure { object: object.key.clone(), why });
+                    outcome.failed.push(Failure { object: object.key.clone(), why: scene.hide(&why) });
                 }
-                Sent::Unsure(why) => outcome.failed.push(Failure { object: object.key.clone(), why }),
+                Sent::Unsure(why) => {
+                    outcome.failed.push(Failure { object: object.key.clone(), why: scene.hide(&why) });
+                }
             }
         }
         inventory::confirm(&mut tx, id, uid, &applied_now).await?;
@@ -247,6 +249,9 @@ impl Run<'_> {
         let Some(content) = scene.set.objects.get(&object.key) else {
             return Ok(Err(ClusterError::NotFound("it is not in the set".to_owned())));
         };
+        if let Some(why) = scene.sealed.get(&object.key) {
+            return Ok(Err(ClusterError::Unsendable(why.clone())));
+        }
         let resource = match scene.cluster.resource(&object.api_version, &object.key.kind).await {
             Ok(resource) => resource,
             Err(error) => return Ok(Err(error)),

@@ -27,6 +27,7 @@ use crate::ids::ObjectKey;
 use super::fingerprint::Fingerprints;
 use super::notable::{Notable, notable};
 use super::order::{apply_order, delete_order};
+use super::sealed::{self, is_sealed};
 use super::set::{Object, RenderedSet};
 use align::{Run, align};
 use lines::{Line, lines};
@@ -198,6 +199,8 @@ pub fn diff_rules(old: Option<&Value>, new: &Value) -> Vec<Hunk> {
 }
 
 fn written(mut shown: ObjectDiff, old: Option<&Value>, new: &Value, manner: Manner<'_>, room: &mut Room) -> ObjectDiff {
+    let sealed = (is_sealed(new) || old.is_some_and(is_sealed)).then(|| sealed::shown(old, new));
+    let (old, new) = sealed.as_ref().map_or((old, new), |(old, new)| (old.as_ref(), new));
     let (old_bytes, old_lines) = old.map(lines::measure).unwrap_or_default();
     let (new_bytes, new_lines) = lines::measure(new);
     let summary = || Body::TooLarge(lines::changed_paths(old.unwrap_or(&Value::Null), new, MOST_PATHS));

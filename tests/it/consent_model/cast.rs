@@ -183,6 +183,7 @@ impl Cast {
             sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 1 },
             admission: bascule::policy::rules::Admission::default(),
             drift: Default::default(),
+            drift_issue: false,
             owners: Some(rule(1, "leads", None)),
             limits: if rules == 10 { Limits { files: 1, ..Limits::default() } } else { Limits::default() },
             may: May::default(),

@@ -28,6 +28,7 @@ mod door;
 mod doubts;
 mod drift;
 mod drift_attacked;
+mod drift_told;
 mod emergencies;
 mod failures;
 mod files;

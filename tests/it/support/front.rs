@@ -51,6 +51,8 @@ struct Inside {
     loses: Mutex<Option<BoxFuture<'static, ()>>>,
     /// When a request is such a one, this happens before its answer is handed on.
     meanwhile: Mutex<Option<(IsIt, BoxFuture<'static, ()>)>>,
+    /// Such a request is answered so once, and not handed on.
+    refuses_one: Mutex<Option<(IsIt, StatusCode, String)>>,
     /// Dry runs are answered once this is false again.
     thinks: watch::Sender<bool>,
     /// Method and path of every request.
@@ -73,6 +75,7 @@ impl Front {
             says: Mutex::default(),
             loses: Mutex::default(),
             meanwhile: Mutex::default(),
+            refuses_one: Mutex::default(),
             thinks: watch::Sender::new(false),
             asked: watch::Sender::default(),
         };
@@ -136,6 +139,12 @@ impl Front {
         *self.inside.meanwhile.lock().unwrap() = Some((asked, then));
     }
 
+    /// The next request of which this holds is refused with these words, and not handed on.
+    pub(crate) fn answers_once(&self, asked: IsIt, status: u16, words: &str) {
+        let status = StatusCode::from_u16(status).unwrap();
+        *self.inside.refuses_one.lock().unwrap() = Some((asked, status, words.to_owned()));
+    }
+
     /// What it was asked since the last time: method and path of each request.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.inside.asked.send_replace(Vec::new())
@@ -194,6 +203,11 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
         }
         Some(status) => return refusal(StatusCode::from_u16(status).unwrap()),
     }
+    let line = format!("{} {}", parts.method, parts.uri);
+    let refused = inside.refuses_one.lock().unwrap().take_if(|(asked, ..)| asked(&line));
+    if let Some((_, status, words)) = refused {
+        return refusal_with(status, &words);
+    }
     let said = inside.says.lock().unwrap().iter().find(|(end, _)| parts.uri.path().ends_with(end.as_str())).cloned();
     if let Some((_, text)) = said {
         return text.into_response();
@@ -233,7 +247,12 @@ async fn hand_on(State(inside): State<Arc<Inside>>, request: Request) -> Respons
 /// As the real server words it.
 fn refusal(status: StatusCode) -> Response {
     let reason = status.canonical_reason().unwrap_or_default().replace(' ', "");
+    refusal_with(status, &format!("the front says {reason}"))
+}
+
+fn refusal_with(status: StatusCode, words: &str) -> Response {
+    let reason = status.canonical_reason().unwrap_or_default().replace(' ', "");
     let body = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": format!("the front says {reason}"), "reason": reason, "code": status.as_u16() });
+        "message": words, "reason": reason, "code": status.as_u16() });
     (status, axum::Json(body)).into_response()
 }

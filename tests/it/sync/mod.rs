@@ -12,6 +12,7 @@ mod kills;
 mod order;
 mod orphans;
 mod place;
+mod sealed;
 mod stories;
 mod turns;
 mod width;

@@ -17,7 +17,7 @@ use bascule::jobs::sync_environment::{Interrupted, Ran, World, run_deployment};
 use bascule::manifest::{Dialect, HashKey, Limits, RenderedSet, Scopes, Within, parse};
 use bascule::policy::rules::{self, Consent, Grant, Platform, SyncMode, SyncRules};
 use bascule::queue::{Claimed, Lane, Lease, PgSource, Source, Verdict, enqueue};
-use bascule::render::{self, Programs, Renderer};
+use bascule::render::{self, Programs, Renderer, Unsealer};
 use bascule::sync::{Outcome, Step};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) platform: Platform,
     pub(crate) steps: Mutex<Vec<Step>>,
     renderer: Renderer,
+    pub(crate) unsealer: Unsealer,
     /// Where its boxes are.
     prometheus: bascule::prometheus::Servers,
     _boxes: tempfile::TempDir,
@@ -65,6 +66,7 @@ impl Server {
             steps: Mutex::default(),
             renderer,
             prometheus: Default::default(),
+            unsealer: Unsealer::find(None, BTreeMap::new()).now_or_never().unwrap(),
             _boxes: boxes,
         }
     }
@@ -81,6 +83,7 @@ impl Server {
             platform: &self.platform,
             renderer: &self.renderer,
             prometheus: &self.prometheus,
+            unsealer: &self.unsealer,
             shown_on: Default::default(),
         }
     }
@@ -293,6 +296,7 @@ pub(crate) fn block(name: &str, namespace: &str) -> rules::Environment {
         sync: SyncRules { mode: SyncMode::Auto, prune: true, timeout_seconds: 30 },
         admission: bascule::policy::rules::Admission::default(),
         drift: Default::default(),
+        drift_issue: false,
         owners: None,
         limits: rules::Limits::default(),
         may: rules::May::default(),
@@ -315,6 +319,7 @@ pub(crate) fn grant() -> Grant {
         deny: Vec::new(),
         prometheus: Default::default(),
         impersonate: None,
+        secrets: None,
         owners: None,
     }
 }

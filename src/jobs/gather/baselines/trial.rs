@@ -9,7 +9,7 @@ use super::Stop;
 use crate::cluster::{Cluster, ClusterError, Fate, Found, Resource, Served, Trial};
 use crate::ids::ObjectKey;
 use crate::jobs::work;
-use crate::manifest::{Fit, HashKey, Object, RenderedSet, hook, schema_fit};
+use crate::manifest::{Fit, HashKey, Object, RenderedSet, hook, is_sealed, schema_fit, with_placeholders};
 use crate::preview::{Admission, Drift, Drifted, Effect};
 use crate::sync::FieldConflict;
 
@@ -29,6 +29,8 @@ pub(super) struct Trier<'a> {
     pub(super) redefined: &'a BTreeSet<(String, String)>,
     pub(super) owner: &'a str,
     pub(super) hash_key: &'a HashKey,
+    /// Why nothing sealed could be opened at a sync.
+    pub(super) keyless: Option<String>,
 }
 
 impl Trier<'_> {
@@ -83,6 +85,18 @@ impl Trier<'_> {
                     return Ok((admission, Some(Effect::Stops { why })));
                 }
             },
+            None if is_sealed(json) => {
+                if let Some(why) = &self.keyless {
+                    return Ok((Admission::Refused { why: why.clone() }, None));
+                }
+                if is_fixed(json) {
+                    return unasked("it is immutable, so the answer depends on its values, which are sealed");
+                }
+                let trial = Trial { resource, key, object: &with_placeholders(json), owner: self.owner };
+                let (found, mut warnings) = self.cluster.foresee(trial, self.hash_key).await?;
+                warnings.push("its values are sealed: it was tried with placeholders".to_owned());
+                (found, warnings)
+            }
             None => {
                 let trial = Trial { resource, key, object: json, owner: self.owner };
                 self.cluster.foresee(trial, self.hash_key).await?
@@ -187,10 +201,19 @@ impl Trier<'_> {
         let Some(resource) = self.served.at(&object.api_version, &object.key.kind) else {
             return (object.key, Err(ClusterError::NotServed(object.api_version)));
         };
+        if is_sealed(&object.json) {
+            // With placeholders, each of its keys would look like drift.
+            return (object.key, Ok(Found::Unaskable("its values are sealed".to_owned())));
+        }
         let trial = Trial { resource, key: &object.key, object: &object.json, owner: self.owner };
         let found = self.cluster.foresee(trial, self.hash_key).await.map(|(found, _)| found);
         (object.key, found)
     }
+}
+
+/// Whether its values may never be others.
+fn is_fixed(json: &Value) -> bool {
+    json.get("immutable").and_then(Value::as_bool) == Some(true)
 }
 
 /// What came of trying a hook.

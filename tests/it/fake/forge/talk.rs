@@ -74,6 +74,13 @@ impl FakeForge {
         state.comments.retain(|one| (one.repository, one.number) != (issue.repository, issue.number));
     }
 
+    /// Somebody closes an issue; nobody is told.
+    pub(crate) fn closes_issue(&self, issue: &Pr) {
+        let mut state = self.world.state();
+        let at = |one: &&mut Issue| (one.repository, one.number) == (issue.repository, issue.number);
+        state.issues.iter_mut().find(at).unwrap().is_open = false;
+    }
+
     /// Somebody deletes their review. As on the real one, nobody is told. Where there are none, their approval is gone.
     pub(crate) fn deletes_review(&self, id: i64) {
         let mut state = self.world.state();
