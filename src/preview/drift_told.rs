@@ -2,11 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::markdown::{code, prose};
+use super::markdown::{clip, code, prose};
 use crate::ids::EnvironmentName;
 
-/// Fields named of one object; the rest is counted.
+/// Fields and hands named of one object; the rest is counted.
 const FIELDS: usize = 10;
+/// Characters of a name, and of a sentence: whoever writes an object decides how long its keys are.
+const NAME: usize = 200;
+const SENTENCE: usize = 500;
+/// Bytes of all lines; an object that would go beyond is counted. GitHub takes 65,536 characters, the least of all.
+const LINES: usize = 40_000;
 
 /// An object that is not as it was left: names, and no value.
 pub struct DriftTold<'a> {
@@ -39,11 +44,18 @@ pub fn drift_issue(
     drifted: &[DriftTold<'_>],
     more: usize,
 ) -> (String, String) {
-    let mut lines: Vec<String> = drifted.iter().map(line).collect();
+    let count = drifted.len() + more;
+    let mut room = LINES;
+    let mut lines: Vec<String> = Vec::new();
+    for line in drifted.iter().map(line) {
+        let Some(left) = room.checked_sub(line.len()) else { break };
+        room = left;
+        lines.push(line);
+    }
+    let more = count - lines.len();
     if more > 0 {
         lines.push(format!("- and {more} more: `bascule drift {environment}`"));
     }
-    let count = drifted.len() + more;
     let (objects, are) = if count == 1 { ("object", "is") } else { ("objects", "are") };
     let heal = drifted.iter().any(|one| one.can_be_healed).then(|| {
         format!("`bascule heal {environment}`, or `/bascule heal {environment}` in a pull request, puts back what was deployed. ")
@@ -65,25 +77,27 @@ pub fn drift_issue(
 }
 
 fn line(one: &DriftTold<'_>) -> String {
-    let mut fields: Vec<String> = one.fields.iter().take(FIELDS).map(|field| code(field)).collect();
-    let more = one.fields.len().saturating_sub(FIELDS);
-    if more > 0 {
-        fields.push(format!("{more} more"));
+    let named = |all: &[String]| {
+        let mut named: Vec<String> = all.iter().take(FIELDS).map(|name| code(&clip(name, NAME))).collect();
+        let more = all.len().saturating_sub(FIELDS);
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        named.join(", ")
+    };
+    let mut said = format!("- {}: {}", code(&clip(&one.object, SENTENCE)), one.what);
+    if !one.fields.is_empty() {
+        said += &format!(": {}", named(one.fields));
     }
-    let by: Vec<String> = one.by.iter().map(|by| code(by)).collect();
-    let mut said = format!("- {}: {}", code(&one.object), one.what);
-    if !fields.is_empty() {
-        said += &format!(": {}", fields.join(", "));
-    }
-    if !by.is_empty() {
-        said += &format!(", by {}", by.join(", "));
+    if !one.by.is_empty() {
+        said += &format!(", by {}", named(one.by));
     }
     said += &format!(", since {}", one.since.strftime("%Y-%m-%d %H:%MZ"));
     if let Some(detail) = one.detail {
-        said += &format!("; {}", prose(detail));
+        said += &format!("; {}", prose(&clip(detail, SENTENCE)));
     }
     if let Some(trouble) = one.trouble {
-        said += &format!("; it could not be put right: {}", prose(trouble));
+        said += &format!("; it could not be put right: {}", prose(&clip(trouble, SENTENCE)));
     }
     said
 }
@@ -110,4 +124,35 @@ fn title(environment: &EnvironmentName) -> String {
 
 fn marker(whose: &str) -> String {
     format!("<!-- bascule:drift {whose} -->")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_long_what_drifted_is_it_fits_into_an_issue_and_everything_is_counted() {
+        let long = vec!["`\u{202e}@all ".repeat(1000); 1000];
+        let one = || DriftTold {
+            object: "ConfigMap shop/web".repeat(100),
+            what: "changed",
+            fields: &long,
+            by: &long,
+            detail: Some(&long[0]),
+            since: Timestamp::UNIX_EPOCH,
+            trouble: Some(&long[0]),
+            can_be_healed: true,
+            can_be_adopted: false,
+        };
+        let all: Vec<DriftTold<'_>> = (0..50).map(|_| one()).collect();
+        let (_, text) = drift_issue(&"production".parse().unwrap(), "prod", "x/1", &all, 7);
+        assert!(text.len() < 65_536, "{}", text.len());
+        let named = text.lines().filter(|line| line.starts_with("- `ConfigMap")).count();
+        assert!(
+            named > 0 && text.contains(&format!("- and {} more: `bascule drift production`", 57 - named)),
+            "{named}"
+        );
+        assert!(text.contains("57 objects of `production`") && !text.contains("bascule adopt"), "{text}");
+        assert!(is_drift_issue(&text, "x/1") && !is_drift_issue(&text, "x/12"));
+    }
 }
