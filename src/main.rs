@@ -54,6 +54,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Resume(resume) => ask(async |client| resume.ask(client).await),
         Command::Wait(wait) => waited(&wait),
         Command::Environments(environments) => ask(async |client| environments.act.ask(client).await),
+        Command::Clusters(clusters) => ask(async |client| clusters.act.ask(client).await),
         Command::History(history) => ask(async |client| history.ask(client).await),
         Command::Preview(preview) => ask(async |client| shown(preview.act.ask(client).await?)),
         Command::Audit(cli::audit::Audit { act: cli::audit::Act::Verify(verify) }) if verify.offline.is_some() => {

@@ -11,6 +11,7 @@ pub mod adopt;
 pub mod audit;
 pub mod check;
 pub mod client;
+pub mod clusters;
 pub mod completions;
 pub mod connect;
 pub mod deliveries;
@@ -95,6 +96,8 @@ pub enum Command {
     History(status::History),
     /// Every environment, and the end of one that nobody follows any more.
     Environments(environments::Environments),
+    /// The clusters that environments go to.
+    Clusters(clusters::Clusters),
     /// Previews, whole.
     Preview(preview::Preview),
     /// The log that can be proven, and its reports.
@@ -119,7 +122,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] = &["agent", "approve", "clusters"];
+const LATER: &[&str] = &["agent", "approve", "clusters move"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///
@@ -172,7 +175,8 @@ mod tests {
             later(&error, &words)
         };
         assert_eq!(refused("bascule approve production --reason x"), Some("approve"));
-        assert_eq!(refused("bascule clusters list"), Some("clusters"));
+        assert_eq!(refused("bascule agent --server x"), Some("agent"));
+        assert_eq!(refused("bascule clusters move prod"), Some("clusters move"));
         assert_eq!(refused("bascule rolback"), None);
         assert_eq!(refused("bascule jobs rollback"), None);
     }

@@ -22,6 +22,7 @@ pub mod adoptions;
 pub mod approvals;
 pub mod charts;
 pub mod check_runs;
+pub mod clusters;
 pub mod comment_edits;
 pub mod deliveries;
 pub mod deployed;

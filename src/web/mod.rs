@@ -16,6 +16,7 @@ mod admin;
 mod adoptions;
 mod asked;
 mod audit;
+mod clusters;
 mod deliveries;
 mod deployments;
 mod documents;
@@ -103,6 +104,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::export))
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
+        .routes(routes!(clusters::list))
         .routes(routes!(drift::list))
         .routes(routes!(drift::heal))
         .routes(routes!(adoptions::adopt))

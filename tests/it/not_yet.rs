@@ -33,6 +33,7 @@ history
 environments list
 environments forget
 environments destroy
+clusters list
 preview show
 audit list
 audit show

@@ -25,7 +25,7 @@ const MADE: &str = "
            ('c', '', 'ConfigMap', 'shop', 'was', 'gone', '[]', '[]', NULL, '2026-11-21T06:00:00Z', 1, '2026-11-21T06:00:00Z', NULL,
             '2026-11-21T06:00:00Z')";
 
-async fn types(api: &Api, token: &str, line: &str) -> (i32, String) {
+pub(super) async fn types(api: &Api, token: &str, line: &str) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
     let server = [("BASCULE_SERVER", api.url()), ("BASCULE_TOKEN", token.to_owned())];
     let ran = command.args(line.split(' ')).env_clear().envs(server).output().await.unwrap();
@@ -63,6 +63,18 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
     let environments = api.get("/api/v1/environments", &reader).await.json();
     assert_eq!(environments["items"][1]["drift"], json!({ "objects": 2, "since": "2026-11-21T07:00:00Z" }));
     assert_eq!(environments["items"][0].get("drift"), None, "nothing is known of that one");
+
+    let clusters = api.get("/api/v1/clusters", &reader).await.json();
+    let prod = json!({ "name": "prod", "environments": 2, "objects": 4, "drifted": 2, "syncing": 0, "away": 0, "watched": false });
+    assert_eq!(clusters, json!({ "items": [prod], "next": null }));
+    assert_eq!(api.get("/api/v1/clusters?before=prod", &reader).await.json()["items"], json!([]));
+    let away = "INSERT INTO cluster_watch VALUES ('prod', 'one', now() + interval '1 minute');
+                INSERT INTO hold (environment_id, reason, detail, lifts) VALUES (2, 'cluster-away', 'away', 'nothing')";
+    api.database.owner.execute(away).await.unwrap();
+    let (code, said) = types(&api, &reader, "clusters list").await;
+    let cells: Vec<&str> = said.lines().nth(3).unwrap_or_default().split_whitespace().collect();
+    assert_eq!((code, cells.as_slice()), (0, ["│", "prod", "2", "4", "2", "0", "1", "true", "│"].as_slice()), "{said}");
+    api.database.owner.execute("DELETE FROM hold").await.unwrap();
 
     let (code, said) = types(&api, &reader, "drift").await;
     assert_eq!(code, 0, "{said}");

@@ -75,7 +75,7 @@ impl House {
             INSERT INTO rendered_set (digest, target, hashes) VALUES (decode(repeat('01', 32), 'hex'), '{{}}', '[]')
                 ON CONFLICT DO NOTHING;
             INSERT INTO environment (repository_id, name, cluster, namespace, branch)
-                SELECT id, 'production{n}', 'prod', 'shop{n}', 'main' FROM repository WHERE forge_id = {id};
+                SELECT id, 'production{n}', 'prod{n}', 'shop{n}', 'main' FROM repository WHERE forge_id = {id};
             INSERT INTO deployment (id, environment_id, number, commit_sha, set_digest, from_set, change_digest, pulls,
                                     approvals, state, trace, fence, finished_at)
                 SELECT gen_random_uuid(), e.id, 1, repeat('c', 40), decode(repeat('01', 32), 'hex'), NULL,

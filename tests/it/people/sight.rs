@@ -8,7 +8,7 @@ use super::{Browser, House};
 use crate::fake::forge::{Fault, Right, Tongue};
 
 /// Every list there is for people.
-const LISTS: [&str; 5] = ["environments", "deployments", "previews", "deliveries", "jobs"];
+const LISTS: [&str; 6] = ["environments", "clusters", "deployments", "previews", "deliveries", "jobs"];
 
 /// How many entries each list has for this browser, or the status of a refusal.
 async fn counts(house: &House, browser: &mut Browser) -> Vec<String> {
@@ -18,7 +18,11 @@ async fn counts(house: &House, browser: &mut Browser) -> Vec<String> {
         let answer: Value = serde_json::from_str(&seen.text).unwrap();
         let count =
             answer["items"].as_array().map_or_else(|| answer["status"].to_string(), |all| all.len().to_string());
-        assert!(!seen.text.contains("vault") && !seen.text.contains("production2"), "{list}: {}", seen.text);
+        assert!(
+            !seen.text.contains("vault") && !seen.text.contains("production2") && !seen.text.contains("prod2"),
+            "{list}: {}",
+            seen.text
+        );
         all.push(format!("{list} {count}"));
     }
     all
