@@ -10,6 +10,9 @@ pub(super) fn named(environment: &str) -> (Option<String>, String) {
     }
 }
 
+/// The state of one whose sync ended well, and that runs on until what `verify` asks for has held.
+pub(super) const VERIFYING: &str = "verifying";
+
 /// Adds the cells a person reads to a deployment.
 pub(super) fn summed_up(mut deployment: Value) -> Value {
     let mut approvals = deployment["approvals"].as_array().cloned().unwrap_or_default();
@@ -26,6 +29,9 @@ pub(super) fn summed_up(mut deployment: Value) -> Value {
     let commit: String = text(&deployment["commit"]).chars().take(7).collect();
     let environment = format!("{}:{}", text(&deployment["repository"]), text(&deployment["environment"]));
     let set: String = text(&deployment["set"]).trim_start_matches("s1:").chars().take(12).collect();
+    if deployment["state"] == "running" && deployment["outcome"].is_object() {
+        deployment["state"] = VERIFYING.into();
+    }
     deployment["set_short"] = Value::String(set);
     let way = deployment["rollback"].clone();
     let people = if way.is_object() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{Client, ClientError};
-use super::deployments::{named, summed_up};
+use super::deployments::{VERIFYING, named, summed_up};
 use super::table::{self, Column, Output, Said};
 use serde_json::Value;
 
@@ -103,6 +103,9 @@ pub(super) fn now(mut environment: Value) -> Value {
     environment["runs"] = number.map_or(Value::Null, |number| Value::String(format!("#{number}")));
     let commit: String = environment["commit"].as_str().unwrap_or_default().chars().take(7).collect();
     environment["commit_short"] = Value::String(commit);
+    if environment["verifying"] == Value::Bool(true) {
+        environment["deployment_state"] = VERIFYING.into();
+    }
     // One that is not there any more still runs what it ran.
     if environment["state"] != "active" {
         environment["deployment_state"] = environment["state"].clone();

@@ -43,6 +43,8 @@ pub struct EnvironmentNow {
     pub deployment: Option<i64>,
     /// Its newest deployment's state.
     pub deployment_state: Option<String>,
+    /// Its sync ended well, and it runs on until what its rules ask for has held (`verify`).
+    pub is_being_verified: bool,
     /// Why it is held: one of the schema's words.
     pub held: Option<String>,
     /// What is missing and who can give it.
@@ -84,13 +86,13 @@ pub async fn environments(
     let rows = sqlx::query!(
         r#"SELECT e.id, r.forge, r.full_name, r.state AS repository_state, e.name, e.stage, e.cluster, e.namespace, e.state, e.branch,
                   e.position_commit, e.position_at, e.healthy_commit,
-                  d.number AS "number?", d.state AS "deployment_state?",
+                  d.number AS "number?", d.state AS "deployment_state?", coalesce(d.verifying, false) AS "verifying!",
                   (SELECT count(*) FROM inventory i WHERE i.environment_id = e.id) AS "objects!",
                   h.reason AS "reason?", h.detail AS "detail?", h.lifts AS "lifts?",
                   EXISTS (SELECT FROM passed_commit p WHERE p.environment_id = e.id AND p.commit_sha = $7) AS "passed!"
            FROM environment e JOIN repository r ON r.id = e.repository_id
            LEFT JOIN hold h ON h.environment_id = e.id
-           LEFT JOIN LATERAL (SELECT number, state FROM deployment WHERE environment_id = e.id
+           LEFT JOIN LATERAL (SELECT number, state, state = 'running' AND outcome IS NOT NULL AS verifying FROM deployment WHERE environment_id = e.id
                               ORDER BY number DESC LIMIT 1) d ON true
            WHERE ($1::bigint IS NULL OR e.id = $1)
              AND ($2::text IS NULL OR e.name = $2)
@@ -134,6 +136,7 @@ pub async fn environments(
                 healthy_commit: row.healthy_commit,
                 deployment: row.number,
                 deployment_state: row.deployment_state,
+                is_being_verified: row.verifying,
                 held,
                 held_detail,
                 held_lifts,

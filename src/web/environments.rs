@@ -47,6 +47,9 @@ pub(super) struct Environment {
     deployment: Option<i64>,
     /// Its newest deployment's state.
     deployment_state: Option<String>,
+    /// `true`: its sync ended well, and it runs on until what `verify` asks for has held.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    verifying: bool,
     /// How many objects we applied to it that are not confirmed gone.
     objects: i64,
     /// What holds it back.
@@ -147,6 +150,7 @@ impl From<EnvironmentNow> for Environment {
             healthy_commit: now.healthy_commit,
             deployment: now.deployment,
             deployment_state: now.deployment_state,
+            verifying: now.is_being_verified,
             objects: now.objects,
             hold,
             policies: None,

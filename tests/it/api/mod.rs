@@ -9,6 +9,7 @@ mod log;
 mod preview;
 mod reports;
 mod scrape;
+mod status;
 mod stored;
 mod tokens;
 
