@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/tools/.bin:$(PATH)
 
 say = @printf '\n==> %s\n' "$(1)"
 
-.PHONY: help tools demo test test-all test-crash bench-preview bench-sync bench-signature check format lint dependencies sql-check documents scripts containers pages sql
+.PHONY: help tools demo test test-all test-crash bench-preview bench-sync bench-server bench-signature check format lint dependencies sql-check documents scripts containers pages sql
 
 help:
 	@echo 'make tools   build or find the real programs: etcd, Kubernetes, kwok, Gitea, helm, kustomize, PostgreSQL'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-crash  two workers, 500 deaths: ROUNDS and SEED change that'
 	@echo 'make bench-preview  what a preview costs beside kubectl, kustomize, helm and git; ARGS="--help" shows its flags'
 	@echo 'make bench-sync     what a sync costs beside kubectl and what Flux and Argo CD ask; ARGS="--help" shows its flags'
+	@echo 'make bench-server   memory, drift and restarts of a whole server, beside a reflector; ARGS="--help" shows its flags'
 	@echo 'make bench-signature  whether the time of a signature check tells anything (Welch)'
 	@echo 'make check   format, lints, dependencies, SQL, documents, scripts'
 	@echo 'make pages   looks at the pages in a real browser (chromium), with axe: after a change of them'
@@ -60,6 +61,10 @@ bench-preview: tools
 bench-sync: tools
 	$(call say,what a sync costs$(comma) beside others)
 	@cargo bench --features bench --bench sync -- $(ARGS)
+
+bench-server: tools
+	$(call say,what a whole server costs$(comma) and how soon it knows)
+	@cargo bench --features bench --bench server -- $(ARGS)
 
 bench-signature:
 	$(call say,whether the time of a signature check tells anything)
