@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::http::{HeaderValue, header};
+use hyper::http::{HeaderName, HeaderValue, Request, header};
+use kube::client::Body;
 use kube::config::{self, KubeConfigOptions};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -14,10 +15,13 @@ use crate::ids::ClusterName;
 
 use super::breaker::Breaker;
 use super::error::ClusterError;
+use super::tunnel::Tunnels;
 use super::{Cluster, Counts, Inner, TRIALS, WIDTH};
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// On whose behalf a request is made.
+pub(super) const IMPERSONATE: HeaderName = HeaderName::from_static("impersonate-user");
 
 /// Where the way into a cluster is written.
 #[derive(Clone)]
@@ -35,6 +39,8 @@ pub enum Kubeconfig {
         /// The folder with `token`, which is read again as the kubelet renews it, and `ca.crt`.
         account: PathBuf,
     },
+    /// Nowhere: an agent in the cluster dials us.
+    Agent(Arc<Tunnels>),
 }
 
 impl std::fmt::Debug for Kubeconfig {
@@ -43,6 +49,7 @@ impl std::fmt::Debug for Kubeconfig {
             Self::File(path) => write!(out, "Kubeconfig({})", path.display()),
             Self::Text(_) => out.write_str("Kubeconfig(…)"),
             Self::Pod { host, port, account } => write!(out, "Kubeconfig({host}:{port}, {})", account.display()),
+            Self::Agent(_) => out.write_str("Kubeconfig(an agent)"),
         }
     }
 }
@@ -79,30 +86,10 @@ impl Cluster {
         from: &Kubeconfig,
         identity: &Identity,
     ) -> Result<Self, ClusterError> {
-        let bad = |error: &dyn std::fmt::Display| {
-            ClusterError::Configuration(format!("the kubeconfig of cluster `{name}` cannot be used: {error}"))
+        let client = match from {
+            Kubeconfig::Agent(tunnels) => through(tunnels.clone(), identity)?,
+            Kubeconfig::File(_) | Kubeconfig::Text(_) | Kubeconfig::Pod { .. } => client(&name, from, identity).await?,
         };
-        let kubeconfig = match from {
-            Kubeconfig::File(file) => config::Kubeconfig::read_from(file),
-            Kubeconfig::Text(text) => config::Kubeconfig::from_yaml(text.expose_secret()),
-            Kubeconfig::Pod { host, port, account } => config::Kubeconfig::from_yaml(&of_pod(host, *port, account)),
-        };
-        let kubeconfig = kubeconfig.map_err(|error| bad(&error))?;
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .map_err(|error| bad(&error))?;
-        config.connect_timeout = Some(CONNECT_LIMIT);
-        // Limits of our own surround every request; a watch is quiet for as long as nothing happens.
-        config.read_timeout = None;
-        config.write_timeout = Some(super::wire::WRITE_LIMIT);
-        // Its 15 attempts over minutes would write without a look at the lease.
-        config.default_retry = false;
-        let agent = concat!("bascule/", env!("CARGO_PKG_VERSION"));
-        config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
-        if let Identity::Impersonated(user) = identity {
-            config.auth_info.impersonate = Some(user.clone());
-        }
-        let client = kube::Client::try_from(config).map_err(|error| bad(&error))?;
         Ok(Self(Arc::new(Inner {
             name,
             client,
@@ -114,6 +101,61 @@ impl Cluster {
             breaker,
         })))
     }
+}
+
+/// What we say we are.
+const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("bascule/", env!("CARGO_PKG_VERSION")));
+
+/// A client of the API server that a kubeconfig names.
+pub(super) async fn client(
+    name: &ClusterName,
+    from: &Kubeconfig,
+    identity: &Identity,
+) -> Result<kube::Client, ClusterError> {
+    let bad = |error: &dyn std::fmt::Display| {
+        ClusterError::Configuration(format!("the kubeconfig of cluster `{name}` cannot be used: {error}"))
+    };
+    let kubeconfig = match from {
+        Kubeconfig::File(file) => config::Kubeconfig::read_from(file),
+        Kubeconfig::Text(text) => config::Kubeconfig::from_yaml(text.expose_secret()),
+        Kubeconfig::Pod { host, port, account } => config::Kubeconfig::from_yaml(&of_pod(host, *port, account)),
+        Kubeconfig::Agent(_) => return Err(bad(&"it has none")),
+    };
+    let kubeconfig = kubeconfig.map_err(|error| bad(&error))?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| bad(&error))?;
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    // Limits of our own surround every request; a watch is quiet for as long as nothing happens.
+    config.read_timeout = None;
+    config.write_timeout = Some(super::wire::WRITE_LIMIT);
+    // Its 15 attempts over minutes would write without a look at the lease.
+    config.default_retry = false;
+    config.headers.push((header::USER_AGENT, OURSELVES));
+    if let Identity::Impersonated(user) = identity {
+        config.auth_info.impersonate = Some(user.clone());
+    }
+    kube::Client::try_from(config).map_err(|error| bad(&error))
+}
+
+/// A client whose requests an agent of the tunnels' cluster sends on.
+fn through(tunnels: Arc<Tunnels>, identity: &Identity) -> Result<kube::Client, ClusterError> {
+    let user = match identity {
+        Identity::Own => None,
+        Identity::Impersonated(user) => {
+            let bad = |_| ClusterError::Configuration(format!("`{user}` is no user whom a request can name"));
+            Some(HeaderValue::from_str(user).map_err(bad)?)
+        }
+    };
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let headers = request.headers_mut();
+        headers.insert(header::USER_AGENT, OURSELVES);
+        if let Some(user) = &user {
+            headers.insert(IMPERSONATE, user.clone());
+        }
+        tunnels.clone().send(request)
+    });
+    Ok(kube::Client::new(service, "default"))
 }
 
 /// The same as the file a person would write: paths, and no content, so that what is renewed is read again.

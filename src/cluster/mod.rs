@@ -9,6 +9,8 @@
 //!                                 └── delete (by uid) ── watch (health until well or time is up)
 //! ```
 //!
+//! A cluster that we cannot reach has an `agent` in it that dials us, and `tunnel` is the kubeconfig's place: nothing else differs.
+//!
 //! Every write is a server-side apply by one field manager, never forced, with strict validation. (A dry run may be
 //! forced, so that its answer does not tell what others hold. And `drift` takes back what was ours, where the rules say so.) A write to an object
 //! that is there carries its uid and resourceVersion, and one to an object that is not carries a version that no
@@ -18,6 +20,7 @@
 //! objects, and anything that writes without a uid.
 
 mod access;
+pub mod agent;
 mod apply;
 mod breaker;
 mod connection;
@@ -33,6 +36,7 @@ mod named;
 mod observe;
 mod openapi;
 mod rights;
+pub mod tunnel;
 mod watch;
 mod wire;
 
@@ -47,7 +51,7 @@ pub use foresee::{Found, Trial};
 pub use named::Clusters;
 pub use observe::{Cause, Scope, Sighted};
 pub use watch::{Judges, NoRules, Until, Verdict, Watched};
-pub use wire::WRITE_LIMIT;
+pub use wire::{WRITE_LIMIT, innermost};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -12,6 +12,7 @@ use super::Cluster;
 use super::breaker::Breaker;
 use super::connection::{Identity, Kubeconfig};
 use super::error::ClusterError;
+use super::tunnel::Tunnels;
 
 /// What tells one content of a file from the next.
 type Stamp = Option<(SystemTime, u64)>;
@@ -32,6 +33,14 @@ impl Clusters {
     /// Remembers where they are; nothing is read yet.
     pub fn new(configured: BTreeMap<ClusterName, Kubeconfig>) -> Self {
         Self { configured, ..Self::default() }
+    }
+
+    /// The tunnels of a cluster whose agent dials us; `None` of any other.
+    pub fn dialled(&self, name: &ClusterName) -> Option<&Arc<Tunnels>> {
+        match self.configured.get(name)? {
+            Kubeconfig::Agent(tunnels) => Some(tunnels),
+            Kubeconfig::File(_) | Kubeconfig::Text(_) | Kubeconfig::Pod { .. } => None,
+        }
     }
 
     /// The names, sorted.

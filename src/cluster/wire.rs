@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::error::{ClusterError, refusal};
+use super::tunnel::Until;
 use super::{Cluster, Inner};
 use crate::manifest::without_secrets;
 
@@ -21,7 +22,7 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a read may take: a list of many objects is slow and harmless.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 /// How large an answer may be: a page of the largest objects a server holds (1.5 MiB each) stays below it.
-const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+pub(super) const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const ONE_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
@@ -93,7 +94,9 @@ impl Inner {
         limit: Duration,
         about: Option<&Value>,
     ) -> Result<(header::HeaderMap, Bytes), ClusterError> {
-        let request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
+        let mut request = request.map_err(|error| ClusterError::Refused { status: 0, message: error.to_string() })?;
+        let end = Instant::now() + limit;
+        request.extensions_mut().insert(Until(end));
         let is_read = request.method() == Method::GET;
         let mut leave = None;
         // Waiting for a slot is part of the limit: a permit to write was given before it, and does not wait.
@@ -106,10 +109,11 @@ impl Inner {
             leave = None;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
-            let body = body.map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {error}")))?;
+            let body = body
+                .map_err(|error| ClusterError::Unreachable(format!("its answer broke off: {}", innermost(&*error))))?;
             Ok((head, body.to_bytes()))
         };
-        let answer = within(limit, exchange).await.unwrap_or(Err(ClusterError::Timeout(limit)));
+        let answer = before(end, exchange).await.unwrap_or(Err(ClusterError::Timeout(limit)));
         match (&answer, &leave) {
             (Err(ClusterError::Unreachable(why)), Some(leave)) => self.breaker.unanswered(leave, why, Instant::now()),
             // A write may hang at a webhook of somebody, and the cluster is well.
@@ -127,10 +131,9 @@ impl Inner {
     }
 }
 
-/// The work, if it ends in time. The clock is looked at before the work goes on, not after: of a process that stood still past
+/// The work, if it ends before then. The clock is looked at before the work goes on, not after: of a process that stood still past
 /// the end, what was about to be sent then is never sent.
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let end = Instant::now() + limit;
+pub(super) async fn before<T>(end: Instant, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let in_time = std::future::poll_fn(|context| {
         if Instant::now() >= end { Poll::Ready(None) } else { work.as_mut().poll(context).map(Some) }
@@ -154,13 +157,18 @@ fn warnings(headers: &header::HeaderMap, about: Option<&Value>) -> Vec<String> {
     headers.get_all(header::WARNING).iter().take(WARNINGS).map(read).collect()
 }
 
-/// The innermost reason: those around it only say that something failed.
+/// Nobody answered.
 pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> ClusterError {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+    ClusterError::Unreachable(innermost(error))
+}
+
+/// The innermost reason: those around it only say that something failed.
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
     }
-    ClusterError::Unreachable(innermost.to_string())
+    reason.to_string()
 }
 
 /// A path segment that holds a name.
@@ -186,9 +194,9 @@ mod tests {
     async fn what_stood_still_past_its_time_does_not_go_on() {
         let went_on = std::sync::atomic::AtomicBool::new(false);
         // A time that is over before the first look: as for a process that stood still.
-        let late = within(Duration::ZERO, async { went_on.store(true, Ordering::SeqCst) }).await;
+        let late = before(Instant::now(), async { went_on.store(true, Ordering::SeqCst) }).await;
         assert_eq!((late, went_on.load(Ordering::SeqCst)), (None, false));
-        assert_eq!(within(Duration::from_secs(5), async { 7 }).await, Some(7));
+        assert_eq!(before(Instant::now() + Duration::from_secs(5), async { 7 }).await, Some(7));
     }
 
     #[test]
