@@ -780,7 +780,7 @@ CREATE TABLE api_token (
     id          uuid PRIMARY KEY,
     name        text NOT NULL,
     hash        bytea NOT NULL,
-    scopes      jsonb NOT NULL,                  -- subset of ["read", "operate", "audit"]
+    scopes      jsonb NOT NULL,                  -- subset of ["read", "operate", "audit"], or ["agent:CLUSTER"] alone
     created_at  timestamptz NOT NULL DEFAULT now(),
     expires_at  timestamptz NOT NULL,
     revoked_at  timestamptz,

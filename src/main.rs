@@ -32,6 +32,7 @@ fn run(Arguments { command }: Arguments) -> ExitCode {
         Command::Diff(diff) => show_diff(&diff),
         Command::Connect(connect) => connected(&connect),
         Command::Serve(serve) => served(&serve),
+        Command::Agent(agent) => ran_agent(&agent),
         Command::Migrate(migrate) => migrated(migrate.config.as_deref()),
         Command::Login(login) => logged_in(&login),
         Command::Logout(logout) => logged_out(&logout),
@@ -302,6 +303,18 @@ fn served(serve: &cli::serve::Serve) -> ExitCode {
         telemetry::log(&serve.log, if is_json { telemetry::Format::Json } else { telemetry::Format::Text })?;
         app::serve(loaded, &environ).await.map(|()| String::new())
     })
+}
+
+fn ran_agent(agent: &cli::agent::Agent) -> ExitCode {
+    let format = if agent.log_json { telemetry::Format::Json } else { telemetry::Format::Text };
+    let run = || {
+        telemetry::log(&agent.log, format)?;
+        tokio::runtime::Runtime::new()?.block_on(app::agent::run(agent, &Environ::of_process()))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => could_not(error),
+    }
 }
 
 fn migrated(file: Option<&Path>) -> ExitCode {

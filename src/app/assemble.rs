@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use super::budget::SharedBudget;
 use super::people::People;
 use crate::clock::Clock;
+use crate::cluster::tunnel::Tunnels;
 use crate::cluster::{Clusters, Kubeconfig};
 use crate::config::{Environ, ForgeKind, Reach, Secret, Server, SignIn};
 use crate::db::installation;
@@ -27,6 +28,26 @@ use crate::web;
 use crate::webhook::signature::Kind;
 use crate::webhook::{self, Endpoint, Endpoints, store};
 
+/// What windows look into.
+pub(super) fn windows(
+    server: &Server,
+    endpoints: Endpoints,
+    (pool, clock, bell): (&PgPool, &Clock, &Bell),
+    public_key: Vec<u8>,
+    people: Arc<People>,
+) -> web::State {
+    web::State {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        bell: bell.clone(),
+        checkpoints: server.audit.checkpoints.clone(),
+        public_key,
+        endpoints,
+        public_url: server.http.public_url.clone(),
+        people,
+    }
+}
+
 /// The door and the windows, for the public listener; and the task that commits what the door takes.
 pub fn public_router(
     server: &Server,
@@ -39,16 +60,7 @@ pub fn public_router(
 ) -> (Router, store::Committer) {
     let (door, committer) = store::new(pool.clone(), bell.clone());
     let door = webhook::router(endpoints.clone(), door, clock.clone(), webhook::body::Limits::default());
-    let windows = web::router(web::State {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        bell: bell.clone(),
-        checkpoints: server.audit.checkpoints.clone(),
-        public_key,
-        endpoints,
-        public_url: server.http.public_url.clone(),
-        people,
-    });
+    let windows = web::router(windows(server, endpoints, (pool, clock, bell), public_key, people));
     (windows.merge(door), committer)
 }
 
@@ -109,7 +121,7 @@ pub async fn context(
         bell: bell.clone(),
         clock: clock.clone(),
         forges,
-        clusters: Arc::new(clusters(server, environ)?),
+        clusters: Arc::new(clusters(server, environ, &Clusters::default())?),
         registries: registries(server, &data.join("charts"))?,
         prometheus: prometheus(server)?,
         git: git::Program::find(&program("git", search.as_deref())?).await?,
@@ -153,7 +165,8 @@ pub(super) fn reloaded(
         forges.insert(name.clone(), access);
     }
     let is_same = old.clusters == new.clusters;
-    let clusters = if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ)?) };
+    let clusters =
+        if is_same { context.clusters.clone() } else { Arc::new(clusters(new, environ, &context.clusters)?) };
     let registries = registries(new, &new.database.data_dir.join("charts"))?;
     let unsealer = Arc::new(context.unsealer.with_keys(age_keys(new)));
     let prometheus = prometheus(new)?;
@@ -231,17 +244,21 @@ pub(super) fn prometheus(server: &Server) -> anyhow::Result<Servers> {
     Ok(Servers::new(all?))
 }
 
-/// The clusters that can be reached.
+/// The clusters that can be reached; those that were before keep the tunnels of their agents.
 ///
 /// # Errors
 /// When one is said to be ours and we run in none.
-pub(super) fn clusters(server: &Server, environ: &Environ) -> anyhow::Result<Clusters> {
+pub(super) fn clusters(server: &Server, environ: &Environ, before: &Clusters) -> anyhow::Result<Clusters> {
     let mut reached = BTreeMap::new();
     for (name, cluster) in &server.clusters {
         let way = match &cluster.reach {
             None => continue,
             Some(Reach::Kubeconfig(file)) => Kubeconfig::File(file.clone()),
             Some(Reach::InCluster) => in_cluster(environ).with_context(|| format!("cluster.{name}.in_cluster"))?,
+            Some(Reach::Agent) => {
+                let kept = before.dialled(name).cloned();
+                Kubeconfig::Agent(kept.unwrap_or_else(|| Arc::new(Tunnels::new(name.clone()))))
+            }
         };
         reached.insert(name.clone(), way);
     }
@@ -250,7 +267,7 @@ pub(super) fn clusters(server: &Server, environ: &Environ) -> anyhow::Result<Clu
 
 /// Where the kubelet says that a pod's cluster is, and keeps its account's token and certificates
 /// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>).
-fn in_cluster(environ: &Environ) -> anyhow::Result<Kubeconfig> {
+pub(super) fn in_cluster(environ: &Environ) -> anyhow::Result<Kubeconfig> {
     let told = |name: &str| {
         let advice = "it is set in every pod: outside of one, name a `kubeconfig` instead";
         environ.get(name).with_context(|| format!("{name} is not set; {advice}"))

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use crate::clock::Clock;
 use crate::cluster::{ClusterError, Clusters, Identity};
-use crate::config::{DatabaseUrl, Environ, Loaded, Server};
+use crate::config::{DatabaseUrl, Environ, Loaded, Reach, Server};
 use crate::db::embedded::EmbeddedError;
 use crate::forge::{self, Forge, ForgeError, Repository, RepositoryAt};
 use crate::ids::{ClusterName, ForgeName, PrometheusName, RegistryName};
@@ -37,14 +37,17 @@ pub async fn live(loaded: &Loaded, environ: &Environ) -> Report {
     for (name, forge) in &server.forges {
         report = report.and(one_forge(server, name, forge).await);
     }
-    match assemble::clusters(server, environ) {
+    match assemble::clusters(server, environ, &Clusters::default()) {
         Ok(clusters) => {
             for (name, cluster) in &server.clusters {
                 report = report.and(match cluster.reach {
                     None => good(format!(
-                        "cluster {name}: no kubeconfig; only environments with `sync: {{ mode: none }}` use it"
+                        "cluster {name}: no way to reach it; only environments with `sync: {{ mode: none }}` use it"
                     )),
-                    Some(_) => one_cluster(server, &clusters, name, environ).await,
+                    Some(Reach::Agent) => good(format!(
+                        "cluster {name}: its agent dials the server that runs; `bascule clusters list` says whether it does"
+                    )),
+                    Some(Reach::Kubeconfig(_) | Reach::InCluster) => one_cluster(server, &clusters, name, environ).await,
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! What is asked on the server's own host, of the database in its file: whose a name is, what was restored, machine tokens.
 //! Whoever can read that file can do more than any of this.
 
+use anyhow::bail;
 use serde_json::json;
 
 use super::accept::{accept, known};
@@ -8,7 +9,7 @@ use super::restored;
 use crate::cli;
 use crate::cli::table;
 use crate::clock::Clock;
-use crate::config::Server;
+use crate::config::{Reach, Server};
 use crate::db::repositories::RepositoryState;
 use crate::web;
 
@@ -86,14 +87,20 @@ pub async fn tokens(server: Server, act: cli::token::Act) -> anyhow::Result<Stri
     let (pool, clock) = (super::attach(&server).await?, Clock::system());
     Ok(match act {
         Act::Create { name, scope, expires } => {
-            let scopes: Vec<_> = scope
-                .into_iter()
-                .map(|scope| match scope {
+            let one = |scope| {
+                Ok(match scope {
                     Scope::Read => web::token::Scope::Read,
                     Scope::Operate => web::token::Scope::Operate,
                     Scope::Audit => web::token::Scope::Audit,
+                    Scope::Agent(cluster) => match server.clusters.get(&cluster).map(|found| &found.reach) {
+                        Some(Some(Reach::Agent)) => web::token::Scope::Agent(cluster),
+                        _ => bail!(
+                            "the server's file has no `[cluster.{cluster}]` with `agent = true`: write that first"
+                        ),
+                    },
                 })
-                .collect();
+            };
+            let scopes: Vec<_> = scope.into_iter().map(one).collect::<anyhow::Result<_>>()?;
             web::token::create(&pool, &clock, &name, &scopes, expires).await? + "\n"
         }
         Act::List { output } => {

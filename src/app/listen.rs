@@ -79,7 +79,9 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(patience.headers)
         .max_buf_size(patience.header_bytes)
-        .serve_connection(stream, service);
+        .serve_connection(stream, service)
+        // An agent's tunnel, which whoever answered carries from then on: it is no connection of ours any more.
+        .with_upgrades();
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -5,6 +5,8 @@
 //! ```
 
 mod accept;
+pub mod agent;
+mod agents;
 mod assemble;
 mod budget;
 pub mod check;
@@ -157,6 +159,7 @@ async fn run(
     let mut tasks = JoinSet::new();
     let people = People::new(server, &context.forges, &clock)?;
     let (live, follows) = watch::channel(Live { context, sweep: server.sweep });
+    let agents = Arc::new(agents::Agents::new(&clock, follows.clone()));
     let endpoints = Endpoints::from(endpoints(server));
     let reloads =
         Reloads::new(loaded, environ, (pool.clone(), clock.clone()), live, (endpoints.clone(), people.clone()));
@@ -166,9 +169,15 @@ async fn run(
     let carried = (bell.clone(), beside.clone(), stop.clone());
     tasks.spawn(async move { carried.0.carry(carried.1, carried.2).await });
     let mut committing = JoinSet::new();
-    if server.http.role != ServerRole::Worker {
-        let (routes, committer) = public_router(server, endpoints.clone(), &pool, &clock, &bell, public_key, people);
+    if server.http.role == ServerRole::Worker {
+        let windows = assemble::windows(server, endpoints, (&pool, &clock, &bell), public_key, people);
+        let routes = web::agents::router(windows, agents.clone());
+        tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
+    } else {
+        let (routes, committer) = public_router(server, endpoints, &pool, &clock, &bell, public_key, people);
         committing.spawn(committer.run());
+        let is_dialled = server.http.role == ServerRole::All;
+        let routes = if is_dialled { web::agents::with_agents(routes, agents.clone()) } else { routes };
         tasks.spawn(listen::serve(public, routes, Patience::default(), stop.clone()));
     }
     tasks.spawn(listen::serve(admin, web::admin_router(pool.clone(), recorded), Patience::default(), stop.clone()));
@@ -204,6 +213,8 @@ async fn run(
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     while committing.join_next().await.is_some() {}
+    // Last: jobs that came to a safe point did so through them.
+    agents.end().await;
     Ok(())
 }
 

@@ -35,6 +35,7 @@ const ALL: &[Column] = &[
     ("SYNCING", "/syncing"),
     ("AWAY FOR", "/away"),
     ("WATCHED", "/watched"),
+    ("AGENT", "/agent/state"),
 ];
 
 impl Act {

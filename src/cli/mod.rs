@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 pub mod adopt;
+pub mod agent;
 pub mod audit;
 pub mod check;
 pub mod client;
@@ -64,6 +65,8 @@ pub enum Command {
     Connect(connect::Connect),
     /// Run the server.
     Serve(serve::Serve),
+    /// Run in a cluster that the server cannot reach, and dial it.
+    Agent(agent::Agent),
     /// Bring the database to this version.
     Migrate(serve::Migrate),
     /// Sign in to a server through your forge.
@@ -122,7 +125,7 @@ pub enum Command {
 }
 
 /// Commands of the contract that this version does not build: refused by name.
-const LATER: &[&str] = &["agent", "approve", "clusters move"];
+const LATER: &[&str] = &["approve", "clusters move"];
 
 /// Reads the arguments; the error is what to exit with, everything already said.
 ///
@@ -175,7 +178,6 @@ mod tests {
             later(&error, &words)
         };
         assert_eq!(refused("bascule approve production --reason x"), Some("approve"));
-        assert_eq!(refused("bascule agent --server x"), Some("agent"));
         assert_eq!(refused("bascule clusters move prod"), Some("clusters move"));
         assert_eq!(refused("bascule rolback"), None);
         assert_eq!(refused("bascule jobs rollback"), None);

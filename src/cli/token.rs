@@ -6,7 +6,7 @@ use clap::Subcommand;
 use jiff::SignedDuration;
 
 use super::table::Output;
-use crate::ids::{NoSpan, Span};
+use crate::ids::{ClusterName, NoSpan, Span};
 
 /// Machine tokens, which can never approve; and those of people who signed in with `bascule login`.
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,9 @@ pub enum Act {
     Create {
         /// What the log calls it, for ever.
         name: String,
-        /// What it may do.
-        #[arg(long, value_enum, value_delimiter = ',', required = true)]
+        /// What it may do: read (environments, deployments, previews, deliveries, jobs), operate (replay, retry, sync, freeze),
+        /// audit (the log and its reports); or, alone, agent:CLUSTER (be the agent of that cluster).
+        #[arg(long, value_name = "SCOPE", value_parser = scope, value_delimiter = ',', required = true)]
         scope: Vec<Scope>,
         /// How long it lives: 90d, 12h, 30m; at most 366d.
         #[arg(long, default_value = "90d", value_parser = duration)]
@@ -47,7 +48,7 @@ pub enum Act {
 }
 
 /// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Read environments, deployments, previews, deliveries and jobs.
     Read,
@@ -55,6 +56,21 @@ pub enum Scope {
     Operate,
     /// Read, verify and export the log, and its reports.
     Audit,
+    /// Be the agent of this cluster.
+    Agent(ClusterName),
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text {
+        "read" => Ok(Scope::Read),
+        "operate" => Ok(Scope::Operate),
+        "audit" => Ok(Scope::Audit),
+        _ => match text.strip_prefix("agent:").map(str::parse) {
+            Some(Ok(cluster)) => Ok(Scope::Agent(cluster)),
+            Some(Err(_)) => Err("write the cluster's name as the server's file has it: `agent:production`".to_owned()),
+            None => Err("it is `read`, `operate`, `audit` or `agent:CLUSTER`".to_owned()),
+        },
+    }
 }
 
 /// How long a token may live is known where it is made.

@@ -246,6 +246,8 @@ pub enum Reach {
     Kubeconfig(PathBuf),
     /// It is the one our own pod runs in.
     InCluster,
+    /// An agent in it dials us.
+    Agent,
 }
 
 /// `[sweep]`: how often our memory is compared with the world, before jitter.

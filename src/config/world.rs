@@ -18,7 +18,7 @@ pub const APP_KEYS: Keys = Keys { known: &["id", "private_key"], later: &[] };
 /// The keys of a forge's `sign_in`.
 pub const APPLICATION_KEYS: Keys = Keys { known: &["client_id", "client_secret"], later: &[] };
 /// The keys of `[cluster.NAME]`.
-pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig", "in_cluster"], later: &["agent"] };
+pub const CLUSTER_KEYS: Keys = Keys { known: &["kubeconfig", "in_cluster", "agent"], later: &[] };
 
 /// Forges by name; `None` where something was wrong, so that a grant can still name it.
 pub(super) fn forges(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeMap<ForgeName, Option<Forge>> {
@@ -200,16 +200,22 @@ pub(super) fn clusters(node: Option<&Node>, reading: &mut Reading<'_>) -> BTreeM
 }
 
 fn reach(block: &Block<'_>, reading: &mut Reading<'_>) -> Option<Reach> {
-    let in_cluster = block.flag("in_cluster", reading.complaints);
-    match (block.get("kubeconfig"), in_cluster) {
-        (Some(node), Some(true)) => {
-            let advice = "a cluster is reached in one way: remove one of the two";
-            reading.complaints.add(&node.at, "`kubeconfig` beside `in_cluster = true`", advice);
+    let flags = ["in_cluster", "agent"].map(|key| (key, block.flag(key, reading.complaints) == Some(true)));
+    let set: Vec<&str> = flags.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect();
+    match (block.get("kubeconfig"), &set[..]) {
+        (Some(node), []) => kubeconfig(node, reading).map(Reach::Kubeconfig),
+        (None, ["in_cluster"]) => Some(Reach::InCluster),
+        (None, ["agent"]) => Some(Reach::Agent),
+        (None, []) => None,
+        (other, _) => {
+            let at = other.or_else(|| block.get("agent")).map_or(block.at, |node| &node.at);
+            let ways: Vec<String> = set.iter().map(|key| format!("`{key} = true`")).collect();
+            let first = if other.is_some() { "`kubeconfig`" } else { "`agent = true`" };
+            let beside = if other.is_some() { ways.join(" and ") } else { "`in_cluster = true`".to_owned() };
+            let advice = "a cluster is reached in one way: remove all but one";
+            reading.complaints.add(at, format!("{first} beside {beside}"), advice);
             None
         }
-        (Some(node), _) => kubeconfig(node, reading).map(Reach::Kubeconfig),
-        (None, Some(true)) => Some(Reach::InCluster),
-        (None, _) => None,
     }
 }
 

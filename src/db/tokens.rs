@@ -16,7 +16,7 @@ pub struct NewToken<'a> {
     /// SHA-256 of what it says.
     pub hash: [u8; 32],
     /// What it may do, in the API's words.
-    pub scopes: &'a [&'static str],
+    pub scopes: &'a [String],
     /// When it ends.
     pub expires_at: Timestamp,
 }

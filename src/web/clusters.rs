@@ -1,9 +1,11 @@
 //! `/api/v1/clusters`: where environments go, each cluster summed up.
 
 use axum::Json;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::agents::{Agents, Carriers};
 use super::asked::{Asked, Page, limit};
 use super::problem::{Problem, ProblemBody};
 use super::who::{Allowed, Read};
@@ -27,13 +29,30 @@ pub(super) struct Cluster {
     away: i64,
     /// Whether what changes there is watched now.
     watched: bool,
+    /// Whether its agent is connected; `null` where the server reaches it by itself.
+    agent: Option<Agent>,
 }
 
-impl From<ClusterNow> for Cluster {
-    fn from(now: ClusterNow) -> Self {
-        let ClusterNow { name, environments, objects, drifted, syncing, away, is_watched } = now;
-        Self { name, environments, objects, drifted, syncing, away, watched: is_watched }
-    }
+/// The agent of a cluster.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Agent {
+    /// `connected` or `away`.
+    state: &'static str,
+    /// Since when it is connected.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Its version of Bascule.
+    version: Option<String>,
+}
+
+fn cluster(now: ClusterNow, agents: Option<&dyn Agents>) -> Cluster {
+    let ClusterNow { name, environments, objects, drifted, syncing, away, is_watched } = now;
+    let connected = name.parse().ok().and_then(|name| agents?.connected(&name));
+    let agent = connected.map(|mut connected| match connected.pop() {
+        Some(one) => Agent { state: "connected", since: Some(one.since), version: Some(one.version) },
+        None => Agent { state: "away", since: None, version: None },
+    });
+    Cluster { name, environments, objects, drifted, syncing, away, watched: is_watched, agent }
 }
 
 /// Which clusters.
@@ -53,11 +72,14 @@ pub(super) struct WhichClusters {
 pub(super) async fn list(
     who: Allowed<Read>,
     Of(state): Of<State>,
+    agents: Carriers,
     Asked(which): Asked<WhichClusters>,
 ) -> Result<Json<Page<Cluster>>, Problem> {
     let limit = limit(which.limit)?;
     let sight = who.sees(&state, None).await?;
     let after = super::asked::text(which.before.as_deref())?;
     let items = clusters::list(&mut *state.pool.acquire().await?, sight.ours(), after, limit).await?;
+    let agents = agents.as_ref().map(|agents| agents.0.as_ref());
+    let items: Vec<Cluster> = items.into_iter().map(|now| cluster(now, agents)).collect();
     Ok(Json(Page::of(items, limit, |one: &Cluster| one.name.clone())))
 }

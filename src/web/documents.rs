@@ -16,6 +16,7 @@ use super::who::Reader;
 
 /// Every page of `docs/`.
 const PAGES: &[(&str, &str)] = &[
+    ("agent", include_str!("../../docs/agent.md")),
     ("backup", include_str!("../../docs/backup.md")),
     ("ci", include_str!("../../docs/ci.md")),
     ("gitea", include_str!("../../docs/gitea.md")),

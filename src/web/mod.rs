@@ -4,6 +4,7 @@
 //!   /sign-in …      a person, through their forge ─▶ session
 //!   /login          a person lets a command line act as them ─▶ session
 //!   /api/v1/…       person, or machine token with a scope ─▶ JSON, problem+json, cursor pages; acts and looks at the log are entries
+//!   /api/v1/agents/NAME  an agent, by its own token ─▶ the tunnel of its cluster
 //!   /previews/{id}  person, or token ─▶ HTML that runs nothing
 //!   /docs/{page}    the same ─▶ what is written about this version
 //!   /metrics /healthz /readyz   on `admin_listen`
@@ -14,6 +15,7 @@
 mod acts;
 mod admin;
 mod adoptions;
+pub mod agents;
 mod asked;
 mod audit;
 mod clusters;
@@ -105,6 +107,7 @@ pub fn router(state: State) -> Router {
         .routes(routes!(audit::show))
         .routes(routes!(environments::list))
         .routes(routes!(clusters::list))
+        .routes(routes!(agents::dial))
         .routes(routes!(drift::list))
         .routes(routes!(drift::heal))
         .routes(routes!(adoptions::adopt))

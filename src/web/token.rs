@@ -1,6 +1,8 @@
 //! Machine tokens: what they are called, what they may do, and their end. There is no scope that approves: consent comes from a person on
 //! a forge, and nothing here can write one.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +16,7 @@ use super::problem::Problem;
 use crate::audit::{self, NewEntry};
 use crate::clock::Clock;
 use crate::db::tokens::{self, NewToken, Token};
-use crate::ids::TraceId;
+use crate::ids::{ClusterName, TraceId};
 
 /// Every token begins so: scanners of leaked secrets know it by that.
 pub(super) const PREFIX: &str = "bsc_";
@@ -26,7 +28,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 366);
 const CAUSE: &str = "the command line on the server's host";
 
 /// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// Read environments, deployments, previews, deliveries and jobs.
     Read,
@@ -34,24 +36,22 @@ pub enum Scope {
     Operate,
     /// Read, verify and export the log, and its reports.
     Audit,
+    /// Be the agent of this cluster: carry the server's requests there. It goes with no other scope.
+    Agent(ClusterName),
 }
 
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Audit];
+/// How the scope of an agent begins.
+const AGENT: &str = "agent:";
 
-    /// As stored and typed.
-    pub fn as_str(self) -> &'static str {
+/// As stored and typed.
+impl std::fmt::Display for Scope {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::Audit => "audit",
+            Self::Read => out.write_str("read"),
+            Self::Operate => out.write_str("operate"),
+            Self::Audit => out.write_str("audit"),
+            Self::Agent(cluster) => write!(out, "{AGENT}{cluster}"),
         }
-    }
-
-    /// As typed.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
 }
 
@@ -62,8 +62,11 @@ pub enum TokenError {
     #[error("a token's name is 1 to 63 letters, digits, `-`, `_` or `.`")]
     Name,
     /// It may do nothing.
-    #[error("a token has at least one scope: read, operate, audit")]
+    #[error("a token has at least one scope: read, operate, audit, or agent:CLUSTER")]
     Scopes,
+    /// More than an agent's.
+    #[error("the token of an agent is that of one cluster, and has no other scope: make another for the rest")]
+    AgentAlone,
     /// It ends before it begins, or in far too long a time.
     #[error("a token lives for at least a minute and at most 366 days")]
     Expiry,
@@ -96,11 +99,14 @@ pub async fn create(
     if !(1..=63).contains(&name.len()) || !name.bytes().all(is_name) {
         return Err(TokenError::Name);
     }
-    let scopes: Vec<&'static str> =
-        Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).map(Scope::as_str).collect();
-    if scopes.is_empty() {
+    let distinct: BTreeSet<&Scope> = scopes.iter().collect();
+    if distinct.is_empty() {
         return Err(TokenError::Scopes);
     }
+    if distinct.len() > 1 && distinct.iter().any(|scope| matches!(scope, Scope::Agent(_))) {
+        return Err(TokenError::AgentAlone);
+    }
+    let scopes: Vec<String> = distinct.into_iter().map(Scope::to_string).collect();
     if expires < SignedDuration::from_mins(1) || expires > LONGEST {
         return Err(TokenError::Expiry);
     }
@@ -170,15 +176,27 @@ pub(super) async fn good(state: &State, said: &str) -> Result<Token, Problem> {
     if is_good(&token, state.clock.now()) { Ok(token) } else { Err(none()) }
 }
 
+/// Whether a token that was good has ended. While nobody can say, it has not: it was good a moment ago.
+pub(super) async fn is_over(state: &State, said: &str) -> bool {
+    let Ok(mut connection) = state.pool.acquire().await else { return false };
+    match tokens::by_hash(&mut connection, &hash(said)).await {
+        Ok(token) => token.is_none_or(|token| !is_good(&token, state.clock.now())),
+        Err(_) => false,
+    }
+}
+
 fn is_good(token: &Token, now: Timestamp) -> bool {
     token.revoked_at.is_none() && token.expires_at > now
 }
 
-/// Whether a token has a scope; `None`: any will do.
-pub(super) fn may(token: &Token, scope: Option<Scope>) -> Result<(), Problem> {
+/// Whether a token has a scope; `None`: any will do, but an agent's.
+pub(super) fn may(token: &Token, scope: Option<&Scope>) -> Result<(), Problem> {
     match scope {
-        Some(scope) if !token.scopes.iter().any(|own| own == scope.as_str()) => {
-            Err(Problem::forbidden(format!("the token does not have the scope `{}`", scope.as_str())))
+        Some(scope) if !token.scopes.contains(&scope.to_string()) => {
+            Err(Problem::forbidden(format!("the token does not have the scope `{scope}`")))
+        }
+        None if token.scopes.iter().any(|own| own.starts_with(AGENT)) => {
+            Err(Problem::forbidden("the token is an agent's, and opens the tunnel of its cluster and nothing else"))
         }
         Some(_) | None => Ok(()),
     }

@@ -267,7 +267,7 @@ impl<R: Asks> FromRequestParts<State> for Allowed<R> {
     }
 }
 
-fn nobody() -> Problem {
+pub(super) fn nobody() -> Problem {
     Problem::unauthorized("send `Authorization: Bearer …`: `bascule login` gets one, or `bascule token create`")
 }
 
@@ -284,7 +284,7 @@ async fn of_token<R: Asks>(state: &State, said: &str) -> Result<Who, Problem> {
         return found.map(Who::Person).ok_or_else(|| Problem::unauthorized("you are signed out: `bascule login`"));
     }
     let token = token::good(state, said).await?;
-    token::may(&token, R::SCOPE)?;
+    token::may(&token, R::SCOPE.as_ref())?;
     Ok(Who::Machine(token.name))
 }
 
@@ -338,7 +338,7 @@ async fn of_prompt(parts: &Parts, state: &State) -> Result<Who, Problem> {
     of_token::<Read>(state, &said).await
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| after_scheme(value, "bearer")).flatten()

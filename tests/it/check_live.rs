@@ -121,7 +121,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
           its schemas are kept for `bascule diff`
-        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        cluster paper: no way to reach it; only environments with `sync: { mode: none }` use it
         ?    registry `away`: it cannot be reached
         registry charts: there, and lets us in
         BAD  registry `closed`: it does not let us have a token (401): `[registry.closed]` has no `username` and `password`
@@ -145,7 +145,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
           its schemas are kept for `bascule diff`
-        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        cluster paper: no way to reach it; only environments with `sync: { mode: none }` use it
         ends with 0
         ");
 
@@ -159,7 +159,7 @@ impersonate = "system:serviceaccount:{{namespace}}:deployer"
           shop: we may apply and prune
           shop-*: a pattern, about which a cluster cannot be asked
           its schemas are kept for `bascule diff`
-        cluster paper: no kubeconfig; only environments with `sync: { mode: none }` use it
+        cluster paper: no way to reach it; only environments with `sync: { mode: none }` use it
         ends with 2
         ");
     });

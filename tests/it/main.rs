@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod abandoned;
+mod agent;
 mod api;
 mod architecture;
 mod cases;

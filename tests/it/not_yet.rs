@@ -5,7 +5,6 @@ use std::process::Command;
 
 /// The lines of the contract's table of commands that are not built.
 const COMMANDS: &str = "
-agent
 approve production b1:01234567
 clusters move prod
 diff --live
@@ -55,6 +54,7 @@ connect
 login
 logout
 serve
+agent
 migrate
 audit export
 deliveries replay

@@ -65,7 +65,7 @@ async fn what_drifted_is_listed_counted_and_put_right_by_whoever_may_ask_for_a_s
     assert_eq!(environments["items"][0].get("drift"), None, "nothing is known of that one");
 
     let clusters = api.get("/api/v1/clusters", &reader).await.json();
-    let prod = json!({ "name": "prod", "environments": 2, "objects": 4, "drifted": 2, "syncing": 0, "away": 0, "watched": false });
+    let prod = json!({ "name": "prod", "environments": 2, "objects": 4, "drifted": 2, "syncing": 0, "away": 0, "watched": false, "agent": null });
     assert_eq!(clusters, json!({ "items": [prod], "next": null }));
     assert_eq!(api.get("/api/v1/clusters?before=prod", &reader).await.json()["items"], json!([]));
     let away = "INSERT INTO cluster_watch VALUES ('prod', 'one', now() + interval '1 minute');

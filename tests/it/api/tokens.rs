@@ -67,7 +67,7 @@ async fn a_token_has_a_name_for_ever_scopes_and_an_end() {
     insta::assert_snapshot!(told.join("\n"), @r"
     there is, or was, a token `ci`: choose another name, so that the log always names one
     a token's name is 1 to 63 letters, digits, `-`, `_` or `.`
-    a token has at least one scope: read, operate, audit
+    a token has at least one scope: read, operate, audit, or agent:CLUSTER
     a token lives for at least a minute and at most 366 days
     a token lives for at least a minute and at most 366 days
     there is no token `ci` that is not revoked already

@@ -1,5 +1,6 @@
-//! A running `bascule serve`: the real binary, with all it logs.
+//! A running `bascule`, server or agent: the real binary, with all it logs.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,24 +14,19 @@ use serde_json::Value;
 /// Longer than anything a test waits for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The server; killed with this value.
-pub(crate) struct Server {
+/// The real binary, at work; killed with this value.
+pub(crate) struct Running {
     process: Child,
     log: Arc<(Mutex<Vec<String>>, Condvar)>,
     reading: Option<JoinHandle<()>>,
-    /// `127.0.0.1:PORT` of webhooks, API and pages.
-    pub(crate) listens: String,
-    /// `127.0.0.1:PORT` of metrics and health.
-    pub(crate) admin: String,
 }
 
-impl Server {
-    /// Starts it with the `bascule.toml` of a folder, which has to say `log_format = "json"`, and waits until it is ready.
-    pub(crate) fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+impl Running {
+    /// Starts it with these arguments, which have to make it log JSON.
+    pub(crate) fn start(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
-        command.args(["serve", "--log", "warn,bascule=debug", "--config"]).arg(folder.join("bascule.toml"));
-        // Not the folder of the file: what the file names is beside it wherever we start.
-        command.env_clear().envs(environment.iter().copied()).current_dir("/");
+        // Not the folder of any file: what a file names is beside it wherever we start.
+        command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());
@@ -46,11 +42,7 @@ impl Server {
                 heard.1.notify_all();
             }
         });
-        let mut server = Self { process, log, reading: Some(reading), listens: String::new(), admin: String::new() };
-        let ready = server.hears(|line| line["message"] == "ready");
-        server.listens = ready["listen"].as_str().unwrap().to_owned();
-        server.admin = ready["admin"].as_str().unwrap().to_owned();
-        server
+        Self { process, log, reading: Some(reading) }
     }
 
     /// The first line of the log that is like this, as soon as it is there.
@@ -61,7 +53,7 @@ impl Server {
         };
         let lines = lines.lock().unwrap();
         let (lines, _) = more.wait_timeout_while(lines, PATIENCE, |lines| found(lines).is_none()).unwrap();
-        found(&lines).unwrap_or_else(|| panic!("the server does not say it:\n{}", lines.join("\n")))
+        found(&lines).unwrap_or_else(|| panic!("it does not say it:\n{}", lines.join("\n")))
     }
 
     /// Asks it to end; all it ever logged.
@@ -73,9 +65,40 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// The server.
+pub(crate) struct Server {
+    running: Running,
+    /// `127.0.0.1:PORT` of webhooks, API and pages.
+    pub(crate) listens: String,
+    /// `127.0.0.1:PORT` of metrics and health.
+    pub(crate) admin: String,
+}
+
+impl Server {
+    /// Starts it with the `bascule.toml` of a folder, which has to say `log_format = "json"`, and waits until it is ready.
+    pub(crate) fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let file = folder.join("bascule.toml");
+        let arguments = ["serve", "--log", "warn,bascule=debug", "--config"].map(OsStr::new);
+        let running = Running::start(&[&arguments[..], &[file.as_os_str()]].concat(), environment);
+        let ready = running.hears(|line| line["message"] == "ready");
+        let at = |key: &str| ready[key].as_str().unwrap().to_owned();
+        Self { listens: at("listen"), admin: at("admin"), running }
+    }
+
+    /// The first line of the log that is like this, as soon as it is there.
+    pub(crate) fn hears(&self, like: impl Fn(&Value) -> bool) -> Value {
+        self.running.hears(like)
+    }
+
+    /// Asks it to end; all it ever logged.
+    pub(crate) fn stops(self) -> Vec<String> {
+        self.running.stops()
     }
 }
