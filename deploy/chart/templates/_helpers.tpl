@@ -10,6 +10,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end -}}
 
+{{/* Who asks this cluster: the worker of the server that is installed here, or the agent of one that is elsewhere. */}}
+{{- define "bascule.account" -}}
+{{ if .Values.agent.cluster }}agent{{ else }}worker{{ end }}
+{{- end -}}
+
 {{- define "bascule.pod" -}}
 securityContext:
   runAsNonRoot: true
