@@ -1,7 +1,8 @@
 //! What is there: metadata of a whole collection in one list, and one object in full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{FutureExt, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 
 use crate::ids::ObjectKey;
@@ -11,55 +12,100 @@ use crate::sync::{OWNER_ANNOTATION, PRUNE_ANNOTATION, Seen};
 
 use super::discovery::Resource;
 use super::error::ClusterError;
-use super::{Cluster, wire};
+use super::{Cluster, WIDTH, wire};
 
 /// Objects asked for at once.
 const PAGE: usize = 500;
+/// Objects of a list that cost, here and there, about as much as one that is asked for alone.
+const WORTH: usize = 30;
+/// The least that is listed at first: most namespaces hold no more, and are known whole after one request.
+const FEWEST: usize = 100;
+
+/// Some of a collection.
+struct Page {
+    found: Vec<(ObjectKey, Seen)>,
+    /// What to ask for the next with.
+    next: Option<String>,
+    /// Objects that follow, as far as the server says.
+    left: Option<usize>,
+}
 
 impl Cluster {
-    /// The metadata of all objects of a kind, in one namespace or (with `None`) in all, by key.
+    /// The metadata of the objects of a kind that are wanted, in one namespace or (with `None`) in all, by key; the others are read,
+    /// and not kept.
     ///
     /// # Errors
     /// As every read; a list that broke off is an error, never a shorter list.
-    pub async fn list(
-        &self,
-        resource: &Resource,
-        namespace: Option<&str>,
-    ) -> Result<BTreeMap<ObjectKey, Seen>, ClusterError> {
-        self.list_of(resource, namespace, |_| true).await
-    }
-
-    /// The same of those that are wanted: the others are read, and not kept.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
     pub async fn list_of(
         &self,
         resource: &Resource,
         namespace: Option<&str>,
         is_wanted: impl Fn(&ObjectKey) -> bool,
     ) -> Result<BTreeMap<ObjectKey, Seen>, ClusterError> {
-        let mut found = BTreeMap::new();
-        let path = resource.collection(namespace);
-        let mut next: Option<String> = None;
+        let (mut found, mut next) = (BTreeMap::new(), None);
         loop {
-            let after = next.as_deref().map(|token| format!("&continue={}", wire::segment(token))).unwrap_or_default();
-            let page = self.read_json(&format!("{path}?limit={PAGE}{after}"), wire::LIST_METADATA).await?;
-            if page.get("kind").and_then(Value::as_str) != Some("PartialObjectMetadataList") {
-                return Err(ClusterError::unreadable("not a list"));
-            }
-            // An empty list is written as none.
-            for item in page.get("items").and_then(Value::as_array).into_iter().flatten() {
-                let (key, seen) = read(resource, item)?;
-                if is_wanted(&key) {
-                    found.insert(key, seen);
-                }
-            }
-            match page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty()) {
-                Some(token) => next = Some(token.to_owned()),
+            let page = self.page(resource, namespace, PAGE, next.as_deref()).await?;
+            found.extend(page.found.into_iter().filter(|(key, _)| is_wanted(key)));
+            match page.next {
+                Some(token) => next = Some(token),
                 None => return Ok(found),
             }
         }
+    }
+
+    /// The metadata of those of these objects that are there, all of one kind, in one namespace or in none. What is asked grows with
+    /// them and not with what others keep beside them: a list as long as there is not much more to read, and from then on one by one.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn these(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        keys: &[ObjectKey],
+    ) -> Result<BTreeMap<ObjectKey, Seen>, ClusterError> {
+        let mut missing: BTreeSet<&ObjectKey> = keys.iter().collect();
+        let (mut found, mut next) = (BTreeMap::new(), None);
+        let mut size = (keys.len() * WORTH).clamp(FEWEST, PAGE);
+        loop {
+            let page = self.page(resource, namespace, size, next.as_deref()).await?;
+            found.extend(page.found.into_iter().filter(|(key, _)| missing.remove(key)));
+            match page.next {
+                Some(_) if missing.is_empty() => return Ok(found),
+                Some(_) if page.left.is_some_and(|left| left / WORTH > missing.len()) => break,
+                Some(token) => next = Some(token),
+                None => return Ok(found),
+            }
+            size = PAGE;
+        }
+        let glances = missing.into_iter().map(|key| self.glance(resource, key).map_ok(move |seen| (key.clone(), seen)));
+        let mut glances = stream::iter(glances.map(FutureExt::boxed).collect::<Vec<_>>()).buffer_unordered(WIDTH);
+        while let Some((key, seen)) = glances.try_next().await? {
+            found.extend(seen.map(|seen| (key, seen)));
+        }
+        Ok(found)
+    }
+
+    /// Some of a collection, after those that this token says.
+    async fn page(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        size: usize,
+        next: Option<&str>,
+    ) -> Result<Page, ClusterError> {
+        let after = next.map(|token| format!("&continue={}", wire::segment(token))).unwrap_or_default();
+        let path = format!("{}?limit={size}{after}", resource.collection(namespace));
+        let page = self.read_json(&path, wire::LIST_METADATA).await?;
+        if page.get("kind").and_then(Value::as_str) != Some("PartialObjectMetadataList") {
+            return Err(ClusterError::unreadable("not a list"));
+        }
+        // An empty list is written as none.
+        let items = page.get("items").and_then(Value::as_array).into_iter().flatten();
+        let found = items.map(|item| read(resource, item)).collect::<Result<_, _>>()?;
+        let next = page.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty());
+        let left = page.pointer("/metadata/remainingItemCount").and_then(Value::as_u64);
+        Ok(Page { found, next: next.map(str::to_owned), left: left.and_then(|left| left.try_into().ok()) })
     }
 
     /// One object in full; `None` when it is not there.

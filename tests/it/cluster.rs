@@ -280,14 +280,51 @@ fn one_list_of_metadata_tells_who_owns_what() {
         kubectl(&["label", "configmap", "foreign", "bascule.dev/prune=never"]).await;
         kubectl(&["annotate", "configmap", "foreign", "bascule.dev/environment=work/17/production@server"]).await;
         let (resource, key) = place.key(&object).await;
-        let listed = place.cluster.list(&resource, Some("listed")).await.unwrap();
+        let listed = place.cluster.list_of(&resource, Some("listed"), |_| true).await.unwrap();
         let ours = &listed[&key];
         assert_eq!((ours.uid.as_str(), ours.resource_version.as_str()), (&*applied.uid, &*applied.resource_version));
         let foreign = &listed[&ObjectKey { name: "foreign".to_owned(), ..key.clone() }];
         assert!(foreign.prune_never && foreign.owner.as_deref() == Some(OWNER));
         assert!(ours.applied_by_us && !foreign.applied_by_us, "an annotation can be copied, a field manager cannot");
         let secret = place.cluster.resource("v1", "Secret").await.unwrap();
-        assert!(place.cluster.list(&secret, Some("nowhere")).await.unwrap().is_empty());
+        assert!(place.cluster.list_of(&secret, Some("nowhere"), |_| true).await.unwrap().is_empty());
+    });
+}
+
+/// What a sync reads before it writes is of its own size, whatever others keep in the namespace.
+#[test]
+fn a_few_objects_among_many_are_not_looked_for_among_all() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "crowded").await;
+        let one = |number: usize| {
+            format!("{{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{{\"name\":\"c-{number:04}\"}}}}")
+        };
+        let all: Vec<String> = (0..1_200).map(one).collect();
+        let list = format!("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}", all.join(","));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("all.json");
+        std::fs::write(&file, list).unwrap();
+        place.plane.kubectl(&["-n", "crowded", "create", "-f", file.to_str().unwrap()]).await.unwrap();
+        let resource = place.cluster.resource("v1", "ConfigMap").await.unwrap();
+        let key = |name: &str| ObjectKey {
+            group: String::new(),
+            kind: "ConfigMap".to_owned(),
+            namespace: Some("crowded".to_owned()),
+            name: name.to_owned(),
+        };
+        let these = async |names: &[&str]| {
+            let keys: Vec<ObjectKey> = names.iter().map(|name| key(name)).collect();
+            let before = place.cluster.reads();
+            let found = place.cluster.these(&resource, Some("crowded"), &keys).await.unwrap();
+            let names: Vec<String> = found.into_keys().map(|key| key.name).collect();
+            (names.join(" "), place.cluster.reads() - before)
+        };
+        assert_eq!(these(&["c-0001", "c-0700", "c-1199", "nobody"]).await, ("c-0001 c-0700 c-1199".to_owned(), 1 + 3));
+        assert_eq!(these(&["c-0001", "c-0002"]).await, ("c-0001 c-0002".to_owned(), 1), "all of it is known by then");
+        // Of many, reading everything costs less.
+        let many: Vec<String> = (0..300).map(|number| format!("c-{:04}", number * 4)).collect();
+        let (found, reads) = these(&many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        assert_eq!((found, reads), (many.join(" "), 3));
     });
 }
 
@@ -418,9 +455,9 @@ fn a_cluster_that_is_gone_is_away_and_comes_back() {
         let cluster = connect(&plane).await;
         let settings = cluster.resource("v1", "ConfigMap").await.unwrap();
         plane.stop_apiserver().await.unwrap();
-        let error = cluster.list(&settings, Some("default")).await.unwrap_err();
+        let error = cluster.list_of(&settings, Some("default"), |_| true).await.unwrap_err();
         assert_eq!(error.fate(), Fate::Away, "{error}");
         plane.start_apiserver().await.unwrap();
-        assert_eq!(cluster.list(&settings, Some("default")).await.unwrap().len(), 0);
+        assert_eq!(cluster.list_of(&settings, Some("default"), |_| true).await.unwrap().len(), 0);
     });
 }

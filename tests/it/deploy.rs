@@ -114,7 +114,7 @@ async fn deploys(cluster: &Cluster, object: &Value) -> Result<(), ClusterError> 
     let made = cluster.apply(write(&Onto::Nothing), &hash_key).await?;
     let onto = Onto::This { uid: made.uid.clone(), resource_version: made.resource_version };
     let now = cluster.apply(write(&onto), &hash_key).await?;
-    assert!(cluster.list(&resource, key.namespace.as_deref()).await?.contains_key(&key));
+    assert!(cluster.list_of(&resource, key.namespace.as_deref(), |_| true).await?.contains_key(&key));
     assert!(cluster.get(&resource, &key).await?.is_some());
     cluster.delete(&resource, &key, &made.uid, Some(&now.resource_version)).await?;
     let gone = Watched { resource, key, until: Until::Gone { uid: made.uid } };

@@ -53,7 +53,7 @@ pub(in crate::jobs) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// One list of metadata per kind and namespace, of the set and of the inventory.
+    /// One look at metadata per kind and namespace, of the set and of the inventory.
     pub(in crate::jobs) async fn at_all(
         &mut self,
         desired: &[Desired],
@@ -181,7 +181,7 @@ fn grouped<G: Ord>(
 
 async fn list(cluster: &Cluster, (api_version, kind, namespace): Group, keys: Vec<ObjectKey>) -> Looked {
     let listed = match find(cluster, &api_version, &kind, keys.first()).await {
-        Ok(resource) => cluster.list(&resource, namespace.as_deref()).await,
+        Ok(resource) => cluster.these(&resource, namespace.as_deref(), &keys).await,
         Err(error) => Err(error),
     };
     (keys, listed)
