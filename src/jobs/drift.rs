@@ -16,7 +16,7 @@ use sqlx::PgConnection;
 
 use super::context::Context;
 use super::error::JobError;
-use super::gather::opened::keys_of;
+use super::gather::opened;
 use super::route::{look_at_drift, tell_drift};
 use super::sync_environment::turn::Turn;
 use super::sync_environment::{Interrupted, Observer, World};
@@ -29,7 +29,7 @@ use crate::db::environments::{self, Environment, EnvironmentState};
 use crate::db::repositories::{self, Repository};
 use crate::db::{drift, drift_issues, inventory, rollbacks, sets, watches};
 use crate::ids::{ObjectHash, ObjectKey, SetKey};
-use crate::manifest::{RenderedSet, hook, is_sealed};
+use crate::manifest::{RenderedSet, hook, is_sealed, without_secrets};
 use crate::policy::rules::OnDrift;
 use crate::queue::{self, Claimed, Lane, Lease};
 use crate::sync::{Owner, Recorded};
@@ -233,25 +233,49 @@ impl<'a> Scene<'a> {
             SetKey::Entry => true,
         });
         let hashes = hashes.map(|(key, hash)| (key.clone(), *hash)).collect();
+        let (mut contents, _) = self.load(hashes).await?;
+        // Hooks are run, and are nobody's state afterwards.
+        contents.objects.retain(|_, object| hook(&object.json).is_none());
+        Ok(contents)
+    }
+
+    /// Stored objects, in clear: what is in the cluster is, and only so can it be compared and put back. With those that stay sealed, for
+    /// want of a key, or since no grant reaches them any more.
+    async fn load(
+        &self,
+        hashes: BTreeMap<SetKey, ObjectHash>,
+    ) -> Result<(RenderedSet, BTreeMap<ObjectKey, String>), JobError> {
         let some = HashedSet { target: self.set.target.clone(), hashes };
         let mut conn = self.context.pool.acquire().await?;
         let mut contents = sets::load_objects(&mut conn, some, &self.context.seal).await?;
         drop(conn);
-        // Hooks are run, and are nobody's state afterwards.
-        contents.objects.retain(|_, object| hook(&object.json).is_none());
-        // What is in the cluster is in clear, and only so can be compared and put back. What cannot be opened stays sealed.
         let name = format!("{}/{}", self.repository.key.forge, self.repository.full_name);
-        let keys = keys_of(&self.context.platform, &name, &self.set.target, objects(&self.set).map(|(key, _)| key));
-        if let Ok(keys) = keys {
-            for object in contents.objects.values_mut() {
-                if is_sealed(&object.json)
-                    && let Ok(opened) = Box::pin(self.context.unsealer.open(&object.json, &keys)).await
-                {
-                    object.json = opened;
-                }
+        let keys = opened::keys_of(&self.context.platform, &name, &self.set.target);
+        let reached = contents.objects.values().filter(|object| !self.outside.contains_key(&object.key));
+        let opening = Box::pin(opened::open(&self.context.unsealer, &keys, reached));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = self.lease.stopping() => return Err(ended(Interrupted::Stopping)),
+        };
+        opened.put_into(&mut contents.objects);
+        let shut = contents.objects.values().filter(|object| is_sealed(&object.json));
+        let shut = shut.map(|object| (object.key.clone(), look::SEALED.to_owned())).collect();
+        Ok((contents, shut))
+    }
+
+    /// Words of others that are stored and shown, without what is in the environment's Secrets: a webhook that judges one object may
+    /// have read another.
+    async fn words(&self, text: &str) -> String {
+        let secrets = self.set.hashes.iter().filter(|(key, _)| match key {
+            SetKey::Object(key) => look::is_secret(key),
+            SetKey::Entry => true,
+        });
+        match self.load(secrets.map(|(key, hash)| (key.clone(), *hash)).collect()).await {
+            Ok((set, shut)) if shut.is_empty() => {
+                without_secrets(text, set.objects.values().map(|object| &object.json))
             }
+            Ok(_) | Err(_) => opened::WITHHELD.to_owned(),
         }
-        Ok(contents)
     }
 
     fn entry(&self, action: &'static str, detail: Value) -> NewEntry {

@@ -4,6 +4,8 @@
 //! everybody has to see what it is; and only to recipients of age, since everything else in a `sops` block is an address
 //! of a key service that the repository chose, and that a program with our rights would call.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -86,18 +88,32 @@ pub(super) fn faults(object: &Map<String, Value>, is_secret: bool) -> Vec<String
 
 /// What cannot be opened to a text that a Secret takes. Sealed by halves, a Secret shows in the repository what its author took for hidden.
 fn open(part: &str, key: &str, value: &Value) -> Option<String> {
-    let is_sealed =
-        value.as_str().is_some_and(|text| text.is_empty() || (text.starts_with(SEALED) && text.ends_with(']')));
-    if !is_sealed {
+    let kind = match value.as_str() {
+        Some("") => Some("str"),
+        Some(text) => kind(text),
+        None => None,
+    };
+    let Some(kind) = kind else {
         return Some(format!(
             "has a value in clear beside sealed ones, `{}` in {part}: seal all with `encrypted_regex: ^(data|stringData)$`",
             plain(key)
         ));
-    }
-    // sops writes beside each value what it was.
-    let is_text = value.as_str().is_some_and(|text| text.is_empty() || text.ends_with(",type:str]"));
-    (!is_text)
+    };
+    (kind != "str")
         .then(|| format!("has a sealed value that is not text, `{}` in {part}: quote it, and seal it anew", plain(key)))
+}
+
+/// What a value was before it was sealed, as sops writes it beside it. Read whole: sops looks for the first match in a text, however it
+/// goes on, and what kind a value is of is bound by nothing.
+fn kind(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix(SEALED)?.strip_suffix(']')?;
+    let is_base64 = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
+    let mut parts = inner.split(',');
+    for name in ["data:", "iv:", "tag:"] {
+        parts.next()?.strip_prefix(name).filter(|value| is_base64(value))?;
+    }
+    let kind = parts.next()?.strip_prefix("type:")?;
+    (parts.next().is_none() && kind.bytes().all(|b| b.is_ascii_lowercase())).then_some(kind)
 }
 
 fn block_faults(block: &Value) -> Vec<String> {
@@ -177,6 +193,13 @@ pub fn with_opened(object: &Value, opened: &Value) -> Result<Value, String> {
     whole.remove(BLOCK);
     for part in PARTS {
         whole.remove(part);
+        let keys = |values: Option<&Value>| {
+            let values = values.and_then(Value::as_object);
+            values.into_iter().flat_map(Map::keys).cloned().collect::<BTreeSet<String>>()
+        };
+        if keys(opened.get(part)) != keys(object.get(part)) {
+            return Err(format!("what is sealed as its {part} has other names than what was opened"));
+        }
         match opened.get(part) {
             None | Some(Value::Null) => {}
             Some(Value::Object(values)) if !values.values().any(holds_sealed) => {
@@ -206,7 +229,8 @@ pub fn with_placeholders(object: &Value) -> Value {
     Value::Object(whole)
 }
 
-/// What is shown of a sealed object: to whom it is sealed; and where nothing else tells that it changed, that its block did.
+/// What is shown of a sealed object: to whom it is sealed; and where nothing else tells that it changed, or it is sealed under
+/// something else, that its block did.
 pub(super) fn shown(old: Option<&Value>, new: &Value) -> (Option<Value>, Value) {
     let strip = |object: &Value, keep_block: bool| {
         let Some(block) = object.get(BLOCK) else { return object.clone() };
@@ -224,8 +248,15 @@ pub(super) fn shown(old: Option<&Value>, new: &Value) -> (Option<Value>, Value) 
         object
     };
     let (before, after) = (old.map(|old| strip(old, false)), strip(new, false));
+    // What its data is sealed under is no word of a person's, and may change what it opens to.
+    let under = |object: &Value| -> Vec<Value> {
+        let ages = object.pointer("/sops/age").and_then(Value::as_array).into_iter().flatten();
+        ages.filter_map(|one| one.get("enc")).cloned().collect()
+    };
     match old {
-        Some(old) if before.as_ref() == Some(&after) => (Some(strip(old, true)), strip(new, true)),
+        Some(old) if before.as_ref() == Some(&after) || under(old) != under(new) => {
+            (Some(strip(old, true)), strip(new, true))
+        }
         _ => (before, after),
     }
 }

@@ -44,6 +44,18 @@ fn whatever_else_is_sealed_is_refused_with_what_to_do() {
     insta::assert_snapshot!(said(many), @"is sealed to more than 100 recipients");
     let number = |o: &mut Value| o["stringData"]["user"] = value("n").replace("type:str", "type:int").into();
     insta::assert_snapshot!(said(number), @"has a sealed value that is not text, `user` in stringData: quote it, and seal it anew");
+    // sops opens the first that it finds in a text, as what is written there: bytes come out as base64 of themselves.
+    for odd in [
+        format!("{}\n,type:str]", value("n").replace("type:str", "type:bytes")),
+        format!("{} {}", value("n"), value("m")),
+        value("n").replace(",iv:", ", iv:"),
+        value("n").replace("tag:", "tog:"),
+        value("n\n"),
+        "ENC[AES256_GCM,type:str]".to_owned(),
+    ] {
+        let said = with(|object| object["stringData"]["user"] = odd.clone().into()).join("\n");
+        assert!(said.starts_with("has a value in clear beside sealed ones, `user`"), "{odd:?}: {said}");
+    }
     insta::assert_snapshot!(said(|o| o["sops"] = "x".into()), @"has a `sops` that is no block of sops");
 }
 
@@ -80,12 +92,22 @@ fn opened_values_take_the_place_of_sealed_ones_and_nothing_else_does() {
             "data": {"password": "czNjcmV0", "user": "YW5u"},
         })
     );
-    let still = json!({"stringData": {"password": value("x")}});
+    let still = json!({"stringData": {"password": value("x"), "user": "ann"}});
     assert_eq!(with_opened(&sealed(), &still).unwrap_err(), "what is sealed as its stringData is not values by name");
-    let number = with_opened(&sealed(), &json!({"stringData": {"pin": 123_456}})).unwrap_err();
-    assert!(number.contains("`pin`") && !number.contains("123456"), "{number}");
-    let plain = with_opened(&sealed(), &json!({"data": {"password": "hunter2!"}})).unwrap_err();
+    let number = with_opened(&sealed(), &json!({"stringData": {"password": 123_456, "user": "ann"}})).unwrap_err();
+    assert!(number.contains("`password`") && !number.contains("123456"), "{number}");
+    let mut data = sealed();
+    data["data"] = data["stringData"].take();
+    let plain = with_opened(&data, &json!({"data": {"password": "hunter2!", "user": "YW5u"}})).unwrap_err();
     assert!(plain.contains("not base64") && !plain.contains("hunter2"), "{plain}");
+    for others in [
+        json!({"stringData": {"password": "s3cret"}}),
+        json!({"stringData": {"password": "s3cret", "user": "ann", "more": "x"}}),
+        json!({"data": {"password": "s3cret", "user": "ann"}}),
+    ] {
+        let said = with_opened(&sealed(), &others).unwrap_err();
+        assert!(said.ends_with("has other names than what was opened") && !said.contains("s3cret"), "{said}");
+    }
 }
 
 #[test]
@@ -106,4 +128,8 @@ fn display_has_recipients_and_says_when_nothing_else_changed() {
     again["stringData"]["user"] = value("other").into();
     let (old, new) = shown(Some(&sealed()), &again);
     assert_eq!(old.unwrap()["sops"], new["sops"]);
+    // Under another key of its data, whatever else changed, and whoever it is said to be for.
+    again["sops"]["age"][0]["enc"] = "-----BEGIN another".into();
+    let (old, new) = shown(Some(&sealed()), &again);
+    assert_ne!(old.unwrap()["sops"], new["sops"]);
 }

@@ -262,15 +262,15 @@ impl Scene<'_> {
                 return Ok(Healed::Not(drift.detail.unwrap_or_else(|| drift.what.as_str().to_owned())));
             }
             Looked::Drifted(drift, _) => drift.what,
-            Looked::Unsure(error) => return unclear(key, error),
+            Looked::Unsure(error) => return self.unclear(key, error).await,
         };
         let resource = match find(&self.cluster, &recorded.api_version, &key.kind, Some(key)).await {
             Ok(resource) => resource,
-            Err(error) => return unclear(key, error),
+            Err(error) => return self.unclear(key, error).await,
         };
         let live = match self.cluster.inspect(&resource, key, &content.json, &self.context.hash_key).await {
             Ok(live) => live,
-            Err(error) => return unclear(key, error),
+            Err(error) => return self.unclear(key, error).await,
         };
         let onto = match (&what, &live) {
             (What::Gone, None) => Onto::Nothing,
@@ -300,7 +300,7 @@ impl Scene<'_> {
         let fields = match self.cluster.apply(write, key_of).await {
             Ok(applied) => return Ok(Healed::Applied(Box::new(applied))),
             Err(ClusterError::Conflict(fields)) => fields,
-            Err(error) => return unclear(key, error),
+            Err(error) => return self.unclear(key, error).await,
         };
         let named = fields.iter().map(|field| field.manager.clone()).collect::<Vec<_>>();
         let held = ClusterError::Conflict(fields).to_string();
@@ -311,7 +311,7 @@ impl Scene<'_> {
         self.permit()?;
         let would = match self.cluster.try_taking(write, key_of).await {
             Ok((would, _)) => would,
-            Err(error) => return unclear(key, error),
+            Err(error) => return self.unclear(key, error).await,
         };
         // The server names whom it would be taken from; a field may also change without a conflict.
         let hands = hands(&found.live, &would.object);
@@ -326,7 +326,21 @@ impl Scene<'_> {
         self.permit()?;
         match self.cluster.take_back(write, key_of).await {
             Ok(applied) => Ok(Healed::Applied(Box::new(applied))),
-            Err(error) => unclear(key, error),
+            Err(error) => self.unclear(key, error).await,
+        }
+    }
+
+    /// What passes is tried again by the job, and what the server says no to is said.
+    async fn unclear(&self, key: &ObjectKey, error: ClusterError) -> Result<Healed, JobError> {
+        if super::look::is_secret(key) && matches!(error, ClusterError::Refused { .. }) {
+            let why = "the server would not take it, and its words are not shown, since they may tell what is in there";
+            return Ok(Healed::Not(why.to_owned()));
+        }
+        match error.fate() {
+            Fate::Away | Fate::Retry { .. } => Err(error.into()),
+            // It changed under our hands: a watch tells of it.
+            Fate::Look => Ok(Healed::AsItWas),
+            Fate::Held | Fate::Never => Ok(Healed::Not(self.words(&error.to_string()).await)),
         }
     }
 
@@ -341,20 +355,6 @@ impl Scene<'_> {
         }
         let _permit = self.lease.check(WRITE_LIMIT + MARGIN)?;
         Ok(())
-    }
-}
-
-/// What passes is tried again by the job, and what the server says no to is said.
-fn unclear(key: &ObjectKey, error: ClusterError) -> Result<Healed, JobError> {
-    if super::look::is_secret(key) && matches!(error, ClusterError::Refused { .. }) {
-        let why = "the server would not take it, and its words are not shown, since they may tell what is in there";
-        return Ok(Healed::Not(why.to_owned()));
-    }
-    match error.fate() {
-        Fate::Away | Fate::Retry { .. } => Err(error.into()),
-        // It changed under our hands: a watch tells of it.
-        Fate::Look => Ok(Healed::AsItWas),
-        Fate::Held | Fate::Never => Ok(Healed::Not(error.to_string())),
     }
 }
 

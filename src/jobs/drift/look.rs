@@ -152,7 +152,7 @@ impl Scene<'_> {
                 Looked::Drifted(changed(Vec::new(), Vec::new(), Some(why.to_owned())), Some(mark))
             }
             Err(ClusterError::Refused { message, .. }) => {
-                let why = format!("the server would not take it back: {message}");
+                let why = format!("the server would not take it back: {}", self.words(&message).await);
                 Looked::Drifted(changed(Vec::new(), Vec::new(), Some(why)), Some(mark))
             }
             Err(error) => return Err(error),

@@ -187,7 +187,7 @@ async fn ask(
     let touched: Vec<&Object> = order.filter(|object| between.is_touched(object)).collect();
     let served = super::live::served(&cluster, &touched, &defined).await?;
     let (cluster, served, hash_key) = (&cluster, &served, &context.hash_key);
-    let keyless = granted.grant.secrets.is_none().then(|| super::opened::keyless(granted.name));
+    let keyless = super::opened::keys_of(&repository.platform, &name, &merged.target).err();
     let trier = &Trier { cluster, served, merged, redefined: &redefined, owner: &owner, hash_key, keyless };
 
     let looking = work::boxed(async {

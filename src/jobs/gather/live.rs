@@ -116,7 +116,7 @@ pub(in crate::jobs) async fn look(
         let defined: BTreeSet<_> = set.objects.values().filter_map(Object::defines).collect();
         let served = served(&cluster, &open, &defined).await?;
         let hash_key = &repository.context.hash_key;
-        let keyless = granted.grant.secrets.is_none().then(|| super::opened::keyless(granted.name));
+        let keyless = super::opened::keys_of(&repository.platform, &name, &set.target).err();
         let asker = Asker { cluster: &cluster, served: &served, defined: &defined, owner: &owner, hash_key, keyless };
         asker.all(open.into_iter().take(MOST), &mut looked.live).await
     };

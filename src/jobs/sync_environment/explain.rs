@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cluster::Verdict;
 use crate::ids::ObjectKey;
+use crate::jobs::gather::opened::WITHHELD;
 use crate::manifest::without_secrets;
 use crate::sync::{Explained, Failure, Health, Outcome, explain};
 
@@ -16,8 +17,13 @@ const OBJECTS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl Scene {
-    /// Words of others that are stored and shown: a webhook that judges one object may have read another.
+    /// Words of others that are stored and shown: a webhook that judges one object may have read another. Of what stays sealed nobody
+    /// here knows what to hide, while it may well run in the cluster.
     pub(super) fn hide(&self, text: &str) -> String {
+        let is_ours = || self.sealed.values().any(|why| why == text);
+        if !self.sealed.is_empty() && !is_ours() {
+            return WITHHELD.to_owned();
+        }
         without_secrets(text, self.set.objects.values().map(|object| &object.json))
     }
 }
@@ -55,7 +61,10 @@ impl Run<'_> {
 pub(super) fn hidden(scene: &Scene, verdict: Verdict) -> Verdict {
     let secrets = scene.set.objects.iter().filter(|(key, _)| key.group.is_empty() && key.kind == "Secret");
     let secrets: Vec<_> = secrets.map(|(_, object)| &object.json).collect();
-    let without = |why: &str| without_secrets(why, secrets.iter().copied());
+    let without = |why: &str| match scene.sealed.is_empty() {
+        true => without_secrets(why, secrets.iter().copied()),
+        false => WITHHELD.to_owned(),
+    };
     let of_one = |(key, health): (ObjectKey, Health)| {
         let health = match health {
             Health::Healthy => Health::Healthy,

@@ -8,9 +8,9 @@ use crate::db::environments::{self, Environment};
 use crate::db::repositories::{self, Repository};
 use crate::db::{inventory, restored, sets};
 use crate::ids::ObjectKey;
-use crate::jobs::gather::opened::keys_of;
+use crate::jobs::gather::opened;
 use crate::jobs::gather::there::{Look, identity, wanted};
-use crate::manifest::{Object, RenderedSet, is_sealed};
+use crate::manifest::{Object, RenderedSet};
 use crate::policy::health::HealthRules;
 use crate::policy::rules::{SyncRules, Verify};
 use crate::sync::{Orphan, Owner, Plan, Pruning, Recorded, plan, suspects};
@@ -115,7 +115,7 @@ impl Run<'_> {
         drop(conn);
 
         let defined = set.objects.values().filter_map(Object::defines).collect();
-        let sealed = self.open(&mut set, &repository).await;
+        let sealed = self.open(&mut set, &repository).await?;
         let desired = wanted(&set);
         let mut look = Look { cluster: &cluster, defined: &defined, live: BTreeMap::new() };
         look.at_all(&desired, &recorded).await.map_err(away)?;
@@ -146,20 +146,18 @@ impl Run<'_> {
 
     /// Puts what is sealed in the set in clear there, and tells what stays sealed, and why. All of it, also what is not sent:
     /// what the cluster quotes of one is hidden by knowing it.
-    async fn open(&self, set: &mut RenderedSet, repository: &Repository) -> BTreeMap<ObjectKey, String> {
+    async fn open(
+        &self,
+        set: &mut RenderedSet,
+        repository: &Repository,
+    ) -> Result<BTreeMap<ObjectKey, String>, Interrupted> {
         let name = format!("{}/{}", repository.key.forge, repository.full_name);
-        let keys = keys_of(self.world.platform, &name, &set.target, set.objects.keys());
-        let mut stays = BTreeMap::new();
-        for (key, object) in set.objects.iter_mut().filter(|(_, object)| is_sealed(&object.json)) {
-            let opened = match &keys {
-                Ok(keys) => Box::pin(self.world.unsealer.open(&object.json, keys)).await,
-                Err(why) => Err(why.clone()),
-            };
-            match opened {
-                Ok(opened) => object.json = opened,
-                Err(why) => drop(stays.insert(key.clone(), why)),
-            }
-        }
-        stays
+        let keys = opened::keys_of(self.world.platform, &name, &set.target);
+        let opening = Box::pin(opened::open(self.world.unsealer, &keys, set.objects.values()));
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = self.lease.stopping() => return Err(Interrupted::Stopping),
+        };
+        Ok(opened.put_into(&mut set.objects))
     }
 }

@@ -102,7 +102,10 @@ impl Run<'_> {
                 Some(Ended::Well) => continue,
                 Some(ended) => ended,
                 None => {
-                    let ended = Box::pin(self.run_hook(scene, object, which, &run)).await?;
+                    let ended = match Box::pin(self.run_hook(scene, object, which, &run)).await? {
+                        Ended::Badly(why) => Ended::Badly(scene.hide(&why)),
+                        ended => ended,
+                    };
                     if ended == Ended::Well {
                         outcome.hooks += 1;
                     }
@@ -334,7 +337,8 @@ impl Run<'_> {
             self.send_hook(scene, object, &resource, mark, &onto).await?.map(|_| ())
         };
         if let Err(error) = cleared {
-            tracing::warn!(object = %object.key, %error, "cannot clear up after a hook");
+            let error = scene.hide(&error.to_string());
+            tracing::warn!(object = %object.key, error, "cannot clear up after a hook");
         }
         Ok(())
     }

@@ -142,7 +142,10 @@ impl Run<'_> {
         if let Some(interrupted) = away(&error) {
             return Err(interrupted);
         }
-        outcome.failed.push(Failure { object: row.key.clone(), why: format!("it could not be deleted: {error}") });
+        outcome.failed.push(Failure {
+            object: row.key.clone(),
+            why: format!("it could not be deleted: {}", scene.hide(&error.to_string())),
+        });
         Ok(None)
     }
 

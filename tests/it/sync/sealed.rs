@@ -188,6 +188,17 @@ fn what_a_program_prints_of_an_opened_value_is_not_told() {
         let web = WEB.replace("nginx:1", "nginx:2");
         let (outcome, _) = place.syncs(&format!("---\n{sealed}\n{web}")).await;
         assert_snapshot!(outcome.sentence(), @r#"failed at Deployment sync-sealed-log/web: admission webhook "judge" denied the request: no (redacted) and no (redacted) here (403)"#);
+
+        // The key was taken away too early. The Secret is in the cluster as it was, and nobody here knows what to hide any more.
+        place.server.unsealer = unsealer(&key().0).await;
+        let (outcome, _) = place.syncs(&format!("---\n{sealed}\n{web}")).await;
+        let told = format!("{} {}", outcome.sentence(), outcome.told());
+        assert!(told.contains("(not shown: a sealed Secret of this environment could not be opened"), "{told}");
+        let stored = stored(&place).await;
+        for word in [FIRST, "panic: no table", "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"] {
+            assert!(!told.contains(word), "{told}");
+            assert!(word.starts_with("panic") || !stored.contains(word), "{word} is in the database");
+        }
     });
 }
 
