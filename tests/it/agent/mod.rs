@@ -4,6 +4,7 @@ mod outside;
 mod through;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,7 @@ use bascule::cluster::{Cluster, ClusterError, Identity, Kubeconfig};
 use bascule::ids::ClusterName;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -112,9 +114,22 @@ impl Tunnel {
     }
 
     /// To this API server; the agent's clock began so much earlier than the server's.
-    pub(super) async fn dials(&mut self, to: &Kubeconfig, token: &str, earlier: std::time::Duration) {
-        let agent = Agent::new(cluster_name(), to).await.unwrap();
+    pub(super) async fn dials(&mut self, to: &Kubeconfig, token: &str, earlier: Duration) {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
+        self.dials_through((ours, theirs), to, token, earlier).await;
+    }
+
+    /// Through these two ends of a connection.
+    pub(super) async fn dials_through<S>(
+        &mut self,
+        (ours, theirs): (tokio::io::DuplexStream, S),
+        to: &Kubeconfig,
+        token: &str,
+        earlier: Duration,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let agent = Agent::new(cluster_name(), to).await.unwrap();
         let (tunnels, end) = (self.tunnels.clone(), self.end.child_token());
         let (name, about, began) = (token, about(token), Instant::now());
         self.running.spawn(async move { tunnels.carry(TokioIo::new(ours), began, about, end).await });

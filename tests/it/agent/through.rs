@@ -1,5 +1,10 @@
 //! Both ends of a tunnel in one process, with an API server that writes down what it is asked.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bascule::cluster::{Cluster, Fate, Identity, Onto, Resource, Write};
@@ -8,7 +13,7 @@ use bascule::manifest::HashKey;
 use hyper_util::rt::TokioIo;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::{Recording, Tunnel, about, kubeconfig};
 
@@ -154,6 +159,57 @@ async fn the_newest_tunnel_is_used_the_ones_before_are_spares_and_a_fifth_ends_t
         tokio::task::yield_now().await;
     }
     assert_eq!(names(), ["two", "three", "four", "five"]);
+}
+
+/// An agent's end whose words get lost from now on, while it hears everything: a partition in one direction.
+struct OneWay {
+    stream: tokio::io::DuplexStream,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl AsyncRead for OneWay {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for OneWay {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_lost.load(Ordering::SeqCst) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A write arrives, and its answer never does: nobody knows, so it is told as that, and the tunnel is given up for one that answers.
+#[tokio::test]
+async fn a_partition_in_one_direction_ends_the_tunnel_and_a_spare_takes_over() {
+    let (api, spare) = (Recording::start().await, Recording::start().await);
+    let mut tunnel = Tunnel::none();
+    tunnel.dials(&spare.kubeconfig, "spare", ON_TIME).await;
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let theirs = OneWay { stream: theirs, is_lost: is_lost.clone() };
+    tunnel.dials_through((ours, theirs), &api.kubeconfig, "newest", ON_TIME).await;
+    let cluster = tunnel.cluster(&Identity::Own).await.unwrap();
+    cluster.version().await.unwrap();
+    is_lost.store(true, Ordering::SeqCst);
+    let unsure = applies(&cluster).await.unwrap_err();
+    assert!(matches!(unsure.fate(), Fate::Retry { .. } | Fate::Away), "{unsure}");
+    assert_eq!(api.lines().len(), 2, "it was sent, once");
+    tunnel.running.join_next().await.unwrap().unwrap().unwrap_err();
+    assert_eq!(tunnel.tunnels.connected().len(), 1);
+    cluster.version().await.unwrap();
+    assert_eq!((api.lines().len(), spare.lines()), (2, vec!["GET /version".to_owned()]));
 }
 
 /// Whoever has the token of one cluster may try to end the server by what it answers.
