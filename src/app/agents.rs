@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::reload::Live;
+use super::reload::{self, Live};
 use crate::clock::Clock;
 use crate::cluster::tunnel::{self, Tunnels};
 use crate::ids::ClusterName;
+use crate::queue::{Bell, Lane};
 use crate::web::agents::{self, Connected, Dialled};
 
 /// How long the connection may take to become ours after the answer that says so.
@@ -19,7 +21,9 @@ const HANDED_OVER: Duration = Duration::from_secs(5);
 /// Carries the tunnels of all clusters.
 #[derive(Debug)]
 pub(super) struct Agents {
+    pool: PgPool,
     clock: Clock,
+    bell: Bell,
     live: watch::Receiver<Live>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -27,8 +31,9 @@ pub(super) struct Agents {
 
 impl Agents {
     /// For the clusters of what is in force.
-    pub(super) fn new(clock: &Clock, live: watch::Receiver<Live>) -> Self {
-        Self { clock: clock.clone(), live, tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    pub(super) fn new((pool, clock, bell): (&PgPool, &Clock, &Bell), live: watch::Receiver<Live>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { pool: pool.clone(), clock: clock.clone(), bell: bell.clone(), live, tasks, stop }
     }
 
     /// Ends all tunnels, and waits for that.
@@ -52,7 +57,8 @@ impl agents::Agents for Agents {
     fn carry(&self, dialled: Dialled) {
         let Some(tunnels) = self.tunnels(&dialled.cluster) else { return };
         let (live, end) = (self.live.clone(), self.stop.child_token());
-        let since = self.clock.now();
+        let (pool, clock, bell) = (self.pool.clone(), self.clock.clone(), self.bell.clone());
+        let (since, is_first) = (clock.now(), tunnels.connected().is_empty());
         self.tasks.spawn(async move {
             let Dialled { cluster, upgrade, began, token, version, until } = dialled;
             let Ok(Ok(stream)) = tokio::time::timeout(HANDED_OVER, upgrade).await else {
@@ -63,7 +69,15 @@ impl agents::Agents for Agents {
             let connected = metrics::gauge!("bascule_agents", "cluster" => cluster.to_string());
             connected.increment(1);
             let about = tunnel::Connected { since, version, token: token.clone() };
+            // What waited for the cluster would come by itself, minutes later.
+            let waking = async {
+                if is_first {
+                    wake(&pool, &clock, &bell, &cluster).await;
+                }
+                std::future::pending::<()>().await
+            };
             let why = tokio::select! {
+                () = waking => String::new(),
                 ended = tunnels.carry(stream, began, about, end.clone()) => match ended {
                     Ok(()) if end.is_cancelled() => "there is a newer one, or the server stops".to_owned(),
                     Ok(()) => "it left".to_owned(),
@@ -75,6 +89,19 @@ impl agents::Agents for Agents {
             connected.decrement(1);
             tracing::info!(%cluster, token, why, "an agent is not connected any more");
         });
+    }
+}
+
+/// Has what is held in a cluster looked at again.
+async fn wake(pool: &PgPool, clock: &Clock, bell: &Bell, cluster: &ClusterName) {
+    match reload::look_again(pool, clock, &[cluster.to_string()].into()).await {
+        Ok(0) => {}
+        Ok(_) => bell.ring(Lane::Sync),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            %cluster,
+            "what waits for a cluster is not woken, and comes by itself"
+        ),
     }
 }
 

@@ -159,7 +159,7 @@ async fn run(
     let mut tasks = JoinSet::new();
     let people = People::new(server, &context.forges, &clock)?;
     let (live, follows) = watch::channel(Live { context, sweep: server.sweep });
-    let agents = Arc::new(agents::Agents::new(&clock, follows.clone()));
+    let agents = Arc::new(agents::Agents::new((&pool, &clock, &bell), follows.clone()));
     let endpoints = Endpoints::from(endpoints(server));
     let reloads =
         Reloads::new(loaded, environ, (pool.clone(), clock.clone()), live, (endpoints.clone(), people.clone()));

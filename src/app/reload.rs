@@ -170,7 +170,7 @@ impl Reloads {
         }
         // No commit mends what a floor closed, so nobody else looks again. Not before the new floors judge.
         let clusters = under_other_floors(&self.server.platform, &loaded.server.platform);
-        match self.look_again(&clusters).await {
+        match look_again(&self.pool, &self.clock, &clusters).await {
             Ok(0) => {}
             Ok(held) => {
                 context.bell.ring(Lane::Sync);
@@ -186,20 +186,6 @@ impl Reloads {
         Ok(())
     }
 
-    /// Enqueues the environments of these clusters that are held; how many they are.
-    async fn look_again(&self, clusters: &BTreeSet<String>) -> Result<usize, sqlx::Error> {
-        if clusters.is_empty() {
-            return Ok(0);
-        }
-        let mut tx = self.pool.begin().await?;
-        let held = holds::held_in(&mut tx, &clusters.iter().cloned().collect::<Vec<_>>()).await?;
-        let trace = TraceId(self.clock.new_id());
-        let jobs = held.iter().map(|(repository, environment)| sync_environment(repository, *environment, trace));
-        queue::enqueue_all(&mut tx, &jobs.collect::<Vec<_>>()).await?;
-        tx.commit().await?;
-        Ok(held.len())
-    }
-
     async fn refuse(&self, complaints: Vec<Value>, cause: &str) -> Result<(), sqlx::Error> {
         record(&self.pool, &self.clock, "config.refused", json!({ "complaints": complaints }), cause).await?;
         for complaint in &complaints {
@@ -207,6 +193,24 @@ impl Reloads {
         }
         Ok(())
     }
+}
+
+/// Enqueues the environments of these clusters that are held; how many they are.
+pub(super) async fn look_again(
+    pool: &PgPool,
+    clock: &Clock,
+    clusters: &BTreeSet<String>,
+) -> Result<usize, sqlx::Error> {
+    if clusters.is_empty() {
+        return Ok(0);
+    }
+    let mut tx = pool.begin().await?;
+    let held = holds::held_in(&mut tx, &clusters.iter().cloned().collect::<Vec<_>>()).await?;
+    let trace = TraceId(clock.new_id());
+    let jobs = held.iter().map(|(repository, environment)| sync_environment(repository, *environment, trace));
+    queue::enqueue_all(&mut tx, &jobs.collect::<Vec<_>>()).await?;
+    tx.commit().await?;
+    Ok(held.len())
 }
 
 /// What a load changed.
