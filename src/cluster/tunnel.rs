@@ -14,6 +14,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +50,9 @@ const WINDOWS: u32 = 64 << 20;
 /// For how long a request waits for an agent to come back, when there was one, or we have just started: an agent comes back within
 /// a second or two, and nobody is to be told of that.
 const RETURN: Duration = Duration::from_secs(3);
+/// Bytes of answers of one cluster that are being read at once. Sixteen requests of ours are on their way there, and watches, of which
+/// a line counts.
+const READ_AT_ONCE: usize = 256 << 20;
 /// Agents of one cluster at once: those of a rolling update, and one whose end nobody noticed yet.
 const SPARES: usize = 4;
 
@@ -91,6 +95,8 @@ pub struct Tunnels {
     cluster: ClusterName,
     state: Mutex<State>,
     opened: Notify,
+    /// Bytes of answers that are being read.
+    reading: AtomicUsize,
 }
 
 struct State {
@@ -125,7 +131,7 @@ impl Tunnels {
     /// Of a cluster whose agent has not dialled yet.
     pub fn new(cluster: ClusterName) -> Self {
         let state = State { next: 0, open: Vec::new(), closed: Instant::now() };
-        Self { cluster, state: Mutex::new(state), opened: Notify::new() }
+        Self { cluster, state: Mutex::new(state), opened: Notify::new(), reading: AtomicUsize::new(0) }
     }
 
     /// Carries requests through this connection until it breaks, or `end`. `began` is when the agent's request for a tunnel had
@@ -228,7 +234,7 @@ impl Tunnels {
         if let Some(why) = answer.headers().get(AWAY) {
             return Err(TunnelError::Away(String::from_utf8_lossy(why.as_bytes()).into_owned()));
         }
-        Ok(answer.map(|body| Bounded { body, cluster: self.cluster.clone(), is_watch, seen: 0 }))
+        Ok(answer.map(|body| Bounded { body, tunnels: self.clone(), is_watch, seen: 0 }))
     }
 }
 
@@ -293,9 +299,32 @@ fn is_watch(path: &PathAndQuery) -> bool {
 /// An answer that does not fill our memory: so many bytes of it, or of each line of a watch.
 pub(super) struct Bounded {
     body: Incoming,
-    cluster: ClusterName,
+    tunnels: Arc<Tunnels>,
     is_watch: bool,
+    /// Of the answer so far, or of its line.
     seen: usize,
+}
+
+impl Bounded {
+    /// Counts what has come.
+    fn see(&mut self, data: &[u8]) -> Result<(), TunnelError> {
+        let line_ends = if self.is_watch { data.iter().rposition(|byte| *byte == b'\n') } else { None };
+        let seen = line_ends.map_or(self.seen + data.len(), |end| data.len() - end - 1);
+        let reading = &self.tunnels.reading;
+        reading.fetch_sub(self.seen, Ordering::Relaxed);
+        let others = reading.fetch_add(seen, Ordering::Relaxed);
+        self.seen = seen;
+        if seen > ANSWER_LIMIT || others + seen > READ_AT_ONCE {
+            return Err(TunnelError::Endless(self.tunnels.cluster.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        self.tunnels.reading.fetch_sub(self.seen, Ordering::Relaxed);
+    }
 }
 
 impl hyper::body::Body for Bounded {
@@ -312,17 +341,11 @@ impl hyper::body::Body for Bounded {
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => {
-                return Poll::Ready(Some(Err(TunnelError::Broke(self.cluster.clone(), error.to_string()))));
+                return Poll::Ready(Some(Err(TunnelError::Broke(self.tunnels.cluster.clone(), error.to_string()))));
             }
         };
-        if let Some(data) = frame.data_ref() {
-            let line_ends = if self.is_watch { data.iter().rposition(|byte| *byte == b'\n') } else { None };
-            self.seen = line_ends.map_or(self.seen + data.len(), |end| data.len() - end - 1);
-            if self.seen > ANSWER_LIMIT {
-                return Poll::Ready(Some(Err(TunnelError::Endless(self.cluster.clone()))));
-            }
-        }
-        Poll::Ready(Some(Ok(frame)))
+        let counted = frame.data_ref().cloned().map_or(Ok(()), |data| self.see(&data));
+        Poll::Ready(Some(counted.map(|()| frame)))
     }
 
     fn is_end_stream(&self) -> bool {
