@@ -449,6 +449,48 @@ fn health_is_watched_and_told_the_moment_it_comes() {
     });
 }
 
+/// To have been well once is not to be well when everything else is.
+#[test]
+fn what_flaps_is_judged_by_how_it_is_when_time_is_up() {
+    on_plane(async |plane| {
+        let place = Place::new(plane, "flapping").await;
+        let object = |name: &str| {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "flapping"},
+                "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": {
+                    "metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "nginx:1"}]}}}})
+        };
+        let (flaps, comes) = (object("flaps"), object("comes"));
+        for object in [&flaps, &comes] {
+            place.apply(object, &Onto::Nothing).await.unwrap();
+        }
+        let becomes = async |name: &str, ready: u8| {
+            let path = format!("/apis/apps/v1/namespaces/flapping/deployments/{name}");
+            let mut live = plane.get(&path).await.unwrap();
+            live["status"] = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready,
+                "availableReplicas": ready, "unavailableReplicas": 1 - ready});
+            plane.request(Method::PUT, &format!("{path}/status"), Some(&live)).await.unwrap();
+        };
+        let (resource, key) = place.key(&flaps).await;
+        let (_, other) = place.key(&comes).await;
+        let well = |key: &ObjectKey| Watched { resource: resource.clone(), key: key.clone(), until: Until::Well };
+        let watched = [well(&key), well(&other)];
+        let watch = place.cluster.watch(&watched, Duration::from_secs(3), &NoRules);
+        let flapping = async {
+            for ready in [1, 0, 1, 0] {
+                becomes("flaps", ready).await;
+            }
+            becomes("comes", 1).await;
+        };
+        let (verdict, ()) = tokio::join!(watch, flapping);
+        assert_eq!(verdict.0[&other], Health::Healthy);
+        assert!(matches!(&verdict.0[&key], Health::Progressing(_)), "{verdict:?}");
+
+        becomes("flaps", 1).await;
+        let verdict = place.cluster.watch(&watched, Duration::from_secs(30), &NoRules).await;
+        assert!(verdict.0.values().all(|health| *health == Health::Healthy), "{verdict:?}");
+    });
+}
+
 #[test]
 fn a_cluster_that_is_gone_is_away_and_comes_back() {
     on_own_plane(async |plane| {
