@@ -10,8 +10,7 @@ use sqlx::PgPool;
 use super::enqueue::seconds;
 use super::{Claimed, Lane, Verdict, settle, walk};
 
-/// What a worker needs of a queue. The database implements it here; a worker without a database implements it over
-/// HTTPS, and runs the same jobs.
+/// What a worker needs of a queue; the database gives it here.
 pub trait Source: Send + Sync + 'static {
     /// Takes at most `max` jobs that are due in `lane`, for `term`; also brings back those whose holder is gone.
     fn claim(
