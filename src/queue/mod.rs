@@ -14,8 +14,7 @@
 //!   one is running, so that any number of events becomes one more look at the truth.
 //! - A claim is short and the work runs unlocked, under a [`Lease`] by the database's clock. Every claim carries a
 //!   higher *fence* than the one before; a job ends only under its own.
-//! - [`Source`] is what a worker needs of a queue: the database here ([`PgSource`]), and a server over HTTPS for a
-//!   worker that has no database.
+//! - [`Source`] is what a worker needs of a queue: the database ([`PgSource`]).
 //! - [`worker::run`] gives each [`Lane`] slots of its own, so that no number of previews delays a sync. A job that only waits
 //!   says so ([`Lease::rests`]), and leaves its slot to another.
 //!
