@@ -150,7 +150,9 @@ impl<'p> World<'p> {
             if sqlx::query_scalar::<_, bool>(question).fetch_one(&self.database.owner).await.unwrap() {
                 return Some(begun.elapsed());
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // What takes minutes is not held up by being asked for.
+            let pause = if begun.elapsed() < Duration::from_secs(1) { 1 } else { 20 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         None
     }

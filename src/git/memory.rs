@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::ids::CommitId;
 
 /// Bytes of questions and answers kept of all mirrors together; then all are forgotten and asked again.
-const KEEP: usize = 16 << 20;
-/// Longer answers are rare and asked rarely: a first import, a branch of thousands of commits.
-const LONGEST: usize = 64 << 10;
+const KEEP: usize = 32 << 20;
+/// Longer answers are rare and asked rarely: a first import, a branch of thousands of commits. What differs where a commit touches
+/// eight thousand files is shorter (120 bytes each), and every environment asks for that.
+const LONGEST: usize = 1 << 20;
 
 /// Files that were fetched into one mirror, so that nobody asks for them twice; held while something is fetched.
 pub(super) type Fetched = Arc<tokio::sync::Mutex<HashSet<CommitId>>>;
